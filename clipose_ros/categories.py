@@ -1,0 +1,169 @@
+"""The object categories: ids, symmetry, mean sizes and object frames, stated once.
+
+Object frames follow NOCS: origin at the centre of the box, y up.
+
+=========  ==============================================================================================
+category   object frame
+=========  ==============================================================================================
+bottle     y along the axis, opening at +y
+bowl       y along the axis, opening at +y
+camera     top at +y, lens along +x, width along z
+can        y along the axis
+laptop     y is the keyboard's normal, hinge along z, lid at -x
+mug        y along the axis, opening at +y, handle along +x, mirrored by the plane z = 0
+=========  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipose_ros.errors import ConfigError
+from clipose_ros.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Symmetry:
+    """Which motions leave a category's shape the same.
+
+    Attributes:
+        axial_y: Any turn about the y axis.
+        mirror_xy: Mirroring by the xy plane (z -> -z).
+        mirror_xz: Mirroring by the xz plane (y -> -y).
+        mirror_yz: Mirroring by the yz plane (x -> -x).
+    """
+
+    axial_y: bool = False
+    mirror_xy: bool = False
+    mirror_xz: bool = False
+    mirror_yz: bool = False
+
+    @property
+    def flags(self) -> tuple[bool, bool, bool, bool]:
+        """The four flags in the order the field writes them: axial, xy, xz, yz."""
+        return (self.axial_y, self.mirror_xy, self.mirror_xz, self.mirror_yz)
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One object category.
+
+    Attributes:
+        id: NOCS class id, from 1; 0 is the background.
+        name: Lower-case name, used as ``class_id`` on the wire.
+        symmetry: Motions that leave the shape the same.
+        mean_size: Mean full extent (x, y, z) in metres, object frame.
+    """
+
+    id: int
+    name: str
+    symmetry: Symmetry
+    mean_size: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.id < 1:
+            raise ConfigError(f"category '{self.name}': id must be at least 1 (0 is the background), got {self.id}")
+        if len(self.mean_size) != 3 or not all(0.0 < s < 10.0 for s in self.mean_size):
+            raise ConfigError(
+                f"category '{self.name}': mean_size must be three extents in metres between 0 and 10, "
+                f"got {self.mean_size}"
+            )
+
+
+@dataclass(frozen=True)
+class CategorySet:
+    """An ordered set of categories, looked up by name or id. A model carries the one it was trained on."""
+
+    categories: tuple[Category, ...]
+
+    def __post_init__(self) -> None:
+        for what, values in (("name", self.names), ("id", tuple(c.id for c in self.categories))):
+            if len(set(values)) != len(values):
+                raise ConfigError(f"category {what}s must be unique, got {values}")
+
+    def __iter__(self) -> Iterator[Category]:
+        return iter(self.categories)
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in order; a category's place here is its index in the network."""
+        return tuple(c.name for c in self.categories)
+
+    def __getitem__(self, name: str) -> Category:
+        """The category of that name.
+
+        Raises:
+            ConfigError: There is none; the message lists those there are.
+        """
+        for category in self.categories:
+            if category.name == name:
+                return category
+        raise ConfigError(f"unknown category '{name}': expected one of {', '.join(self.names)}")
+
+    def index(self, name: str) -> int:
+        """Place of a category in the network's one-hot vector.
+
+        Raises:
+            ConfigError: There is no category of that name.
+        """
+        return self.categories.index(self[name])
+
+    def by_id(self, category_id: int) -> Category | None:
+        """The category with that NOCS id, or None."""
+        return next((c for c in self.categories if c.id == category_id), None)
+
+    @property
+    def mean_sizes(self) -> FloatArray:
+        """``(C, 3)`` float32, metres, in order."""
+        return np.array([c.mean_size for c in self.categories], dtype=np.float32)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Plain values for YAML or JSON; ``from_records`` reads them back."""
+        return [
+            {"id": c.id, "name": c.name, "symmetry": [int(f) for f in c.symmetry.flags], "mean_size": list(c.mean_size)}
+            for c in self.categories
+        ]
+
+    @classmethod
+    def from_records(cls, records: list[Mapping[str, Any]]) -> CategorySet:
+        """Categories from plain values (YAML, JSON).
+
+        Raises:
+            ConfigError: A record lacks a key, or a value is out of range.
+        """
+        categories = []
+        for record in records:
+            missing = {"id", "name", "symmetry", "mean_size"} - set(record)
+            if missing:
+                raise ConfigError(f"category record {dict(record)} lacks {', '.join(sorted(missing))}")
+            flags = [bool(f) for f in record["symmetry"]]
+            if len(flags) != 4:
+                raise ConfigError(f"category '{record['name']}': symmetry needs 4 flags (axial, xy, xz, yz), got {flags}")
+            x, y, z = (float(s) for s in record["mean_size"])
+            categories.append(Category(int(record["id"]), str(record["name"]), Symmetry(*flags), (x, y, z)))
+        return cls(tuple(categories))
+
+
+_AXIAL = Symmetry(axial_y=True, mirror_xy=True, mirror_yz=True)
+
+NOCS_CATEGORIES = CategorySet(
+    (
+        Category(1, "bottle", _AXIAL, (0.087, 0.220, 0.089)),
+        Category(2, "bowl", _AXIAL, (0.165, 0.080, 0.165)),
+        Category(3, "camera", Symmetry(), (0.088, 0.128, 0.156)),
+        Category(4, "can", Symmetry(True, True, True, True), (0.068, 0.146, 0.072)),
+        Category(5, "laptop", Symmetry(mirror_xy=True), (0.346, 0.200, 0.335)),
+        Category(6, "mug", Symmetry(mirror_xy=True), (0.146, 0.083, 0.114)),
+    )
+)
+"""The six NOCS categories with their REAL mean sizes."""

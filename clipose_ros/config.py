@@ -1,0 +1,275 @@
+"""One frozen configuration tree, checked where it is built.
+
+``option`` gives a field its default, its description and its bounds once; ROS parameter descriptors, YAML files, ``--help`` and the
+README's table are all made from it. Unknown keys raise and name the nearest one there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from clipose_ros.errors import ConfigError
+
+T = TypeVar("T", bound="Section")
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    live: bool = False,
+) -> Any:
+    """A configuration field.
+
+    Args:
+        default: Its default; lists are given as tuples.
+        doc: One sentence for the user, with units.
+        low: Smallest value allowed, inclusive.
+        high: Largest value allowed, inclusive.
+        choices: The only strings allowed.
+        live: Whether it can be changed while the node runs.
+    """
+    metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Base of every part of the tree: checks types and bounds of its fields."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            if isinstance(value, Section):
+                continue
+            object.__setattr__(self, spec.name, _checked(f"{type(self).__name__}.{spec.name}", hints[spec.name], value, spec))
+
+    @classmethod
+    def from_mapping(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
+        """Build from nested plain values, as read from YAML.
+
+        Args:
+            values: Keys are field names; sections are mappings.
+            path: Prefix for error messages.
+
+        Raises:
+            ConfigError: A key is unknown (the nearest is named), or a value has the wrong type or is out of bounds.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r}")
+        specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+        hints = typing.get_type_hints(cls)
+        arguments: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in specs:
+                raise ConfigError(unknown_key_message(f"{path}{key}", [f"{path}{name}" for name in specs]))
+            hint = hints[key]
+            if isinstance(hint, type) and issubclass(hint, Section):
+                arguments[key] = hint.from_mapping(value, f"{path}{key}.")
+            else:
+                arguments[key] = _checked(f"{path}{key}", hint, value, specs[key])
+        return cls(**arguments)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Nested plain values; ``from_mapping`` reads them back."""
+        return {
+            spec.name: value.to_mapping() if isinstance(value := getattr(self, spec.name), Section) else value
+            for spec in dataclasses.fields(self)
+        }
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One setting of a tree, flattened: its dotted path, type, value and the metadata that ``option`` gave it."""
+
+    path: str
+    type: Any
+    value: Any
+    doc: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...] | None
+    live: bool
+
+
+def leaves(section: Section, prefix: str = "") -> list[Leaf]:
+    """Every setting below a section, in order, with dotted paths."""
+    found: list[Leaf] = []
+    hints = typing.get_type_hints(type(section))
+    for spec in dataclasses.fields(section):
+        value = getattr(section, spec.name)
+        if isinstance(value, Section):
+            found += leaves(value, f"{prefix}{spec.name}.")
+        else:
+            found.append(Leaf(f"{prefix}{spec.name}", hints[spec.name], value, **spec.metadata))
+    return found
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted keys into nested mappings: ``{"a.b": 1}`` into ``{"a": {"b": 1}}``."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, name = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return tree
+
+
+def unknown_key_message(key: str, known: list[str]) -> str:
+    """The sentence for a key that does not exist, with the nearest that does."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"unknown setting '{key}'" + (f": did you mean '{near[0]}'?" if near else f": expected one of {', '.join(known)}")
+
+
+def _checked(path: str, hint: Any, value: Any, spec: dataclasses.Field[Any]) -> Any:
+    """The value in its declared type and within bounds, or ConfigError."""
+    value = _converted(path, hint, value)
+    low, high, choices = (spec.metadata.get(key) for key in ("low", "high", "choices"))
+    for item in value if isinstance(value, tuple) else (value,):
+        if choices is not None and item not in choices:
+            raise ConfigError(f"'{path}' must be one of {', '.join(map(repr, choices))}, got {item!r}")
+        if isinstance(item, bool) or not isinstance(item, (int, float)):
+            continue
+        if not (low is None or item >= low) or not (high is None or item <= high):
+            bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+            raise ConfigError(f"'{path}' must lie in {bounds}, got {item}")
+    return value
+
+
+def _converted(path: str, hint: Any, value: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+        return _converted(path, hint, value)
+    if origin is tuple:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise ConfigError(f"'{path}' must be a list, got {value!r}")
+        items, arguments = list(value), typing.get_args(hint)
+        if arguments[-1] is not Ellipsis and len(arguments) != len(items):
+            raise ConfigError(f"'{path}' must have {len(arguments)} values, got {items!r}")
+        return tuple(_converted(path, arguments[0], item) for item in items)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"'{path}' must be of type {hint.__name__}, got {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class SyncConfig(Section):
+    """How colour, depth and calibration are matched."""
+
+    slop_s: float = option(0.02, "Largest difference of stamps in a set, seconds.", low=0.0, high=1.0)
+    queue_size: int = option(10, "Messages kept per topic while waiting for partners.", low=1, high=1000)
+    exact: bool = option(False, "Match equal stamps only.")
+    compressed: bool = option(False, "Subscribe to rgb/image_rect_color/compressed (sensor_msgs/CompressedImage).")
+    silence_s: float = option(5.0, "Warn after this many seconds without a matched set, naming the topic.", low=0.5, high=3600.0)
+
+
+@dataclass(frozen=True)
+class SegmentationConfig(Section):
+    """Which pixels belong to which object."""
+
+    backend: str = option("yolo", "Segmentation backend.", choices=("yolo", "labels", "mask_rcnn"))
+    model: str = option("", "Weights of the backend; empty for `labels`.")
+    class_map: tuple[str, ...] = option(
+        ("cup:mug", "bottle:bottle", "bowl:bowl", "laptop:laptop"),
+        "Model class to category, as `class:category`; classes that are not listed are ignored.",
+    )
+    score_threshold: float = option(0.35, "Detections below this score are dropped.", low=0.0, high=1.0, live=True)
+    iou_threshold: float = option(0.6, "Overlap at which two detections count as one.", low=0.0, high=1.0, live=True)
+    max_instances: int = option(16, "Most instances posed per frame, best scores first.", low=1, high=200, live=True)
+    image_size: int = option(640, "Longer side of the network's input, pixels.", low=64, high=4096)
+
+
+@dataclass(frozen=True)
+class CloudConfig(Section):
+    """From a mask's depth to the network's points."""
+
+    points: int = option(1024, "Points per object given to the network.", low=64, high=16384)
+    min_points: int = option(64, "Masks with fewer valid depth pixels get no pose.", low=8, high=100000, live=True)
+    depth_min_m: float = option(0.1, "Nearer depth is ignored, metres.", low=0.0, high=100.0, live=True)
+    depth_max_m: float = option(4.0, "Farther depth is ignored, metres.", low=0.0, high=100.0, live=True)
+    erode_px: int = option(1, "Pixels taken off the mask's rim, where depth bleeds.", low=0, high=20, live=True)
+    outlier_mad: float = option(
+        6.0, "Points farther from the median depth than this many median deviations plus a margin are trimmed; 0 keeps all.",
+        low=0.0, high=100.0, live=True,
+    )
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Section):
+    """The pose network."""
+
+    model: str = option("clipose_small", "A checkpoint file, or the name of a shipped model.")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.")
+    threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch.", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class CheckConfig(Section):
+    """When a pose contradicts its own points."""
+
+    score_threshold: float = option(0.1, "Poses below this score are not published.", low=0.0, high=1.0, live=True)
+    centre_tolerance: float = option(
+        0.75, "The centre may lie outside the points' box by this fraction of the object's diagonal.",
+        low=0.0, high=10.0, live=True,
+    )
+    size_tolerance: float = option(
+        2.5, "The points' extent may exceed the predicted size by at most this factor.", low=1.0, high=100.0, live=True
+    )
+
+
+@dataclass(frozen=True)
+class TrackingConfig(Section):
+    """Identities and smoothing over time."""
+
+    frame: str = option("", "Fixed TF frame in which poses are smoothed; empty smooths in the camera's frame.")
+    smoothing: float = option(
+        0.6, "Strength of the SE(3) filter: 0 is off, near 1 is slow.", low=0.0, high=0.99, live=True
+    )
+    max_age_s: float = option(1.0, "A track unseen for longer than this is dropped, seconds.", low=0.0, high=3600.0, live=True)
+    min_hits: int = option(2, "Frames that must see an object before it is published.", low=1, high=100, live=True)
+    gate_m: float = option(0.15, "A detection farther than this from a track starts a new one, metres.", low=0.001, high=10.0, live=True)
+
+
+@dataclass(frozen=True)
+class PublishConfig(Section):
+    """What is published, and in which frame."""
+
+    target_frame: str = option("", "TF frame of everything published; empty publishes in the camera's frame.")
+    tf: bool = option(True, "Broadcast one TF frame per track.", live=True)
+    tf_prefix: str = option("", "Put before the names of TF frames.")
+    coasting: bool = option(False, "Publish tracks that this frame did not see, until they age out.", live=True)
+    marker_lifetime_s: float = option(0.5, "RViz markers vanish after this many seconds.", low=0.0, high=3600.0, live=True)
+    tf_timeout_s: float = option(0.05, "Longest wait for the transform into target_frame or tracking.frame, seconds.", low=0.0, high=10.0)
+
+
+@dataclass(frozen=True)
+class PoseNodeConfig(Section):
+    """Everything the pose node can be told."""
+
+    autostart: bool = option(True, "Configure and activate by itself; false waits for a lifecycle manager.")
+    enabled: bool = option(True, "Pose every frame; false poses only on ~/detect_once.", live=True)
+    categories: tuple[str, ...] = option((), "Categories that are posed; empty for all that the model knows.", live=True)
+    sync: SyncConfig = SyncConfig()
+    segmentation: SegmentationConfig = SegmentationConfig()
+    cloud: CloudConfig = CloudConfig()
+    network: NetworkConfig = NetworkConfig()
+    check: CheckConfig = CheckConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    publish: PublishConfig = PublishConfig()

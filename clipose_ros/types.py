@@ -1,0 +1,216 @@
+"""Frozen values that pass between the stages of a frame.
+
+``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. What could not be posed is a
+``Rejection`` with its reason, never None and never zeros. Arrays are not copied; nobody writes into one that was handed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.errors import FrameError, ShapeError
+
+FloatArray: TypeAlias = NDArray[np.floating]
+BoolArray: TypeAlias = NDArray[np.bool_]
+ByteArray: TypeAlias = NDArray[np.uint8]
+LabelArray: TypeAlias = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraIntrinsics:
+    """A pinhole camera without distortion (rectified images), in pixels. Pixel centres have integer coordinates."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if not (self.fx > 0.0 and self.fy > 0.0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
+            raise FrameError(
+                f"camera intrinsics need positive focal lengths, got fx={self.fx} fy={self.fy} cx={self.cx} "
+                f"cy={self.cy}: is the camera calibrated?"
+            )
+        if self.width <= 0 or self.height <= 0:
+            raise FrameError(f"camera intrinsics need a positive image size, got {self.width}x{self.height}")
+
+    @property
+    def K(self) -> FloatArray:
+        """``(3, 3)`` float64 intrinsic matrix."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RgbdFrame:
+    """One registered colour and depth image.
+
+    Attributes:
+        rgb: ``(H, W, 3)`` uint8, R G B.
+        depth: ``(H, W)`` float32, metres along the optical axis; invalid pixels are NaN, infinite, zero or negative.
+        intrinsics: The camera of both images.
+        stamp_ns: Time of exposure, nanoseconds.
+        frame_id: Camera optical frame: x right, y down, z forward (REP-103).
+        labels: ``(H, W)`` uint16, category id x 1000 + instance, where a label image is available.
+    """
+
+    rgb: ByteArray
+    depth: FloatArray
+    intrinsics: CameraIntrinsics
+    stamp_ns: int = 0
+    frame_id: str = ""
+    labels: LabelArray | None = None
+
+    def __post_init__(self) -> None:
+        expected = (self.intrinsics.height, self.intrinsics.width)
+        if self.rgb.shape != (*expected, 3) or self.rgb.dtype != np.uint8:
+            raise ShapeError(f"rgb must be uint8 of shape {(*expected, 3)}, got {self.rgb.dtype} {self.rgb.shape}")
+        if self.depth.shape != expected or self.depth.dtype != np.float32:
+            raise ShapeError(f"depth must be float32 of shape {expected}, got {self.depth.dtype} {self.depth.shape}")
+        if self.labels is not None and (self.labels.shape != expected or self.labels.dtype != np.uint16):
+            raise ShapeError(
+                f"labels must be uint16 of shape {expected}, got {self.labels.dtype} {self.labels.shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceMask:
+    """One detected instance: a mask cropped to its box.
+
+    Attributes:
+        category: Name of the category.
+        score: Detection confidence in [0, 1].
+        box: Pixel box (x0, y0, x1, y1), x1 and y1 exclusive, inside the image.
+        mask: ``(y1 - y0, x1 - x0)`` bool.
+    """
+
+    category: str
+    score: float
+    box: tuple[int, int, int, int]
+    mask: BoolArray
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.box
+        if self.mask.shape != (y1 - y0, x1 - x0) or self.mask.dtype != np.bool_:
+            raise ShapeError(f"mask of box {self.box} must be bool {(y1 - y0, x1 - x0)}, got {self.mask.dtype} {self.mask.shape}")
+
+    @classmethod
+    def from_full(cls, category: str, score: float, mask: BoolArray) -> InstanceMask | None:
+        """Crop an image-sized mask to its box; None where no pixel is set."""
+        rows = np.flatnonzero(mask.any(axis=1))
+        if rows.size == 0:
+            return None
+        y0, y1 = int(rows[0]), int(rows[-1]) + 1
+        cols = np.flatnonzero(mask[y0:y1].any(axis=0))
+        x0, x1 = int(cols[0]), int(cols[-1]) + 1
+        return cls(category, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1])
+
+
+class RejectionReason(Enum):
+    """Why an instance got no pose."""
+
+    TOO_FEW_POINTS = "too few valid depth points under the mask"
+    NO_DEPTH = "no valid depth under the mask"
+    CENTRE_OUTSIDE_POINTS = "the predicted centre lies far from the observed points"
+    SIZE_CONTRADICTS_POINTS = "the predicted size contradicts the observed points"
+    NOT_FINITE = "the network gave a value that is not finite"
+    LOW_SCORE = "the score lies below the threshold"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejection:
+    """An instance that got no pose, and why; ``detail`` carries the figures."""
+
+    category: str
+    reason: RejectionReason
+    detail: str
+    instance: InstanceMask | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectCloud:
+    """The points the network sees of one instance.
+
+    Attributes:
+        instance: Where they come from.
+        points_camera: ``(N, 3)`` float32, metres, camera optical frame.
+    """
+
+    instance: InstanceMask
+    points_camera: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseEstimate:
+    """Pose and size of one instance in one frame, before tracking.
+
+    Attributes:
+        category: Name of the category.
+        T_camera_object: ``(4, 4)`` float64, maps object coordinates (NOCS axes, box centre) into camera coordinates.
+        size: ``(3,)`` float64, full extent (x, y, z) in metres, object frame.
+        score: In [0, 1]: detection score times ``pose_confidence``; the detection score counts as 1 where none is known.
+        axis_confidences: Confidence in [0, 1] of the y axis and of the x axis, in that order.
+    """
+
+    category: str
+    T_camera_object: FloatArray
+    size: FloatArray
+    score: float
+    axis_confidences: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedObject:
+    """A pose with an identity that lasts over frames.
+
+    Attributes:
+        track_id: Stable over frames, unique within a category.
+        category: Name of the category.
+        T_frame_object: ``(4, 4)`` float64, object into the frame the list speaks of (camera frame unless re-expressed).
+        size: ``(3,)`` float64, full extent in metres, object frame.
+        score: In [0, 1], as ``PoseEstimate.score``, smoothed.
+        covariance: ``(6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2, about the fixed axes of that same frame.
+        age_s: Seconds since the track was born.
+        seen: Whether this frame observed it, or it is carried on from earlier ones.
+        cloud: The observed points, where this frame observed it.
+    """
+
+    track_id: int
+    category: str
+    T_frame_object: FloatArray
+    size: FloatArray
+    score: float
+    covariance: FloatArray
+    age_s: float
+    seen: bool
+    cloud: ObjectCloud | None = None
+
+    @property
+    def name(self) -> str:
+        """Category and id, as in TF: ``mug_3``."""
+        return f"{self.category}_{self.track_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Wall time of each stage of one frame, milliseconds."""
+
+    segmentation_ms: float
+    cloud_ms: float
+    network_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """All that one frame gave: poses with their clouds (same order) and rejections."""
+
+    poses: tuple[PoseEstimate, ...]
+    clouds: tuple[ObjectCloud, ...]
+    rejections: tuple[Rejection, ...]
+    times: StageTimes
