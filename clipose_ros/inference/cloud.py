@@ -1,0 +1,118 @@
+"""From a mask's depth to the points that the network sees."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.config import CloudConfig
+from clipose_ros.geometry.camera import backproject_pixels
+from clipose_ros.types import (
+    BoolArray,
+    FloatArray,
+    InstanceMask,
+    ObjectCloud,
+    Rejection,
+    RejectionReason,
+    RgbdFrame,
+)
+
+IndexArray: TypeAlias = NDArray[np.intp]
+
+_CANDIDATES = 4  # pixels looked at per point wanted; trimming never takes half of them
+_MARGIN = 0.25  # of the visible side: depth this near the median deviations' bound is never an outlier
+_GAP = 0.2  # of the visible side: the stretch of depth along which a surface must go on
+_RUN = 0.003  # of the points: as many must lie in such a stretch; flying pixels are sparser, a bottle's flank is denser
+_GRAIN_PER_M = 0.003  # depth step and noise of a structured-light sensor, metres at 1 m; grows with the square of depth
+
+
+def extract_cloud(frame: RgbdFrame, instance: InstanceMask, config: CloudConfig) -> ObjectCloud | Rejection:
+    """Back-project the depth under a mask and sample the network's points from it.
+
+    The rim of the mask, invalid and out-of-range depth and outliers are left out. The points come in random order, since the network
+    pools by keeping the first ones; fewer pixels than points are repeated cyclically. Equal input gives equal points.
+
+    Args:
+        frame: Where the depth is.
+        instance: Which pixels.
+        config: Number of points, range and trimming.
+
+    Returns:
+        ``config.points`` points, float32, metres, camera optical frame; or the reason why there are too few, with the figures.
+    """
+    x0, y0, x1, y1 = instance.box
+    depth = frame.depth[y0:y1, x0:x1]
+    in_range = (depth >= config.depth_min_m) & (depth <= config.depth_max_m)  # False for NaN
+    pixels = np.flatnonzero(in_range & _eroded(instance.mask, config.erode_px))
+    if pixels.size < config.min_points:  # a mask so thin keeps its rim
+        pixels = np.flatnonzero(in_range & instance.mask)
+    if pixels.size < config.min_points:
+        return _rejected(instance, config, depth, pixels.size)
+    rng = np.random.default_rng(pixels.size)
+    v, u = np.divmod(_spread(pixels, _CANDIDATES * config.points, rng), x1 - x0)
+    z = depth[v, u]
+    if config.outlier_mad > 0.0:
+        side_px = math.sqrt(np.count_nonzero(in_range & instance.mask))
+        near, far = _depth_bounds(z, config.outlier_mad, side_px / frame.intrinsics.fx)
+        kept = np.flatnonzero((z >= near) & (z <= far))
+    else:
+        kept = np.arange(z.size)
+    order = np.resize(rng.permutation(kept), config.points)
+    points_camera = backproject_pixels(u[order] + x0, v[order] + y0, z[order], frame.intrinsics)
+    return ObjectCloud(instance, points_camera.astype(np.float32))
+
+
+def _eroded(mask: BoolArray, radius_px: int) -> BoolArray:
+    """The mask without its rim, where depth bleeds from one surface to the next."""
+    if radius_px == 0:
+        return mask
+    kernel = np.ones((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
+    inner = cv2.erode(mask.view(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return inner.view(np.bool_)
+
+
+def _spread(pixels: IndexArray, most: int, rng: np.random.Generator) -> IndexArray:
+    """At most that many of the pixels, one drawn from each of as many equal stretches, so that they cover the whole mask."""
+    if pixels.size <= most:
+        return pixels
+    starts = np.arange(most + 1) * pixels.size // most
+    return pixels[starts[:-1] + (rng.random(most) * np.diff(starts)).astype(np.int64)]
+
+
+def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[float, float]:
+    """Nearest and farthest depth that belongs to the object.
+
+    Within ``deviations`` median deviations of the median plus a margin everything belongs. Beyond, depth belongs as long as it goes on
+    without a gap: the lid of a laptop or the flank of a bottle seen end-on does, flying pixels and the wall behind do not.
+    """
+    ordered = np.sort(z).astype(np.float64)
+    median = float(ordered[ordered.size // 2])
+    side_m = side_rad * median  # of the square with as much area as is visible
+    grain = _GRAIN_PER_M * median * median
+    bound = deviations * float(np.median(np.abs(ordered - median))) + _MARGIN * side_m + grain
+    step = max(1, round(_RUN * ordered.size))
+    gap = _GAP * side_m + grain
+    first, last = np.searchsorted(ordered, [median - bound, median + bound])
+    core = int(last - first)
+    return -_run_end(-ordered[:last][::-1], core, step, gap), _run_end(ordered[first:], core, step, gap)
+
+
+def _run_end(ordered: FloatArray, core: int, step: int, gap: float) -> float:
+    """Last value of a sorted run: its first ``core`` values, and those after them while ``step`` of them lie within each ``gap``."""
+    ahead = np.append(ordered[core - 1 + step :], np.full(step, np.inf))
+    return float(ordered[core - 1 + int(np.argmax(ahead - ordered[core - 1 :] > gap))])
+
+
+def _rejected(instance: InstanceMask, config: CloudConfig, depth: FloatArray, usable: int) -> Rejection:
+    """Why this mask gives no cloud."""
+    valid = int((np.isfinite(depth) & (depth > 0.0)).sum(where=instance.mask))
+    detail = (
+        f"{usable} of {int(instance.mask.sum())} mask pixels have depth from {config.depth_min_m} to {config.depth_max_m} m, "
+        f"{valid} have any, and {config.min_points} are needed"
+    )
+    reason = RejectionReason.TOO_FEW_POINTS if usable else RejectionReason.NO_DEPTH
+    return Rejection(instance.category, reason, detail, instance)
