@@ -100,7 +100,7 @@ class CvBridge:
             raise CvBridgeError(f"expected an image compressed as '{cmprs_img_msg.format}', got {data.size} bytes of none")
         if desired_encoding == "passthrough":
             return pixels
-        colours = {2: "mono", 3: "bgr"}[pixels.ndim] if pixels.ndim == 2 or pixels.shape[2] == 3 else "bgra"
+        colours = "mono" if pixels.ndim == 2 else {3: "bgr", 4: "bgra"}[pixels.shape[2]]
         return _convert(pixels, f"{colours}{pixels.itemsize * 8}", desired_encoding)
 
     def cv2_to_compressed_imgmsg(self, cvim: Pixels, dst_format: str = "jpg") -> CompressedImage:
