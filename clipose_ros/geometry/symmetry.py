@@ -11,6 +11,7 @@ from clipose_ros.geometry.se3 import exp_so3, rotation_angle_deg
 from clipose_ros.types import FloatArray
 
 _STEADY, _LOST = 0.5, 0.2  # sine of the angle between y and the frame's x: above, the convention holds; below, continuity does
+_RETURN_RAD = math.radians(4.0)  # most that one call turns the axes back to the convention
 
 
 def canonicalize_yaw(
@@ -19,8 +20,9 @@ def canonicalize_yaw(
     """Fix the free turn about y of an axially symmetric object by a convention.
 
     The object's x axis becomes the frame's x axis as seen along y (its projection onto the plane across y), so equal y axes give equal
-    rotations. Where y nearly lies along the frame's x axis that projection means nothing: there the previous rotation is continued,
-    with a smooth passage between the two, so that the axes do not spin. Without a previous one the frame's z axis takes over.
+    rotations. Where y nearly lies along the frame's x axis that projection means nothing: there the previous rotation is continued, and
+    the frame's z axis takes over where there is none. From the previous rotation the axes return to the convention by a few degrees per
+    call at most, so they never spin.
 
     Args:
         T_frame_object: ``(4, 4)``.
@@ -36,12 +38,13 @@ def canonicalize_yaw(
     y = T[:3, 1]
     convention, sine = _across(np.eye(3)[0], y)
     weight = float(np.clip((sine - _LOST) / (_STEADY - _LOST), 0.0, 1.0))
-    if weight < 1.0:
-        fallback, strength = _across(np.eye(3)[2] if reference_R is None else reference_R[:, 0], y)
-        if strength > 1e-6:
-            angle = math.atan2(float(np.cross(fallback, convention) @ y), float(fallback @ convention))
-            convention = exp_so3(weight * angle * y) @ fallback
-    T[:3, 0], T[:3, 2] = convention, np.cross(convention, y)
+    start, strength = _across(np.eye(3)[2] if reference_R is None else reference_R[:, 0], y)
+    limit = math.pi if reference_R is None else _RETURN_RAD
+    x = convention
+    if strength > 1e-6:
+        away = math.atan2(float(np.cross(start, convention) @ y), float(start @ convention))
+        x = exp_so3(np.clip(weight * away, -limit, limit) * y) @ start
+    T[:3, 0], T[:3, 2] = x, np.cross(x, y)
     return T
 
 

@@ -25,7 +25,7 @@ IndexArray: TypeAlias = NDArray[np.intp]
 
 _CANDIDATES = 4  # pixels looked at per point wanted; trimming never takes half of them
 _MARGIN = 0.25  # of the visible side: depth this near the median deviations' bound is never an outlier
-_GAP = 0.2  # of the visible side: the stretch of depth along which a surface must go on
+_GAP_M = 0.015  # stretch of depth along which a surface must go on
 _RUN = 0.003  # of the points: as many must lie in such a stretch; flying pixels are sparser, a bottle's flank is denser
 _GRAIN_PER_M = 0.003  # depth step and noise of a structured-light sensor, metres at 1 m; grows with the square of depth
 
@@ -95,7 +95,7 @@ def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[fl
     grain = _GRAIN_PER_M * median * median
     bound = deviations * float(np.median(np.abs(ordered - median))) + _MARGIN * side_m + grain
     step = max(1, round(_RUN * ordered.size))
-    gap = _GAP * side_m + grain
+    gap = _GAP_M + grain
     first, last = np.searchsorted(ordered, [median - bound, median + bound])
     core = int(last - first)
     return -_run_end(-ordered[:last][::-1], core, step, gap), _run_end(ordered[first:], core, step, gap)

@@ -1,0 +1,91 @@
+"""The free yaw is fixed by a convention, and errors count only what the shape determines."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clipose_ros.categories import NOCS_CATEGORIES, Symmetry
+from clipose_ros.geometry.se3 import exp_so3, make_transform, rotation_angle_deg
+from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw, rotation_error_deg
+
+AXIAL, NONE = NOCS_CATEGORIES["bottle"].symmetry, Symmetry()
+rotations = arrays(np.float64, 3, elements=st.floats(-3, 3)).map(exp_so3)
+yaws = st.floats(-np.pi, np.pi)
+
+
+def about_y(angle):
+    return exp_so3([0.0, angle, 0.0])
+
+
+def pose(R):
+    return make_transform(R, [0.1, 0.2, 0.9])
+
+
+@given(rotations, yaws)
+def test_any_yaw_of_an_axial_object_gives_the_same_pose(R, yaw):
+    canonical = canonicalize_yaw(pose(R), AXIAL)
+    assert np.allclose(canonical, canonicalize_yaw(pose(R @ about_y(yaw)), AXIAL), atol=1e-6)
+    assert np.allclose(canonical[:3, 1], R[:, 1]) and np.allclose(canonical[:3, 3], [0.1, 0.2, 0.9])
+    assert np.allclose(canonical[:3, :3] @ canonical[:3, :3].T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(canonical[:3, :3]) == pytest.approx(1.0)
+
+
+@given(rotations, rotations, yaws)
+def test_with_a_previous_rotation_too(R, previous, yaw):
+    canonical = canonicalize_yaw(pose(R), AXIAL, previous)
+    assert np.allclose(canonical, canonicalize_yaw(pose(R @ about_y(yaw)), AXIAL, previous), atol=1e-6)
+
+
+def test_x_of_an_upright_object_is_the_frames_x():
+    R = np.diag([-1.0, -1.0, 1.0]) @ about_y(0.7)  # upright before a camera: y up is -y of the image
+    assert np.allclose(canonicalize_yaw(pose(R), AXIAL)[:3, 0], [1, 0, 0])
+
+
+@given(rotations)
+def test_other_objects_are_left_alone(R):
+    T = pose(R)
+    result = canonicalize_yaw(T, NONE, np.eye(3))
+    assert np.array_equal(result, T) and result is not T
+    assert np.array_equal(align_yaw(T, NONE, np.eye(3)), T)
+
+
+def test_axes_never_spin_while_y_passes_through_the_degenerate_direction():
+    """A bottle tips over until it lies along the frame's x axis, trembling as a tracker's pose does, and on to the other side."""
+    rng = np.random.default_rng(2)
+    previous, largest = None, 0.0
+    for angle in np.linspace(0.0, np.pi, 400):
+        y = np.array([np.sin(angle), 0.0, np.cos(angle)]) + rng.normal(0.0, 0.004, 3)
+        y /= np.linalg.norm(y)
+        R = np.linalg.qr(np.stack([y, rng.normal(size=3), rng.normal(size=3)], axis=1))[0]
+        R = np.stack([R[:, 1], y, np.cross(R[:, 1], y)], axis=1)
+        R = canonicalize_yaw(pose(R), AXIAL, previous)[:3, :3]
+        if previous is not None:
+            largest = max(largest, rotation_angle_deg(R, previous))
+        previous = R
+    assert largest < 6.0
+
+
+@given(rotations, rotations)
+def test_aligned_yaw_is_the_nearest_of_all(R, reference):
+    aligned = align_yaw(pose(R), AXIAL, reference)[:3, :3]
+    assert np.allclose(aligned[:, 1], R[:, 1])
+    nearest = rotation_angle_deg(aligned, reference)
+    for yaw in np.linspace(0.0, 2.0 * np.pi, 24):
+        assert rotation_angle_deg(R @ about_y(yaw), reference) >= nearest - 1e-4
+
+
+@given(rotations, arrays(np.float64, 3, elements=st.floats(-1, 1)), yaws)
+def test_errors_of_axial_objects_ignore_yaw(R, phi, yaw):
+    other = exp_so3(phi) @ R
+    error = rotation_error_deg(R, other, AXIAL)
+    assert rotation_error_deg(R @ about_y(yaw), other, AXIAL) == pytest.approx(error, abs=1e-5)
+    assert error <= rotation_angle_deg(R, other) + 1e-6
+
+
+def test_errors_by_hand():
+    tilt = exp_so3([np.radians(10.0), 0.0, 0.0])
+    assert rotation_error_deg(tilt @ about_y(1.0), np.eye(3), AXIAL) == pytest.approx(10.0)
+    assert rotation_error_deg(about_y(np.radians(30.0)), np.eye(3), NOCS_CATEGORIES["mug"].symmetry) == pytest.approx(30.0)
+    assert rotation_error_deg(exp_so3([np.pi, 0, 0]), np.eye(3), AXIAL) == pytest.approx(180.0)
