@@ -102,14 +102,14 @@ class InstanceMask:
 
     @classmethod
     def from_full(cls, category: str, score: float, mask: BoolArray) -> InstanceMask | None:
-        """Crop an image-sized mask to its box; None where no pixel is set."""
+        """Crop an image-sized mask to its box (a copy: the image-sized one need not live on); None where no pixel is set."""
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
             return None
         y0, y1 = int(rows[0]), int(rows[-1]) + 1
         cols = np.flatnonzero(mask[y0:y1].any(axis=0))
         x0, x1 = int(cols[0]), int(cols[-1]) + 1
-        return cls(category, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1])
+        return cls(category, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1].copy())
 
 
 class RejectionReason(Enum):

@@ -1,0 +1,33 @@
+"""Builds the segmentation backend that the configuration names."""
+
+from __future__ import annotations
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.config import SegmentationConfig
+from clipose_ros.segmentation.base import Segmenter
+
+
+def create_segmenter(config: SegmentationConfig, categories: CategorySet, device: str = "auto") -> Segmenter:
+    """Build the backend ``config.backend``.
+
+    Args:
+        config: Backend, weights, class map and thresholds.
+        categories: The categories that can be posed; nothing else is returned.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; only networks use it.
+
+    Raises:
+        SegmentationError: The weights or the library of the backend are missing, or its classes do not fit ``class_map``.
+        ConfigError: ``class_map`` is malformed or names an unknown category.
+    """
+    # Each backend's libraries load only here: a robot that segments by labels needs neither ultralytics nor torchvision.
+    if config.backend == "labels":
+        from clipose_ros.segmentation.labels import LabelSegmenter
+
+        return LabelSegmenter(config, categories)
+    if config.backend == "mask_rcnn":
+        from clipose_ros.segmentation.mask_rcnn import MaskRcnnSegmenter
+
+        return MaskRcnnSegmenter(config, categories, device)
+    from clipose_ros.segmentation.yolo import YoloSegmenter
+
+    return YoloSegmenter(config, categories, device)
