@@ -1,0 +1,189 @@
+"""A folder of registered RGB-D frames as cameras and datasets leave them.
+
+========== =============================================================================================================
+colour     ``*color*`` or ``*rgb*``, PNG or JPEG, 8 bit
+depth      ``*depth*.png``, 16 bit, registered to the colour image; 0 is invalid
+pairing    by name: ``000012-color.png`` goes with ``000012-depth.png``
+intrinsics one ``*.json``, ``*.yaml`` or ``*.yml`` with ``fx fy cx cy`` (or ``x_offset y_offset``), a ``K`` of nine values, or a
+           ROS CameraInfo (``projection_matrix`` / ``camera_matrix``, or ``p`` / ``k``)
+depth unit in the same file: ``depth_scale``, metres per unit, or ``factor_depth``, units per metre; else millimetres
+========== =============================================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from clipose_ros.errors import DataError, FrameError
+from clipose_ros.types import CameraIntrinsics, RgbdFrame
+
+MILLIMETRE = 0.001
+_COLOUR = re.compile(r"color|colour|rgb", re.IGNORECASE)
+_DEPTH = re.compile(r"depth", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class RgbdFolder:
+    """Frames of one camera, in the order of their names.
+
+    Attributes:
+        pairs: Colour and depth image of every frame.
+        intrinsics: The camera of all of them.
+        depth_scale: Metres per unit of the depth images.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...]
+    intrinsics: CameraIntrinsics
+    depth_scale: float
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, index: int, *, stamp_ns: int = 0, frame_id: str = "") -> RgbdFrame:
+        """Read one frame.
+
+        Raises:
+            DataError: An image cannot be read or has another size or type than the others; the message names the file.
+        """
+        colour_path, depth_path = self.pairs[index]
+        bgr = _read_image(colour_path, cv2.IMREAD_COLOR)
+        raw = _read_image(depth_path, cv2.IMREAD_UNCHANGED)
+        if raw.ndim != 2 or raw.dtype != np.uint16:
+            raise DataError(f"'{depth_path}' must be a 16-bit image with one channel, got {raw.dtype} {raw.shape}")
+        expected = (self.intrinsics.height, self.intrinsics.width)
+        for path, image in ((colour_path, bgr), (depth_path, raw)):
+            if image.shape[:2] != expected:
+                raise DataError(
+                    f"'{path}' is {image.shape[1]}x{image.shape[0]}, expected {expected[1]}x{expected[0]} as the intrinsics and the "
+                    "other images: depth must be registered to colour"
+                )
+        depth = raw.astype(np.float32) * np.float32(self.depth_scale)
+        depth[raw == 0] = np.nan
+        rgb = np.ascontiguousarray(bgr[..., ::-1])
+        return RgbdFrame(rgb, depth, self.intrinsics, stamp_ns=stamp_ns, frame_id=frame_id)
+
+
+def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
+    """Find the frames and the intrinsics of a folder; images are read only when asked for.
+
+    Raises:
+        DataError: The folder is missing, holds no pair of images, or no usable intrinsics; the message says what is accepted.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise DataError(f"no such folder of RGB-D frames: '{folder}'")
+    pairs = _find_pairs(root)
+    height, width = _read_image(pairs[0][0], cv2.IMREAD_COLOR).shape[:2]
+    try:
+        source, values = _find_intrinsics(root)
+        return RgbdFolder(pairs, _intrinsics(source, values, width, height), _depth_scale(source, values))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the intrinsics in '{root}' hold a value that is no number: {error}") from error
+
+
+def _find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
+    """Colour and depth images whose names are equal but for the word that tells them apart."""
+    images = sorted(path for path in root.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    depths = {_DEPTH.sub("", p.stem): p for p in images if _DEPTH.search(p.stem) and p.suffix.lower() == ".png"}
+    colours = {_COLOUR.sub("", p.stem): p for p in images if _COLOUR.search(p.stem) and not _DEPTH.search(p.stem)}
+    pairs = tuple((colours[key], depths[key]) for key in sorted(colours.keys() & depths.keys()))
+    if not pairs:
+        raise DataError(
+            f"'{root}' holds {len(colours)} colour and {len(depths)} depth images but no pair of equal name: expected files such as "
+            "000000-color.png with 000000-depth.png (16 bit)"
+        )
+    return pairs
+
+
+def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The first JSON or YAML file that holds a camera, and its values."""
+    candidates = sorted(path for path in root.iterdir() if path.suffix.lower() in (".json", ".yaml", ".yml"))
+    for path in candidates:
+        try:
+            values = (
+                json.loads(path.read_text()) if path.suffix.lower() == ".json" else yaml.safe_load(path.read_text())
+            )
+        except (ValueError, yaml.YAMLError) as error:
+            raise DataError(f"'{path}' cannot be read: {error}") from error
+        if isinstance(values, Mapping) and _pinhole(values) is not None:
+            return path, values
+    found = f"looked into {', '.join(p.name for p in candidates)}" if candidates else "there is no JSON or YAML file"
+    raise DataError(
+        f"'{root}' holds no camera intrinsics ({found}): add a camera.json with fx, fy, cx, cy in pixels of the colour image, or a "
+        "CameraInfo YAML"
+    )
+
+
+def _pinhole(values: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """fx, fy, cx, cy from any of the accepted spellings."""
+    for centre in (("cx", "cy"), ("x_offset", "y_offset"), ("ppx", "ppy")):
+        if all(key in values for key in ("fx", "fy", *centre)):
+            fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", *centre))
+            return fx, fy, cx, cy
+    for key, columns in (
+        ("projection_matrix", 4),
+        ("p", 4),
+        ("P", 4),
+        ("camera_matrix", 3),
+        ("K", 3),
+        ("k", 3),
+        ("cam_K", 3),
+    ):
+        matrix = values.get(key)
+        matrix = matrix.get("data") if isinstance(matrix, Mapping) else matrix
+        if matrix is not None and np.size(matrix) == 3 * columns:
+            flat = np.asarray(matrix, dtype=float).reshape(3, columns)
+            return float(flat[0, 0]), float(flat[1, 1]), float(flat[0, 2]), float(flat[1, 2])
+    return None
+
+
+def _intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int) -> CameraIntrinsics:
+    """The camera of images of that size; a size that the file states must agree."""
+    for keys, actual in (
+        (("img_width", "image_width", "width"), width),
+        (("img_height", "image_height", "height"), height),
+    ):
+        stated = next((int(values[key]) for key in keys if key in values), actual)
+        if stated != actual:
+            raise DataError(
+                f"'{source}' describes images with a {keys[2]} of {stated}, but the colour images have {actual}: the intrinsics belong "
+                "to another resolution"
+            )
+    pinhole = _pinhole(values)
+    if pinhole is None:
+        raise DataError(f"'{source}' holds no camera intrinsics")
+    try:
+        return CameraIntrinsics(*pinhole, width=width, height=height)
+    except FrameError as error:
+        raise DataError(f"'{source}': {error}") from error
+
+
+def _depth_scale(source: Path, values: Mapping[str, Any]) -> float:
+    """Metres per unit of depth; a ``depth_scale`` of another convention is refused, not guessed at."""
+    scale = float(values.get("depth_scale", MILLIMETRE))
+    if "factor_depth" in values:
+        factor = float(values["factor_depth"])
+        scale = 1.0 / factor if factor > 0.0 else 0.0
+    if not 1e-6 <= scale <= 0.01:
+        raise DataError(
+            f"'{source}' gives a depth unit of {scale} m: 'depth_scale' must be metres per unit (0.001 for millimetres) and "
+            "'factor_depth' units per metre (1000 for millimetres)"
+        )
+    return scale
+
+
+def _read_image(path: Path, flags: int) -> np.ndarray[Any, np.dtype[Any]]:
+    """An image, or DataError with its name."""
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise DataError(f"'{path}' is not an image that can be read")
+    return image

@@ -1,0 +1,143 @@
+"""A folder of RGB-D frames: every accepted spelling, every mistake named."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from clipose_ros.data.rgbd_folder import open_rgbd_folder
+from clipose_ros.errors import DataError
+
+HEIGHT, WIDTH = 6, 8
+PINHOLE = {"fx": 610.0, "fy": 612.0, "cx": 4.5, "cy": 3.5}
+
+
+def write_frame(folder: Path, colour: str, depth: str, millimetres: int = 1500) -> None:
+    bgr = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    bgr[..., 2] = 200  # red
+    cv2.imwrite(str(folder / colour), bgr)
+    raw = np.full((HEIGHT, WIDTH), millimetres, np.uint16)
+    raw[0, 0] = 0
+    cv2.imwrite(str(folder / depth), raw)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_frame(tmp_path, "000001-color.png", "000001-depth.png", 2000)
+    write_frame(tmp_path, "000000-color.png", "000000-depth.png")
+    (tmp_path / "camera.json").write_text(json.dumps(PINHOLE))
+    return tmp_path
+
+
+def test_frames_come_in_order_in_metres_and_red_stays_red(folder: Path) -> None:
+    frames = open_rgbd_folder(folder)
+    assert len(frames) == 2
+    frame = frames.read(0, stamp_ns=7, frame_id="camera")
+    assert (frame.stamp_ns, frame.frame_id) == (7, "camera")
+    assert frame.rgb[2, 2].tolist() == [200, 0, 0]
+    assert np.isnan(frame.depth[0, 0])
+    np.testing.assert_allclose(frame.depth[1:], 1.5)
+    np.testing.assert_allclose(frames.read(1).depth[1:], 2.0)
+    k = frames.intrinsics
+    assert (k.fx, k.fy, k.cx, k.cy, k.width, k.height) == (610.0, 612.0, 4.5, 3.5, WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("colour", "depth"),
+    [
+        ("0001_color.jpg", "0001_depth.png"),
+        ("rgb_3.png", "depth_3.png"),
+        ("RGB-3.PNG", "Depth-3.PNG"),
+        ("a.colour.png", "a.depth.png"),
+    ],
+)
+def test_names_are_matched_tolerantly(tmp_path: Path, colour: str, depth: str) -> None:
+    write_frame(tmp_path, colour, depth)
+    (tmp_path / "camera.json").write_text(json.dumps(PINHOLE))
+    assert [(c.name, d.name) for c, d in open_rgbd_folder(tmp_path).pairs] == [(colour, depth)]
+
+
+K = [610.0, 0.0, 4.5, 0.0, 612.0, 3.5, 0.0, 0.0, 1.0]
+P = [610.0, 0.0, 4.5, 0.0, 0.0, 612.0, 3.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (
+            "a.json",
+            {"fx": 610.0, "fy": 612.0, "x_offset": 4.5, "y_offset": 3.5, "img_width": WIDTH, "img_height": HEIGHT},
+        ),
+        ("a.json", {"K": [K[:3], K[3:6], K[6:]]}),
+        ("a.json", {"cam_K": K}),
+        (
+            "a.yaml",
+            {"image_width": WIDTH, "camera_matrix": {"rows": 3, "data": [0.0] * 9}, "projection_matrix": {"data": P}},
+        ),
+        ("a.yml", {"width": WIDTH, "height": HEIGHT, "k": K, "p": P}),
+    ],
+)
+def test_intrinsics_in_every_spelling(folder: Path, name: str, values: dict) -> None:
+    (folder / "camera.json").unlink()
+    (folder / name).write_text(json.dumps(values) if name.endswith("json") else yaml.safe_dump(values))
+    k = open_rgbd_folder(folder).intrinsics
+    assert (k.fx, k.fy, k.cx, k.cy) == (610.0, 612.0, 4.5, 3.5)
+
+
+@pytest.mark.parametrize(("key", "value"), [("depth_scale", 0.0001), ("factor_depth", 10000)])
+def test_other_depth_units(folder: Path, key: str, value: float) -> None:
+    (folder / "camera.json").write_text(json.dumps({**PINHOLE, key: value}))
+    np.testing.assert_allclose(open_rgbd_folder(folder).read(0).depth[1:], 0.15, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth_scale": 1000}, "metres per unit"),
+        ({"factor_depth": 0}, "units per metre"),
+        ({"img_width": 640}, "width of 640, but the colour images have 8"),
+        ({"fx": 0.0}, "fx=0.0"),
+        ({"fx": "wide"}, "no number"),
+    ],
+)
+def test_wrong_intrinsics_are_named(folder: Path, changes: dict, message: str) -> None:
+    (folder / "camera.json").write_text(json.dumps({**PINHOLE, **changes}))
+    with pytest.raises(DataError, match=message):
+        open_rgbd_folder(folder)
+
+
+def test_missing_things_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        open_rgbd_folder(tmp_path / "absent")
+    with pytest.raises(DataError, match="0 colour and 0 depth images"):
+        open_rgbd_folder(tmp_path)
+    write_frame(tmp_path, "0-color.png", "0-depth.png")
+    with pytest.raises(DataError, match="no JSON or YAML"):
+        open_rgbd_folder(tmp_path)
+    (tmp_path / "notes.json").write_text("[1, 2]")
+    with pytest.raises(DataError, match="looked into notes.json"):
+        open_rgbd_folder(tmp_path)
+    (tmp_path / "notes.json").write_text("{")
+    with pytest.raises(DataError, match="notes.json.*cannot be read"):
+        open_rgbd_folder(tmp_path)
+
+
+def test_a_depth_image_of_eight_bits_is_named(folder: Path) -> None:
+    cv2.imwrite(str(folder / "000000-depth.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
+    with pytest.raises(DataError, match="000000-depth.png.*16-bit.*uint8"):
+        open_rgbd_folder(folder).read(0)
+
+
+def test_a_depth_image_of_another_size_is_named(folder: Path) -> None:
+    cv2.imwrite(str(folder / "000000-depth.png"), np.zeros((2, 2), np.uint16))
+    with pytest.raises(DataError, match="000000-depth.png.*2x2.*registered"):
+        open_rgbd_folder(folder).read(0)
+
+
+def test_a_broken_image_is_named(folder: Path) -> None:
+    (folder / "000001-color.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="000001-color.png"):
+        open_rgbd_folder(folder).read(1)
