@@ -103,7 +103,7 @@ def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[fl
 
 def _run_end(ordered: FloatArray, core: int, step: int, gap: float) -> float:
     """Last value of a sorted run: its first ``core`` values, and those after them while ``step`` of them lie within each ``gap``."""
-    ahead = np.append(ordered[core - 1 + step :], np.full(step, np.inf))
+    ahead = np.append(ordered[core - 1 + step :], np.full(step, np.inf))[: ordered.size - core + 1]
     return float(ordered[core - 1 + int(np.argmax(ahead - ordered[core - 1 :] > gap))])
 
 
