@@ -1,0 +1,83 @@
+"""Colours that things have, and patterns on their surface."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.types import FloatArray
+
+
+def random_colour(rng: np.random.Generator) -> FloatArray:
+    """A ``(3,)`` linear albedo: whites, greys and blacks as often as colours, as in a kitchen."""
+    kind = rng.choice(["white", "grey", "black", "pastel", "vivid", "dark"], p=[0.22, 0.1, 0.12, 0.2, 0.26, 0.1])
+    saturation, value = {
+        "white": (rng.uniform(0.0, 0.08), rng.uniform(0.7, 0.9)),
+        "grey": (rng.uniform(0.0, 0.08), rng.uniform(0.2, 0.6)),
+        "black": (rng.uniform(0.0, 0.2), rng.uniform(0.015, 0.08)),
+        "pastel": (rng.uniform(0.2, 0.5), rng.uniform(0.5, 0.85)),
+        "vivid": (rng.uniform(0.6, 0.95), rng.uniform(0.4, 0.85)),
+        "dark": (rng.uniform(0.3, 0.9), rng.uniform(0.08, 0.3)),
+    }[str(kind)]
+    return np.array(colorsys.hsv_to_rgb(rng.uniform(), saturation, value))
+
+
+def metal(rng: np.random.Generator) -> FloatArray:
+    """A ``(3,)`` bare-metal albedo."""
+    return np.full(3, rng.uniform(0.35, 0.65)) * np.array([1.0, 0.99, 0.97])
+
+
+def wood(rng: np.random.Generator) -> FloatArray:
+    """A ``(3,)`` wooden albedo."""
+    light = rng.uniform(0.12, 0.6)
+    return light * np.array([1.0, rng.uniform(0.6, 0.8), rng.uniform(0.3, 0.55)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Texture:
+    """A solid pattern that darkens or lightens a surface.
+
+    Attributes:
+        kind: ``plain``, ``noise``, ``grain`` (wood), ``checker`` or ``stripes``.
+        scale_m: Size of its features, metres.
+        strength: Largest relative change of albedo.
+        phase: ``(3,)`` offset, radians, so that no two are alike.
+    """
+
+    kind: str
+    scale_m: float
+    strength: float
+    phase: FloatArray
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, kinds: tuple[str, ...], scale_m: tuple[float, float]) -> Texture:
+        """One of the kinds with a size from the range."""
+        scale = float(np.exp(rng.uniform(*np.log(scale_m))))
+        return cls(str(rng.choice(kinds)), scale, float(rng.uniform(0.15, 0.5)), rng.uniform(0, 2 * np.pi, 3))
+
+    def factor(self, points: FloatArray) -> FloatArray:
+        """Albedo factor ``(N,)`` at points ``(N, 3)`` given in the surface's own frame, metres."""
+        p = points / self.scale_m * 2 * np.pi
+        if self.kind == "plain":
+            return np.ones(len(points))
+        if self.kind == "checker":
+            value = np.sign(np.prod(np.sin(p / 2 + self.phase), axis=1))
+        elif self.kind == "stripes":
+            value = np.sign(np.sin(p[:, 1] + self.phase[1]))
+        elif self.kind == "grain":
+            bend = np.sin(0.13 * p[:, 0] + self.phase[0]) + 0.5 * np.sin(0.31 * p[:, 0] + 0.2 * p[:, 1])
+            value = np.sin(p[:, 1] + 3.0 * bend + self.phase[1]) * 0.7 + 0.3 * np.sin(5.3 * p[:, 1] + bend)
+        else:
+            value = self._noise(p)
+        return 1.0 + self.strength * value
+
+    def _noise(self, p: FloatArray) -> FloatArray:
+        """A sum of crooked waves in [-1, 1]: cheap, smooth and without a visible period."""
+        value = np.zeros(len(p))
+        directions = np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]])
+        for i, direction in enumerate(directions):
+            wave = p @ direction + self.phase[i % 3] * (i + 1)
+            value += np.sin(wave + 1.5 * np.sin(0.7 * (p @ directions[i - 1]) + self.phase[i % 3]))
+        return value / len(directions)

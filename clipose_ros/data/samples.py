@@ -1,0 +1,262 @@
+"""Training samples: the clouds that the robot's own code makes of simulated frames, with their truth.
+
+Run as a module to write a file: ``python -m clipose_ros.data.samples --scenes 400 --seed 1 --out train_0001.npz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import CloudConfig
+from clipose_ros.data.render import ObjectTruth, Renderer
+from clipose_ros.data.scenes import SceneConfig, make_scene
+from clipose_ros.data.sensor import random_sensor, simulate_depth
+from clipose_ros.data.trajectory import random_view
+from clipose_ros.errors import DataError
+from clipose_ros.geometry.boxes import box_corners
+from clipose_ros.geometry.camera import project
+from clipose_ros.geometry.se3 import invert_transform, transform_points
+from clipose_ros.inference.cloud import extract_cloud
+from clipose_ros.types import (
+    BoolArray,
+    CameraIntrinsics,
+    FloatArray,
+    InstanceMask,
+    LabelArray,
+    ObjectCloud,
+    RgbdFrame,
+)
+
+VIEWS = 3
+"""Cameras per scene."""
+MIN_VISIBLE = 0.25
+"""Objects less visible than this are left out."""
+MIN_PIXELS = 200
+"""Objects of fewer pixels are left out."""
+MARGIN_PX = 16
+"""Pixels around an object that are rendered with it, for masks and noise that reach beyond."""
+MIN_HANDLE_POINTS = 8
+"""A mug's handle counts as seen when this many of the cloud's points lie on it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CloudSamples:
+    """Clouds with their truth; S samples of N points.
+
+    Attributes:
+        points: ``(S, N, 3)`` float32, metres, camera optical frame.
+        category_index: ``(S,)`` int64, place in ``NOCS_CATEGORIES``.
+        T_camera_object: ``(S, 4, 4)`` float32.
+        size: ``(S, 3)`` float32, full extent, metres, object frame.
+        handle_visible: ``(S,)`` bool, whether the cloud shows the mug's handle; true for other categories.
+        visible_fraction: ``(S,)`` float32, visible share of the object's outline.
+    """
+
+    points: FloatArray
+    category_index: NDArray[np.int64]
+    T_camera_object: FloatArray
+    size: FloatArray
+    handle_visible: BoolArray
+    visible_fraction: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def save(self, path: str | Path) -> None:
+        """Write to ``.npz``; the file appears under its name only when it is whole."""
+        path = Path(path)
+        part = path.with_name(f".{path.name}.part")
+        with part.open("wb") as stream:
+            np.savez(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, *paths: str | Path) -> CloudSamples:
+        """Read one or more files that ``save`` wrote, one after the other.
+
+        Raises:
+            DataError: A file is missing, or not one of these.
+        """
+        names = [field.name for field in fields(cls)]
+        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names}
+        for path in paths:
+            try:
+                with np.load(path) as archive:
+                    for name in names:
+                        columns[name].append(archive[name])
+            except (OSError, ValueError, KeyError) as error:
+                raise DataError(f"{path} is not a file of cloud samples ({error}): make it with clipose_ros.data.samples") from error
+        return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})  # type: ignore[arg-type]
+
+
+def generate_samples(
+    scenes: int, seed: int, categories: tuple[str, ...] = NOCS_CATEGORIES.names, cloud: CloudConfig | None = None
+) -> CloudSamples:
+    """Simulate scenes and take the cloud of every object that can be seen well enough.
+
+    Args:
+        scenes: How many; each is seen from three places.
+        seed: Scene i of a seed is always the same; different seeds share none.
+        categories: What to put on the tables.
+        cloud: How clouds are made; the robot's defaults if left out.
+    """
+    rows = [
+        row
+        for index in range(scenes)
+        for row in scene_samples(np.random.default_rng([seed, index]), categories, cloud or CloudConfig())
+    ]
+    if not rows:
+        raise DataError(f"{scenes} scenes of seed {seed} gave no sample: ask for more scenes")
+    points, truths, handles = zip(*rows, strict=True)
+    return CloudSamples(
+        points=np.stack(points),
+        category_index=np.array([NOCS_CATEGORIES.index(truth.category) for truth in truths], dtype=np.int64),
+        T_camera_object=np.stack([truth.T_camera_object for truth in truths]).astype(np.float32),
+        size=np.stack([truth.size for truth in truths]).astype(np.float32),
+        handle_visible=np.array(handles, dtype=bool),
+        visible_fraction=np.array([truth.visible_fraction for truth in truths], dtype=np.float32),
+    )
+
+
+def scene_samples(
+    rng: np.random.Generator, categories: tuple[str, ...], cloud: CloudConfig
+) -> Iterator[tuple[FloatArray, ObjectTruth, bool]]:
+    """Clouds of one random scene, each with its truth and whether a handle shows in it."""
+    scene = make_scene(rng, random_scene_config(rng, categories))
+    renderer = Renderer(scene)
+    for _ in range(VIEWS):
+        camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_sensor(rng)
+        for item in scene.objects:
+            crop = crop_around(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
+            if crop is None:
+                continue
+            rendered = renderer.render(T_world_camera, crop, colour=False, instances=(item.instance,))
+            if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
+                continue
+            noisy = simulate_depth(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
+            row = _sample(rng, RgbdFrame(rendered.rgb, noisy, crop), rendered.labels, rendered.truths[0], cloud)
+            if row is not None:
+                yield row
+
+
+def crop_around(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
+    """The part of a camera's image that shows an object and a margin around it; rays elsewhere would be wasted.
+
+    Returns:
+        A camera of that window, or None where the object is out of sight or reaches behind the camera.
+    """
+    corners = box_corners(T_camera_object, size)
+    if corners[:, 2].min() < 0.05:
+        return None
+    pixels = project(corners, camera)
+    x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - MARGIN_PX, 0)
+    x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + MARGIN_PX + 1, (camera.width, camera.height))
+    if x1 - x0 < 16 or y1 - y0 < 16:
+        return None
+    return CameraIntrinsics(camera.fx, camera.fy, camera.cx - x0, camera.cy - y0, int(x1 - x0), int(y1 - y0))
+
+
+def random_scene_config(rng: np.random.Generator, categories: tuple[str, ...]) -> SceneConfig:
+    """Tables from crowded to sparse."""
+    return SceneConfig(
+        categories=categories, objects_max=9, radius_m=float(rng.uniform(0.16, 0.42)), distractors_max=int(rng.integers(0, 7))
+    )
+
+
+def random_intrinsics(rng: np.random.Generator) -> CameraIntrinsics:
+    """A VGA camera with a field of view between those of common depth cameras."""
+    focal = float(rng.uniform(530, 640))
+    return CameraIntrinsics(focal, focal * float(rng.uniform(0.995, 1.005)), 319.5 + rng.normal(0, 6), 239.5 + rng.normal(0, 6), 640, 480)
+
+
+def _sample(
+    rng: np.random.Generator, frame: RgbdFrame, labels: LabelArray, truth: ObjectTruth, cloud: CloudConfig
+) -> tuple[FloatArray, ObjectTruth, bool] | None:
+    """The cloud of one object under an imperfect mask, or None where too little of it is seen."""
+    label = NOCS_CATEGORIES[truth.category].id * 1000 + truth.instance
+    mask = InstanceMask.from_full(truth.category, 1.0, labels == label)
+    if mask is None or mask.mask.sum() < MIN_PIXELS:
+        return None
+    rough = perturb_mask(mask, frame.depth.shape, rng)
+    result = extract_cloud(frame, rough, cloud) if rough is not None else None
+    if not isinstance(result, ObjectCloud):
+        return None
+    points = np.asarray(result.points_camera, dtype=np.float32)
+    handle = truth.handle_visible and (truth.category != "mug" or _handle_points(points, truth) >= MIN_HANDLE_POINTS)
+    return points, truth, handle
+
+
+def perturb_mask(mask: InstanceMask, shape: tuple[int, ...], rng: np.random.Generator) -> InstanceMask | None:
+    """A mask as a detector would give it: grown or shrunk, with a wavy rim, now and then cut off; None where nothing is left.
+
+    The distance to the true rim is shifted and roughened by smooth noise, and what remains positive is the mask.
+    """
+    x0, y0, x1, y1 = mask.box
+    margin = 10
+    left, top = max(x0 - margin, 0), max(y0 - margin, 0)
+    right, bottom = min(x1 + margin, shape[1]), min(y1 + margin, shape[0])
+    inside = np.zeros((bottom - top, right - left), dtype=np.uint8)
+    inside[y0 - top : y1 - top, x0 - left : x1 - left] = mask.mask
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    extent = float(np.sqrt(inside.sum()))
+    quality = rng.uniform()
+    if quality > 0.25:
+        most = min(4.0, 0.05 * extent)
+        coarse = rng.standard_normal((inside.shape[0] // 12 + 2, inside.shape[1] // 12 + 2)).astype(np.float32)
+        wave = cv2.resize(coarse, inside.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        distance += rng.uniform(-most, most) + rng.uniform(0.0, 0.5 * most) * wave
+    kept = distance > 0.0
+    if quality > 0.88:
+        kept &= _half_plane(kept, rng)
+    whole = np.zeros(shape, dtype=bool)
+    whole[top:bottom, left:right] = kept
+    return InstanceMask.from_full(mask.category, mask.score, whole)
+
+
+def _half_plane(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
+    """A half plane that cuts off up to a quarter of the mask."""
+    rows, columns = np.nonzero(mask)
+    if rows.size == 0:
+        return mask
+    angle = rng.uniform(0, 2 * np.pi)
+    reach = rows * np.sin(angle) + columns * np.cos(angle)
+    limit = np.quantile(reach, 1.0 - rng.uniform(0.03, 0.25))
+    v, u = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    cut: BoolArray = v * np.sin(angle) + u * np.cos(angle) <= limit
+    return cut
+
+
+def _handle_points(points: FloatArray, truth: ObjectTruth) -> int:
+    """How many points of a mug's cloud lie beyond its body, where only the handle is."""
+    local = transform_points(invert_transform(truth.T_camera_object), points)
+    x, z = truth.size[0], truth.size[2]
+    axis_x = (z - x) / 2.0
+    within = (np.abs(local) < truth.size / 2.0 + 0.004).all(axis=1)
+    beyond = np.hypot(local[:, 0] - axis_x, local[:, 2]) > z / 2.0 + 0.004
+    return int((within & beyond).sum())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write one file of samples."""
+    parser = argparse.ArgumentParser(description="Simulate training clouds.")
+    parser.add_argument("--scenes", type=int, default=400, help="scenes to simulate")
+    parser.add_argument("--seed", type=int, required=True, help="equal seeds give equal files")
+    parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    samples = generate_samples(options.scenes, options.seed)
+    samples.save(options.out)
+    print(f"{options.out}: {len(samples)} clouds")
+
+
+if __name__ == "__main__":
+    main()
