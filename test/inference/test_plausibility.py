@@ -1,0 +1,83 @@
+"""Poses are rejected where their own points contradict them, and only there."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from clipose_ros.config import CheckConfig
+from clipose_ros.geometry.se3 import exp_so3, make_transform
+from clipose_ros.inference.plausibility import check_pose
+from clipose_ros.types import InstanceMask, ObjectCloud, PoseEstimate, RejectionReason
+
+CONFIG = CheckConfig()
+SIZE = np.array([0.08, 0.22, 0.08])
+T = make_transform(exp_so3([2.8, 0.3, 0.1]), [0.1, -0.05, 0.9])
+INSTANCE = InstanceMask("bottle", 0.9, (0, 0, 1, 1), np.ones((1, 1), np.bool_))
+
+
+def front_of_bottle():
+    """The half of a cylinder that a camera sees, 2 mm of noise, and a few stray points."""
+    rng = np.random.default_rng(0)
+    angle, height = rng.uniform(0, np.pi, 1000), rng.uniform(-0.11, 0.11, 1000)
+    points = np.stack([0.04 * np.cos(angle), height, 0.04 * np.sin(angle)], axis=1)
+    points_camera = points @ T[:3, :3].T + T[:3, 3] + rng.normal(0, 0.002, points.shape)
+    points_camera[:20, 2] += 0.15
+    return ObjectCloud(INSTANCE, points_camera.astype(np.float32))
+
+
+CLOUD = front_of_bottle()
+POSE = PoseEstimate("bottle", T, SIZE, 0.7, (0.8, 0.0))
+
+
+def verdict(config=CONFIG, **changes):
+    return check_pose(dataclasses.replace(POSE, **changes), CLOUD, config)
+
+
+def moved(offset):
+    moved_T = T.copy()
+    moved_T[:3, 3] += offset
+    return moved_T
+
+
+def test_a_true_pose_passes():
+    assert verdict() is None
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_a_somewhat_wrong_size_passes(factor):
+    assert verdict(size=SIZE * factor) is None
+
+
+def test_a_somewhat_wrong_centre_and_rotation_pass():
+    assert verdict(T_camera_object=moved([0.05, 0.0, 0.08])) is None
+    assert verdict(T_camera_object=make_transform(exp_so3([0.3, 0, 0]) @ T[:3, :3], T[:3, 3])) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "figures"),
+    [
+        ({"size": SIZE * 0.3}, RejectionReason.SIZE_CONTRADICTS_POINTS, "0.066"),
+        ({"size": SIZE * [1, 0.2, 1]}, RejectionReason.SIZE_CONTRADICTS_POINTS, "2.5 times"),
+        ({"size": SIZE * [1, 1, -1]}, RejectionReason.SIZE_CONTRADICTS_POINTS, "not positive"),
+        ({"size": SIZE * 50}, RejectionReason.SIZE_CONTRADICTS_POINTS, "visible"),
+        ({"T_camera_object": moved([0.0, 0.0, 0.8])}, RejectionReason.CENTRE_OUTSIDE_POINTS, "outside their box"),
+        ({"T_camera_object": moved([-0.5, 0.0, 0.0])}, RejectionReason.CENTRE_OUTSIDE_POINTS, "at most 0.186 m"),
+        ({"score": 0.05}, RejectionReason.LOW_SCORE, "0.050 is below 0.1"),
+        ({"score": np.nan}, RejectionReason.NOT_FINITE, "nan"),
+        ({"size": SIZE * np.nan}, RejectionReason.NOT_FINITE, "nan"),
+        ({"T_camera_object": np.full((4, 4), np.inf)}, RejectionReason.NOT_FINITE, ""),
+    ],
+)
+def test_contradictions_are_rejected_with_figures(changes, reason, figures):
+    rejection = verdict(**changes)
+    assert rejection is not None and rejection.reason is reason
+    assert figures in rejection.detail
+    assert rejection.category == "bottle" and rejection.instance is INSTANCE
+
+
+def test_tolerances_are_those_of_the_settings():
+    strict = CheckConfig(size_tolerance=1.0, centre_tolerance=0.0)
+    assert verdict(strict, size=SIZE * 0.8).reason is RejectionReason.SIZE_CONTRADICTS_POINTS
+    assert verdict(strict, T_camera_object=moved([-0.08, 0.0, 0.0])).reason is RejectionReason.CENTRE_OUTSIDE_POINTS
+    assert verdict(CheckConfig(score_threshold=0.0), score=0.0) is None
