@@ -1,0 +1,127 @@
+"""A short film of a table: a camera that swings around a static scene, with measured depth, labels and truth."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import Section, option
+from clipose_ros.data.render import ObjectTruth, Renderer
+from clipose_ros.data.scenes import Scene, SceneConfig, make_scene
+from clipose_ros.data.sensor import simulate_depth
+from clipose_ros.data.trajectory import Orbit
+from clipose_ros.types import CameraIntrinsics, FloatArray, RgbdFrame
+
+FOCAL_PER_WIDTH = 600.0 / 640.0
+"""Focal length over image width, like that of common RGB-D cameras."""
+_SCENE = SceneConfig(objects_min=6, objects_max=8, lying=0.1, tilted=0.0, stacked=0.0, distractors_max=3)
+
+
+@dataclass(frozen=True)
+class SequenceConfig(Section):
+    """What is filmed, and how."""
+
+    seed: int = option(0, "Equal seeds show equal scenes.", low=0, high=2**31 - 1)
+    frames: int = option(
+        90, "Frames of one sweep of the camera, all rendered before the first is shown.", low=2, high=3000
+    )
+    width: int = option(640, "Image width, pixels.", low=64, high=1920)
+    height: int = option(480, "Image height, pixels.", low=48, high=1440)
+    swing_deg: float = option(25.0, "How far the camera swings to either side, degrees.", low=0.0, high=180.0)
+    distance_m: float = option(0.95, "Mean distance between camera and table's middle, metres.", low=0.3, high=3.0)
+    workers: int = option(0, "Processes that render; 0 for one per core, 8 at most.", low=0, high=256)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceFrame:
+    """One frame of the film.
+
+    Attributes:
+        frame: Colour, measured depth and labels.
+        truths: Every object of which a pixel is visible.
+        T_world_camera: ``(4, 4)`` camera pose; the world's z is up, its origin the middle of the table's top.
+    """
+
+    frame: RgbdFrame
+    truths: tuple[ObjectTruth, ...]
+    T_world_camera: FloatArray
+
+
+def demo_scene(seed: int) -> Scene:
+    """A table with at least one object of every category; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    while True:  # a crowded table may lack the room for one of them: one in three does
+        scene = make_scene(rng, _SCENE)
+        if {item.object.category for item in scene.objects} == set(NOCS_CATEGORIES.names):
+            return scene
+
+
+def render_sequence(config: SequenceConfig) -> Iterator[SequenceFrame]:
+    """Render one sweep, in order, on all cores. Played forwards and backwards in turn it moves without a jump.
+
+    Args:
+        config: What to film; equal settings give equal frames, however many processes render.
+    """
+    workers = min(config.workers or min(os.cpu_count() or 1, 8), config.frames)
+    if workers == 1:
+        film = _Film(config)
+        yield from map(film.frame, range(config.frames))
+        return
+    # Spawned, not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up, initargs=(config,)) as pool:
+        yield from pool.map(_render, range(config.frames))
+
+
+class _Film:
+    """Renders single frames of the sequence."""
+
+    def __init__(self, config: SequenceConfig) -> None:
+        focal = FOCAL_PER_WIDTH * config.width
+        self._intrinsics = CameraIntrinsics(
+            focal, focal, (config.width - 1) / 2, (config.height - 1) / 2, config.width, config.height
+        )
+        # From one turning point of the swing to the other is half a period.
+        self._orbit = Orbit(
+            distance_m=config.distance_m, swing_deg=config.swing_deg, period_s=2.0 * (config.frames - 1)
+        )
+        self._config = config
+        self._renderer = Renderer(demo_scene(config.seed))
+
+    def frame(self, index: int) -> SequenceFrame:
+        """Frame ``index``; its sensor noise depends on seed and index alone."""
+        T_world_camera = self._orbit.T_world_camera(index - (self._config.frames - 1) / 2)
+        view = self._renderer.render(T_world_camera, self._intrinsics)
+        rng = np.random.default_rng([self._config.seed, index])
+        depth = simulate_depth(view.depth, view.cos_incidence, view.albedo, self._intrinsics.fx, rng)
+        frame = RgbdFrame(view.rgb, depth, self._intrinsics, labels=view.labels)
+        return SequenceFrame(frame, view.truths, T_world_camera)
+
+
+_film: _Film | None = None  # of a rendering process, which serves one sequence only
+
+
+def _set_up(config: SequenceConfig) -> None:
+    """Build the scene once per rendering process."""
+    global _film
+    _film = _Film(config)
+
+
+def _render(index: int) -> SequenceFrame:
+    assert _film is not None
+    return _film.frame(index)
+
+
+def ping_pong(count: int) -> Iterator[int]:
+    """Indices 0, 1, ..., count - 1, count - 2, ..., 1, 0, 1, ... without end."""
+    period = max(2 * (count - 1), 1)
+    step = 0
+    while True:
+        yield count - 1 - abs(count - 1 - step)
+        step = (step + 1) % period
