@@ -65,8 +65,8 @@ def _keyboard(
 
 
 def _lid(rng: np.random.Generator, depth: float, width: float, thick: float, corner: float, shell: FloatArray) -> list[Mesh]:
-    """The lid as it lies closed towards +x, hinge at the origin, screen facing +y before it is turned open."""
-    slab = extrude(rounded_rectangle(depth, width, corner), thick).shifted([depth / 2, -thick, 0]).painted(shell)
+    """The lid as it lies closed towards +x, hinge at the origin, screen facing down."""
+    slab = extrude(rounded_rectangle(depth, width, corner), thick).shifted([depth / 2, 0, 0]).painted(shell)
     rim = rng.uniform(5, 16) * MM
     glass = random_colour(rng) * 0.6 if rng.uniform() < 0.6 else np.full(3, 0.015)
     bezel = box([depth - 4 * MM, 0.6 * MM, width - 4 * MM]).shifted([depth / 2, 0, 0]).painted(np.full(3, 0.02))

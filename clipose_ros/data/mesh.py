@@ -54,8 +54,9 @@ class Mesh:
 
     @property
     def face_centres(self) -> FloatArray:
-        """``(F, 3)`` centroids."""
-        centres: FloatArray = self.vertices[self.faces].mean(axis=1)
+        """``(F, 3)`` centres of the faces' boxes, so that the two halves of a quad on a ring share their height."""
+        corners = self.vertices[self.faces]
+        centres: FloatArray = (corners.min(axis=1) + corners.max(axis=1)) / 2.0
         return centres
 
     def painted(self, colour: FloatArray, where: NDArray[np.bool_] | None = None) -> Mesh:
@@ -262,7 +263,7 @@ def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
     following = (k + 1) % segments
     start = np.arange(rings - 1)[:, None] * segments
     a, b, c, d = start + k, start + following, start + segments + k, start + segments + following
-    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)]).reshape(-1, 3)
+    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)], axis=1).reshape(-1, 3)  # ring by ring
     bottom, top = rings * segments, rings * segments + 1
     last = (rings - 1) * segments
     low = np.stack([k, following, np.full(segments, bottom)], axis=-1)

@@ -49,7 +49,7 @@ def random_sensor(rng: np.random.Generator) -> SensorConfig:
         lateral_px=float(rng.uniform(0.0, 1.0) * severity),
         flying=float(rng.uniform(0.0, 0.6) * severity),
         edge_loss=float(rng.uniform(0.0, 0.7) * severity),
-        grazing_deg=float(rng.uniform(72, 88)),
+        grazing_deg=float(rng.uniform(75, 89)),
         dark_loss=float(rng.uniform(0.0, 0.7) * severity),
         holes=float(rng.uniform(0.0, 0.06) * severity),
     )

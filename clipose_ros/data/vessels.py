@@ -5,6 +5,7 @@ Each function draws one random instance, upright along y, at a place of its own;
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,7 +159,7 @@ def _closure(rng: np.random.Generator, kind: str, neck: float, top: float, heigh
 def bowl(rng: np.random.Generator) -> Mesh:
     """A random bowl, opening at +y."""
     radius = rng.uniform(50, 130) * MM if rng.uniform() < 0.3 else rng.uniform(62, 98) * MM
-    height = radius * (rng.uniform(0.5, 1.25) if rng.uniform() < 0.85 else rng.uniform(0.35, 0.5))
+    height = radius * (rng.uniform(0.6, 1.3) if rng.uniform() < 0.85 else rng.uniform(0.35, 0.5))
     wall = rng.uniform(2.0, 5.5) * MM
     base = radius * rng.uniform(0.25, 0.68)
     foot = rng.uniform(3, 12) * MM if rng.uniform() < 0.55 else 0.0
@@ -251,9 +252,9 @@ def _spray_can(rng: np.random.Generator, height: float, radius: float, lip: floa
 
 def mug(rng: np.random.Generator) -> Mesh:
     """A random mug, opening at +y, handle along +x, mirrored by z = 0."""
-    kind = rng.choice(["classic", "wide", "espresso", "tall"], p=[0.58, 0.18, 0.1, 0.14])
+    kind = rng.choice(["classic", "wide", "espresso", "tall"], p=[0.55, 0.24, 0.09, 0.12])
     heights, radii = {
-        "classic": ((80, 112), (36, 47)), "wide": ((60, 90), (44, 60)), "espresso": ((50, 68), (26, 36)), "tall": ((105, 140), (34, 44)),
+        "classic": ((78, 112), (36, 49)), "wide": ((60, 90), (44, 60)), "espresso": ((50, 68), (26, 36)), "tall": ((105, 140), (34, 44)),
     }[str(kind)]  # fmt: skip
     height, radius = rng.uniform(*heights) * MM, rng.uniform(*radii) * MM
     wall = rng.uniform(2.5, 5.5) * MM
@@ -338,7 +339,7 @@ def _labelled(rng: np.random.Generator, mesh: Mesh, height: float, chance: float
 def _dense(curve: FloatArray, step: float) -> FloatArray:
     """The polyline with points added so that no edge is longer than ``step``; corners stay."""
     pieces = []
-    for a, b in zip(curve[:-1], curve[1:], strict=True):
+    for a, b in itertools.pairwise(curve):
         count = max(int(np.ceil(np.linalg.norm(b - a) / step)), 1)
         pieces.append(a + (b - a) * (np.arange(count) / count)[:, None])
     return np.concatenate([*pieces, curve[-1:]])
