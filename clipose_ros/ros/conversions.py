@@ -1,0 +1,198 @@
+"""Messages to core types and images to messages, byte by byte.
+
+Units follow the encoding, never a parameter: REP-118's 16UC1 is millimetres with 0 invalid, 32FC1 metres with NaN invalid. Every error
+is a ``FrameError`` that names the topic, says what came and what to do.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from cv_bridge import CvBridge, CvBridgeError
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from clipose_ros.errors import FrameError
+from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
+
+_COLOR_CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
+_ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
+    "rgb8": (np.uint8, 3),
+    "bgr8": (np.uint8, 3),
+    "rgba8": (np.uint8, 4),
+    "bgra8": (np.uint8, 4),
+    "mono8": (np.uint8, 1),
+    "mono16": (np.uint16, 1),
+    "16UC1": (np.uint16, 1),
+    "32FC1": (np.float32, 1),
+}
+_DEPTH = ("16UC1", "mono16", "32FC1")
+_LABELS = ("16UC1", "mono16")
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Resolved names of the input topics, for messages to the user."""
+
+    color: str
+    depth: str
+    info: str
+    labels: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMessages:
+    """One matched set of input messages."""
+
+    color: Image | CompressedImage
+    depth: Image
+    info: CameraInfo
+    labels: Image | None = None
+
+
+def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
+    """Turn a matched set into a frame; its stamp and frame are the colour image's.
+
+    Raises:
+        FrameError: A message cannot be used, or they do not fit together; the topic is named.
+    """
+    _require_one_camera(messages, topics)
+    color = messages.color
+    intrinsics = read_intrinsics(messages.info, topics.info)
+    rgb = read_compressed_color(color, topics.color) if isinstance(color, CompressedImage) else read_color(color, topics.color)
+    depth = read_depth(messages.depth, topics.depth)
+    labels = None if messages.labels is None else read_labels(messages.labels, topics.labels)
+    for topic, image in ((topics.color, rgb), (topics.depth, depth), (topics.labels, labels)):
+        if image is not None and image.shape[:2] != (intrinsics.height, intrinsics.width):
+            raise FrameError(
+                f"'{topic}' is {image.shape[1]}x{image.shape[0]} but '{topics.info}' describes {intrinsics.width}x{intrinsics.height}: "
+                "use depth registered to the colour image, and the camera_info of that very image"
+            )
+    return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels)
+
+
+def read_color(message: Image, topic: str) -> ByteArray:
+    """``(H, W, 3)`` uint8 R G B of an rgb8, bgr8, rgba8, bgra8 or mono8 image."""
+    pixels = _pixels(message, topic, tuple(_COLOR_CHANNELS))
+    if message.encoding == "rgb8":
+        return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(pixels[..., _COLOR_CHANNELS[message.encoding]])
+
+
+def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
+    """``(H, W, 3)`` uint8 R G B of a JPEG or PNG image."""
+    image = None
+    with contextlib.suppress(CvBridgeError, cv2.error):  # or None, as the release of cv_bridge goes: all told below
+        image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
+    if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise FrameError(
+            f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are no 8-bit JPEG or PNG image: "
+            "set image_transport's compressed format, or turn sync.compressed off"
+        )
+    channels = (0, 0, 0) if image.ndim == 2 or image.shape[2] == 1 else (2, 1, 0)
+    return np.ascontiguousarray(image.reshape(*image.shape[:2], -1)[..., channels])
+
+
+def read_depth(message: Image, topic: str) -> FloatArray:
+    """``(H, W)`` float32 metres of a 16UC1 (mm) or 32FC1 (m) image; invalid pixels stay 0, NaN or infinite."""
+    pixels = _pixels(message, topic, _DEPTH)[..., 0]
+    is_metric = message.encoding == "32FC1"
+    depth = np.ascontiguousarray(pixels) if is_metric else pixels.astype(np.float32) * np.float32(1e-3)
+    if not ((depth > 0.0) & np.isfinite(depth)).any():
+        raise FrameError(f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or too close?")
+    return depth
+
+
+def read_labels(message: Image, topic: str) -> LabelArray:
+    """``(H, W)`` uint16, category id x 1000 + instance, of a 16UC1 or mono16 image."""
+    return np.ascontiguousarray(_pixels(message, topic, _LABELS)[..., 0])
+
+
+def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
+    """Pinhole of the rectified image: P, shifted by the roi and divided by the binning."""
+    p, roi = message.p, message.roi
+    if not (p[0] > 0.0 and p[5] > 0.0 and np.isfinite(p).all()):
+        raise FrameError(
+            f"'{topic}' has focal lengths {p[0]} and {p[5]} in its projection matrix P: the camera is not calibrated, or its driver "
+            "does not publish the calibration of the rectified image"
+        )
+    bin_x, bin_y = max(message.binning_x, 1), max(message.binning_y, 1)
+    whole = roi.width == 0 or roi.height == 0
+    width, height = (message.width, message.height) if whole else (roi.width, roi.height)
+    if width // bin_x == 0 or height // bin_y == 0:
+        raise FrameError(f"'{topic}' describes an image of {width}x{height} pixels: the driver must fill in width and height")
+    left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
+    return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
+
+
+def image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:
+    """An image message from ``(H, W)`` or ``(H, W, C)`` pixels of that encoding's type."""
+    dtype, channels = _ENCODINGS[encoding]
+    pixels = np.ascontiguousarray(image, dtype=np.dtype(dtype).newbyteorder("<"))
+    message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding)
+    message.step = image.shape[1] * channels * pixels.itemsize
+    message.data = array.array("B", pixels.tobytes())  # an ndarray or bytes would be copied element by element
+    return message
+
+
+def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:
+    """The camera_info of a rectified image."""
+    message = CameraInfo(header=header, height=intrinsics.height, width=intrinsics.width, distortion_model="plumb_bob")
+    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
+    message.d = [0.0] * 5
+    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def stamp_ns(stamp: Time) -> int:
+    """A ROS stamp in nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def ros_stamp(nanoseconds: int) -> Time:
+    """Nanoseconds as a ROS stamp."""
+    return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+
+
+def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[Any]:
+    """``(H, W, C)`` view of a message's pixels, in this machine's byte order, without the padding of its rows."""
+    if message.encoding not in encodings:
+        raise FrameError(f"'{topic}' has encoding '{message.encoding}': expected one of {', '.join(encodings)}; convert it or remap the topic")
+    dtype, channels = _ENCODINGS[message.encoding]
+    height, width = message.height, message.width
+    row = width * channels * np.dtype(dtype).itemsize
+    if height == 0 or width == 0:
+        raise FrameError(f"'{topic}' is empty ({width}x{height} pixels): look at the camera driver")
+    if message.step < row or len(message.data) < message.step * height:
+        raise FrameError(
+            f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{height} {message.encoding} needs a step of "
+            f"at least {row} and step x height bytes: the driver or a bridge cuts its messages"
+        )
+    rows = np.frombuffer(message.data, np.uint8, message.step * height).reshape(height, message.step)[:, :row]
+    wire = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
+    if wire.itemsize == 1:
+        return rows.reshape(height, width, channels)
+    pixels = np.ascontiguousarray(rows).view(wire).reshape(height, width, channels)
+    return pixels.astype(dtype, copy=False)
+
+
+def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
+    """All inputs must speak of one optical frame."""
+    frame_id = messages.color.header.frame_id
+    if not frame_id:
+        raise FrameError(f"'{topics.color}' has an empty frame_id: set the camera's optical frame in its driver")
+    for topic, message in ((topics.depth, messages.depth), (topics.info, messages.info), (topics.labels, messages.labels)):
+        if message is not None and message.header.frame_id != frame_id:
+            raise FrameError(
+                f"'{topic}' is in frame '{message.header.frame_id}' but '{topics.color}' in '{frame_id}': depth must be registered to the "
+                "colour image (depth_image_proc's register node, or align_depth in the driver)"
+            )

@@ -1,0 +1,127 @@
+"""How the node is doing: counters, rates, latencies and problems, told on /diagnostics and, throttled, in the log."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+LOG_EVERY_S = 5.0
+"""The same problem is logged at most this often."""
+_CURRENT_S = 5.0  # a problem counts as present for this long after it last showed
+_WINDOW = 120  # frames that rates and latencies look back on
+
+
+
+@dataclass(frozen=True)
+class _Problem:
+    message: str
+    at_s: float
+    count: int
+    lasting: bool
+
+
+class Health:
+    """Collects what the parts of the node have to say. Any thread may call it.
+
+    Counters: ``frames_in`` matched sets; ``frames_posed``; ``frames_dropped`` for a newer one before work on them began; ``frames_failed``
+    because of bad input; ``objects`` published; ``rejections`` and ``rejections.<reason>``.
+    """
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._counters: Counter[str] = Counter({name: 0 for name in ("frames_in", "frames_posed", "frames_dropped", "frames_failed")})
+        self._times_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._latencies_ms: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._problems: dict[str, _Problem] = {}
+        self._logged_s: dict[str, float] = {}
+        self._last_error = ""
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Raise a counter."""
+        with self._lock:
+            self._counters[name] += number
+            self._times_s[name].append(time.monotonic())
+
+    def latency(self, stage: str, milliseconds: float) -> None:
+        """Note how long a stage took."""
+        with self._lock:
+            self._latencies_ms[stage].append(milliseconds)
+
+    def warning(self, key: str, message: str) -> None:
+        """Report a problem with a frame or an input; it counts as present for some seconds. ``key`` names the kind of problem."""
+        if self._noted(key, message, lasting=False):
+            self._logger.warning(message)
+
+    def error(self, key: str, message: str) -> None:
+        """Report a problem that stays until it is resolved."""
+        if self._noted(key, message, lasting=True):
+            self._logger.error(message)
+
+    def resolved(self, key: str) -> None:
+        """A lasting problem is over."""
+        with self._lock:
+            self._problems.pop(key, None)
+
+    def _noted(self, key: str, message: str, lasting: bool) -> bool:
+        """Note a problem; whether it is to be logged, which the same text but for its figures is only now and then."""
+        now_s, text = time.monotonic(), re.sub(r"\d+", "#", message)
+        with self._lock:
+            count = self._problems[key].count + 1 if key in self._problems else 1
+            self._problems[key] = _Problem(message, now_s, count, lasting)
+            self._last_error = message
+            self._logged_s = {known: at_s for known, at_s in self._logged_s.items() if now_s - at_s < LOG_EVERY_S}
+            due = lasting or text not in self._logged_s
+            if due:
+                self._logged_s[text] = now_s
+        return due
+
+    def status(self, name: str, hardware_id: str, state: Mapping[str, str]) -> DiagnosticStatus:
+        """Everything collected as one status.
+
+        OK without a problem in the last seconds; WARN with one; ERROR where it lasts, or where no frame was posed meanwhile.
+        """
+        now_s = time.monotonic()
+        with self._lock:
+            present = [p for p in self._problems.values() if p.lasting or now_s - p.at_s <= _CURRENT_S]
+            posing = any(now_s - t <= _CURRENT_S for t in self._times_s["frames_posed"])
+            values = self._values(state, now_s)
+        status = DiagnosticStatus(name=name, hardware_id=hardware_id, level=DiagnosticStatus.OK, message=state["state"])
+        if present:
+            status.message = max(present, key=lambda p: (p.lasting, p.at_s)).message
+            hopeless = not posing or any(p.lasting for p in present)
+            status.level = DiagnosticStatus.ERROR if hopeless else DiagnosticStatus.WARN
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        return status
+
+    def _values(self, state: Mapping[str, str], now_s: float) -> dict[str, str]:
+        values = dict(state) | {counter: str(number) for counter, number in self._counters.items()}
+        for counter in ("frames_in", "frames_posed"):
+            values[f"{counter}_hz"] = f"{self._rate_hz(counter, now_s):.2f}"
+        for stage, latencies_ms in self._latencies_ms.items():
+            values |= _spread(stage, latencies_ms)
+        for key, problem in self._problems.items():
+            values[f"problem.{key}"] = f"{problem.count} times, last {now_s - problem.at_s:.0f} s ago: {problem.message}"
+        values["last_error"] = self._last_error
+        return values
+
+    def _rate_hz(self, counter: str, now_s: float) -> float:
+        recent = [t for t in self._times_s[counter] if now_s - t <= _CURRENT_S]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+
+
+
+def _spread(stage: str, latencies_ms: deque[float]) -> dict[str, str]:
+    """Median and 95th percentile of a stage."""
+    ordered = sorted(latencies_ms)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return {f"{stage}_ms_p50": f"{statistics.median(ordered):.2f}", f"{stage}_ms_p95": f"{p95:.2f}"}

@@ -1,0 +1,108 @@
+"""The camera's topics, matched into sets by message_filters, and watched: silence and stamps that never match are reported."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from clipose_ros.config import SyncConfig
+from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
+from clipose_ros.ros.diagnostics import Health
+from clipose_ros.ros.sync_watch import SyncWatch
+
+_COLOR, _DEPTH, _INFO, _LABELS = "rgb/image_rect_color", "depth_registered/image_rect", "rgb/camera_info", "segmentation/labels"
+
+
+def input_topics(node: Node, compressed: bool) -> Topics:
+    """The names under which this node's inputs arrive, remapped and resolved."""
+    # image_transport names the compressed topic after the raw one, so a remapping of the raw one must carry over
+    color = node.resolve_topic_name(_COLOR) + ("/compressed" if compressed else "")
+    return Topics(color, *(node.resolve_topic_name(name) for name in (_DEPTH, _INFO, _LABELS)))
+
+
+class Inputs:
+    """Subscribes, matches, and hands on each matched set. Lives from activation to deactivation."""
+
+    def __init__(
+        self,
+        node: Node,
+        config: SyncConfig,
+        with_labels: bool,
+        on_set: Callable[[FrameMessages], None],
+        on_jump: Callable[[], None],
+        health: Health,
+    ) -> None:
+        self._node, self._config, self._health = node, config, health
+        self._on_set, self._on_jump = on_set, on_jump
+        self._lock = threading.Lock()
+        self.topics = input_topics(node, config.compressed)
+        self._types: dict[str, type[Any]] = {
+            self.topics.color: CompressedImage if config.compressed else Image,
+            self.topics.depth: Image,
+            self.topics.info: CameraInfo,
+        }
+        if with_labels:
+            self._types[self.topics.labels] = Image
+        slop_s = 0.0 if config.exact else config.slop_s
+        self._watch = SyncWatch(list(self._types), config.silence_s, slop_s, time.monotonic())
+        self._filters: dict[str, SimpleFilter] = {}
+        self._match_anew()
+        group = MutuallyExclusiveCallbackGroup()
+        self._subscriptions = [
+            node.create_subscription(
+                kind,
+                topic,
+                partial(self._on_message, topic),
+                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+                callback_group=group,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+            for topic, kind in self._types.items()
+        ]
+
+    def close(self) -> None:
+        """Give the subscriptions back; nothing is handed on afterwards."""
+        with self._lock:
+            self._filters = {}
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def check(self) -> None:
+        """Report a topic that is silent, or stamps that never match; call it about once a second."""
+        with self._lock:
+            complaint = self._watch.complaint(time.monotonic())
+        if complaint is not None:
+            self._health.warning("inputs", complaint)
+
+    def _match_anew(self) -> None:
+        """A fresh synchroniser, with nothing of the old one's queues."""
+        self._filters = {topic: SimpleFilter() for topic in self._types}
+        filters, depth = list(self._filters.values()), self._config.queue_size
+        if self._config.exact or self._config.slop_s == 0.0:
+            synchronizer = TimeSynchronizer(filters, depth)
+        else:
+            synchronizer = ApproximateTimeSynchronizer(filters, depth, self._config.slop_s)
+        synchronizer.registerCallback(self._on_match)
+
+    def _on_message(self, topic: str, message: Any) -> None:
+        with self._lock:
+            if topic not in self._filters:  # closed, with this message on its way
+                return
+            if self._watch.heard(topic, stamp_ns(message.header.stamp), time.monotonic()):
+                self._match_anew()
+                self._on_jump()
+            self._filters[topic].signalMessage(message)
+
+    def _on_match(self, *messages: Any) -> None:
+        self._watch.matched(time.monotonic())
+        self._on_set(FrameMessages(*messages))

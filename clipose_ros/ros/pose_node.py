@@ -1,0 +1,260 @@
+"""The pose node: wiring and lifecycle, nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import Header
+
+from clipose_ros.config import PoseNodeConfig
+from clipose_ros.errors import CliposeError, ConfigError
+from clipose_ros.inference.pipeline import PosePipeline
+from clipose_ros.ros.conversions import FrameMessages, stamp_ns
+from clipose_ros.ros.diagnostics import Health
+from clipose_ros.ros.inputs import Inputs, input_topics
+from clipose_ros.ros.parameters import NodeParameters
+from clipose_ros.ros.posing import FramePoser
+from clipose_ros.ros.publishers import Publishers
+from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome
+from clipose_ros.ros.transforms import Transforms
+from clipose_ros.ros.worker import Alarm, Worker
+
+_THREADS = 4  # sensors, TF, services and diagnostics; the worker has its own
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A matched set on its way to the worker."""
+
+    number: int
+    messages: FrameMessages
+
+
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """What the node holds from configuration to clean-up."""
+
+    pipeline: PosePipeline
+    transforms: Transforms
+    publishers: Publishers
+    poser: FramePoser
+
+
+@dataclass(frozen=True, slots=True)
+class _Active:
+    """What the node holds from activation to deactivation."""
+
+    worker: Worker[_Job]
+    inputs: Inputs
+
+
+class PoseNode(LifecycleNode):
+    """RGB-D in, object poses out. Spin it with an executor of several threads."""
+
+    def __init__(self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = PosePipeline.from_config, **kwargs: Any) -> None:
+        """Declare parameters, services and diagnostics; everything else waits for ``configure``.
+
+        Args:
+            pipeline_factory: Builds what poses frames.
+            kwargs: As ``rclpy.lifecycle.LifecycleNode`` takes them.
+
+        Raises:
+            ConfigError: A parameter was given a value that it cannot have.
+        """
+        super().__init__("pose_node", **kwargs)
+        self._make_pipeline = pipeline_factory
+        self._configured: _Configured | None = None
+        self._active: _Active | None = None
+        self._alarm = Alarm(self)
+        self._health = Health(self.get_logger())
+        self.parameters = NodeParameters(self)
+        self.parameters.guard(settled=lambda: self._configured is not None, validate=self._check_categories)
+        for complaint in self.parameters.unknown:
+            self.get_logger().warning(f"{complaint} (ignored)")
+        EnableService(self)
+        self._detect_once = DetectOnceService(self)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        own_group, steady = MutuallyExclusiveCallbackGroup(), Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
+        self.create_timer(1.0, self._on_timer, callback_group=own_group, clock=steady)
+
+    def start(self) -> bool:
+        """Configure and activate without a lifecycle manager.
+
+        Returns:
+            Whether the node is active now; the reason why not is in the log.
+        """
+        success = TransitionCallbackReturn.SUCCESS
+        started = self.trigger_configure() == success and self.trigger_activate() == success
+        self._alarm.check()
+        return started
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and make the publishers; fail with one clear error where that cannot be."""
+        with self._alarm:
+            try:
+                self._configured = self._acquire(self.parameters.config)
+            except CliposeError as error:
+                self._health.error("configure", f"cannot configure: {error}")
+                return TransitionCallbackReturn.FAILURE
+            self._health.resolved("configure")
+            predictor = self._configured.pipeline.predictor
+            self.get_logger().info(f"configured on {predictor.device} for {', '.join(predictor.categories.names)}")
+            return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and begin to work."""
+        with self._alarm:
+            result = super().on_activate(state)
+            self._begin()
+            return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, let the frame in work end, fall silent."""
+        with self._alarm:
+            self._end()
+            return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back what ``configure`` acquired."""
+        with self._alarm:
+            self._release()
+            return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back everything, whatever the state."""
+        with self._alarm:
+            self._release()
+            return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back everything after a bug in a transition, which the alarm brings to light."""
+        self._release()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        """Give back everything, then the node itself."""
+        self._release()
+        super().destroy_node()
+
+    def _acquire(self, config: PoseNodeConfig) -> _Configured:
+        pipeline = self._make_pipeline(config)
+        transforms, publishers = Transforms(self), Publishers(self, pipeline.predictor.categories)
+        topics = input_topics(self, config.sync.compressed)
+        poser = FramePoser(pipeline, config, topics, transforms, publishers, self._health)
+        return _Configured(pipeline, transforms, publishers, poser)
+
+    def _begin(self) -> None:
+        assert self._configured is not None
+        config, poser = self.parameters.config, self._configured.poser
+        poser.reset()
+        self._detect_once.open()
+        worker: Worker[_Job] = Worker(lambda job: self._work(job, poser), self._alarm)
+        with_labels = config.segmentation.backend == "labels"
+        on_jump = self._configured.transforms.clear
+        inputs = Inputs(self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._health)
+        self._active = _Active(worker, inputs)
+        topics = inputs.topics
+        names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
+        self.get_logger().info(f"active, listening to {', '.join(names)}")
+
+    def _end(self) -> None:
+        active, self._active = self._active, None
+        if active is not None:
+            active.inputs.close()
+            active.worker.stop()
+        self._detect_once.close()
+
+    def _release(self) -> None:
+        self._end()
+        configured, self._configured = self._configured, None
+        if configured is not None:
+            configured.publishers.close()
+            configured.transforms.close()
+
+    def _on_set(self, messages: FrameMessages, worker: Worker[_Job]) -> None:
+        """Store the newest matched set; no more is done in the executor's threads."""
+        number, wanted = self._detect_once.number_frame()
+        self._health.count("frames_in")
+        if (self.parameters.config.enabled or wanted) and worker.offer(_Job(number, messages)):
+            self._health.count("frames_dropped")
+
+    def _work(self, job: _Job, poser: FramePoser) -> None:
+        """Pose one frame. Here, and only here, the project's own exceptions about a frame are caught."""
+        requests, config = self._detect_once.claim(job.number), self.parameters.config
+        if not (config.enabled or requests):
+            return
+        try:
+            poser.reconfigure(config)
+            tracks = poser.pose(job.messages, at_once=bool(requests))
+        except CliposeError as error:
+            self._health.count("frames_failed")
+            self._health.warning("frame", str(error))
+            outcome = Outcome(False, str(error))
+        else:
+            self._health.count("frames_posed")
+            self._health.count("objects", len(tracks))
+            stamp = stamp_ns(job.messages.color.header.stamp)
+            self._health.latency("total", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
+            outcome = Outcome(True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks))
+        for request in requests:
+            request.answer(outcome)
+
+    def _on_timer(self) -> None:
+        """Once a second: look for silent topics, tell how it goes."""
+        active, configured = self._active, self._configured
+        if active is not None:
+            active.inputs.check()
+        config = self.parameters.config
+        device = configured.pipeline.predictor.device if configured is not None else config.network.device
+        label = "active" if active is not None else "unconfigured" if configured is None else "inactive"
+        state = {"state": label, "enabled": str(config.enabled).lower(), "device": device, "model": config.network.model}
+        status = self._health.status(f"{self.get_name()}: poses", device, state)
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
+
+    def _check_categories(self, config: PoseNodeConfig) -> None:
+        """Refuse categories that the loaded model does not know."""
+        if self._configured is not None:
+            for name in config.categories:
+                self._configured.pipeline.predictor.categories[name]
+
+
+def run(node: PoseNode) -> int:
+    """Spin a node until ROS goes down; 1 where it could not start, and a bug's exception where it met one."""
+    executor = MultiThreadedExecutor(num_threads=_THREADS)
+    try:
+        if node.parameters.config.autostart and not node.start():
+            return 1
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        executor.shutdown()
+    return 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point of ``ros2 run clipose_ros pose_node``; gives the exit status."""
+    rclpy.init(args=args)
+    try:
+        return run(PoseNode())
+    except ConfigError as error:
+        rclpy.logging.get_logger("pose_node").error(str(error))
+        return 1
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The services ~/enable and ~/detect_once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
+
+DETECT_ONCE_TIMEOUT_S = 10.0
+"""``~/detect_once`` replies that it failed when no frame was posed within this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the frame that was asked for."""
+
+    success: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One who waits for a frame that comes after the last one before it."""
+
+    after_frame: int
+    outcome: Future[Outcome] = field(default_factory=Future)
+
+    def answer(self, outcome: Outcome) -> None:
+        """Let the waiting service callback reply."""
+        self.outcome.set_result(outcome)
+
+
+class EnableService:
+    """``~/enable`` sets the parameter ``enabled``, so that both always agree."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        node.create_service(SetBool, "~/enable", self._on_request)
+
+    def _on_request(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        (result,) = self._node.set_parameters([Parameter("enabled", value=bool(request.data))])
+        response.success = result.successful
+        response.message = result.reason or ("posing every frame" if request.data else "posing on ~/detect_once only")
+        return response
+
+
+class DetectOnceService:
+    """``~/detect_once`` replies when the next frame is posed.
+
+    Its callback waits, in a callback group of its own: the executor must have several threads. (An ``async`` callback would not hold a
+    thread, but rclpy polls it without pause, at the cost of a whole core.)
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._lock = threading.Lock()
+        self._requests: list[Request] = []
+        self._last_frame = 0
+        self._refusal = "the node is not active"
+        node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def open(self) -> None:
+        """Take requests from now on."""
+        with self._lock:
+            self._refusal = ""
+
+    def close(self) -> None:
+        """Refuse requests from now on, also those that wait."""
+        with self._lock:
+            self._refusal = "the node is not active"
+            refused, self._requests = self._requests, []
+        for request in refused:
+            request.answer(Outcome(False, self._refusal))
+
+    def number_frame(self) -> tuple[int, bool]:
+        """Number of a frame that has just arrived, and whether anybody waits for one."""
+        with self._lock:
+            self._last_frame += 1
+            return self._last_frame, bool(self._requests)
+
+    def claim(self, frame: int) -> list[Request]:
+        """Take over the requests that this frame answers: those made before it arrived."""
+        with self._lock:
+            claimed = [request for request in self._requests if request.after_frame < frame]
+            self._requests = [request for request in self._requests if request.after_frame >= frame]
+        return claimed
+
+    def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._lock:
+            refusal, request = self._refusal, Request(self._last_frame)
+            if not refusal:
+                self._requests.append(request)
+        if refusal:
+            outcome = Outcome(False, refusal)
+        elif wait([request.outcome], DETECT_ONCE_TIMEOUT_S).done:
+            outcome = request.outcome.result()
+        else:
+            with self._lock:
+                self._requests = [other for other in self._requests if other is not request]
+            outcome = Outcome(False, f"no frame was posed within {DETECT_ONCE_TIMEOUT_S:.0f} s: see /diagnostics")
+        response.success, response.message = outcome.success, outcome.message
+        return response

@@ -1,0 +1,47 @@
+"""Transforms from TF at a frame's own stamp."""
+
+from __future__ import annotations
+
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+from tf2_ros import Buffer, TransformException, TransformListener
+
+from clipose_ros.errors import DegenerateInputError, FrameError
+from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
+from clipose_ros.types import FloatArray
+
+
+class Transforms:
+    """Listens to TF. Lives from configuration to clean-up, so that its buffer is full when frames come."""
+
+    def __init__(self, node: Node) -> None:
+        self._buffer = Buffer()
+        self._listener = TransformListener(self._buffer, node)
+
+    def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float, parameter: str) -> FloatArray:
+        """``T_target_source`` ``(4, 4)`` at a stamp; ``parameter`` is the setting that named the target.
+
+        Raises:
+            FrameError: TF does not know it, within the time given.
+        """
+        if target == source:
+            return np.eye(4)
+        try:
+            stamped = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns), timeout=Duration(seconds=timeout_s))
+            t, q = stamped.transform.translation, stamped.transform.rotation
+            return make_transform(rotation_from_quat_xyzw([q.x, q.y, q.z, q.w]), [t.x, t.y, t.z])
+        except (TransformException, DegenerateInputError) as error:
+            raise FrameError(
+                f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's stamp: {error}: "
+                f"nothing is published meanwhile; publish the transform, or set {parameter} to a frame there is, or to ''"
+            ) from error
+
+    def clear(self) -> None:
+        """Forget moving transforms, as after a jump of time."""
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """Give the subscriptions back."""
+        self._listener.unregister()

@@ -1,0 +1,168 @@
+"""Messages to core types byte by byte, and every message that cannot be used."""
+
+from __future__ import annotations
+
+import array
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from clipose_ros.errors import FrameError
+from clipose_ros.ros import conversions
+from clipose_ros.types import CameraIntrinsics
+
+TOPIC = "/camera/image"
+PLACES = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
+sizes = st.tuples(st.integers(1, 7), st.integers(1, 7))
+
+
+def raw_image(encoding: str, height: int, width: int, step: int, data: bytes, big: bool = False) -> Image:
+    message = Image(height=height, width=width, encoding=encoding, step=step, is_bigendian=int(big))
+    message.data = array.array("B", data)
+    return message
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(PLACES)), sizes, st.integers(0, 5), st.booleans(), st.data())
+def test_every_colour_byte_lands_in_its_place(encoding, size, padding, big, data):
+    height, width = size
+    channels = {"mono8": 1, "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}[encoding]
+    step = width * channels + padding
+    payload = data.draw(st.binary(min_size=step * height, max_size=step * height + 3))
+    rgb = conversions.read_color(raw_image(encoding, height, width, step, payload, big), TOPIC)
+    assert rgb.shape == (height, width, 3) and rgb.dtype == np.uint8 and rgb.flags.c_contiguous
+    for v in range(height):
+        for u in range(width):
+            pixel = payload[v * step + u * channels :][:channels]
+            assert tuple(rgb[v, u]) == tuple(pixel[c] for c in PLACES[encoding])
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["16UC1", "mono16"]), sizes, st.integers(0, 5), st.booleans(), st.data())
+def test_millimetres_become_metres_in_either_byte_order(encoding, size, padding, big, data):
+    height, width = size
+    values = data.draw(st.lists(st.integers(0, 65535), min_size=height * width, max_size=height * width).filter(any))
+    order = "big" if big else "little"
+    rows = [values[v * width : (v + 1) * width] for v in range(height)]
+    payload = b"".join(b"".join(x.to_bytes(2, order) for x in row) + b"\xaa" * padding for row in rows)
+    depth = conversions.read_depth(raw_image(encoding, height, width, 2 * width + padding, payload, big), TOPIC)
+    assert depth.dtype == np.float32 and depth.shape == size
+    np.testing.assert_allclose(depth.ravel(), np.array(values) * 1e-3, rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(sizes, st.integers(0, 5), st.booleans(), st.data())
+def test_metres_pass_bit_by_bit_in_either_byte_order(size, padding, big, data):
+    height, width = size
+    number = st.one_of(st.floats(width=32, allow_nan=False), st.sampled_from([np.nan, np.inf, -np.inf, 0.0]))
+    values = data.draw(st.lists(number, min_size=height * width, max_size=height * width))
+    expected = np.array(values, np.float32).reshape(height, width)
+    wire = expected.astype(">f4" if big else "<f4")
+    payload = b"".join(row.tobytes() + b"\xaa" * padding for row in wire)
+    message = raw_image("32FC1", height, width, 4 * width + padding, payload, big)
+    if not ((expected > 0) & np.isfinite(expected)).any():
+        with pytest.raises(FrameError, match="no valid depth"):
+            conversions.read_depth(message, TOPIC)
+        return
+    depth = conversions.read_depth(message, TOPIC)
+    assert depth.dtype == np.float32 and depth.dtype.isnative
+    np.testing.assert_array_equal(depth, expected)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["16UC1", "mono16"]), st.booleans(), st.lists(st.integers(0, 65535), min_size=6, max_size=6))
+def test_labels_pass_unchanged(encoding, big, values):
+    payload = b"".join(x.to_bytes(2, "big" if big else "little") for x in values)
+    labels = conversions.read_labels(raw_image(encoding, 2, 3, 6, payload, big), TOPIC)
+    assert labels.dtype == np.uint16 and labels.ravel().tolist() == values
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["rgb8", "mono8", "16UC1", "32FC1"]), sizes, st.data())
+def test_what_is_written_is_read_back(encoding, size, data):
+    dtype, channels = {"rgb8": ("u1", 3), "mono8": ("u1", 1), "16UC1": ("u2", 1), "32FC1": ("f4", 1)}[encoding]
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    pixels = rng.integers(1, 250, size=(*size, channels)).astype(dtype)
+    message = conversions.image_message(pixels if channels == 3 else pixels[..., 0], encoding, Header(frame_id="camera"))
+    assert isinstance(message.data, array.array) and message.step * message.height == len(message.data)
+    assert bytes(message.data) == pixels.astype(np.dtype(dtype).newbyteorder("<")).tobytes()
+    if encoding == "rgb8":
+        np.testing.assert_array_equal(conversions.read_color(message, TOPIC), pixels)
+    if encoding == "32FC1":
+        np.testing.assert_array_equal(conversions.read_depth(message, TOPIC), pixels[..., 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compressed_colour_is_decoded_as_rgb(channels):
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[..., 0], image[1, 2] = 200, (10, 90, 250)  # B, G, R, as OpenCV writes
+    encoded = cv2.imencode(".png", image if channels == 3 else image[..., 0])[1]
+    message = CompressedImage(format="png", data=array.array("B", encoded.tobytes()))
+    rgb = conversions.read_compressed_color(message, TOPIC)
+    expected = image[..., ::-1] if channels == 3 else np.repeat(image[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(rgb, expected)
+
+
+@pytest.mark.parametrize("data", [b"", b"this is no image"])
+def test_compressed_garbage_is_refused_by_name(data):
+    with pytest.raises(FrameError, match=f"'{TOPIC}'.*jpeg"):
+        conversions.read_compressed_color(CompressedImage(format="jpeg", data=array.array("B", data)), TOPIC)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (raw_image("yuv422", 2, 2, 4, bytes(8)), "'yuv422'.*expected one of rgb8.*remap"),
+        (raw_image("rgb8", 2, 2, 6, bytes(11)), "11 bytes with a step of 6.*2x2 rgb8"),
+        (raw_image("rgb8", 2, 2, 5, bytes(60)), "step of 5.*at least 6"),
+        (raw_image("rgb8", 0, 2, 6, b""), r"empty \(2x0 pixels\)"),
+    ],
+)
+def test_images_that_cannot_be_used_name_topic_and_remedy(message, words):
+    with pytest.raises(FrameError, match=f"'{TOPIC}'.*{words}"):
+        conversions.read_color(message, TOPIC)
+
+
+@pytest.mark.parametrize(("encoding", "data"), [("16UC1", bytes(8)), ("32FC1", np.full(4, np.nan, "<f4").tobytes())])
+def test_depth_without_a_valid_pixel_is_refused(encoding, data):
+    with pytest.raises(FrameError, match=f"'{TOPIC}' has no valid depth"):
+        conversions.read_depth(raw_image(encoding, 2, 2, len(data) // 2, data), TOPIC)
+
+
+def camera_info(**changes) -> CameraInfo:
+    message = conversions.camera_info_message(CameraIntrinsics(500.0, 510.0, 320.0, 240.0, 640, 480), Header(frame_id="camera"))
+    message.k = [0.0] * 9  # not to be read: rectified images go with P
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def test_intrinsics_come_from_the_projection_matrix():
+    assert conversions.read_intrinsics(camera_info(), TOPIC) == CameraIntrinsics(500.0, 510.0, 320.0, 240.0, 640, 480)
+
+
+def test_roi_shifts_and_binning_divides():
+    message = camera_info(binning_x=2, binning_y=4)
+    message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 100, 40, 320, 240
+    assert conversions.read_intrinsics(message, TOPIC) == CameraIntrinsics(250.0, 127.5, 110.0, 50.0, 160, 60)
+
+
+@pytest.mark.parametrize("changes", [{"p": [0.0] * 12}, {"p": [float("nan")] * 12}])
+def test_uncalibrated_camera_is_refused(changes):
+    with pytest.raises(FrameError, match=f"'{TOPIC}'.*not calibrated"):
+        conversions.read_intrinsics(camera_info(**changes), TOPIC)
+
+
+def test_camera_without_a_size_is_refused():
+    with pytest.raises(FrameError, match=f"'{TOPIC}'.*0x0 pixels"):
+        conversions.read_intrinsics(camera_info(width=0, height=0), TOPIC)
+
+
+@given(st.integers(0, 2**31 * 10**9 - 1))
+def test_stamps_go_there_and_back(nanoseconds):
+    assert conversions.stamp_ns(conversions.ros_stamp(nanoseconds)) == nanoseconds

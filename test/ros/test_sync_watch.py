@@ -1,0 +1,60 @@
+"""The watch names the silent topic, or the pair whose stamps miss each other and by how much."""
+
+import pytest
+
+from clipose_ros.ros.sync_watch import SyncWatch
+
+TOPICS = ("/rgb", "/depth", "/info")
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def watch():
+    return SyncWatch(TOPICS, silence_s=5.0, slop_s=0.02, now_s=100.0)
+
+
+def test_is_content_until_the_time_is_over(watch):
+    assert watch.complaint(104.9) is None
+
+
+def test_names_all_topics_when_nothing_ever_came(watch):
+    complaint = watch.complaint(105.0)
+    assert all(f"'{topic}'" in complaint for topic in TOPICS)
+
+
+@pytest.mark.parametrize("silent", TOPICS)
+def test_names_only_the_silent_topic_and_how_long(watch, silent):
+    for topic in TOPICS:
+        watch.heard(topic, 0, 101.0 if topic == silent else 107.0)
+    complaint = watch.complaint(108.0)
+    assert f"'{silent}' for 7 s" in complaint
+    assert not any(f"'{topic}'" in complaint for topic in TOPICS if topic != silent)
+
+
+def test_names_the_pair_that_never_matches_and_its_distance(watch):
+    for n in range(10):
+        watch.heard("/rgb", n * SECOND, 100.0 + n)
+        watch.heard("/depth", n * SECOND + 350_000_000, 100.0 + n)
+        watch.heard("/info", n * SECOND, 100.0 + n)
+    complaint = watch.complaint(109.5)
+    assert "'/rgb' and '/depth'" in complaint
+    assert "350.0 ms apart" in complaint and "20.0 ms are allowed" in complaint
+    assert "sync.slop_s" in complaint
+
+
+def test_a_match_ends_the_complaint(watch):
+    watch.matched(106.0)
+    assert watch.complaint(107.0) is None
+
+
+def test_time_that_jumps_back_is_told_once_and_old_stamps_are_forgotten(watch):
+    watch.heard("/rgb", 100 * SECOND, 101.0)
+    watch.heard("/depth", 100 * SECOND, 101.0)
+    assert watch.heard("/rgb", SECOND, 102.0)
+    assert not watch.heard("/depth", SECOND, 102.0)
+    assert not watch.heard("/rgb", 2 * SECOND, 103.0)
+
+
+def test_small_disorder_is_no_jump(watch):
+    watch.heard("/rgb", 10 * SECOND, 101.0)
+    assert not watch.heard("/rgb", 10 * SECOND - 30_000_000, 101.1)
