@@ -1,0 +1,1 @@
+"""Identities over time: association, SE(3) smoothing, uncertainty and lifetimes."""

@@ -1,0 +1,30 @@
+"""Tracks in another frame than the camera's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from clipose_ros.geometry.se3 import rotate_covariance
+from clipose_ros.types import FloatArray, TrackedObject
+
+
+def express_in(tracks: Sequence[TrackedObject], T_target_camera: FloatArray) -> list[TrackedObject]:
+    """The same tracks, their poses and covariances in the target frame.
+
+    Args:
+        tracks: In the camera frame.
+        T_target_camera: ``(4, 4)``, camera into the target frame.
+
+    Returns:
+        New tracks; ``cloud`` stays in the camera frame, as its name says.
+    """
+    R = T_target_camera[:3, :3]
+    return [
+        dataclasses.replace(
+            track,
+            T_frame_object=T_target_camera @ track.T_frame_object,
+            covariance=rotate_covariance(track.covariance, R),
+        )
+        for track in tracks
+    ]

@@ -1,0 +1,67 @@
+"""The filter is the same at any frame rate, off at zero, and never drags after a jump."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform, rotation_angle_deg
+from clipose_ros.tracking.smoothing import gain, smooth_pose
+
+transforms = arrays(np.float64, 6, elements=st.floats(-3, 3)).map(exp_se3)
+strengths = st.floats(0.01, 0.99)
+
+
+@given(strengths, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_two_intervals_weigh_as_their_sum(smoothing, first, second):
+    left = (1 - gain(smoothing, first)) * (1 - gain(smoothing, second))
+    assert left == pytest.approx(1 - gain(smoothing, first + second))
+
+
+def test_zero_is_off_even_between_frames_of_equal_time():
+    assert gain(0.0, 0.0) == gain(0.0, 0.03) == 1.0
+    assert gain(0.6, 0.1) == pytest.approx(0.4)
+
+
+@given(transforms, transforms)
+def test_a_share_of_one_takes_the_measurement(old, new):
+    assert np.allclose(smooth_pose(old, new, 1.0, 0.1), new, atol=1e-8)
+
+
+@given(transforms, strengths)
+def test_what_is_measured_again_stays(pose, share):
+    assert np.allclose(smooth_pose(pose, pose, share, 0.1), pose, atol=1e-9)
+
+
+@given(transforms, transforms, transforms, st.floats(0.05, 1.0))
+def test_the_result_does_not_depend_on_the_frame(old, new, other, share):
+    turn = (np.trace(old[:3, :3].T @ new[:3, :3]) - 1) / 2
+    if turn < -0.999:  # near the half turn the geodesic itself is not unique
+        return
+    expected = other @ smooth_pose(old, new, share, 0.1)
+    assert np.allclose(smooth_pose(other @ old, other @ new, share, 0.1), expected, atol=1e-6)
+
+
+def test_small_deviations_get_the_constant_gain():
+    new = make_transform(exp_so3([0.0, 0.0, 0.001]), [0.0001, 0.0, 0.0])
+    smoothed = smooth_pose(np.eye(4), new, 0.3, 0.1)
+    assert smoothed[0, 3] == pytest.approx(0.3 * 0.0001, rel=1e-3)
+    assert rotation_angle_deg(smoothed[:3, :3], np.eye(3)) == pytest.approx(0.3 * np.degrees(0.001), rel=1e-3)
+
+
+def test_jumps_are_taken_at_once():
+    new = make_transform(exp_so3([0.0, 1.0, 0.0]), [0.11, 0.0, 0.0])
+    assert np.allclose(smooth_pose(np.eye(4), new, 0.05, 0.1), new)
+
+
+def test_a_moving_object_is_followed_closely_and_noise_is_damped():
+    rng = np.random.default_rng(0)
+    share = gain(0.6, 1 / 30)
+    pose, lags, noise = np.eye(4), [], []
+    for k in range(300):
+        truth = min(k, 150) * 0.3 / 30  # 0.3 m/s, then at rest
+        pose = smooth_pose(pose, make_transform(np.eye(3), [truth + rng.normal(0, 0.003), 0, 0]), share, 0.075)
+        (lags if 50 < k < 150 else noise if k > 200 else []).append(pose[0, 3] - truth)
+    assert np.abs(lags).max() < 0.05
+    assert np.std(noise) < 0.0015
