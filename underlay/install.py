@@ -32,7 +32,11 @@ def digest(folder: Path) -> str:
     result = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_file() and not {"__pycache__", "build"}.intersection(inside.parts) and ".egg-info" not in str(inside):
+        if (
+            path.is_file()
+            and not {"__pycache__", "build"}.intersection(inside.parts)
+            and ".egg-info" not in str(inside)
+        ):
             result.update(f"{inside}\0".encode() + path.read_bytes())
     return result.hexdigest()
 
@@ -58,13 +62,15 @@ def run(*command: str, log: Path) -> None:
         done = subprocess.run(command, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         sys.stderr.write(log.read_text(encoding="utf-8"))
-        raise SystemExit(f"underlay: '{' '.join(command)}' failed with status {done.returncode}; its output is above and in {log}")
+        raise SystemExit(
+            f"underlay: '{' '.join(command)}' failed with status {done.returncode}; its output is above and in {log}"
+        )
 
 
 def repair_cmake_files() -> None:
     """Point the ROS wheels' CMake files at this interpreter's headers.
 
-    The wheels carry the include paths of the machine that built them; a path that does not exist makes CMake refuse them.
+    The wheels carry the include paths of the machine that built them, and CMake refuses paths that do not exist.
     """
     import numpy
 
@@ -118,7 +124,9 @@ def install_python(names: list[str], state: Path) -> None:
         # Built from a copy: setuptools leaves its own folders beside the sources.
         copy = state / "build" / name
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(UNDERLAY / "python" / name, copy, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+        shutil.copytree(
+            UNDERLAY / "python" / name, copy, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+        )
         options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--force-reinstall")
         run(sys.executable, "-m", "pip", "install", *options, str(copy), log=state / f"{name}.log")
         shutil.rmtree(copy)

@@ -38,7 +38,9 @@ class CvBridge:
         try:
             return Encoding(np.dtype(dtype).newbyteorder("="), n_channels, None).generic_name
         except StopIteration:
-            raise CvBridgeError(f"expected an element type that OpenCV has, got {dtype}; convert the array first") from None
+            raise CvBridgeError(
+                f"expected an element type that OpenCV has, got {dtype}; convert the array first"
+            ) from None
 
     def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = "passthrough") -> Pixels:
         """The pixels of ``img_msg``, ``(H, W)`` or ``(H, W, C)``, contiguous, in native byte order.
@@ -97,7 +99,9 @@ class CvBridge:
         data = np.frombuffer(cmprs_img_msg.data, dtype=np.uint8)
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
         if pixels is None:
-            raise CvBridgeError(f"expected an image compressed as '{cmprs_img_msg.format}', got {data.size} bytes of none")
+            raise CvBridgeError(
+                f"expected an image compressed as '{cmprs_img_msg.format}', got {data.size} bytes of none"
+            )
         if desired_encoding == "passthrough":
             return pixels
         colours = "mono" if pixels.ndim == 2 else {3: "bgr", 4: "bgra"}[pixels.shape[2]]
@@ -135,9 +139,13 @@ def _unpack(message: Image, layout: Encoding) -> Pixels:
     raw = np.frombuffer(data, dtype=np.uint8)
     row = message.width * layout.channels * layout.dtype.itemsize
     if message.step < row:
-        raise CvBridgeError(f"{message.width} pixels of '{message.encoding}' expect a step of at least {row} bytes, got {message.step}")
+        raise CvBridgeError(
+            f"{message.width} pixels of '{message.encoding}' expect a step of at least {row} bytes, got {message.step}"
+        )
     if raw.size < message.height * message.step:
-        raise CvBridgeError(f"height {message.height} x step {message.step} expect {message.height * message.step} bytes, got {raw.size}")
+        raise CvBridgeError(
+            f"height {message.height} x step {message.step} is {message.height * message.step} bytes; got {raw.size}"
+        )
     rows = raw[: message.height * message.step].reshape(message.height, message.step)[:, :row]
     stored = layout.dtype.newbyteorder(">" if message.is_bigendian else "<")
     shape = (message.height, message.width) + ((layout.channels,) if layout.channels > 1 else ())
@@ -150,7 +158,9 @@ def _convert(pixels: Pixels, source: str, target: str) -> Pixels:
         return pixels
     have, want = _parse(source), _parse(target)
     if have.colours is None and want.colours is not None:
-        raise CvBridgeError(f"'{source}' says nothing about colours, so it cannot become '{target}'; ask for 'passthrough'")
+        raise CvBridgeError(
+            f"'{source}' says nothing about colours, so it cannot become '{target}'; ask for 'passthrough'"
+        )
     if have.colours is None or want.colours is None:
         if have.channels != want.channels:
             raise CvBridgeError(f"'{target}' expects {want.channels} channels, '{source}' has {have.channels}")

@@ -25,13 +25,13 @@ class SimpleFilter:
     def __init__(self) -> None:
         self.callbacks: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
 
-    def registerCallback(self, cb: Callable[..., Any], *args: Any) -> int:  # noqa: N802
+    def registerCallback(self, cb: Callable[..., Any], *args: Any) -> int:
         """Have ``cb`` called with each output, followed by ``args``; returns the connection's number."""
         connection = len(self.callbacks)
         self.callbacks[connection] = (cb, args)
         return connection
 
-    def signalMessage(self, *msg: Any) -> None:  # noqa: N802
+    def signalMessage(self, *msg: Any) -> None:
         """Hand one output, a message or a matched set, to every callback."""
         for callback, args in self.callbacks.values():
             callback(*msg, *args)
@@ -58,7 +58,7 @@ class Subscriber(SimpleFilter):
         """Pass a received message on."""
         self.signalMessage(msg)
 
-    def getTopic(self) -> str:  # noqa: N802
+    def getTopic(self) -> str:
         """The topic as given."""
         return self.topic
 
@@ -83,7 +83,7 @@ class TimeSynchronizer(SimpleFilter):
         self.lock = threading.Lock()
         self.connectInput(fs)
 
-    def connectInput(self, fs: Sequence[SimpleFilter]) -> None:  # noqa: N802
+    def connectInput(self, fs: Sequence[SimpleFilter]) -> None:
         """Listen to ``fs``, from empty queues."""
         self.queues: list[dict[int, Any]] = [{} for _ in fs]
         self.input_connections = [

@@ -75,7 +75,7 @@ class BufferCore:
     def lookup_transform_full_core(
         self, target_frame: str, target_time: Any, source_frame: str, source_time: Any, fixed_frame: str
     ) -> TransformStamped:
-        """Maps ``source_frame`` at one time into ``target_frame`` at another; ``fixed_frame`` stands still in between."""
+        """Maps ``source_frame`` at one time into ``target_frame`` at another; ``fixed_frame`` stands still."""
         with self._lock:
             stamp_ns, target = self._lookup(target_frame, fixed_frame, _nanoseconds(target_time))
             _, source = self._lookup(fixed_frame, source_frame, _nanoseconds(source_time))
@@ -147,13 +147,16 @@ class BufferCore:
         return stamp_ns, up_target[common].inverse() @ up_source[common]
 
     def _ascend(self, frame: str, stamp_ns: int) -> tuple[dict[str, Rigid], str | None]:
-        """Pose of ``frame`` in itself and each ancestor, as far as the transforms are known at that time, and why no further."""
+        """Pose of ``frame`` in itself and in each ancestor as far as known at that time, and why no further."""
         poses = {frame: IDENTITY}
         while (history := self._histories.get(frame)) is not None:
             sample = history.at(stamp_ns)
             if sample is None:
                 oldest, latest = history.oldest.stamp_ns, history.latest.stamp_ns
-                return poses, f"time {stamp_ns / 1e9:.6f} lies outside {oldest / 1e9:.6f} to {latest / 1e9:.6f}, all that is known of '{frame}'"
+                return (
+                    poses,
+                    f"time {stamp_ns / 1e9:.6f} lies outside {oldest / 1e9:.6f} to {latest / 1e9:.6f}, all known of '{frame}'",
+                )
             if sample.parent in poses or len(poses) > _MAX_DEPTH:
                 raise LookupException(f"the frames form a loop through '{frame}'")
             poses[sample.parent] = sample.pose @ poses[frame]
@@ -169,7 +172,9 @@ class BufferCore:
         if common is None:
             raise self._unconnected(target, source)
         way = [name for chain in chains for name in chain[: chain.index(common)]]
-        return min((self._histories[name].latest.stamp_ns for name in way if not self._histories[name].static), default=0)
+        return min(
+            (self._histories[name].latest.stamp_ns for name in way if not self._histories[name].static), default=0
+        )
 
     def _chain(self, frame: str) -> list[str]:
         """``frame`` and its ancestors by the newest transforms."""
@@ -183,7 +188,9 @@ class BufferCore:
 
     def _check(self, frame: str) -> None:
         if frame not in self._frames:
-            raise LookupException(f"frame '{frame}' does not exist; there are {', '.join(sorted(self._frames)) or 'none'}")
+            raise LookupException(
+                f"frame '{frame}' does not exist; there are {', '.join(sorted(self._frames)) or 'none'}"
+            )
 
     def _unconnected(self, target: str, source: str) -> ConnectivityException:
         return ConnectivityException(f"'{source}' and '{target}' are not in one tree")

@@ -1,7 +1,7 @@
 """Stand-in for the distribution's ``tf2_ros``: transforms over ``/tf`` and ``/tf_static``.
 
-Same import names, topics, quality of service and signatures as documented there. ``Buffer.transform`` and the buffer's action and
-service are left out.
+Same import names, topics, quality of service and signatures as documented there. ``Buffer.transform`` and the buffer's
+action and service are left out.
 """
 
 from tf2_py import (

@@ -73,7 +73,7 @@ class Buffer(BufferCore):
         fixed_frame: str,
         timeout: Duration = _NO_WAIT,
     ) -> TransformStamped:
-        """Maps ``source_frame`` at one time into ``target_frame`` at another; ``fixed_frame`` stands still in between."""
+        """Maps ``source_frame`` at one time into ``target_frame`` at another; ``fixed_frame`` stands still."""
         arguments = (target_frame, target_time, source_frame, source_time, fixed_frame)
         self.can_transform_full(*arguments, timeout)
         return self.lookup_transform_full_core(*arguments)

@@ -11,7 +11,7 @@ from tf2_ros.transform_broadcaster import Transforms, as_list
 
 
 class StaticTransformBroadcaster:
-    """Publishes on ``/tf_static``, where late listeners get the last message: each one carries all transforms sent so far.
+    """Publishes on ``/tf_static``; late listeners get the last message, so each one carries all that was sent.
 
     Args:
         node: The node that publishes.
@@ -23,7 +23,7 @@ class StaticTransformBroadcaster:
         self.pub_tf = node.create_publisher(TFMessage, "/tf_static", latched if qos is None else qos)
         self._by_child: dict[str, TransformStamped] = {}
 
-    def sendTransform(self, transform: Transforms) -> None:  # noqa: N802
+    def sendTransform(self, transform: Transforms) -> None:
         """Publish one transform or several; a child frame sent before is replaced."""
         self._by_child |= {each.child_frame_id: each for each in as_list(transform)}
         self.pub_tf.publish(TFMessage(transforms=list(self._by_child.values())))

@@ -28,6 +28,6 @@ class TransformBroadcaster:
     def __init__(self, node: Node, qos: QoSProfile | int | None = None) -> None:
         self.pub_tf = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=100) if qos is None else qos)
 
-    def sendTransform(self, transform: Transforms) -> None:  # noqa: N802
+    def sendTransform(self, transform: Transforms) -> None:
         """Publish one transform or several, in one message."""
         self.pub_tf.publish(TFMessage(transforms=as_list(transform)))

@@ -1,7 +1,8 @@
 """Stand-in for the distribution's ``tf_transformations``: rotations and rigid transforms as plain arrays.
 
-Same names and conventions as documented there: quaternions are ``(x, y, z, w)``, matrices ``(4, 4)``, angles radians; Euler axes are
-named by four letters, ``s`` (fixed) or ``r`` (turning) and the three axes in order. Only what transforms and rotations need is here.
+Same names and conventions as documented there: quaternions are ``(x, y, z, w)``, matrices ``(4, 4)``, angles radians;
+Euler axes are named by four letters, ``s`` (fixed) or ``r`` (turning) and the three axes in order. Only what transforms
+and rotations need is here.
 """
 
 from __future__ import annotations

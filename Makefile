@@ -1,0 +1,45 @@
+# Every target makes the environment first, if it is not there. `make` alone lists them.
+VENV ?= .venv
+PYTHON ?=
+PIP_ARGS ?=
+DURATION ?= 30
+INPUT ?=
+OUTPUT ?= demo_output
+TESTS ?= test
+PYTEST_ARGS ?=
+
+PY := $(abspath $(VENV))/bin/python
+# A domain of this run's own, so that two runs on one machine do not hear each other.
+ROS_DOMAIN_ID ?= $(shell echo $$(( $$$$ % 70 + 30 )))
+export ROS_DOMAIN_ID
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+	@echo 'Variables: VENV=folder (default .venv; may be shared), PYTHON=interpreter, PIP_ARGS="options for pip install"'
+
+env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it is there
+	@python3 environment/make_env.py --venv '$(VENV)' --python '$(PYTHON)' --pip-args '$(PIP_ARGS)'
+
+demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds INPUT=folder OUTPUT=folder
+	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)')
+
+test: env ## Run the tests: TESTS=path PYTEST_ARGS=options
+	ROS_PYTHON_CHECK_FIELDS=1 '$(PY)' -m pytest $(TESTS) $(PYTEST_ARGS)
+
+lint: env ## Style, types and layers
+	'$(PY)' -m ruff check .
+	'$(PY)' -m ruff format --check .
+	'$(PY)' -m mypy
+	'$(dir $(PY))lint-imports'
+
+lock: env ## Renew environment/constraints.txt
+	'$(PY)' environment/lock.py
+
+clean: ## Remove what builds, tests and the demo leave behind; the environment stays
+	rm -rf build install log demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""Where the package's own files lie: in a source checkout, or in the ``share/clipose_ros`` of an installation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from clipose_ros.errors import CheckpointError, ConfigError
+
+PACKAGE = "clipose_ros"
+MODEL_SUFFIX = ".safetensors"
+
+
+def share_folders() -> list[Path]:
+    """Folders that may hold ``models`` and ``config``: the checkout, the own installation, sourced workspaces."""
+    here = Path(__file__).resolve().parent
+    checkout = [here.parent] if (here.parent / "package.xml").is_file() else []
+    installed = [folder / "share" / PACKAGE for folder in here.parents]
+    workspaces = [
+        Path(prefix) / "share" / PACKAGE
+        for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+        if prefix
+    ]
+    return checkout + [folder for folder in dict.fromkeys(installed + workspaces) if folder.is_dir()]
+
+
+def model_path(model: str | Path) -> Path:
+    """The file of a model.
+
+    Args:
+        model: Name of a shipped model (``clipose_small``), or path of a ``.safetensors`` file, returned as it is.
+
+    Raises:
+        CheckpointError: No shipped model has that name; the message says where it was looked for and which there are.
+    """
+    given = Path(model).expanduser()
+    if given.suffix or given.is_absolute():
+        return given
+    folders = [folder / "models" for folder in share_folders()]
+    for folder in folders:
+        if (path := folder / f"{given}{MODEL_SUFFIX}").is_file():
+            return path
+    shipped = sorted({path.stem for folder in folders for path in folder.glob(f"*{MODEL_SUFFIX}")})
+    raise CheckpointError(
+        f"expected the path of a {MODEL_SUFFIX} file or the name of a shipped model "
+        f"({', '.join(shipped) or 'there are none'}), got '{model}'; searched {_listed(folders)}"
+    )
+
+
+def config_path(name: str) -> Path:
+    """A shipped configuration file, such as ``pose.yaml``.
+
+    Raises:
+        ConfigError: There is none of that name; the message says where it was looked for and which there are.
+    """
+    folders = [folder / "config" for folder in share_folders()]
+    for folder in folders:
+        if (path := folder / name).is_file():
+            return path
+    shipped = sorted(
+        {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    )
+    raise ConfigError(
+        f"expected one of the shipped configuration files ({', '.join(shipped) or 'there are none'}), got '{name}'; "
+        f"searched {_listed(folders)}"
+    )
+
+
+def _listed(folders: list[Path]) -> str:
+    return (
+        ", ".join(str(folder) for folder in folders) or f"no folder: neither a checkout nor share/{PACKAGE} was found"
+    )

@@ -1,0 +1,53 @@
+"""Write constraints.txt anew: the newest versions that fit together, from the requirements files beside it.
+
+Run by ``make lock``. Before committing the result, try it with each CPython that is supported
+(``make test VENV=/tmp/try PYTHON=python3.13``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+HEADER = (
+    "# Exact versions of all that the requirements files bring in, the same for CPython 3.11 to 3.13; by lock.py.\n"
+)
+
+
+def resolve(*options: str) -> dict[str, str]:
+    """Name and version of every package that pip would install."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        pip = (
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--quiet",
+            "--report",
+            str(report),
+        )
+        subprocess.run((*pip, *options), check=True)
+        installed = json.loads(report.read_text(encoding="utf-8"))["install"]
+    return {each["metadata"]["name"]: each["metadata"]["version"] for each in installed}
+
+
+def main() -> None:
+    """Resolve and write."""
+    names = ("requirements.txt", "requirements-ros.txt", "requirements-dev.txt")
+    pins = resolve("pip", *(option for name in names for option in ("-r", str(HERE / name))))
+    pins |= resolve("--no-deps", "-r", str(HERE / "requirements-no-deps.txt"))
+    lines = sorted((re.sub(r"[-_.]+", "-", name).lower(), f"{name}=={version}\n") for name, version in pins.items())
+    HERE.joinpath("constraints.txt").write_text(HEADER + "".join(line for _, line in lines), encoding="utf-8")
+    print(f"{len(lines)} versions in {HERE / 'constraints.txt'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Package of the build type ament_python; ``pip install .`` works as well."""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "clipose_ros"
+ROOT = Path(__file__).resolve().parent
+EXECUTABLES = {
+    "pose_node": "clipose_ros.ros.pose_node:main",
+    "synthetic_camera": "clipose_ros.ros.synthetic_camera:main",
+    "rgbd_player": "clipose_ros.ros.rgbd_player:main",
+    "demo": "clipose_ros.cli.demo:main",
+    "evaluate": "clipose_ros.cli.evaluate:main",
+    "generate": "clipose_ros.cli.generate:main",
+    "train": "clipose_ros.cli.train:main",
+}
+
+
+def console_scripts() -> list[str]:
+    """Entry points: colcon gives them a folder of their own, pip puts them on the PATH, where ``train`` is too short."""
+    on_path = not {"bdist_wheel", "dist_info", "editable_wheel"}.isdisjoint(sys.argv)
+    names = {name: f"clipose-{name.replace('_', '-')}" if on_path else name for name in EXECUTABLES}
+    return [f"{names[name]} = {target}" for name, target in EXECUTABLES.items()]
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """Everything in the shared folders as it lies there; new files come along by themselves."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for shared in ("config", "launch", "models"):
+        for path in sorted((ROOT / shared).rglob("*")):
+            inside = path.relative_to(ROOT)
+            if path.is_file() and "__pycache__" not in inside.parts:
+                folders[f"share/{NAME}/{inside.parent.as_posix()}"].append(inside.as_posix())
+    marker = ("share/ament_index/resource_index/packages", [f"resource/{NAME}"])
+    return [marker, (f"share/{NAME}", ["package.xml"]), *folders.items()]
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Category-level 6D object pose and size from RGB-D images, for ROS 2 and without it",
+    license="Apache-2.0",
+    maintainer="clipose_ros maintainers",
+    maintainer_email="clipose_ros@example.org",
+    python_requires=">=3.10",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"]},
+    data_files=data_files(),
+    install_requires=["setuptools"],
+    zip_safe=False,
+    entry_points={"console_scripts": console_scripts()},
+)
