@@ -20,7 +20,7 @@ EXECUTABLES = {
 
 
 def console_scripts() -> list[str]:
-    """Entry points: colcon gives them a folder of their own, pip puts them on the PATH, where ``train`` is too short."""
+    """Entry points: colcon gives them a folder of their own, pip puts them on the PATH: with a prefix there."""
     on_path = not {"bdist_wheel", "dist_info", "editable_wheel"}.isdisjoint(sys.argv)
     names = {name: f"clipose-{name.replace('_', '-')}" if on_path else name for name in EXECUTABLES}
     return [f"{names[name]} = {target}" for name, target in EXECUTABLES.items()]

@@ -83,7 +83,7 @@ def choose_python(wanted, distribution):
             return python
     raise SystemExit(
         "environment: expected CPython %s (what the ROS 2 wheels are built for), got %s.\n"
-        "Install one (sudo apt-get install python3 python3-venv python3-dev) or name it: make PYTHON=/path/to/python3.12"
+        "Install one (sudo apt-get install python3 python3-venv python3-dev) or name it by PYTHON="
         % (" or ".join(sorted(WHEEL_PYTHONS)), ", ".join("%s = %s" % (each, version_of(each)) for each in candidates))
     )
 
