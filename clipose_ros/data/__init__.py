@@ -1,1 +1,1 @@
-"""Synthetic data: parametric shapes, table scenes, a ray caster, a depth-sensor model and cloud samples for training."""
+"""Synthetic data: parametric shapes, table scenes, a ray caster, a depth-sensor model and cloud samples."""

@@ -26,12 +26,12 @@ def random_colour(rng: np.random.Generator) -> FloatArray:
 
 def metal(rng: np.random.Generator) -> FloatArray:
     """A ``(3,)`` bare-metal albedo."""
-    return np.full(3, rng.uniform(0.35, 0.65)) * np.array([1.0, 0.99, 0.97])
+    return float(rng.uniform(0.35, 0.65)) * np.array([1.0, 0.99, 0.97])
 
 
 def wood(rng: np.random.Generator) -> FloatArray:
     """A ``(3,)`` wooden albedo."""
-    light = rng.uniform(0.12, 0.6)
+    light = float(rng.uniform(0.12, 0.6))
     return light * np.array([1.0, rng.uniform(0.6, 0.8), rng.uniform(0.3, 0.55)])
 
 
@@ -71,7 +71,7 @@ class Texture:
             value = np.sin(p[:, 1] + 3.0 * bend + self.phase[1]) * 0.7 + 0.3 * np.sin(5.3 * p[:, 1] + bend)
         else:
             value = self._noise(p)
-        return 1.0 + self.strength * value
+        return np.asarray(1.0 + self.strength * value)
 
     def _noise(self, p: FloatArray) -> FloatArray:
         """A sum of crooked waves in [-1, 1]: cheap, smooth and without a visible period."""

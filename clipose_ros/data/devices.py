@@ -64,7 +64,9 @@ def _keyboard(
     return [*parts, pad.painted(shell * 0.8)]
 
 
-def _lid(rng: np.random.Generator, depth: float, width: float, thick: float, corner: float, shell: FloatArray) -> list[Mesh]:
+def _lid(
+    rng: np.random.Generator, depth: float, width: float, thick: float, corner: float, shell: FloatArray
+) -> list[Mesh]:
     """The lid as it lies closed towards +x, hinge at the origin, screen facing down."""
     slab = extrude(rounded_rectangle(depth, width, corner), thick).shifted([depth / 2, 0, 0]).painted(shell)
     rim = rng.uniform(5, 16) * MM
@@ -119,7 +121,11 @@ def _lens(rng: np.random.Generator, kind: str, depth: float, height: float, shel
         corners += [(r, low), (r, high)]
     tip = radii[-1]
     corners[1] = (radii[0], -0.5 * depth)
-    corners += [(0.85 * tip, length), (0.75 * tip, length - min(6 * MM, 0.4 * length)), (0.0, length - min(4 * MM, 0.3 * length))]
+    corners += [
+        (0.85 * tip, length),
+        (0.75 * tip, length - min(6 * MM, 0.4 * length)),
+        (0.0, length - min(4 * MM, 0.3 * length)),
+    ]
     barrel = revolve(fillet(corners, 1 * MM, steps=3), 48)
     y, r = barrel.face_centres[:, 1], np.hypot(barrel.face_centres[:, 0], barrel.face_centres[:, 2])
     barrel = barrel.painted(colour).painted(np.array([0.03, 0.03, 0.05]), (r < 0.74 * tip) & (y > 0.3 * length))
@@ -152,14 +158,22 @@ def _top(
         foot = top + hump - 0.004
         flash = box([0.6 * depth, 0.35 * height, 0.4 * width], 4 * MM).painted(np.full(3, 0.04))
         parts.append(flash.shifted([0.1 * depth, foot + 0.175 * height, lens_z]))
-        parts.append(box([2 * MM, 0.2 * height, 0.34 * width]).shifted([0.4 * depth, foot + 0.2 * height, lens_z]).painted(np.full(3, 0.8)))
+        parts.append(
+            box([2 * MM, 0.2 * height, 0.34 * width])
+            .shifted([0.4 * depth, foot + 0.2 * height, lens_z])
+            .painted(np.full(3, 0.8))
+        )
     else:
         shoe = box([18 * MM, 4 * MM, 20 * MM]).shifted([0, top + hump, lens_z])
         parts.append(shoe.painted(metal(rng)))
     for side in (-1, 1):
         if rng.uniform() < 0.7:
-            knob = cylinder(rng.uniform(6, 11) * MM, rng.uniform(6, 14) * MM, 1 * MM, segments=28).painted(metal(rng) * 0.5)
-            parts.append(knob.shifted([rng.uniform(-0.2, 0.1) * depth, top + 1 * MM, side * width * rng.uniform(0.28, 0.4)]))
+            knob = cylinder(rng.uniform(6, 11) * MM, rng.uniform(6, 14) * MM, 1 * MM, segments=28).painted(
+                metal(rng) * 0.5
+            )
+            parts.append(
+                knob.shifted([rng.uniform(-0.2, 0.1) * depth, top + 1 * MM, side * width * rng.uniform(0.28, 0.4)])
+            )
     button = ellipsoid([5 * MM, 4 * MM, 5 * MM], 20).painted(metal(rng))
     parts.append(button.shifted([0.2 * depth, top + 1 * MM, 0.42 * width]))
     window = box([2 * MM, 9 * MM, 14 * MM]).painted(np.full(3, rng.uniform(0.05, 0.6)))

@@ -41,9 +41,17 @@ def make_distractor(rng: np.random.Generator) -> Distractor:
     kinds = ("carton", "books", "ball", "banana", "plate", "hammer", "spoon", "candle", "toy", "brick")
     kind = str(rng.choice(kinds, p=[0.18, 0.2, 0.1, 0.07, 0.08, 0.07, 0.05, 0.05, 0.12, 0.08]))
     mesh = {
-        "carton": _carton, "brick": _brick, "books": _books, "ball": _ball, "banana": _banana, "plate": _plate, "hammer": _hammer,
-        "spoon": _spoon, "candle": _candle, "toy": _toy,
-    }[kind](rng)  # fmt: skip
+        "carton": _carton,
+        "brick": _brick,
+        "books": _books,
+        "ball": _ball,
+        "banana": _banana,
+        "plate": _plate,
+        "hammer": _hammer,
+        "spoon": _spoon,
+        "candle": _candle,
+        "toy": _toy,
+    }[kind](rng)
     return Distractor(mesh.centred(), kind in ("carton", "books", "brick"))
 
 
@@ -95,7 +103,9 @@ def _hammer(rng: np.random.Generator) -> Mesh:
 def _spoon(rng: np.random.Generator) -> Mesh:
     length = rng.uniform(0.12, 0.2)
     shaft = box([length, 3 * MM, 8 * MM])
-    return weld([shaft, ellipsoid([30 * MM, 5 * MM, 19 * MM]).shifted([length / 2 + 20 * MM, 0, 0])]).painted(metal(rng))
+    return weld([shaft, ellipsoid([30 * MM, 5 * MM, 19 * MM]).shifted([length / 2 + 20 * MM, 0, 0])]).painted(
+        metal(rng)
+    )
 
 
 def _candle(rng: np.random.Generator) -> Mesh:
@@ -114,5 +124,7 @@ def _toy(rng: np.random.Generator) -> Mesh:
             angle = np.linspace(0, 2 * np.pi, int(rng.integers(3, 7)), endpoint=False)
             r = rng.uniform(0.015, 0.04)
             part = extrude(r * np.stack([np.cos(angle), np.sin(angle)], axis=1), rng.uniform(0.02, 0.09))
-        parts.append(part.turned("y", rng.uniform(0, 360)).shifted(rng.uniform(-0.03, 0.03, 3)).painted(random_colour(rng)))
+        parts.append(
+            part.turned("y", rng.uniform(0, 360)).shifted(rng.uniform(-0.03, 0.03, 3)).painted(random_colour(rng))
+        )
     return weld(parts)

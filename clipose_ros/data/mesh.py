@@ -5,6 +5,7 @@ Everything here is closed (every edge belongs to two faces) with outward winding
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -74,6 +75,13 @@ class Mesh:
         """The mesh with all faces given a part number."""
         return replace(self, parts=np.full(len(self.faces), part, dtype=np.int8))
 
+    def only(self, part: int) -> Mesh:
+        """The faces of one part, with the vertices they use."""
+        chosen = self.parts == part
+        used, faces = np.unique(self.faces[chosen], return_inverse=True)
+        corners = faces.reshape(-1, 3).astype(np.int32)
+        return Mesh(self.vertices[used], corners, self.colours[chosen], self.parts[chosen])
+
     def transformed(self, T: FloatArray) -> Mesh:
         """The mesh moved by a ``(4, 4)`` rigid transform."""
         return replace(self, vertices=self.vertices @ T[:3, :3].T + T[:3, 3])
@@ -129,7 +137,7 @@ def fillet(points: Sequence[tuple[float, float]], radii: Sequence[float] | float
     out = [corners[:1]]
     for i in range(1, len(corners) - 1):
         before, after = corners[i - 1] - corners[i], corners[i + 1] - corners[i]
-        lengths = np.linalg.norm(before), np.linalg.norm(after)
+        lengths = float(np.linalg.norm(before)), float(np.linalg.norm(after))
         r = min(float(reach[i]), 0.49 * lengths[0], 0.49 * lengths[1])
         if r <= 1e-6:
             out.append(corners[i : i + 1])
@@ -137,6 +145,15 @@ def fillet(points: Sequence[tuple[float, float]], radii: Sequence[float] | float
         a, b = corners[i] + before / lengths[0] * r, corners[i] + after / lengths[1] * r
         out.append((1 - t) ** 2 * a + 2 * t * (1 - t) * corners[i] + t**2 * b)
     return np.concatenate([*out, corners[-1:]])
+
+
+def dense(curve: FloatArray, step: float) -> FloatArray:
+    """The polyline with points added so that no edge is longer than ``step``; corners stay."""
+    pieces = []
+    for a, b in itertools.pairwise(curve):
+        count = max(int(np.ceil(np.linalg.norm(b - a) / step)), 1)
+        pieces.append(a + (b - a) * (np.arange(count) / count)[:, None])
+    return np.concatenate([*pieces, curve[-1:]])
 
 
 def with_wall(curve: FloatArray, wall: float) -> FloatArray:
@@ -192,7 +209,7 @@ def sweep(path: FloatArray, section: FloatArray, across: FloatArray | None = Non
 
     Args:
         path: ``(P, 2)`` points in the xy plane.
-        section: ``(S, 2)`` outline, counter-clockwise: first coordinate within the plane (across the path), second along z.
+        section: ``(S, 2)`` outline, counter-clockwise: first across the path in its plane, second along z.
         across: ``(P,)`` factors on the section at each point.
     """
     scale = np.ones(len(path)) if across is None else across
@@ -208,7 +225,7 @@ def sweep(path: FloatArray, section: FloatArray, across: FloatArray | None = Non
 
 
 def extrude(outline: FloatArray, height: float) -> Mesh:
-    """A closed prism: a star-shaped outline ``(S, 2)`` in the xz plane about its mean, raised from y = 0 to ``height``."""
+    """A closed prism: an outline ``(S, 2)`` in the xz plane, star-shaped about its mean, raised from y = 0."""
     count = len(outline)
     base = np.stack([outline[:, 0], np.zeros(count), outline[:, 1]], axis=1)
     centre = base.mean(axis=0)
@@ -244,7 +261,7 @@ def cylinder(radius: float, height: float, bevel: float = 0.0, segments: int = 4
     return revolve(profile, segments)
 
 
-def ellipsoid(radii: Sequence[float], segments: int = 32) -> Mesh:
+def ellipsoid(radii: Sequence[float] | FloatArray, segments: int = 32) -> Mesh:
     """A centred ellipsoid."""
     t = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
     profile = np.stack([np.cos(t), np.sin(t)], axis=1)
@@ -258,7 +275,7 @@ def _brick(width: float, height: float, depth: float) -> Mesh:
 
 
 def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
-    """Faces of ``rings`` rings of ``segments`` vertices, closed by two end points that follow them in the vertex list."""
+    """Faces of rings of ``segments`` vertices each, closed by two end points that follow them in the vertex list."""
     k = np.arange(segments)
     following = (k + 1) % segments
     start = np.arange(rings - 1)[:, None] * segments

@@ -6,7 +6,6 @@ Run as a module to write a file: ``python -m clipose_ros.data.samples --scenes 4
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -77,7 +76,7 @@ class CloudSamples:
         part = path.with_name(f".{path.name}.part")
         with part.open("wb") as stream:
             np.savez(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
-        os.replace(part, path)
+        part.replace(path)
 
     @classmethod
     def load(cls, *paths: str | Path) -> CloudSamples:
@@ -94,8 +93,10 @@ class CloudSamples:
                     for name in names:
                         columns[name].append(archive[name])
             except (OSError, ValueError, KeyError) as error:
-                raise DataError(f"{path} is not a file of cloud samples ({error}): make it with clipose_ros.data.samples") from error
-        return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})  # type: ignore[arg-type]
+                raise DataError(
+                    f"{path} is not a file of cloud samples ({error}): make it with clipose_ros.data.samples"
+                ) from error
+        return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})
 
 
 def generate_samples(
@@ -168,14 +169,19 @@ def crop_around(T_camera_object: FloatArray, size: FloatArray, camera: CameraInt
 def random_scene_config(rng: np.random.Generator, categories: tuple[str, ...]) -> SceneConfig:
     """Tables from crowded to sparse."""
     return SceneConfig(
-        categories=categories, objects_max=9, radius_m=float(rng.uniform(0.16, 0.42)), distractors_max=int(rng.integers(0, 7))
+        categories=categories,
+        objects_max=9,
+        radius_m=float(rng.uniform(0.16, 0.42)),
+        distractors_max=int(rng.integers(0, 7)),
     )
 
 
 def random_intrinsics(rng: np.random.Generator) -> CameraIntrinsics:
     """A VGA camera with a field of view between those of common depth cameras."""
     focal = float(rng.uniform(530, 640))
-    return CameraIntrinsics(focal, focal * float(rng.uniform(0.995, 1.005)), 319.5 + rng.normal(0, 6), 239.5 + rng.normal(0, 6), 640, 480)
+    return CameraIntrinsics(
+        focal, focal * float(rng.uniform(0.995, 1.005)), 319.5 + rng.normal(0, 6), 239.5 + rng.normal(0, 6), 640, 480
+    )
 
 
 def _sample(
@@ -196,7 +202,7 @@ def _sample(
 
 
 def perturb_mask(mask: InstanceMask, shape: tuple[int, ...], rng: np.random.Generator) -> InstanceMask | None:
-    """A mask as a detector would give it: grown or shrunk, with a wavy rim, now and then cut off; None where nothing is left.
+    """A mask as a detector would give it: grown or shrunk, wavy, now and then cut off; None where nothing is left.
 
     The distance to the true rim is shifted and roughened by smooth noise, and what remains positive is the mask.
     """

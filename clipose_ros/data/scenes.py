@@ -35,7 +35,9 @@ class SceneConfig(Section):
     lying: float = option(0.15, "Share of objects that lie on a side or stand on their head.", low=0.0, high=1.0)
     tilted: float = option(0.15, "Share of objects in any orientation whatever.", low=0.0, high=1.0)
     stacked: float = option(0.15, "Chance of standing on a box or books, where there are some.", low=0.0, high=1.0)
-    radius_m: float = option(0.32, "Things stand within this distance of the table's middle, metres.", low=0.05, high=5.0)
+    radius_m: float = option(
+        0.32, "Things stand within this distance of the table's middle, metres.", low=0.05, high=5.0
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +106,9 @@ def make_scene(rng: np.random.Generator, config: SceneConfig | None = None) -> S
         distractor = make_distractor(rng)
         T = table.place(distractor.mesh, _upright(rng), distractor.flat_top)
         if T is not None:
-            props.append(Prop(distractor.mesh, T, Texture.random(rng, ("plain", "noise", "checker", "stripes"), (0.01, 0.06))))
+            props.append(
+                Prop(distractor.mesh, T, Texture.random(rng, ("plain", "noise", "checker", "stripes"), (0.01, 0.06)))
+            )
     objects: list[PlacedObject] = []
     for category in _deck(rng, config):
         shape = make_object(category, rng)
@@ -118,8 +122,8 @@ def make_scene(rng: np.random.Generator, config: SceneConfig | None = None) -> S
 class _Table:
     """Finds free places on the table.
 
-    A footprint is the extent of a thing along twelve horizontal directions: two footprints that some direction separates do
-    not touch, which is cheap and close to exact.
+    A footprint is the extent of a thing along twelve horizontal directions: two footprints that some direction
+    separates do not touch, which is cheap and close to exact.
     """
 
     def __init__(self, rng: np.random.Generator, config: SceneConfig) -> None:
@@ -175,7 +179,7 @@ def _orientation(rng: np.random.Generator, category: str, config: SceneConfig) -
 
 
 def _upright(rng: np.random.Generator) -> FloatArray:
-    """y up, turned by any yaw."""
+    """Object y up, turned by any yaw."""
     yaw: FloatArray = _about(2, rng.uniform(0, 360)) @ UPRIGHT
     return yaw
 
@@ -211,10 +215,16 @@ def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
     yaw[:3, :3] = _about(2, rng.uniform(0, 360))
     slab = Prop(box([length, depth, thick]).shifted([0, 0, -thick / 2]).painted(top), yaw, grain)
     legs = [
-        Prop(box([0.05, 0.05, height - thick]).shifted([x * (length / 2 - 0.06), y * (depth / 2 - 0.06), -(height + thick) / 2]).painted(top), yaw, grain)
+        Prop(
+            box([0.05, 0.05, height - thick])
+            .shifted([x * (length / 2 - 0.06), y * (depth / 2 - 0.06), -(height + thick) / 2])
+            .painted(top),
+            yaw,
+            grain,
+        )
         for x in (-1, 1)
         for y in (-1, 1)
-    ]  # fmt: skip
+    ]
     ground = Texture.random(rng, ("noise", "checker", "grain", "plain"), (0.1, 0.6))
     floor = Prop(box([8, 8, 0.1]).shifted([0, 0, -height - 0.05]).painted(random_colour(rng)), np.eye(4), ground)
     wall_at, wall = rng.uniform(1.2, 3.0, 2), random_colour(rng)

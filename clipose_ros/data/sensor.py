@@ -19,16 +19,24 @@ class SensorConfig(Section):
     """A depth sensor. The defaults are like a short-range structured-light or stereo camera at 640x480."""
 
     noise_mm: float = option(0.5, "Standard deviation of depth near the camera, millimetres.", low=0.0, high=100.0)
-    noise_mm_per_m2: float = option(1.5, "Growth of that deviation with the square of depth, millimetres per square metre.", low=0.0, high=100.0)
+    noise_mm_per_m2: float = option(
+        1.5, "Growth of that deviation with the square of depth, millimetres per square metre.", low=0.0, high=100.0
+    )
     correlation_px: float = option(1.0, "How far neighbouring pixels share their noise, pixels.", low=0.0, high=20.0)
     scale_error: float = option(0.0, "Relative error of all depth.", low=-0.1, high=0.1)
-    baseline_m: float = option(0.05, "Distance of the two eyes; its shadow is lost beside near edges. 0 for none.", low=0.0, high=1.0)
-    disparity_step_px: float = option(0.05, "Step of disparity, pixels; 0 leaves only the millimetre steps.", low=0.0, high=1.0)
+    baseline_m: float = option(
+        0.05, "Distance of the two eyes; its shadow is lost beside near edges. 0 for none.", low=0.0, high=1.0
+    )
+    disparity_step_px: float = option(
+        0.05, "Step of disparity, pixels; 0 leaves only the millimetre steps.", low=0.0, high=1.0
+    )
     quantum_mm: float = option(1.0, "Step of the depth image, millimetres; 0 for none.", low=0.0, high=100.0)
     lateral_px: float = option(0.5, "Standard deviation of where a pixel looks, pixels.", low=0.0, high=10.0)
     flying: float = option(0.25, "Chance that a pixel on an edge lies between front and back.", low=0.0, high=1.0)
     edge_loss: float = option(0.3, "Chance that a pixel on an edge is lost.", low=0.0, high=1.0)
-    grazing_deg: float = option(80.0, "Half of the pixels are lost where the surface is seen at this angle off its normal.", low=0.0, high=90.0)
+    grazing_deg: float = option(
+        80.0, "Half of the pixels are lost where the surface is seen at this angle off its normal.", low=0.0, high=90.0
+    )
     dark_loss: float = option(0.25, "Chance of loss on a black surface.", low=0.0, high=1.0)
     holes: float = option(0.01, "Share of the image lost in small blobs.", low=0.0, high=1.0)
     max_m: float = option(5.0, "Farthest depth measured, metres.", low=0.1, high=100.0)
@@ -108,15 +116,15 @@ def _edges(z: FloatArray) -> tuple[FloatArray, BoolArray]:
     """The nearest depth around each pixel, and which pixels lie on a depth edge."""
     kernel = np.ones((3, 3), np.uint8)
     far = np.where(z > 0, z, np.float32(10.0))
-    near = cv2.erode(far, kernel)
-    return near, (cv2.dilate(far, kernel) - near) > EDGE * near
+    near: FloatArray = np.asarray(cv2.erode(far, kernel), dtype=np.float32)
+    return near, np.asarray((cv2.dilate(far, kernel) - near) > EDGE * near)
 
 
 def _shadowed(depth: FloatArray, focal_baseline: float) -> BoolArray:
     """Pixels that the second eye (to the right) cannot see.
 
-    A pixel in column u appears there in column u - f b / z. It is hidden when some pixel further right appears at or left of that,
-    which a running minimum from the right tells for the whole row at once.
+    A pixel in column u appears there in column u - f b / z. It is hidden when some pixel further right appears at or
+    left of that, which a running minimum from the right tells for the whole row at once.
     """
     if focal_baseline <= 0.0:
         return np.zeros(depth.shape, dtype=bool)
@@ -132,20 +140,22 @@ def _faint(cos_incidence: FloatArray, albedo: FloatArray, rng: np.random.Generat
     middle = np.cos(np.radians(config.grazing_deg))
     grazing = 1.0 / (1.0 + np.exp(np.clip((cos_incidence - middle) / 0.025, -30, 30)))
     dark = config.dark_loss * np.clip(1.0 - albedo / 0.08, 0.0, 1.0)
-    return _patchy(albedo.shape, rng) < 1.0 - (1.0 - grazing) * (1.0 - dark)
+    return np.asarray(_patchy(albedo.shape, rng) < 1.0 - (1.0 - grazing) * (1.0 - dark))
 
 
 def _patchy(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
     """Roughly uniform numbers in [0, 1] of which neighbours are alike, so that losses come in patches."""
     grain = _grain(shape, rng, 1.5)
-    return 1.0 / (1.0 + np.exp(-1.7 * grain))
+    return np.asarray(1.0 / (1.0 + np.exp(-1.7 * grain)))
 
 
 def _blobs(shape: tuple[int, int], rng: np.random.Generator, share: float) -> BoolArray:
     """Small connected holes that cover about the given share."""
     if share <= 0.0:
         return np.zeros(shape, dtype=bool)
-    return _patchy((shape[0] // 2 + 1, shape[1] // 2 + 1), rng).repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]] < share
+    return (
+        _patchy((shape[0] // 2 + 1, shape[1] // 2 + 1), rng).repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]] < share
+    )
 
 
 def _grain(shape: tuple[int, int], rng: np.random.Generator, radius_px: float) -> FloatArray:

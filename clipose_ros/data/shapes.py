@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clipose_ros.data.bottles import bottle
 from clipose_ros.data.devices import camera, laptop
 from clipose_ros.data.mesh import HANDLE, Mesh
-from clipose_ros.data.vessels import bottle, bowl, can, mug
+from clipose_ros.data.mugs import mug
+from clipose_ros.data.vessels import bowl, can
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 

@@ -29,7 +29,9 @@ def look_at(eye: FloatArray, target: FloatArray, roll_deg: float = 0.0) -> Float
     forward = np.asarray(target, dtype=np.float64) - eye
     right = np.cross(forward, [0.0, 0.0, 1.0])
     if np.linalg.norm(right) < 1e-9:
-        raise DegenerateInputError(f"the view from {eye} to {target} has no horizon: move the camera off the vertical through its target")
+        raise DegenerateInputError(
+            f"the view from {eye} to {target} has no horizon: move the camera off the vertical through its target"
+        )
     forward /= np.linalg.norm(forward)
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
