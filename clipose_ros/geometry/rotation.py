@@ -12,13 +12,12 @@ from clipose_ros.types import FloatArray
 _PARALLEL = 1e-9  # sine of the angle between the axes below which their plane is lost in rounding
 
 
-def rotation_from_axes(
-    axis_y: FloatArray, axis_x: FloatArray, confidence_y: float, confidence_x: float
-) -> FloatArray:
+def rotation_from_axes(axis_y: FloatArray, axis_x: FloatArray, confidence_y: float, confidence_x: float) -> FloatArray:
     """Make two predicted axes orthogonal and complete them to a rotation.
 
-    The axes are turned in their common plane until they stand at right angles; of the angle that they are off, each takes a share in
-    inverse proportion to its confidence. For an axially symmetric object pass ``confidence_x = 0``: y stays as it is.
+    The axes are turned in their common plane until they stand at right angles; of the angle that they are off, each
+    takes a share in inverse proportion to its confidence. For an axially symmetric object pass ``confidence_x = 0``: y
+    stays as it is.
 
     Args:
         axis_y: ``(3,)`` predicted y axis of the object in the camera frame, any length.
@@ -30,7 +29,8 @@ def rotation_from_axes(
         ``(3, 3)`` float64, R_camera_object: columns are the object's axes x, y, z = x cross y in the camera frame.
 
     Raises:
-        DegenerateInputError: An axis or confidence is null, negative or not finite, or the axes are parallel while x counts.
+        DegenerateInputError: An axis or confidence is null, negative or not finite, or the axes are parallel while x
+            counts.
 
     References:
         CLIPose eqs. 7-8; GPV-Pose, section on confidence-aware rotation.
@@ -50,7 +50,7 @@ def rotation_from_axes(
             )
         return _any_rotation_with_y(y)
     across /= sine
-    across -= (across @ y) * y  # once more: the first subtraction leaves rounding along y when the axes are nearly parallel
+    across -= (across @ y) * y  # once more: nearly parallel axes leave rounding along y
     across /= np.linalg.norm(across)
     excess = math.atan2(sine, float(x @ y)) - math.pi / 2.0
     total = confidence_x + confidence_y

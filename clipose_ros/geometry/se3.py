@@ -1,10 +1,11 @@
 """Rotations and rigid motions: matrices, quaternions, exponential and logarithm.
 
-All functions take any number of leading batch dimensions and give float64. A twist is (translation, rotation): the order of ROS pose
-covariances.
+All functions take any number of leading batch dimensions and give float64. A twist is (translation, rotation): the
+order of ROS pose covariances.
 
 References:
-    Sola, Deray, Atchuthan, "A micro Lie theory for state estimation in robotics", 2018 (exponentials and logarithms of SO(3), SE(3)).
+    Sola, Deray, Atchuthan, "A micro Lie theory for state estimation in robotics", 2018 (exponentials and logarithms of
+    SO(3), SE(3)).
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def quat_xyzw_from_rotation(R: ArrayLike) -> FloatArray:
     """Unit quaternion ``(..., 4)`` in the order x, y, z, w with w >= 0 of a rotation ``(..., 3, 3)``.
 
     References:
-        Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest component, which keeps full precision everywhere.
+        Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest component, which keeps full precision
+        everywhere.
     """
     R = _checked("R", R, (3, 3))
     m00, m11, m22 = R[..., 0, 0], R[..., 1, 1], R[..., 2, 2]

@@ -125,7 +125,8 @@ def _pairs(points_object: FloatArray, points_camera: FloatArray, least: int = 3)
     source, target = np.asarray(points_object, dtype=np.float64), np.asarray(points_camera, dtype=np.float64)
     if source.ndim != 2 or source.shape[1] != 3 or source.shape != target.shape or len(source) < least:
         raise ShapeError(
-            f"points_object and points_camera must both be (N, 3) with N >= {least}, got {source.shape} and {target.shape}"
+            f"points_object and points_camera must both be (N, 3) with N >= {least}, "
+            f"got {source.shape} and {target.shape}"
         )
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise DegenerateInputError("points_object and points_camera must be finite: leave out invalid pixels")

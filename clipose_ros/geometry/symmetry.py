@@ -10,7 +10,8 @@ from clipose_ros.categories import Symmetry
 from clipose_ros.geometry.se3 import exp_so3, rotation_angle_deg
 from clipose_ros.types import FloatArray
 
-_STEADY, _LOST = 0.5, 0.2  # sine of the angle between y and the frame's x: above, the convention holds; below, continuity does
+# sine of the angle between y and the frame's x: above the first the convention holds, below the second continuity does
+_STEADY, _LOST = 0.5, 0.2
 _RETURN_RAD = math.radians(4.0)  # most that one call turns the axes back to the convention
 
 
@@ -19,10 +20,10 @@ def canonicalize_yaw(
 ) -> FloatArray:
     """Fix the free turn about y of an axially symmetric object by a convention.
 
-    The object's x axis becomes the frame's x axis as seen along y (its projection onto the plane across y), so equal y axes give equal
-    rotations. Where y nearly lies along the frame's x axis that projection means nothing: there the previous rotation is continued, and
-    the frame's z axis takes over where there is none. From the previous rotation the axes return to the convention by a few degrees per
-    call at most, so they never spin.
+    The object's x axis becomes the frame's x axis as seen along y (its projection onto the plane across y), so equal y
+    axes give equal rotations. Where y nearly lies along the frame's x axis that projection means nothing: there the
+    previous rotation is continued, and the frame's z axis takes over where there is none. From the previous rotation
+    the axes return to the convention by a few degrees per call at most, so they never spin.
 
     Args:
         T_frame_object: ``(4, 4)``.
@@ -49,7 +50,7 @@ def canonicalize_yaw(
 
 
 def align_yaw(T_frame_object: FloatArray, symmetry: Symmetry, reference_R: FloatArray) -> FloatArray:
-    """Turn an axially symmetric object about y as near as possible to another rotation; others are returned as they are.
+    """Turn an axially symmetric object about y as near as possible to another rotation; others stay as they are.
 
     Args:
         T_frame_object: ``(4, 4)``.

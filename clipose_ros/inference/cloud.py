@@ -33,8 +33,9 @@ _GRAIN_PER_M = 0.003  # depth step and noise of a structured-light sensor, metre
 def extract_cloud(frame: RgbdFrame, instance: InstanceMask, config: CloudConfig) -> ObjectCloud | Rejection:
     """Back-project the depth under a mask and sample the network's points from it.
 
-    The rim of the mask, invalid and out-of-range depth and outliers are left out. The points come in random order, since the network
-    pools by keeping the first ones; fewer pixels than points are repeated cyclically. Equal input gives equal points.
+    The rim of the mask, invalid and out-of-range depth and outliers are left out. The points come in random order,
+    since the network pools by keeping the first ones; fewer pixels than points are repeated cyclically. Equal input
+    gives equal points.
 
     Args:
         frame: Where the depth is.
@@ -42,7 +43,8 @@ def extract_cloud(frame: RgbdFrame, instance: InstanceMask, config: CloudConfig)
         config: Number of points, range and trimming.
 
     Returns:
-        ``config.points`` points, float32, metres, camera optical frame; or the reason why there are too few, with the figures.
+        ``config.points`` points, float32, metres, camera optical frame; or the reason why there are too few, with the
+        figures.
     """
     x0, y0, x1, y1 = instance.box
     depth = frame.depth[y0:y1, x0:x1]
@@ -76,7 +78,7 @@ def _eroded(mask: BoolArray, radius_px: int) -> BoolArray:
 
 
 def _spread(pixels: IndexArray, most: int, rng: np.random.Generator) -> IndexArray:
-    """At most that many of the pixels, one drawn from each of as many equal stretches, so that they cover the whole mask."""
+    """At most that many of the pixels, one drawn from each of as many equal stretches: they cover the whole mask."""
     if pixels.size <= most:
         return pixels
     starts = np.arange(most + 1) * pixels.size // most
@@ -86,8 +88,9 @@ def _spread(pixels: IndexArray, most: int, rng: np.random.Generator) -> IndexArr
 def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[float, float]:
     """Nearest and farthest depth that belongs to the object.
 
-    Within ``deviations`` median deviations of the median plus a margin everything belongs. Beyond, depth belongs as long as it goes on
-    without a gap: the lid of a laptop or the flank of a bottle seen end-on does, flying pixels and the wall behind do not.
+    Within ``deviations`` median deviations of the median plus a margin everything belongs. Beyond, depth belongs as
+    long as it goes on without a gap: the lid of a laptop or the flank of a bottle seen end-on does, flying pixels and
+    the wall behind do not.
     """
     ordered = np.sort(z).astype(np.float64)
     median = float(ordered[ordered.size // 2])
@@ -102,7 +105,7 @@ def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[fl
 
 
 def _run_end(ordered: FloatArray, core: int, step: int, gap: float) -> float:
-    """Last value of a sorted run: its first ``core`` values, and those after them while ``step`` of them lie within each ``gap``."""
+    """Last value of a run: the first ``core`` sorted values, and more while ``step`` of them lie in each ``gap``."""
     ahead = np.append(ordered[core - 1 + step :], np.full(step, np.inf))[: ordered.size - core + 1]
     return float(ordered[core - 1 + int(np.argmax(ahead - ordered[core - 1 :] > gap))])
 
@@ -111,8 +114,8 @@ def _rejected(instance: InstanceMask, config: CloudConfig, depth: FloatArray, us
     """Why this mask gives no cloud."""
     valid = int((np.isfinite(depth) & (depth > 0.0)).sum(where=instance.mask))
     detail = (
-        f"{usable} of {int(instance.mask.sum())} mask pixels have depth from {config.depth_min_m} to {config.depth_max_m} m, "
-        f"{valid} have any, and {config.min_points} are needed"
+        f"{usable} of {int(instance.mask.sum())} mask pixels have depth from {config.depth_min_m} to "
+        f"{config.depth_max_m} m, {valid} have any, and {config.min_points} are needed"
     )
     reason = RejectionReason.TOO_FEW_POINTS if usable else RejectionReason.NO_DEPTH
     return Rejection(instance.category, reason, detail, instance)

@@ -92,8 +92,8 @@ class PosePipeline:
             frame: One registered colour and depth image.
 
         Returns:
-            Poses with their clouds in order of detection score, those that got no pose with the reason, and the time of each stage.
-            ``score`` of a pose is the detection score times the pose's confidence.
+            Poses with their clouds in order of detection score, those that got no pose with the reason, and the time of
+            each stage. ``score`` of a pose is the detection score times the pose's confidence.
 
         Raises:
             SegmentationError: The backend cannot use this frame.

@@ -15,9 +15,10 @@ _HIDDEN = 4.0  # occlusion may hide this much more than size_tolerance lets the 
 def check_pose(pose: PoseEstimate, cloud: ObjectCloud, config: CheckConfig) -> Rejection | None:
     """Reject a pose that is not finite, too uncertain, or contradicted by its points.
 
-    The size is contradicted where the points extend farther along an axis of the box than ``size_tolerance`` times that side, or where
-    the box's diagonal exceeds theirs more than occlusion explains. The centre is contradicted where it lies outside the points' box
-    (along the camera's axes) by more than ``centre_tolerance`` times the object's diagonal.
+    The size is contradicted where the points extend farther along an axis of the box than ``size_tolerance`` times that
+    side, or where the box's diagonal exceeds theirs more than occlusion explains. The centre is contradicted where it
+    lies outside the points' box (along the camera's axes) by more than ``centre_tolerance`` times the object's
+    diagonal.
 
     Args:
         pose: With its final score.

@@ -25,10 +25,12 @@ def pose_covariance(
 ) -> FloatArray:
     """Covariance of a pose about the fixed axes of its frame.
 
-    Rotation: a confidence c says that the axis is d = sqrt(-ln c / 13.7) away from the truth. The error of the y axis is a turn about x
-    or z, half of its variance each; that of the x axis is a turn about y or z, so what z does not explain is a turn about y. Where the
-    shape is axially symmetric the turn about y is free: the variance of a uniform angle. Position: the network gives no confidence of
-    its own, so one twentieth of the diagonal, grown by one over the root of the score.
+    Rotation: a confidence c says that the axis is d = sqrt(-ln c / 13.7) away from the truth. The error of the y axis
+        is a turn about x
+    or z, half of its variance each; that of the x axis is a turn about y or z, so what z does not explain is a turn
+    about y. Where the shape is axially symmetric the turn about y is free: the variance of a uniform angle. Position:
+    the network gives no confidence of its own, so one twentieth of the diagonal, grown by one over the root of the
+    score.
 
     Args:
         R_frame_object: ``(3, 3)``.

@@ -15,8 +15,8 @@ _JUMP_RAD = np.radians(40.0)  # a turn by more than this is a new pose, not nois
 def gain(smoothing: float, dt_s: float) -> float:
     """Share of a new measurement in the estimate.
 
-    The old estimate's share falls exponentially with time, so that two frames of half the interval weigh as one: what the estimate was
-    a tenth of a second ago keeps the share ``smoothing``.
+    The old estimate's share falls exponentially with time, so that two frames of half the interval weigh as one: what
+    the estimate was a tenth of a second ago keeps the share ``smoothing``.
 
     Args:
         smoothing: Strength in [0, 1); 0 is off.
@@ -38,8 +38,9 @@ def blend(old: ArrayLike, new: ArrayLike, share: float) -> FloatArray:
 def smooth_pose(T_old: FloatArray, T_new: FloatArray, share: float, jump_m: float) -> FloatArray:
     """Move a pose towards a measured one: positions along the line, rotations along the geodesic.
 
-    Small deviations are noise and get the constant gain. The nearer a deviation comes to a jump, the nearer its gain comes to one, and
-    beyond it the measurement is taken at once: a moved object is followed instead of dragged after, and lag stays below the jump.
+    Small deviations are noise and get the constant gain. The nearer a deviation comes to a jump, the nearer its gain
+    comes to one, and beyond it the measurement is taken at once: a moved object is followed instead of dragged after,
+    and lag stays below the jump.
 
     Args:
         T_old: ``(4, 4)`` estimate.

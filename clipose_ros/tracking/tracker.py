@@ -69,12 +69,15 @@ class Tracker:
         Args:
             result: Poses in the camera frame.
             stamp_ns: Time of the frame, nanoseconds.
-            T_tracking_camera: ``(4, 4)``, camera into the tracking frame at that time; the identity to smooth in the camera frame.
-            confirm: Return objects seen for the first time too, whatever ``min_hits`` says: for a single look at a scene.
+            T_tracking_camera: ``(4, 4)``, camera into the tracking frame at that time; the identity to smooth in the
+                camera frame.
+            confirm: Return objects seen for the first time too, whatever ``min_hits`` says: for a single look at a
+                scene.
 
         Returns:
-            Every track with ``min_hits`` or more, in the CAMERA frame of that time, by category and id; ``seen`` tells those that this
-            frame observed from those that are carried on. Tracks unseen for longer than ``max_age_s`` are gone.
+            Every track with ``min_hits`` or more, in the CAMERA frame of that time, by category and id; ``seen`` tells
+            those that this frame observed from those that are carried on. Tracks unseen for longer than ``max_age_s``
+            are gone.
         """
         if self._now_ns is not None and stamp_ns < self._now_ns:
             self.reset()
@@ -85,7 +88,9 @@ class Tracker:
             track.cloud = None
         pairs = list(zip(result.poses, result.clouds, strict=True))
         for category in self._categories.names:
-            self._update_category(category, [p for p in pairs if p[0].category == category], stamp_ns, T_tracking_camera)
+            self._update_category(
+                category, [p for p in pairs if p[0].category == category], stamp_ns, T_tracking_camera
+            )
         least = 1 if confirm else self._config.min_hits
         reported = sorted((t for t in self._tracks if t.hits >= least), key=lambda t: (t.category, t.id))
         T_camera_tracking = invert_transform(T_tracking_camera)
@@ -101,9 +106,7 @@ class Tracker:
         """Continue the tracks of one category, and start new ones."""
         tracks = [track for track in self._tracks if track.category == category]
         measured = [T_tracking_camera @ pose.T_camera_object for pose, _ in pairs]
-        matches = associate(
-            _positions(t.T_tracking_object for t in tracks), _positions(measured), self._config.gate_m
-        )
+        matches = associate(_positions(t.T_tracking_object for t in tracks), _positions(measured), self._config.gate_m)
         symmetry = self._categories[category].symmetry
         for i, j in matches:
             self._continue(tracks[i], measured[j], pairs[j], symmetry, stamp_ns)
@@ -112,8 +115,9 @@ class Tracker:
             T = canonicalize_yaw(measured[j], symmetry)
             self._tracks.append(
                 _Track(
-                    id=self._next_ids[category], category=category, T_tracking_object=T, size=pose.size, score=pose.score,
-                    axis_confidences=pose.axis_confidences, born_ns=stamp_ns, seen_ns=stamp_ns, cloud=cloud,
+                    id=self._next_ids[category], category=category, T_tracking_object=T, size=pose.size,
+                    score=pose.score, axis_confidences=pose.axis_confidences, born_ns=stamp_ns, seen_ns=stamp_ns,
+                    cloud=cloud,
                 )
             )  # fmt: skip
             self._next_ids[category] += 1
@@ -142,7 +146,7 @@ class Tracker:
 
     def _report(self, track: _Track, stamp_ns: int) -> TrackedObject:
         """A track as others see it, in the tracking frame."""
-        # unseen, an object may have moved, but not so far that it would be taken for another before the track is dropped
+        # unseen, an object may have moved, but not so far that it is taken for another before the track is dropped
         unseen_s = (stamp_ns - track.seen_ns) * 1e-9
         drift_m = self._config.gate_m * unseen_s / self._config.max_age_s if unseen_s > 0.0 else 0.0
         return TrackedObject(

@@ -22,8 +22,10 @@ from clipose_ros.geometry.se3 import (
     transform_points,
 )
 
-units = arrays(np.float64, 3, elements=st.floats(-1, 1)).filter(lambda v: np.linalg.norm(v) > 0.1).map(
-    lambda v: v / np.linalg.norm(v)
+units = (
+    arrays(np.float64, 3, elements=st.floats(-1, 1))
+    .filter(lambda v: np.linalg.norm(v) > 0.1)
+    .map(lambda v: v / np.linalg.norm(v))
 )
 angles = st.one_of(
     st.floats(0.0, np.pi),
@@ -64,7 +66,7 @@ def test_log_se3_undoes_exp(twist):
 
 @given(twists)
 def test_exp_se3_is_the_limit_of_many_small_steps(twist):
-    """Integrates the constant twist by squaring a step that is small enough for the first-order formula plus its square."""
+    """Integrates the constant twist by squaring a step so small that two terms of the series suffice."""
     X = np.zeros((4, 4))
     X[:3, :3] = np.cross(np.eye(3), twist[3:])
     X[:3, 3] = twist[:3]

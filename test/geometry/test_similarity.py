@@ -60,9 +60,7 @@ def test_equal_points_are_refused():
         fit_similarity(np.ones((5, 3)), np.ones((5, 3)))
 
 
-@pytest.mark.parametrize(
-    ("source", "target"), [((2, 3), (2, 3)), ((5, 3), (4, 3)), ((5, 2), (5, 2)), ((3,), (3,))]
-)
+@pytest.mark.parametrize(("source", "target"), [((2, 3), (2, 3)), ((5, 3), (4, 3)), ((5, 2), (5, 2)), ((3,), (3,))])
 def test_wrong_shapes_are_refused(source, target):
     with pytest.raises(ShapeError, match="points_object and points_camera"):
         fit_similarity(np.zeros(source), np.zeros(target))

@@ -52,7 +52,7 @@ def test_other_objects_are_left_alone(R):
 
 
 def test_axes_never_spin_while_y_passes_through_the_degenerate_direction():
-    """A bottle tips over until it lies along the frame's x axis, trembling as a tracker's pose does, and on to the other side."""
+    """A trembling bottle tips over until it lies along the frame's x axis, and on to the other side."""
     rng = np.random.default_rng(2)
     previous, largest = None, 0.0
     for angle in np.linspace(0.0, np.pi, 400):
@@ -87,5 +87,7 @@ def test_errors_of_axial_objects_ignore_yaw(R, phi, yaw):
 def test_errors_by_hand():
     tilt = exp_so3([np.radians(10.0), 0.0, 0.0])
     assert rotation_error_deg(tilt @ about_y(1.0), np.eye(3), AXIAL) == pytest.approx(10.0)
-    assert rotation_error_deg(about_y(np.radians(30.0)), np.eye(3), NOCS_CATEGORIES["mug"].symmetry) == pytest.approx(30.0)
+    assert rotation_error_deg(about_y(np.radians(30.0)), np.eye(3), NOCS_CATEGORIES["mug"].symmetry) == pytest.approx(
+        30.0
+    )
     assert rotation_error_deg(exp_so3([np.pi, 0, 0]), np.eye(3), AXIAL) == pytest.approx(180.0)

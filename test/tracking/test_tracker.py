@@ -1,6 +1,7 @@
 """Identities, lifetimes and smoothing over simulated sequences."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ def pose(category="mug", t=(0.0, 0.0, 1.0), R=UPRIGHT, size=(0.1, 0.1, 0.1), sco
 
 def result(*poses):
     cloud = [
-        ObjectCloud(InstanceMask(p.category, 1.0, (0, 0, 1, 1), np.ones((1, 1), np.bool_)), np.zeros((4, 3), np.float32))
+        ObjectCloud(
+            InstanceMask(p.category, 1.0, (0, 0, 1, 1), np.ones((1, 1), np.bool_)), np.zeros((4, 3), np.float32)
+        )
         for p in poses
     ]
     return FrameResult(tuple(poses), tuple(cloud), (), StageTimes(0.0, 0.0, 0.0))
@@ -118,14 +121,15 @@ def test_reset_and_a_new_tracking_frame_forget_too():
 
 def noisy(rng, category="mug"):
     R = exp_so3(rng.normal(0, 0.05, 3)) @ UPRIGHT @ exp_so3([0.0, 0.5, 0.0])
-    return pose(category, rng.normal(0, 0.005, 3) + [0, 0, 1], R, rng.normal(0.1, 0.01, 3), rng.uniform(0.6, 1.0))
+    return pose(category, rng.normal([0, 0, 1], 0.005), R, rng.normal(0.1, 0.01, 3), rng.uniform(0.6, 1.0))
 
 
 def test_smoothing_damps_jitter_of_pose_size_and_score():
     def jitter(smoothing):
         rng = np.random.default_rng(0)
-        tracks = [t[0] for t in run(tracker(min_hits=1, smoothing=smoothing), [result(noisy(rng)) for _ in range(120)])][40:]
-        steps = list(zip(tracks, tracks[1:], strict=False))
+        frames = [result(noisy(rng)) for _ in range(120)]
+        tracks = [t[0] for t in run(tracker(min_hits=1, smoothing=smoothing), frames)][40:]
+        steps = list(itertools.pairwise(tracks))
         return [
             np.mean([np.linalg.norm(a.T_frame_object[:3, 3] - b.T_frame_object[:3, 3]) for a, b in steps]),
             np.mean([rotation_angle_deg(a.T_frame_object[:3, :3], b.T_frame_object[:3, :3]) for a, b in steps]),

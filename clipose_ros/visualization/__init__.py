@@ -1,0 +1,1 @@
+"""Pictures of results: NumPy in, NumPy out."""

@@ -1,0 +1,80 @@
+"""Writes pictures of a live run into a video that plays at the speed of life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from clipose_ros.errors import DataError, ShapeError
+from clipose_ros.types import ByteArray
+
+
+class VideoWriter:
+    """An MP4 file of constant frame rate from pictures that come when they come: each is shown until the next.
+
+    Use it as a context manager. No file appears where no picture came.
+    """
+
+    MAX_GAP_S = 2.0
+    """A longer silence is cut to this, so that one pause does not fill the file."""
+
+    def __init__(self, path: str | Path, fps: float = 15.0) -> None:
+        self._path, self._fps = Path(path), fps
+        self._writer: cv2.VideoWriter | None = None
+        self._shape: tuple[int, ...] = ()
+        self._shown: ByteArray | None = None
+        self._due_ns = 0
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, rgb: ByteArray, stamp_ns: int) -> None:
+        """Show a picture from that time on.
+
+        Args:
+            rgb: ``(H, W, 3)`` uint8, R G B; the same size every time.
+            stamp_ns: Nanoseconds; a stamp before the last one is taken as right after it.
+
+        Raises:
+            ShapeError: The picture has another size than the first.
+            DataError: The file cannot be written.
+        """
+        if self._writer is None:
+            self._open(rgb, stamp_ns)
+        if rgb.shape != self._shape or rgb.dtype != np.uint8:
+            raise ShapeError(f"pictures of '{self._path}' must be uint8 {self._shape}, got {rgb.dtype} {rgb.shape}")
+        self._due_ns = max(self._due_ns, stamp_ns - int(self.MAX_GAP_S * 1e9))
+        while self._shown is not None and self._due_ns <= stamp_ns:
+            self._write(self._shown)
+            self._due_ns += round(1e9 / self._fps)
+        self._shown = rgb
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            if self._shown is not None:
+                self._write(self._shown)
+            self._writer.release()
+            self._writer = None
+
+    def _open(self, rgb: ByteArray, stamp_ns: int) -> None:
+        height, width = rgb.shape[:2]
+        # mp4v (MPEG-4 part 2) is the codec that every build of OpenCV can write; H.264 is not in the wheels.
+        writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, (width, height))
+        if not writer.isOpened():
+            raise DataError(
+                f"'{self._path}' cannot be written as MP4: does its folder exist, and is this OpenCV built with FFmpeg?"
+            )
+        self._writer, self._shape, self._due_ns = writer, rgb.shape, stamp_ns
+
+    def _write(self, rgb: ByteArray) -> None:
+        assert self._writer is not None
+        self._writer.write(np.ascontiguousarray(rgb[..., ::-1]))

@@ -1,0 +1,147 @@
+"""Pictures: what is drawn where, and what is left alone."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from clipose_ros.geometry.boxes import box_corners
+from clipose_ros.geometry.camera import project
+from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform
+from clipose_ros.types import CameraIntrinsics, InstanceMask, TrackedObject
+from clipose_ros.visualization.draw import AXIS_COLOURS, CATEGORY_COLOURS, category_colour, draw_tracks
+from clipose_ros.visualization.labels import LabelPainter
+
+CAMERA = CameraIntrinsics(577.5, 577.5, 319.5, 239.5, 640, 480)
+UPRIGHT = exp_so3([0.4, 0.0, 0.0]) @ np.diag([1.0, -1.0, -1.0])
+
+
+def blank():
+    return np.zeros((480, 640, 3), np.uint8)
+
+
+def track(t=(0.0, 0.0, 1.0), category="mug", size=(0.2, 0.15, 0.1), R=UPRIGHT, number=1, seen=True):
+    return TrackedObject(number, category, make_transform(R, t), np.array(size), 0.8, np.eye(6), 1.0, seen)
+
+
+def near(image, u, v, reach=2):
+    return image[max(0, round(v) - reach) : round(v) + reach + 1, max(0, round(u) - reach) : round(u) + reach + 1]
+
+
+def has_colour(patch, colour, tolerance=25):
+    return (np.abs(patch.astype(int) - colour).max(axis=-1) <= tolerance).any()
+
+
+@pytest.mark.parametrize(("yaw", "seen"), [(0.0, 6), (0.6, 7)])
+def test_corners_that_the_camera_sees_have_the_colour_of_the_category(yaw, seen):
+    """Two faces are in sight from straight ahead, three from the side."""
+    thing = track(R=UPRIGHT @ exp_so3([0.0, yaw, 0.0]))
+    image = draw_tracks(blank(), [thing], CAMERA)
+    corners = box_corners(thing.T_frame_object, thing.size)
+    hits = [has_colour(near(image, *p), CATEGORY_COLOURS["mug"]) for p in project(corners, CAMERA)]
+    assert sum(hits) == seen
+
+
+def test_axes_are_red_green_blue_for_x_y_z():
+    thing = track(R=exp_so3([0.5, 0.3, 0.1]))
+    image = draw_tracks(blank(), [thing], CAMERA)
+    for axis, colour in enumerate(AXIS_COLOURS):
+        middle = thing.T_frame_object[:3, 3] + 0.04 * thing.T_frame_object[:3, axis]
+        assert has_colour(near(image, *project(middle[None], CAMERA)[0]), colour)
+
+
+def test_the_input_is_not_changed_and_nothing_is_drawn_for_nothing():
+    rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    kept = rgb.copy()
+    rgb.flags.writeable = False
+    assert not np.shares_memory(draw_tracks(rgb, [track()], CAMERA), rgb)
+    assert np.array_equal(rgb, kept)
+    assert np.array_equal(draw_tracks(rgb, [], CAMERA), rgb)
+
+
+def test_near_objects_are_drawn_over_far_ones_whatever_their_order():
+    far, close = track((0, 0, 1.2), "can"), track((0.02, 0, 0.9), "bowl")
+    one, other = draw_tracks(blank(), [far, close], CAMERA), draw_tracks(blank(), [close, far], CAMERA)
+    assert np.array_equal(one, other)
+
+
+def test_a_mask_is_tinted_inside_only():
+    mask = InstanceMask("can", 0.9, (100, 50, 140, 100), np.ones((50, 40), np.bool_))
+    grey = np.full((480, 640, 3), 100, np.uint8)
+    image = draw_tracks(grey, [], CAMERA, [mask])
+    assert np.allclose(image[75, 120], 0.65 * 100 + 0.35 * np.array(CATEGORY_COLOURS["can"]), atol=1)
+    changed = (image != grey).any(axis=-1)
+    assert changed[50:100, 100:140].all() and changed.sum() < 52 * 42
+
+
+@pytest.mark.parametrize("t", [(0, 0, -1.0), (5.0, 0, 1.0), (0, -5.0, 1.0)])
+def test_objects_out_of_sight_draw_nothing(t):
+    assert not draw_tracks(blank(), [track(t)], CAMERA).any()
+
+
+def test_an_object_around_the_camera_is_clipped_not_smeared():
+    """Corners behind the camera must not appear mirrored: what is drawn below belongs to the front."""
+    floor = track((0.0, 0.5, 0.0), size=(0.3, 0.02, 4.0), R=np.eye(3))
+    image = draw_tracks(blank(), [floor], CAMERA)
+    box_rows = np.flatnonzero((np.abs(image.astype(int) - CATEGORY_COLOURS["mug"]).max(axis=-1) < 10).sum(axis=1))
+    assert box_rows.min() > 240, "the floor lies below the horizon"
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float64, 6, elements=st.floats(-2, 2)), arrays(np.float64, 3, elements=st.floats(0.001, 5)))
+def test_any_pose_can_be_drawn(twist, size):
+    thing = TrackedObject(1, "laptop", exp_se3(twist), size, 1.0, np.eye(6), 0.0, True)
+    image = draw_tracks(blank(), [thing], CAMERA)
+    assert image.shape == (480, 640, 3) and image.dtype == np.uint8
+
+
+def test_unseen_objects_look_different():
+    assert not np.array_equal(
+        draw_tracks(blank(), [track()], CAMERA), draw_tracks(blank(), [track(seen=False)], CAMERA)
+    )
+
+
+def test_every_category_has_a_bright_colour_of_its_own():
+    names = [*CATEGORY_COLOURS, "drill", "shoe", "banana"]
+    colours = [category_colour(name) for name in names]
+    assert colours == [category_colour(name) for name in names]
+    assert len(set(colours)) == len(names)
+    assert min(max(colour) for colour in colours) > 200
+    apart = [np.abs(np.subtract(a, b)).max() for a, b in itertools.combinations(CATEGORY_COLOURS.values(), 2)]
+    assert min(apart) > 40
+
+
+def plate(image):
+    rows, columns = np.flatnonzero(image.any(axis=(1, 2))), np.flatnonzero(image.any(axis=(0, 2)))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+@pytest.mark.parametrize("anchor", [(0, 0, 30, 20), (600, 0, 639, 20), (610, 450, 639, 479), (0, 0, 639, 479)])
+def test_labels_are_never_cut_off_by_the_border(anchor):
+    free, edge = blank(), blank()
+    LabelPainter(free).draw(["laptop_12  0.87", "33.1 x 22.0 x 33.5 cm"], (300, 220, 340, 260), (0, 200, 0))
+    LabelPainter(edge).draw(["laptop_12  0.87", "33.1 x 22.0 x 33.5 cm"], anchor, (0, 200, 0))
+    x0, y0, x1, y1 = plate(free)
+    u0, v0, u1, v1 = plate(edge)
+    assert np.array_equal(free[y0:y1, x0:x1], edge[v0:v1, u0:u1])
+
+
+def test_labels_of_crowded_objects_do_not_cover_each_other():
+    painter, areas = LabelPainter(blank()), []
+    for k in range(5):
+        painter.draw(
+            ["bottle_1  0.50", "8.0 x 20.0 x 8.0 cm"], (300 + 6 * k, 200, 340 + 6 * k, 300), (10 * k + 50, 9, 9)
+        )
+        areas.append((painter.image == [10 * k + 50, 9, 9]).all(axis=-1))
+    for k, area in enumerate(areas):
+        assert np.array_equal((painter.image == [10 * k + 50, 9, 9]).all(axis=-1), area)
+
+
+def test_text_is_readable_on_any_colour():
+    for colour, ink in (((255, 255, 120), 0), ((40, 20, 90), 255)):
+        image = np.full((480, 640, 3), 128, np.uint8)
+        LabelPainter(image).draw(["mug_1"], (300, 200, 340, 240), colour)
+        assert (image == ink).all(axis=-1).any()

@@ -1,0 +1,65 @@
+"""Videos can be read back, last as long as life did, and keep their colours."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from clipose_ros.errors import DataError, ShapeError
+from clipose_ros.visualization.video import VideoWriter
+
+RED = np.zeros((48, 64, 3), np.uint8)
+RED[..., 0] = 220
+BLUE = RED[..., ::-1].copy()
+
+
+def read(path: Path) -> list[np.ndarray]:
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while (got := capture.read())[0]:
+        frames.append(got[1][..., ::-1])
+    return frames
+
+
+def test_uneven_pictures_play_at_the_speed_of_life(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    with VideoWriter(path, fps=10.0) as video:
+        video.add(RED, 5_000_000_000)
+        video.add(BLUE, 5_500_000_000)
+        video.add(BLUE, 5_950_000_000)
+    frames = read(path)
+    assert 10 <= len(frames) <= 11
+    colours = ["red" if frame[20, 20, 0] > frame[20, 20, 2] else "blue" for frame in frames]
+    assert colours[:6].count("red") in (5, 6) and set(colours[6:]) == {"blue"}
+
+
+def test_a_long_silence_is_cut(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "v.mp4", fps=10.0) as video:
+        video.add(RED, 0)
+        video.add(BLUE, 3_600_000_000_000)
+    assert len(read(tmp_path / "v.mp4")) <= 25
+
+
+def test_time_may_jump_back(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "v.mp4", fps=10.0) as video:
+        for stamp in (10_000_000_000, 0, 100_000_000):
+            video.add(RED, stamp)
+    assert read(tmp_path / "v.mp4")
+
+
+def test_one_picture_is_a_video_and_none_is_no_file(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "one.mp4") as video:
+        video.add(RED, 0)
+    assert len(read(tmp_path / "one.mp4")) == 1
+    with VideoWriter(tmp_path / "none.mp4"):
+        pass
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "v.mp4") as video:
+        video.add(RED, 0)
+        with pytest.raises(ShapeError, match=r"\(48, 64, 3\).*\(10, 64, 3\)"):
+            video.add(RED[:10], 1)
+    with pytest.raises(DataError, match="absent"), VideoWriter(tmp_path / "absent" / "v.mp4") as video:
+        video.add(RED, 0)
