@@ -51,10 +51,11 @@ class VideoWriter:
             self._open(rgb, stamp_ns)
         if rgb.shape != self._shape or rgb.dtype != np.uint8:
             raise ShapeError(f"pictures of '{self._path}' must be uint8 {self._shape}, got {rgb.dtype} {rgb.shape}")
-        self._due_ns = max(self._due_ns, stamp_ns - int(self.MAX_GAP_S * 1e9))
+        period_ns = round(1e9 / self._fps)
+        self._due_ns = min(max(self._due_ns, stamp_ns - int(self.MAX_GAP_S * 1e9)), stamp_ns + period_ns)
         while self._shown is not None and self._due_ns <= stamp_ns:
             self._write(self._shown)
-            self._due_ns += round(1e9 / self._fps)
+            self._due_ns += period_ns
         self._shown = rgb
 
     def close(self) -> None:

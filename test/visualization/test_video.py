@@ -42,9 +42,10 @@ def test_a_long_silence_is_cut(tmp_path: Path) -> None:
 
 def test_time_may_jump_back(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", fps=10.0) as video:
-        for stamp in (10_000_000_000, 0, 100_000_000):
-            video.add(RED, stamp)
-    assert read(tmp_path / "v.mp4")
+        video.add(RED, 60_000_000_000)
+        for tenth in range(10):
+            video.add(BLUE, tenth * 100_000_000)
+    assert len(read(tmp_path / "v.mp4")) >= 9, "the video stands still until the old time comes again"
 
 
 def test_one_picture_is_a_video_and_none_is_no_file(tmp_path: Path) -> None:
