@@ -96,7 +96,8 @@ def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[fl
     median = float(ordered[ordered.size // 2])
     side_m = side_rad * median  # of the square with as much area as is visible
     grain = _GRAIN_PER_M * median * median
-    bound = deviations * float(np.median(np.abs(ordered - median))) + _MARGIN * side_m + grain
+    deviation = float(np.partition(np.abs(ordered - median), ordered.size // 2)[ordered.size // 2])
+    bound = deviations * deviation + _MARGIN * side_m + grain
     step = max(1, round(_RUN * ordered.size))
     gap = _GAP_M + grain
     first, last = np.searchsorted(ordered, [median - bound, median + bound])

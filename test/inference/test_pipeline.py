@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.config import PoseNodeConfig, SegmentationConfig
-from clipose_ros.errors import ConfigError, SegmentationError
+from clipose_ros.config import CheckConfig, NetworkConfig, PoseNodeConfig, SegmentationConfig
+from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.segmentation.factory import create_segmenter
@@ -158,3 +158,46 @@ def test_equal_frames_give_equal_poses():
     first, second = (pipeline().process(frame([6001, 1001])) for _ in range(2))
     for a, b in zip(first.poses, second.poses, strict=True):
         assert np.array_equal(a.T_camera_object, b.T_camera_object) and np.array_equal(a.size, b.size)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    """A small untrained network that answers with the cloud's mean and the category's mean size."""
+    import torch
+
+    from clipose_ros.model.checkpoint import save_checkpoint
+    from clipose_ros.model.network import Architecture, CLIPoseNet
+
+    torch.manual_seed(0)
+    network = CLIPoseNet(Architecture(widths=(8, 8, 8, 8, 8), head_widths=(16, 8), neighbours=8), NOCS_CATEGORIES)
+    for parameter in network.head_ts.parameters():
+        torch.nn.init.zeros_(parameter)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_checkpoint(path, network)
+    return str(path)
+
+
+def test_everything_is_built_from_the_settings(model_file):
+    network = NetworkConfig(model=model_file, device="cpu")
+    check = CheckConfig(score_threshold=0.0, size_tolerance=100.0, centre_tolerance=10.0)
+    posing = PosePipeline.from_config(PoseNodeConfig(segmentation=LABELS, network=network, check=check))
+    first, second = posing.process(frame([6001, 1001])), posing.process(frame([6001, 1001]))
+    assert categories_of(first) == ["bottle", "mug"]
+    for a, b in zip(first.poses, second.poses, strict=True):
+        assert np.array_equal(a.T_camera_object, b.T_camera_object)
+        assert np.allclose(a.T_camera_object[:3, :3].T @ a.T_camera_object[:3, :3], np.eye(3), atol=1e-6)
+        assert a.T_camera_object[2, 3] == pytest.approx(1.0)
+        assert np.allclose(a.size, NOCS_CATEGORIES[a.category].mean_size, atol=1e-6)
+
+
+def test_a_model_that_is_missing_is_named(tmp_path):
+    network = NetworkConfig(model=str(tmp_path / "none.safetensors"), device="cpu")
+    with pytest.raises(CheckpointError, match=r"none\.safetensors"):
+        PosePipeline.from_config(PoseNodeConfig(segmentation=LABELS, network=network))
+
+
+def test_an_unknown_category_is_named_before_the_segmenter_is_built(model_file):
+    broken = SegmentationConfig(backend="yolo", model="no such weights")
+    network = NetworkConfig(model=model_file, device="cpu")
+    with pytest.raises(ConfigError, match="'cup'"):
+        PosePipeline.from_config(PoseNodeConfig(categories=("cup",), segmentation=broken, network=network))
