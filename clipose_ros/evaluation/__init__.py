@@ -1,0 +1,1 @@
+"""How good poses are: errors, accuracies and reports."""

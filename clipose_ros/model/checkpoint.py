@@ -1,0 +1,95 @@
+"""Checkpoints: a safetensors file that carries its architecture and categories beside its weights.
+
+Safetensors holds plain arrays and text, so a checkpoint from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.network import Architecture, CLIPoseNet
+
+FORMAT = "clipose_ros/1"
+"""Names the layout of the file; a reader refuses any other."""
+
+
+def save_checkpoint(path: Path, network: CLIPoseNet, notes: dict[str, Any] | None = None) -> None:
+    """Write a network; the file appears whole or not at all.
+
+    Args:
+        path: A ``.safetensors`` file.
+        network: What to write.
+        notes: Plain values for its reader: recipe, figures, date.
+    """
+    metadata = {
+        "format": FORMAT,
+        "architecture": json.dumps(network.architecture.to_mapping()),
+        "categories": json.dumps(network.categories.to_records()),
+        "notes": json.dumps(notes or {}),
+    }
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    partial = path.with_name(path.name + ".part")
+    save_file(state, partial, metadata)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path, ops: GraphOps = REFERENCE) -> CLIPoseNet:
+    """Read a network, on the CPU, in evaluation mode.
+
+    Args:
+        path: A file that ``save_checkpoint`` wrote.
+        ops: How the network computes neighbourhoods.
+
+    Raises:
+        CheckpointError: The file is missing, corrupt, no checkpoint of this package, or its weights do not fit its architecture.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"model file '{path}' does not exist: give a .safetensors file or the name of a shipped model")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"model file '{path}' cannot be read ({error}): it is corrupt or cut short; copy it again") from error
+    network = _build(path, metadata, ops)
+    _check_weights(path, network, state)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _build(path: Path, metadata: dict[str, str], ops: GraphOps) -> CLIPoseNet:
+    """An untrained network of the shape that the metadata tells."""
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"model file '{path}' has format {metadata.get('format')!r}, expected {FORMAT!r}: it is no pose model of this package"
+        )
+    try:
+        architecture = Architecture.from_mapping(json.loads(metadata["architecture"]))
+        categories = CategorySet.from_records(json.loads(metadata["categories"]))
+    except (KeyError, json.JSONDecodeError, ConfigError) as error:
+        raise CheckpointError(f"model file '{path}' describes no architecture that this version can build: {error}") from error
+    return CLIPoseNet(architecture, categories, ops)
+
+
+def _check_weights(path: Path, network: CLIPoseNet, state: dict[str, torch.Tensor]) -> None:
+    """Every weight there, of its shape, and finite."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
+        name = min(wrong)
+        raise CheckpointError(
+            f"model file '{path}' is of another architecture: {len(wrong)} weights differ, first '{name}': "
+            f"expected {expected.get(name, 'none')}, got {found.get(name, 'none')}"
+        )
+    if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+        raise CheckpointError(f"model file '{path}' has values that are not finite in '{broken[0]}': its training went wrong")

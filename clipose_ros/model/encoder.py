@@ -1,0 +1,194 @@
+"""3D encoders: from a cloud to one feature vector per point.
+
+``hs`` is HS-Pose's hybrid-scope encoder, which CLIPose uses; ``gcn3d`` is the plain 3D graph-convolution encoder of Table VII: the same
+levels without the receptive field in feature space, the outlier-robust global feature (ORL) and the straight-through path (STE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipose_ros.model.graph import (
+    REFERENCE,
+    GraphConv,
+    GraphOps,
+    SurfaceConv,
+    gather_points,
+    nearest_point,
+)
+
+POOLING = 4
+"""Points are thinned by this factor at each pooling; pooling looks at as many neighbours."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Features of one level of the encoder.
+
+    Attributes:
+        features: ``(B, M, C)``, of the level's own points.
+        nearest: ``(B, N)`` int64, the level's point nearest to each input point; None where the level has all input points.
+    """
+
+    features: Tensor
+    nearest: Tensor | None
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder says of a batch of clouds, level by level from fine to coarse."""
+
+    levels: tuple[Level, ...]
+
+    @property
+    def points(self) -> Tensor:
+        """``(B, N, C)`` features of each input point, all levels copied to it and concatenated."""
+        return torch.cat([_spread(level.features, level.nearest) for level in self.levels], dim=-1)
+
+    @property
+    def last(self) -> Tensor:
+        """``(B, N / 16, C_last)`` output of the last graph layer, on which the contrastive feature stands."""
+        return self.levels[-1].features
+
+    def project(self, weight: Tensor) -> Tensor:
+        """``points`` times a weight ``(C', C)``: ``(B, N, C')``, without ever making ``points``.
+
+        A matrix product per point commutes with copying points, so each level is multiplied where it has fewest of them.
+        """
+        parts = weight.split([level.features.shape[-1] for level in self.levels], dim=1)
+        terms = [_spread(F.linear(level.features, w), level.nearest) for level, w in zip(self.levels, parts, strict=True)]
+        return sum(terms[1:], start=terms[0])
+
+
+def _spread(features: Tensor, nearest: Tensor | None) -> Tensor:
+    """Copy a level's features to the input points."""
+    return features if nearest is None else gather_points(features, nearest)
+
+
+class GlobalFeature(nn.Module):
+    """ORL: the mean over points of the neighbourhood maxima, told to every point. Residual."""
+
+    def __init__(self, channels: int, ops: GraphOps) -> None:
+        super().__init__()
+        self.ops = ops
+        self.merge = nn.Linear(2 * channels, channels, bias=False)
+
+    def forward(self, features: Tensor, neighbours: Tensor) -> Tensor:
+        """``(B, N, C)`` with xyz neighbours ``(B, N, k)`` to ``(B, N, C)``."""
+        overall = self.ops.max_over_neighbours(features, neighbours).mean(dim=1, keepdim=True)
+        return features + self.merge(torch.cat([features, overall.expand_as(features)], dim=-1))
+
+
+class SurfaceLayer(nn.Module):
+    """The first layer: surface convolution, and in the hybrid-scope encoder ORL and STE."""
+
+    def __init__(self, out_channels: int, supports: int, hybrid: bool, ops: GraphOps) -> None:
+        super().__init__()
+        self.conv = SurfaceConv(out_channels, supports, ops)
+        self.overall = GlobalFeature(out_channels, ops) if hybrid else None
+        self.straight = nn.Linear(3, out_channels, bias=False) if hybrid else None
+
+    def forward(self, points: Tensor, neighbours: Tensor) -> Tensor:
+        """Centred points ``(B, N, 3)`` and their neighbours ``(B, N, k)`` to ``(B, N, C)``."""
+        features: Tensor = self.conv(points, neighbours)
+        if self.overall is None or self.straight is None:
+            return features
+        return self.overall(features, neighbours) + self.straight(points)
+
+
+class GraphLayer(nn.Module):
+    """A later layer: graph convolution, and in the hybrid-scope encoder RF-F, ORL and STE."""
+
+    def __init__(self, in_channels: int, out_channels: int, supports: int, hybrid: bool, ops: GraphOps) -> None:
+        super().__init__()
+        self.ops = ops
+        self.conv = GraphConv(in_channels, out_channels, supports, ops)
+        self.overall = GlobalFeature(out_channels, ops) if hybrid else None
+        self.straight = nn.Linear(in_channels, out_channels, bias=False) if hybrid else None
+
+    def forward(self, points: Tensor, features: Tensor, neighbours: Tensor) -> Tensor:
+        """Points ``(B, N, 3)``, features ``(B, N, C)``, xyz neighbours ``(B, N, k)`` to ``(B, N, C')``."""
+        if self.overall is None or self.straight is None:
+            return self.conv(points, features, neighbours)
+        field = self.ops.nearest_neighbours(features, neighbours.shape[-1])
+        return self.overall(self.conv(points, features, field), neighbours) + self.straight(features)
+
+
+class PointNorm(nn.BatchNorm1d):
+    """Batch normalisation of ``(B, N, C)`` over batch and points."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(B, N, C)`` to the same."""
+        return super().forward(features.flatten(0, 1)).reshape(features.shape)
+
+
+class GraphEncoder(nn.Module):
+    """Five graph layers over three levels, all levels copied back to every point.
+
+    Args:
+        widths: Output channels of the five layers.
+        supports: Support directions per kernel.
+        neighbours: Neighbours at the first level; fewer where a level has fewer than eight times as many points.
+        hybrid: True for ``hs``, False for ``gcn3d``.
+        ops: How neighbourhoods are computed.
+
+    References:
+        CLIPose section IV; Zheng et al., HS-Pose, CVPR 2023.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int, int],
+        supports: int,
+        neighbours: int,
+        hybrid: bool,
+        ops: GraphOps = REFERENCE,
+    ) -> None:
+        super().__init__()
+        w0, w1, w2, w3, w4 = widths
+        self.ops, self.neighbours = ops, neighbours
+        self.layer0 = SurfaceLayer(w0, supports, hybrid, ops)
+        self.layer1 = GraphLayer(w0, w1, supports, hybrid, ops)
+        self.layer2 = GraphLayer(w1, w2, supports, hybrid, ops)
+        self.layer3 = GraphLayer(w2, w3, supports, hybrid, ops)
+        self.layer4 = GraphLayer(w3, w4, supports, hybrid, ops)
+        self.norm1, self.norm2, self.norm3 = PointNorm(w1), PointNorm(w2), PointNorm(w3)
+        self.out_channels = sum(widths)
+        self.last_channels = w4
+
+    def forward(self, points: Tensor) -> Encoding:
+        """Centred points ``(B, N, 3)``, in random order, N a multiple of 16 and at least 64."""
+        near0 = self._neighbourhood(points)
+        level0 = F.relu(self.layer0(points, near0))
+        level1 = F.relu(self.norm1(self.layer1(points, level0, near0)))
+
+        points1, pooled1 = self._pool(points, level1, near0)
+        near1 = self._neighbourhood(points1)
+        level2 = F.relu(self.norm2(self.layer2(points1, pooled1, near1)))
+        level3 = F.relu(self.norm3(self.layer3(points1, level2, near1)))
+
+        points2, pooled2 = self._pool(points1, level3, near1)
+        level4 = self.layer4(points2, pooled2, self._neighbourhood(points2))
+
+        return Encoding(
+            (
+                Level(torch.cat([level0, level1], dim=-1), None),
+                Level(torch.cat([level2, level3], dim=-1), nearest_point(points, points1)),
+                Level(level4, nearest_point(points, points2)),
+            )
+        )
+
+    def _neighbourhood(self, points: Tensor) -> Tensor:
+        return self.ops.nearest_neighbours(points, min(self.neighbours, points.shape[1] // 8))
+
+    def _pool(self, points: Tensor, features: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the first quarter of the points, each with the largest features around it.
+
+        The cloud arrives in random order, so its first quarter is a random subset, and the same one for the same cloud.
+        """
+        keep = points.shape[1] // POOLING
+        return points[:, :keep], self.ops.max_over_neighbours(features, neighbours[:, :keep, :POOLING])

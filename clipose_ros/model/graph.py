@@ -1,0 +1,138 @@
+"""Neighbourhoods and graph convolutions over point clouds.
+
+Tensors are ``(B, N, C)``: batch, points, channels. Indices into points are int64 ``(B, N, k)``. Everything is deterministic: equal input
+gives equal output on one device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def distance_order(a: Tensor, b: Tensor) -> Tensor:
+    """Values that order b's points by their distance from each of a's.
+
+    ``(B, N, C)`` and ``(B, M, C)`` to ``(B, N, M)``: squared distances less a constant per row, which costs one pass over memory.
+    """
+    return torch.baddbmm(b.square().sum(-1).unsqueeze(1), a, b.transpose(1, 2), alpha=-2.0)
+
+
+def nearest_neighbours(features: Tensor, count: int) -> Tensor:
+    """Indices of each point's nearest other points.
+
+    Args:
+        features: ``(B, N, C)``: coordinates, or features for a receptive field in feature space.
+        count: Neighbours wanted, at most ``N - 1``.
+
+    Returns:
+        ``(B, N, count)`` int64, nearest first; a point is never its own neighbour.
+    """
+    with torch.no_grad():
+        distances = distance_order(features, features)
+        distances.diagonal(dim1=1, dim2=2).fill_(float("inf"))
+        return distances.topk(count, dim=-1, largest=False).indices
+
+
+def nearest_point(points: Tensor, candidates: Tensor) -> Tensor:
+    """Index of the candidate nearest to each point: ``(B, N, 3)`` and ``(B, M, 3)`` to ``(B, N)`` int64."""
+    with torch.no_grad():
+        return distance_order(points, candidates).argmin(dim=-1)
+
+
+def gather_points(values: Tensor, indices: Tensor) -> Tensor:
+    """Pick points: values ``(B, M, C)`` at indices ``(B, ...)`` give ``(B, ..., C)``."""
+    batch, count, channels = values.shape
+    starts = torch.arange(batch, device=values.device) * count
+    rows = indices.reshape(batch, -1) + starts.unsqueeze(1)
+    return values.reshape(-1, channels).index_select(0, rows.flatten()).reshape(*indices.shape, channels)
+
+
+def neighbour_directions(points: Tensor, neighbours: Tensor) -> Tensor:
+    """Unit vectors from each point to its neighbours, ``(B, N, k, 3)``; zero where two points coincide."""
+    return F.normalize(gather_points(points, neighbours) - points.unsqueeze(2), dim=-1)
+
+
+def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
+    """Largest value of each channel among the neighbours: ``(B, M, C)`` and ``(B, N, k)`` to ``(B, N, C)``."""
+    return gather_points(values, neighbours).amax(dim=2)
+
+
+def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None, neighbours: Tensor) -> Tensor:
+    """The 3D graph convolution without its centre term.
+
+    For point i, kernel c and support s: the maximum over neighbours j of ``relu(direction(i, j) . support(s, c)) * features(j, s, c)``,
+    averaged over the supports. The dot product is spelled out so that a compiler can fuse the whole formula into one loop.
+
+    Args:
+        directions: ``(B, N, k, 3)`` unit vectors.
+        supports: ``(3, S, C)`` unit vectors along the first axis.
+        features: ``(B, N, S * C)``, or None for the surface layer, where every feature is 1.
+        neighbours: ``(B, N, k)`` int64.
+
+    Returns:
+        ``(B, N, C)``.
+
+    References:
+        Lin et al., 3D-GCN, CVPR 2020.
+    """
+    _, count, channels = supports.shape
+    flat = supports.reshape(3, count * channels)
+    x, y, z = directions.unsqueeze(-1).unbind(dim=3)
+    response = F.relu(x * flat[0] + y * flat[1] + z * flat[2])
+    if features is not None:
+        response = response * gather_points(features, neighbours)
+    return response.amax(dim=2).unflatten(-1, (count, channels)).mean(dim=2)
+
+
+@dataclass(frozen=True)
+class GraphOps:
+    """The operations over neighbourhoods that a device may have better code for."""
+
+    nearest_neighbours: Callable[[Tensor, int], Tensor]
+    graph_response: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
+    max_over_neighbours: Callable[[Tensor, Tensor], Tensor]
+
+
+REFERENCE = GraphOps(nearest_neighbours, graph_response, max_over_neighbours)
+"""The plain formulas above: any device, any precision."""
+
+
+class SurfaceConv(nn.Module):
+    """Graph convolution of bare coordinates: only how the neighbours lie around a point counts."""
+
+    def __init__(self, out_channels: int, supports: int, ops: GraphOps) -> None:
+        super().__init__()
+        self.ops = ops
+        self.supports = nn.Parameter(torch.empty(3, supports, out_channels))
+        nn.init.uniform_(self.supports, -1.0, 1.0)
+
+    def forward(self, points: Tensor, neighbours: Tensor) -> Tensor:
+        """Points ``(B, N, 3)`` and neighbours ``(B, N, k)`` to ``(B, N, C)``."""
+        directions = neighbour_directions(points, neighbours)
+        return self.ops.graph_response(directions, F.normalize(self.supports, dim=0), None, neighbours)
+
+
+class GraphConv(nn.Module):
+    """Graph convolution of features, with its centre term."""
+
+    def __init__(self, in_channels: int, out_channels: int, supports: int, ops: GraphOps) -> None:
+        super().__init__()
+        self.ops = ops
+        self.supports = nn.Parameter(torch.empty(3, supports, out_channels))
+        nn.init.uniform_(self.supports, -1.0, 1.0)
+        self.project = nn.Linear(in_channels, (supports + 1) * out_channels)
+
+    def forward(self, points: Tensor, features: Tensor, neighbours: Tensor) -> Tensor:
+        """Points ``(B, N, 3)``, features ``(B, N, C)`` and neighbours ``(B, N, k)`` to ``(B, N, C')``."""
+        out_channels = self.supports.shape[-1]
+        projected = self.project(features)
+        directions = neighbour_directions(points, neighbours)
+        response = self.ops.graph_response(
+            directions, F.normalize(self.supports, dim=0), projected[..., out_channels:], neighbours
+        )
+        return projected[..., :out_channels] + response

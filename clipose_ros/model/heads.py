@@ -1,0 +1,52 @@
+"""Heads that read rotation axes, translation and size off the point features (GPV-Pose, HS-Pose)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipose_ros.model.encoder import Encoding, PointNorm
+
+
+class CloudHead(nn.Module):
+    """Per-point layers, maximum over points, then layers on the one vector that is left.
+
+    Args:
+        in_channels: Channels of the encoding and of what is told beside it.
+        widths: Channels of the two per-point layers; the layer after the maximum keeps the second.
+        out_channels: Values wanted.
+        dropout: Probability of dropping a value before the last layer.
+    """
+
+    def __init__(self, in_channels: int, widths: tuple[int, int], out_channels: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        wide, narrow = widths
+        self.point1, self.norm1 = nn.Linear(in_channels, wide), PointNorm(wide)
+        self.point2, self.norm2 = nn.Linear(wide, narrow), PointNorm(narrow)
+        self.cloud1, self.norm3 = nn.Linear(narrow, narrow), nn.BatchNorm1d(narrow)
+        self.dropout = nn.Dropout(dropout)
+        self.cloud2 = nn.Linear(narrow, out_channels)
+
+    def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
+        """An encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``."""
+        encoded = self.point1.in_features - (0 if beside is None else beside.shape[-1])
+        features = encoding.project(self.point1.weight[:, :encoded]) + self.point1.bias
+        if beside is not None:
+            features = features + F.linear(beside, self.point1.weight[:, encoded:])
+        features = F.relu(self.norm1(features))
+        features = F.relu(self.norm2(self.point2(features)))
+        pooled = F.relu(self.norm3(self.cloud1(features.amax(dim=1))))
+        return self.cloud2(self.dropout(pooled))
+
+
+class AxisHead(CloudHead):
+    """One axis of the object and how sure it is."""
+
+    def __init__(self, in_channels: int, widths: tuple[int, int]) -> None:
+        super().__init__(in_channels, widths, out_channels=4)
+
+    def axis(self, encoding: Encoding, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As ``forward``, to the unit axis ``(B, 3)``, camera frame, and its confidence ``(B,)`` in (0, 1)."""
+        values = self(encoding, beside)
+        return F.normalize(values[:, 1:], dim=-1), torch.sigmoid(values[:, 0])

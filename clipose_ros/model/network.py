@@ -1,0 +1,121 @@
+"""The deployed network: clouds and categories in, axes, translations and sizes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.config import Section, option
+from clipose_ros.errors import ConfigError, ShapeError
+from clipose_ros.model.encoder import Encoding, GraphEncoder
+from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.heads import AxisHead, CloudHead
+
+
+@dataclass(frozen=True)
+class Architecture(Section):
+    """All that decides the network's shape; a checkpoint carries it."""
+
+    encoder: str = option("hs", "3D encoder.", choices=("hs", "gcn3d"))
+    widths: tuple[int, ...] = option((128, 128, 256, 256, 512), "Channels of the five graph layers.", low=1, high=4096)
+    supports: int = option(7, "Support directions per kernel.", low=1, high=64)
+    neighbours: int = option(20, "Neighbours of a point.", low=4, high=64)
+    head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
+    one_hot: bool = option(False, "Tell the heads the category as a one-hot vector (Table III, D2).")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.widths) != 5 or len(self.head_widths) != 2:
+            raise ConfigError(
+                f"an architecture needs 5 widths and 2 head_widths, got {self.widths} and {self.head_widths}"
+            )
+
+
+PRESETS = {
+    "clipose": Architecture(),
+    "clipose_small": Architecture(widths=(32, 32, 64, 64, 128), head_widths=(128, 96), neighbours=16),
+}
+"""``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores."""
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """Raw predictions for a batch of clouds, camera optical frame.
+
+    Attributes:
+        axis_y: ``(B, 3)`` unit vectors, the object's y axis.
+        axis_x: ``(B, 3)`` unit vectors, the object's x axis; not yet orthogonal to y.
+        confidence_y: ``(B,)`` in (0, 1).
+        confidence_x: ``(B,)`` in (0, 1).
+        translation: ``(B, 3)`` metres, box centre.
+        size: ``(B, 3)`` metres, full extent.
+        encoding: The features they were read from.
+    """
+
+    axis_y: Tensor
+    axis_x: Tensor
+    confidence_y: Tensor
+    confidence_x: Tensor
+    translation: Tensor
+    size: Tensor
+    encoding: Encoding
+
+
+class CLIPoseNet(nn.Module):
+    """The inference network of CLIPose: a graph encoder, two axis heads, a translation-and-size head.
+
+    Args:
+        architecture: Its shape.
+        categories: The categories it is for; their mean sizes are what size residuals are added to.
+        ops: How neighbourhoods are computed; ``fused.FUSED`` on a CPU.
+    """
+
+    mean_sizes: Tensor
+
+    def __init__(self, architecture: Architecture, categories: CategorySet, ops: GraphOps = REFERENCE) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.categories = categories
+        w0, w1, w2, w3, w4 = architecture.widths
+        wide, narrow = architecture.head_widths
+        self.encoder = GraphEncoder(
+            (w0, w1, w2, w3, w4), architecture.supports, architecture.neighbours, architecture.encoder == "hs", ops
+        )
+        channels = self.encoder.out_channels + (len(categories) if architecture.one_hot else 0)
+        self.head_y = AxisHead(channels, (wide, narrow))
+        self.head_x = AxisHead(channels, (wide, narrow))
+        self.head_ts = CloudHead(channels + 3, (wide, narrow), out_channels=6)
+        self.register_buffer("mean_sizes", torch.from_numpy(categories.mean_sizes), persistent=False)
+
+    def forward(self, points_camera: Tensor, category: Tensor) -> NetworkOutput:
+        """Predict axes, translation and size.
+
+        Args:
+            points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at least 64.
+            category: ``(B,)`` int64, place of each object's category in the category set.
+
+        Raises:
+            ShapeError: The points have another shape.
+        """
+        if points_camera.ndim != 3 or points_camera.shape[2] != 3 or points_camera.shape[1] % 16 or points_camera.shape[1] < 64:
+            raise ShapeError(f"points must be (B, N, 3) with N >= 64 a multiple of 16, got {tuple(points_camera.shape)}")
+        mean = points_camera.mean(dim=1, keepdim=True)
+        centred = points_camera - mean
+        encoding: Encoding = self.encoder(centred)
+        known: Tensor | None = None
+        if self.architecture.one_hot:
+            known = F.one_hot(category, len(self.categories)).to(centred.dtype).unsqueeze(1)
+        axis_y, confidence_y = self.head_y.axis(encoding, known)
+        axis_x, confidence_x = self.head_x.axis(encoding, known)
+        beside = centred if known is None else torch.cat([centred, known.expand(-1, centred.shape[1], -1)], dim=-1)
+        residual = self.head_ts(encoding, beside)
+        return NetworkOutput(
+            axis_y, axis_x, confidence_y, confidence_x,
+            translation=residual[:, :3] + mean.squeeze(1),
+            size=residual[:, 3:] + self.mean_sizes[category],
+            encoding=encoding,
+        )  # fmt: skip

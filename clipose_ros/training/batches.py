@@ -1,0 +1,127 @@
+"""From stored clouds to augmented training batches, keyed by step: step n gives the same batch in every run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.training.config import AugmentConfig
+from clipose_ros.training.losses import PoseTruth
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clouds with what the network should say of them.
+
+    Attributes:
+        points: ``(B, N, 3)`` metres, camera frame.
+        category: ``(B,)`` int64, place in the category set.
+        truth: Poses and sizes.
+    """
+
+    points: Tensor
+    category: Tensor
+    truth: PoseTruth
+
+
+class BatchSource:
+    """Draws training batches: every category equally often, augmentation on top.
+
+    Args:
+        samples: The stored clouds.
+        categories: Their category set.
+        config: Augmentation.
+        batch: Clouds per batch.
+        seed: Together with the step, decides all.
+    """
+
+    def __init__(
+        self, samples: CloudSamples, categories: CategorySet, config: AugmentConfig, batch: int, seed: int
+    ) -> None:
+        self._samples, self._config, self._batch, self._seed = samples, config, batch, seed
+        self._axial = torch.tensor([c.symmetry.axial_y for c in categories])
+        index = torch.from_numpy(samples.category_index)
+        members = (torch.nonzero(index == c).flatten() for c in range(len(categories)))
+        self._members = [rows for rows in members if len(rows)]
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step."""
+        generator = torch.Generator().manual_seed((self._seed << 32) + step)
+        kinds = torch.randint(len(self._members), (self._batch,), generator=generator)
+        picks = torch.rand(self._batch, generator=generator)
+        rows = torch.stack([m[int(p * len(m))] for m, p in ((self._members[int(k)], p) for k, p in zip(kinds, picks))])
+        return augment(stored_batch(self._samples, rows, self._axial), self._axial, self._config, generator)
+
+
+def stored_batch(samples: CloudSamples, rows: Tensor, axial: Tensor) -> Batch:
+    """Stored clouds as they are, at the given rows; ``axial`` tells by category whether it is axially symmetric."""
+    pick = rows.numpy()
+    category = torch.from_numpy(samples.category_index[pick])
+    T = torch.from_numpy(samples.T_camera_object[pick]).float()
+    visible = torch.from_numpy(samples.handle_visible[pick])
+    truth = PoseTruth(T[:, :3, :3], T[:, :3, 3], torch.from_numpy(samples.size[pick]).float(), visible & ~axial[category])
+    return Batch(torch.from_numpy(samples.points[pick]).float(), category, truth)
+
+
+def augment(batch: Batch, axial: Tensor, config: AugmentConfig, generator: torch.Generator) -> Batch:
+    """Vary clouds and truths together. Shifting a cloud is left out: the network subtracts its mean first."""
+    points, truth = batch.points, batch.truth
+    count = len(points)
+
+    def chosen(probability: float) -> Tensor:
+        return torch.rand(count, generator=generator) < probability
+
+    points = cut(points, chosen(config.cut_probability), config.cut_fraction, generator)
+    factors = config.scale_low + (config.scale_high - config.scale_low) * torch.rand(count, 3, generator=generator)
+    factors[:, 2] = torch.where(axial[batch.category], factors[:, 0], factors[:, 2])
+    factors = torch.where(chosen(config.scale_probability).unsqueeze(1), factors, torch.ones(3))
+    points = scale_boxes(points, truth, factors)
+    size = truth.size * factors
+    turns = random_turns(count, config, chosen(config.tilt_probability), generator)
+    pivot = points.mean(dim=1)
+    points = torch.einsum("bij,bnj->bni", turns, points - pivot.unsqueeze(1)) + pivot.unsqueeze(1)
+    t = torch.einsum("bij,bj->bi", turns, truth.t - pivot) + pivot
+    noise = config.noise_m * torch.randn(points.shape, generator=generator)
+    points = points + noise * chosen(config.noise_probability).view(-1, 1, 1)
+    points = points[:, torch.randperm(points.shape[1], generator=generator)]
+    return Batch(points, batch.category, PoseTruth(turns @ truth.R, t, size, truth.x_determined))
+
+
+def scale_boxes(points: Tensor, truth: PoseTruth, factors: Tensor) -> Tensor:
+    """Scale clouds along their objects' axes: ``(B, N, 3)`` by ``(B, 3)``."""
+    in_object = torch.einsum("bji,bnj->bni", truth.R, points - truth.t.unsqueeze(1)) * factors.unsqueeze(1)
+    return torch.einsum("bij,bnj->bni", truth.R, in_object) + truth.t.unsqueeze(1)
+
+
+def random_turns(count: int, config: AugmentConfig, tilted: Tensor, generator: torch.Generator) -> Tensor:
+    """Rotations ``(B, 3, 3)``: a roll about the optical axis, and where ``tilted`` a turn about a random axis too."""
+    roll = math.radians(config.roll_deg) * (2.0 * torch.rand(count, generator=generator) - 1.0)
+    vectors = F.normalize(torch.randn(count, 3, generator=generator), dim=1)
+    tilt = math.radians(config.tilt_deg) * torch.rand(count, generator=generator) * tilted
+    optical = torch.tensor([0.0, 0.0, 1.0]).expand(count, 3)
+    return _rotations(optical * roll.unsqueeze(1)) @ _rotations(vectors * tilt.unsqueeze(1))
+
+
+def cut(points: Tensor, chosen: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """Replace the points behind a random plane by repetitions of the others, as when something stands before an object."""
+    count, number, _ = points.shape
+    normal = F.normalize(torch.randn(count, 3, generator=generator), dim=1)
+    removed = (largest * torch.rand(count, generator=generator) * number).long() * chosen
+    order = torch.einsum("bnj,bj->bn", points, normal).argsort(dim=1)
+    kept = number - removed
+    place = torch.arange(number).expand(count, -1) % kept.unsqueeze(1)
+    return points.gather(1, order.gather(1, place).unsqueeze(-1).expand(-1, -1, 3))
+
+
+def _rotations(vectors: Tensor) -> Tensor:
+    """Rotation matrices ``(B, 3, 3)`` of rotation vectors ``(B, 3)``."""
+    x, y, z = vectors.unbind(dim=1)
+    zero = torch.zeros_like(x)
+    generators = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
+    return torch.linalg.matrix_exp(generators)

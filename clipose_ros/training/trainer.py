@@ -1,0 +1,214 @@
+"""The loop: batches in, checkpoints out, stoppable at any moment."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import CliposeError
+from clipose_ros.evaluation.accuracy import Accuracy, as_records, pose_error, summarize
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model.checkpoint import save_checkpoint
+from clipose_ros.model.fused import FUSED
+from clipose_ros.model.graph import REFERENCE
+from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.training.batches import BatchSource
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.losses import PoseLosses, pose_losses
+
+LOG_EVERY = 100
+
+
+class TrainingError(CliposeError):
+    """Training cannot go on; the last good state is on disk."""
+
+
+class Trainer:
+    """Trains a network on stored clouds.
+
+    Args:
+        config: The recipe.
+        categories: What the clouds are of.
+        training: Clouds to learn from.
+        validation: Clouds to judge by, of other instances.
+        folder: Where ``state.pt``, ``log.jsonl`` and ``model.safetensors`` go.
+        device: ``cpu`` or ``cuda:N``.
+    """
+
+    def __init__(
+        self, config: TrainConfig, categories: CategorySet, training: CloudSamples, validation: CloudSamples, folder: Path,
+        device: str = "cpu",
+    ) -> None:  # fmt: skip
+        torch.manual_seed(config.seed)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.config, self.categories, self.folder, self.device = config, categories, folder, device
+        ops = FUSED if device == "cpu" else REFERENCE
+        self.network = CLIPoseNet(config.architecture, categories, ops).to(device).train()
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.source = BatchSource(training, categories, config.augment, config.batch, config.seed)
+        self.validation = validation
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> dict[str, Accuracy]:
+        """Train to the last step; SIGINT and SIGTERM write the state and end it early.
+
+        Returns:
+            The last validation.
+
+        Raises:
+            TrainingError: The loss is no longer finite.
+        """
+        started, first = time.monotonic(), self.step
+        table: dict[str, Accuracy] = {}
+        with _stop_requested() as stopped:
+            while self.step < self.config.steps and not stopped():
+                losses = self._optimise()
+                if self.step % LOG_EVERY == 0:
+                    self._log(losses, (time.monotonic() - started) / (self.step - first))
+                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                    table = self.validate()
+                    self.save(table)
+        if stopped():
+            self.save(table)
+        return table
+
+    def _optimise(self) -> PoseLosses:
+        """One step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * learning_rate_factor(self.step, self.config)
+        batch = self.source.at(self.step)
+        truth = type(batch.truth)(*(getattr(batch.truth, f.name).to(self.device) for f in fields(batch.truth)))
+        losses = pose_losses(self.network(batch.points.to(self.device), batch.category.to(self.device)), truth)
+        total = losses.total(self.config.weights)
+        if not math.isfinite(total.item()):
+            raise TrainingError(
+                f"the loss is {total.item()} at step {self.step}: lower learning_rate ({self.config.learning_rate}); "
+                f"the last good state is '{self.folder / 'state.pt'}'"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return losses
+
+    def validate(self) -> dict[str, Accuracy]:
+        """Accuracy of the averaged weights on the validation clouds."""
+        predictor = Predictor(self.average.module, self.device)
+        self.average.module.mean_sizes = self.network.mean_sizes
+        return evaluate_clouds(predictor, self.validation, self.categories)
+
+    def save(self, table: dict[str, Accuracy]) -> None:
+        """Write the resumable state and the averaged model; each appears whole or not at all."""
+        state = {
+            "step": self.step,
+            "config": self.config.to_mapping(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        partial = self.folder / "state.pt.part"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / "state.pt")
+        notes = {"step": self.step, "recipe": self.config.to_mapping(), "validation": as_records(table)}
+        save_checkpoint(self.folder / "model.safetensors", self.average.module, notes)
+        self._record({"step": self.step, "validation": as_records(table)})
+        if table:
+            mean = table["mean"]
+            print(f"step {self.step}: " + "  ".join(f"{k} {v:.1f}" for k, v in mean.within.items()), flush=True)
+
+    def resume(self) -> None:
+        """Go on from ``state.pt`` as if never stopped.
+
+        Raises:
+            TrainingError: There is no state, or it is of another recipe.
+        """
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            raise TrainingError(f"nothing to resume: '{path}' does not exist")
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        if TrainConfig.from_mapping(state["config"]) != self.config:
+            raise TrainingError(f"'{path}' was written with another recipe: resume with that one, or train into another folder")
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step = state["step"]
+
+    def _log(self, losses: PoseLosses, seconds_per_step: float) -> None:
+        terms = {f.name: round(getattr(losses, f.name).item(), 5) for f in fields(losses)}
+        self._record({"step": self.step, "seconds_per_step": round(seconds_per_step, 4), "losses": terms})
+        left = (self.config.steps - self.step) * seconds_per_step / 60.0
+        text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
+        print(f"step {self.step}/{self.config.steps}  {text}  {left:.0f} min left", flush=True)
+
+    def _record(self, values: dict[str, Any]) -> None:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(values) + "\n")
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, flat, then a cosine down to 0."""
+    if step < config.warmup_steps:
+        return max(step, 1) / config.warmup_steps
+    fall = config.flat_fraction * config.steps
+    if step <= fall:
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (step - fall) / max(config.steps - fall, 1.0)))
+
+
+def evaluate_clouds(
+    predictor: Predictor, samples: CloudSamples, categories: CategorySet, batch: int = 32
+) -> dict[str, Accuracy]:
+    """Accuracy of a predictor on stored clouds. A mug whose handle is hidden is judged as axially symmetric."""
+    errors = []
+    for start in range(0, len(samples.points), batch):
+        rows = slice(start, start + batch)
+        names = [categories.names[i] for i in samples.category_index[rows]]
+        poses = predictor.predict(samples.points[rows].astype(np.float32), names)
+        for pose, T, size, visible in zip(
+            poses, samples.T_camera_object[rows], samples.size[rows], samples.handle_visible[rows], strict=True
+        ):
+            symmetry = categories[pose.category].symmetry
+            if not visible:
+                symmetry = type(symmetry)(axial_y=True)
+            errors.append(pose_error(pose.category, symmetry, pose.T_camera_object, T, pose.size, size))
+    return summarize(errors, categories)
+
+
+@contextmanager
+def _stop_requested() -> Iterator[Any]:
+    """Whether SIGINT or SIGTERM came; the handlers before are put back."""
+    stop = []
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.append(number)
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(stop)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
