@@ -183,4 +183,4 @@ def _dimmed(colour: Colour) -> Colour:
 
 def _thickness(image: ByteArray) -> int:
     """Pixels of a thin line on an image of that width."""
-    return max(1, round(image.shape[1] / 960))
+    return int(max(1, round(image.shape[1] / 960)))
