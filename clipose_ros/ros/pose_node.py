@@ -76,12 +76,12 @@ class PoseNode(LifecycleNode):
         self._active: _Active | None = None
         self._alarm = Alarm(self)
         self._health = Health(self.get_logger())
+        self._detect_once = DetectOnceService(self)  # before the parameters: where they are refused, the node is destroyed as it is
         self.parameters = NodeParameters(self)
         self.parameters.guard(settled=lambda: self._configured is not None, validate=self._check_categories)
         for complaint in self.parameters.unknown:
             self.get_logger().warning(f"{complaint} (ignored)")
         EnableService(self)
-        self._detect_once = DetectOnceService(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         own_group, steady = MutuallyExclusiveCallbackGroup(), Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
         self.create_timer(1.0, self._on_timer, callback_group=own_group, clock=steady)
@@ -139,6 +139,10 @@ class PoseNode(LifecycleNode):
         """Give back everything after a bug in a transition, which the alarm brings to light."""
         self._release()
         return super().on_error(state)
+
+    def refuse_requests(self) -> None:
+        """Answer those who wait for a frame that they wait in vain, and take no more of them."""
+        self._detect_once.close()
 
     def destroy_node(self) -> None:
         """Give back everything, then the node itself."""
@@ -210,6 +214,8 @@ class PoseNode(LifecycleNode):
 
     def _on_timer(self) -> None:
         """Once a second: look for silent topics, tell how it goes."""
+        if not self.context.ok():
+            return
         active, configured = self._active, self._configured
         if active is not None:
             active.inputs.check()
@@ -239,8 +245,9 @@ def run(node: PoseNode) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.destroy_node()
+        node.refuse_requests()  # one that waits holds a thread of the executor
         executor.shutdown()
+        node.destroy_node()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -31,10 +32,9 @@ class Alarm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and self._context.ok():  # once ROS is down, publishing raises: that is no bug
             self.error = self.error or error
-            if self._context.ok():
-                self._guard.trigger()
+            self._guard.trigger()
 
     def check(self) -> None:
         """Raise what was carried here, if anything."""
@@ -66,6 +66,6 @@ class Worker(Generic[T]):
         self._thread.join()
 
     def _run(self) -> None:
-        with self._alarm:
+        with contextlib.suppress(BaseException), self._alarm:  # told once, where the alarm raises it
             while (item := self._mailbox.take()) is not None:
                 self._work(item)

@@ -1,0 +1,127 @@
+"""Configure, activate, deactivate, clean up, shut down: everything is acquired and released exactly once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+
+from clipose_ros.errors import CheckpointError, ConfigError
+
+
+def change(ros, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return ros.call(ChangeState, "pose_node/change_state", request).success
+
+
+def state(ros):
+    return ros.call(GetState, "pose_node/get_state", GetState.Request()).current_state.label
+
+
+def counts(ros):
+    """Subscriptions and publishers that the node holds on the graph."""
+    inputs = ("rgb/image_rect_color", "rgb/camera_info", "depth_registered/image_rect", "segmentation/labels", "/tf_static")
+    outputs = ("detections", "poses", "markers", "object_cloud", "debug_image")
+    node = ros.node
+    return tuple(node.count_subscribers(t) for t in inputs), tuple(node.count_publishers(f"pose_node/{t}") for t in outputs)
+
+
+def workers():
+    return [t for t in threading.enumerate() if t.name == "pose_worker"]
+
+
+def test_two_whole_cycles_leave_nothing_behind(ros, camera, start_node):
+    node = start_node(started=False)
+    for _ in range(2):
+        assert state(ros) == "unconfigured"
+        ros.wait_for(lambda: counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
+        assert change(ros, Transition.TRANSITION_CONFIGURE)
+        ros.wait_for(lambda: counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "publishers and TF")
+        assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
+        ros.wait_for(lambda: counts(ros) == ((1,) * 5, (1,) * 5), "subscriptions")
+        assert len(workers()) == 1
+        node.detections.clear()
+        ros.wait_for(lambda: node.detections, "detections", camera.send)
+        assert change(ros, Transition.TRANSITION_DEACTIVATE) and state(ros) == "inactive"
+        ros.wait_for(lambda: counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "no subscriptions")
+        assert not workers()
+        assert change(ros, Transition.TRANSITION_CLEANUP)
+    assert change(ros, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and state(ros) == "finalized"
+
+
+def test_inactive_node_publishes_nothing_and_reactivated_one_again(ros, camera, start_node):
+    node = start_node()
+    camera.wait_until_heard()
+    ros.wait_for(lambda: node.detections, "detections", camera.send)
+    assert change(ros, Transition.TRANSITION_DEACTIVATE)
+    ros.wait_for(lambda: camera.color.get_subscription_count() == 0, "the subscriptions' end")
+    node.detections.clear()
+    ros.wait_for(lambda: node.value("state") == "inactive", "diagnostics to say so", camera.send)
+    assert not node.detections
+    assert change(ros, Transition.TRANSITION_ACTIVATE)
+    ros.wait_for(lambda: node.detections, "detections again", camera.send)
+
+
+@pytest.mark.parametrize("transition", [Transition.TRANSITION_ACTIVE_SHUTDOWN, Transition.TRANSITION_INACTIVE_SHUTDOWN])
+def test_shutdown_releases_everything_from_any_state(ros, camera, start_node, transition):
+    start_node()
+    if transition == Transition.TRANSITION_INACTIVE_SHUTDOWN:
+        assert change(ros, Transition.TRANSITION_DEACTIVATE)
+    assert change(ros, transition)
+    ros.wait_for(lambda: counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
+    assert not workers() and state(ros) == "finalized"
+
+
+@pytest.mark.parametrize("error", [CheckpointError("'x.safetensors' does not exist"), ConfigError("unknown category 'cup'")])
+def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, camera, start_node, error, monkeypatch):
+    node = start_node(started=False)
+
+    def fail(config):
+        raise error
+
+    works, node.node._make_pipeline = node.node._make_pipeline, fail
+    assert not change(ros, Transition.TRANSITION_CONFIGURE)
+    assert state(ros) == "unconfigured" and counts(ros) == ((0,) * 5, (0,) * 5)
+    ros.wait_for(lambda: str(error) in node.value("last_error"), "diagnostics to say why")
+    assert node.diagnostics[-1].status[0].level == b"\x02"
+    node.node._make_pipeline = works
+    assert change(ros, Transition.TRANSITION_CONFIGURE) and change(ros, Transition.TRANSITION_ACTIVATE)
+    camera.wait_until_heard()
+    ros.wait_for(lambda: node.detections, "detections", camera.send)
+    ros.wait_for(lambda: node.diagnostics[-1].status[0].level == b"\x00", "good health")
+
+
+@pytest.mark.parametrize("place", ["worker", "configure"])
+def test_a_bug_comes_out_of_spin_with_its_own_exception(ros, camera, start_node, place):
+    def crash(*_):
+        raise ZeroDivisionError("a bug")
+
+    node = start_node(started=place == "worker")
+    if place == "worker":
+        node.predictor.before_each = crash
+        camera.wait_until_heard()
+        ros.wait_for(lambda: node.error is not None, "the end of spin", camera.send)
+    else:
+        node.node._make_pipeline = crash
+        assert not change(ros, Transition.TRANSITION_CONFIGURE)
+        ros.wait_for(lambda: node.error is not None, "the end of spin")
+    assert isinstance(node.error, ZeroDivisionError)
+    assert any(entry.name == "crash" for entry in iter_trace(node.error.__traceback__))
+
+
+def iter_trace(trace):
+    import traceback
+
+    return traceback.extract_tb(trace)
+
+
+def test_qos_of_inputs_can_be_overridden(ros, camera, start_node):
+    topic = ros.node.resolve_topic_name("rgb/image_rect_color")
+    start_node(**{f"qos_overrides.{topic}.subscription.reliability": "reliable"})
+    camera.wait_until_heard()
+    (info,) = ros.node.get_subscriptions_info_by_topic(topic)
+    assert info.qos_profile.reliability.name == "RELIABLE"
+    (info,) = ros.node.get_subscriptions_info_by_topic(ros.node.resolve_topic_name("depth_registered/image_rect"))
+    assert info.qos_profile.reliability.name == "BEST_EFFORT"

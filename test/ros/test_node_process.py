@@ -1,0 +1,105 @@
+"""The node as a process: it brings itself up, ends cleanly on Ctrl-C, and fails with one clear line or a bug's trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lifecycle_msgs.srv import GetState
+from vision_msgs.msg import Detection3DArray
+
+LABELS = ("-p", "segmentation.backend:=labels", "-p", "tracking.min_hits:=1")
+BOX_NODE = str(Path(__file__).with_name("box_pose_node.py"))
+
+
+@pytest.fixture
+def spawn() -> Iterator:
+    """Starts processes; none outlives its test."""
+    processes: list[subprocess.Popen] = []
+
+    def start(*command: str, **environment: str) -> subprocess.Popen:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} | environment,
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, spawn, number):
+    process = spawn(BOX_NODE, "--ros-args", *LABELS)
+    detections = ros.listen(Detection3DArray, "pose_node/detections")
+    camera.wait_until_heard()
+    ros.wait_for(lambda: len(detections) >= 3, "detections", camera.send)
+    process.send_signal(number)
+    ros.wait_for(lambda: process.poll() is not None, "the end of the process", camera.send, every_s=0.005)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert "Traceback" not in output and "rror" not in output, output
+
+
+def test_waits_for_a_manager_without_autostart(ros, spawn):
+    spawn(BOX_NODE, "--ros-args", *LABELS, "-p", "autostart:=false")
+    assert ros.call(GetState, "pose_node/get_state", GetState.Request()).current_state.label == "unconfigured"
+
+
+def test_a_bug_in_the_worker_ends_the_process_with_one_trace(ros, camera, spawn):
+    process = spawn(BOX_NODE, "--crash", "--ros-args", *LABELS)
+    camera.wait_until_heard()
+    ros.wait_for(lambda: process.poll() is not None, "the end of the process", camera.send)
+    output = process.communicate()[0]
+    assert process.returncode != 0
+    assert output.count("ZeroDivisionError: a bug in the worker") == 1, output
+    assert output.count("Traceback") == 1 and "box_pose_node.py" in output, output
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("network.model:=/nowhere/model.safetensors",), ["/nowhere/model.safetensors"]),
+        (("network.model:={corrupt}",), ["{corrupt}"]),
+        (("network.device:=cuda:99", "network.model:={tiny}"), ["cuda:99"]),
+        (("network.model:={tiny}", "categories:=[spoon]"), ["spoon", "mug"]),
+        (("segmentation.backend:=magic",), ["magic", "segmentation.backend", "yolo"]),
+        (("tracking.smoothing:=2.0",), ["tracking.smoothing", "2.0"]),
+        (("tracking.min_hits:=many",), ["tracking.min_hits"]),
+    ],
+)
+def test_bad_set_up_fails_with_one_clear_error(spawn, tmp_path, tiny_model, settings, words):
+    corrupt = tmp_path / "corrupt.safetensors"
+    corrupt.write_bytes(b"\x00garbage" * 20)
+    places = {"corrupt": str(corrupt), "tiny": str(tiny_model)}
+    arguments = [argument for s in ("segmentation.backend:=labels", *settings) for argument in ("-p", s.format(**places))]
+    process = spawn("-m", "clipose_ros.ros.pose_node", "--ros-args", *arguments)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, output
+    errors = [line for line in output.splitlines() if "[ERROR]" in line]
+    assert len(errors) == 1 and "Traceback" not in output, output
+    assert all(word.format(**places) in errors[0] for word in words), output
+
+
+def test_poses_with_a_real_checkpoint(ros, camera, spawn, tiny_model):
+    """The whole way with an untrained network: its poses are wrong, but they come, or are rejected with their reason."""
+    settings = ("check.size_tolerance:=100.0", "check.centre_tolerance:=10.0", "check.score_threshold:=0.0", f"network.model:={tiny_model}")
+    process = spawn("-m", "clipose_ros.ros.pose_node", "--ros-args", *LABELS, *(a for s in settings for a in ("-p", s)))
+    detections = ros.listen(Detection3DArray, "pose_node/detections")
+    camera.wait_until_heard()
+    ros.wait_for(lambda: detections and detections[-1].detections, "detections", camera.send)
+    assert {d.results[0].hypothesis.class_id for d in detections[-1].detections} <= {"mug", "bowl"}
+    assert process.poll() is None
