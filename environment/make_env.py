@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 UNDERLAY = HERE.parent / "underlay"
 WHEEL_PYTHONS = ("3.12", "3.11", "3.13")
 """CPython versions that the ROS 2 wheels and NumPy are built for, the likeliest first."""
-DOWNLOAD = "about 3.0 GB, of which the CUDA libraries that torch asks for are 2.4 GB"
+DOWNLOAD = "about 3.5 GB, of which the CUDA libraries that torch asks for are 2.5 GB"
 DISK_GB = 9
 DISTRIBUTION_PACKAGES = (
     *(
@@ -201,7 +201,7 @@ def announce(python, venv, distribution):
     ros = "of ROS 2 %s as sourced" % distribution if distribution else "ROS 2 Kilted as Python wheels"
     print("environment: making %s on CPython %s with %s." % (venv, version_of(python), ros))
     print("It downloads %s (less with a CPU-only torch: see docs/install.md)" % DOWNLOAD)
-    print("and takes up to %d GB on disk. Interrupting is safe; make goes on from there." % DISK_GB, flush=True)
+    print("and needs %d GB of disk while it does, 7 GB after. Interrupting is safe; make goes on from there." % DISK_GB, flush=True)
     free = shutil.disk_usage(str(venv.parent)).free / 1e9
     if free < DISK_GB and not (venv / "pyvenv.cfg").is_file():
         raise SystemExit(

@@ -155,7 +155,7 @@ class BufferCore:
                 oldest, latest = history.oldest.stamp_ns, history.latest.stamp_ns
                 return (
                     poses,
-                    f"time {stamp_ns / 1e9:.6f} lies outside {oldest / 1e9:.6f} to {latest / 1e9:.6f}, known of '{frame}'",
+                    f"time {stamp_ns / 1e9:.6f} lies outside {oldest / 1e9:.6f} to {latest / 1e9:.6f} of '{frame}'",
                 )
             if sample.parent in poses or len(poses) > _MAX_DEPTH:
                 raise LookupException(f"the frames form a loop through '{frame}'")
