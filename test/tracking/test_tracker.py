@@ -162,6 +162,29 @@ def test_symmetric_objects_do_not_spin(category, smoothing):
     assert rotations[0][0, 0] > 0.9, "x leans on the x axis of the tracking frame"
 
 
+def wandering_bottle(yaw_range):
+    """Reported rotations of a bottle whose measured tilt trembles and whose measured yaw is anything in a range."""
+    rng = np.random.default_rng(7)
+    measured = [
+        exp_so3(rng.normal(0.0, 0.05, 3) * [1, 0, 1]) @ UPRIGHT @ exp_so3([0.0, rng.uniform(-1, 1) * yaw_range, 0.0])
+        for _ in range(100)
+    ]
+    frames = [result(pose("bottle", R=R)) for R in measured]
+    return [t[0].T_frame_object[:3, :3] for t in run(tracker(min_hits=1, smoothing=0.8), frames)]
+
+
+def test_free_yaw_of_the_measurements_leaves_the_tilt_as_calm_as_without():
+    free, fixed = wandering_bottle(np.pi), wandering_bottle(0.0)
+    assert np.allclose(free, fixed, atol=1e-6)
+
+
+def test_axes_keep_to_the_convention_for_ever():
+    """What small tilts add up to over time never turns the axes: x stays the frame's x as seen along y."""
+    for R in wandering_bottle(np.pi):
+        expected = np.eye(3)[0] - R[0, 1] * R[:, 1]
+        assert np.allclose(R[:, 0], expected / np.linalg.norm(expected), atol=1e-6)
+
+
 def test_a_moving_camera_does_not_move_objects_that_rest_in_the_tracking_frame():
     """Smoothing happens in the tracking frame, results are in the camera's: no lag from the camera's own motion."""
     T_world_object = make_transform(UPRIGHT, [0.2, 0.1, 1.0])
