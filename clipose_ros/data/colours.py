@@ -59,11 +59,11 @@ class Texture:
 
     def factor(self, points: FloatArray) -> FloatArray:
         """Albedo factor ``(N,)`` at points ``(N, 3)`` given in the surface's own frame, metres."""
-        p = points / self.scale_m * 2 * np.pi
         if self.kind == "plain":
             return np.ones(len(points))
+        p = points.astype(np.float32) * np.float32(2 * np.pi / self.scale_m)
         if self.kind == "checker":
-            value = np.sign(np.prod(np.sin(p / 2 + self.phase), axis=1))
+            value = np.sign(np.prod(np.sin(p / 2 + self.phase.astype(np.float32)), axis=1))
         elif self.kind == "stripes":
             value = np.sign(np.sin(p[:, 1] + self.phase[1]))
         elif self.kind == "grain":
@@ -75,9 +75,11 @@ class Texture:
 
     def _noise(self, p: FloatArray) -> FloatArray:
         """A sum of crooked waves in [-1, 1]: cheap, smooth and without a visible period."""
-        value = np.zeros(len(p))
-        directions = np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]])
-        for i, direction in enumerate(directions):
-            wave = p @ direction + self.phase[i % 3] * (i + 1)
-            value += np.sin(wave + 1.5 * np.sin(0.7 * (p @ directions[i - 1]) + self.phase[i % 3]))
-        return value / len(directions)
+        value = np.zeros(len(p), dtype=np.float32)
+        waves = (
+            p @ np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]], dtype=np.float32).T
+        )
+        for i in range(4):
+            phase = np.float32(self.phase[i % 3])
+            value += np.sin(waves[:, i] + (i + 1) * phase + 1.5 * np.sin(0.7 * waves[:, i - 1] + phase))
+        return value / 4.0

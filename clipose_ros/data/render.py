@@ -160,10 +160,10 @@ class Renderer:
         """What the rays of the pixels ``seen`` met, how far away, and the cosine of the angle at which."""
         body, distance, second, third = (found[key][seen] for key in ("geomID", "tfar", "u", "v"))
         normals = found["Ng"][seen]
-        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-        cosine = -np.einsum("ij,ij->i", normals, rays) / np.linalg.norm(rays, axis=1)
+        normals = normals / np.maximum(np.sqrt(np.einsum("ij,ij->i", normals, normals)), 1e-20)[:, None]
+        cosine = -np.einsum("ij,ij->i", normals, rays) / np.sqrt(np.einsum("ij,ij->i", rays, rays))
         # Interleaved gradient noise (Jimenez 2014): neighbouring pixels differ, and no pattern shows.
-        turn = 2 * np.pi * ((52.9829189 * ((0.06711056 * (seen % width) + 0.00583715 * (seen // width)) % 1.0)) % 1.0)
+        ramp = (0.06711056 * (seen % width) + 0.00583715 * (seen // width)) % 1.0
         hits = Hits(
             points=origins + rays * distance[:, None],
             rays=rays,
@@ -171,7 +171,7 @@ class Renderer:
             face=self._first_face[body] + found["primID"][seen],
             weights=np.stack([1.0 - second - third, second, third], axis=1),
             normals=np.where(cosine[:, None] < 0.0, -normals, normals),
-            turn=turn,
+            turn=(2 * np.pi * ((52.9829189 * ramp) % 1.0)).astype(np.float32),
         )
         return hits, distance, np.abs(cosine)
 

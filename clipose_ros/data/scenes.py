@@ -209,7 +209,7 @@ def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
     length, depth = max(length, 2.4 * config.radius_m), max(depth, 2.4 * config.radius_m)
     height = rng.uniform(0.45, 1.0)
     top = wood(rng) if rng.uniform() < 0.6 else random_colour(rng)
-    kinds = ("grain", "grain", "noise", "plain", "checker")
+    kinds = ("grain", "grain", "grain", "noise", "plain", "plain", "checker")
     grain = Texture.random(rng, kinds, (0.03, 0.15))
     yaw = np.eye(4)
     yaw[:3, :3] = _about(2, rng.uniform(0, 360))

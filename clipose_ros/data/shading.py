@@ -20,7 +20,7 @@ GLOSS = 0.18
 """Strength of highlights."""
 SHININESS = 40
 """Their sharpness."""
-GAMMA = 2.2
+_SRGB = (255.0 * np.linspace(0.0, 1.0, 4096) ** (1.0 / 2.2) + 0.5).astype(np.uint8)
 GOLDEN_ANGLE = 2.39996
 """Radians between the lamp's sample points, which spreads them evenly."""
 
@@ -65,7 +65,7 @@ class Shader:
         light: Light,
         scene: EmbreeScene,
     ) -> None:
-        self._colours = np.concatenate([mesh.colours for mesh in meshes])
+        self._colours = np.concatenate([mesh.colours for mesh in meshes]).astype(np.float32)
         self._normals = np.concatenate([corner_normals(mesh) for mesh in meshes]).astype(np.float32)
         self._textures = textures
         self._light = light
@@ -78,22 +78,21 @@ class Shader:
             hits: What to colour.
             shadow_rays: Rays towards the lamp for each; 0 casts no shadows.
         """
-        light = self._light
+        light, lamp, ambient = self._light, *(v.astype(np.float32) for v in (self._light.colour, self._light.ambient))
         normals = _unit(np.einsum("ij,ijk->ik", hits.weights, self._normals[hits.face]))
         normals *= np.sign(_dot(normals, hits.normals))[:, None]
         to_light = light.position.astype(np.float32) - hits.points
-        reach = np.linalg.norm(to_light, axis=1)
-        to_light = to_light / reach[:, None]
+        reach = np.sqrt(_dot(to_light, to_light))
+        to_light /= reach[:, None]
         lit = np.clip(_dot(normals, to_light), 0.0, None) * 2.0 / np.maximum(reach, 1.0)
         if shadow_rays > 0:
             lit *= self._light_share(hits, lit > 0, shadow_rays)
         half = _unit(to_light - _unit(hits.rays))
         shine = GLOSS * np.clip(_dot(normals, half), 0.0, 1.0) ** SHININESS * np.minimum(3.0 * lit, 1.0)
         albedo = self._colours[hits.face] * self._patterns(hits)[:, None]
-        around = (0.62 + 0.38 * normals[:, 2:]) * light.ambient
-        linear = albedo * (around + lit[:, None] * light.colour) + shine[:, None] * light.colour
-        srgb: ByteArray = (255.0 * np.clip(linear, 0.0, 1.0) ** (1.0 / GAMMA) + 0.5).astype(np.uint8)
-        return srgb
+        around = (0.62 + 0.38 * normals[:, 2:]) * ambient
+        linear = albedo * (around + lit[:, None] * lamp) + shine[:, None] * lamp
+        return _SRGB[(np.clip(linear, 0.0, 1.0) * (len(_SRGB) - 1) + 0.5).astype(np.uint16)]
 
     def _patterns(self, hits: Hits) -> FloatArray:
         """Texture factors ``(N,)``, each in its body's own frame."""
@@ -109,17 +108,18 @@ class Shader:
     def _light_share(self, hits: Hits, facing: NDArray[np.bool_], count: int) -> FloatArray:
         """Share of the lamp ``(N,)`` seen; its sample points are turned from pixel to pixel to dither the penumbra."""
         light = self._light
-        axis = light.position / np.linalg.norm(light.position)
-        side = np.cross(axis, [0.3, 0.5, 0.81])
+        side = np.cross(light.position, [0.3, 0.5, 0.81])
         side /= np.linalg.norm(side)
-        other = np.cross(axis, side)
-        points = (hits.points[facing] + 2e-4 * hits.normals[facing]).astype(np.float32)
+        other = np.cross(light.position, side) / np.linalg.norm(light.position)
+        disc = light.radius_m * np.stack([side, other]).astype(np.float32)
+        points = hits.points[facing] + np.float32(2e-4) * hits.normals[facing]
+        to_light, turn = light.position.astype(np.float32) - points, hits.turn[facing]
+        far = np.ones(len(points), np.float32)  # what lies beyond the lamp casts no shadow
         seen = np.zeros(len(points), dtype=np.float32)
         for k in range(count):
-            radius, angle = light.radius_m * np.sqrt((k + 0.5) / count), hits.turn[facing] + GOLDEN_ANGLE * k
-            offset = (radius * np.cos(angle))[:, None] * side + (radius * np.sin(angle))[:, None] * other
-            directions = (light.position + offset - points).astype(np.float32)
-            seen += self._scene.run(points, directions, np.ones(len(points), np.float32), query="OCCLUDED") < 0
+            angle = turn + np.float32(GOLDEN_ANGLE * k)
+            spot = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.float32(np.sqrt((k + 0.5) / count))
+            seen += self._scene.run(points, to_light + spot @ disc, far, query="OCCLUDED") < 0
         share = np.ones(len(hits.points), dtype=np.float32)
         share[facing] = seen / count
         return share
@@ -146,5 +146,5 @@ def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _unit(vectors: FloatArray) -> FloatArray:
-    unit: FloatArray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    unit: FloatArray = vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), 1e-9)[:, None]
     return unit

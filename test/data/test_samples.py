@@ -1,0 +1,152 @@
+"""Training clouds lie on the objects that their truth describes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import CloudConfig
+from clipose_ros.data.samples import CloudSamples, crop_around, generate_samples, main, perturb_mask
+from clipose_ros.errors import DataError
+from clipose_ros.geometry.camera import project
+from clipose_ros.types import CameraIntrinsics, InstanceMask
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return generate_samples(4, seed=42)
+
+
+def in_object_frame(samples):
+    T = np.linalg.inv(samples.T_camera_object.astype(np.float64))
+    return np.einsum("sij,snj->sni", T[:, :3, :3], samples.points) + T[:, None, :3, 3]
+
+
+def test_shapes_and_types(samples):
+    count = len(samples)
+    assert count > 20
+    assert samples.points.shape == (count, 1024, 3) and samples.points.dtype == np.float32
+    assert samples.category_index.shape == (count,) and samples.category_index.dtype == np.int64
+    assert samples.T_camera_object.shape == (count, 4, 4) and samples.T_camera_object.dtype == np.float32
+    assert samples.size.shape == (count, 3) and samples.size.dtype == np.float32
+    assert samples.handle_visible.dtype == np.bool_ and samples.visible_fraction.dtype == np.float32
+    assert np.isfinite(samples.points).all() and (samples.points[..., 2] > 0).all()
+
+
+def test_points_lie_in_the_true_box_but_for_noise_and_bleeding(samples):
+    beyond = (np.abs(in_object_frame(samples)) - samples.size[:, None] / 2).max(axis=2)
+    assert np.median((beyond < 0.01).mean(axis=1)) > 0.97
+    assert (beyond < 0.03).mean() > 0.97
+
+
+def test_poses_are_rigid_and_in_front_of_the_camera(samples):
+    R = samples.T_camera_object[:, :3, :3].astype(np.float64)
+    np.testing.assert_allclose(R @ R.transpose(0, 2, 1), np.broadcast_to(np.eye(3), R.shape), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(R), 1.0, atol=1e-5)
+    assert (samples.T_camera_object[:, 2, 3] > 0.1).all()
+
+
+def test_visible_handles_show_in_the_cloud_and_only_mugs_lack_them(samples):
+    mug = samples.category_index == NOCS_CATEGORIES.index("mug")
+    assert samples.handle_visible[~mug].all()
+    local, size = in_object_frame(samples)[mug], samples.size[mug]
+    beyond_body = (
+        np.hypot(local[..., 0] - (size[:, None, 2] - size[:, None, 0]) / 2, local[..., 2])
+        > size[:, None, 2] / 2 + 0.004
+    )
+    shown = samples.handle_visible[mug]
+    assert (beyond_body.sum(axis=1)[shown] >= 8).all()
+
+
+def test_equal_seeds_give_equal_samples_and_more_scenes_only_add():
+    two, again, three = generate_samples(2, 9), generate_samples(2, 9), generate_samples(3, 9)
+    np.testing.assert_array_equal(two.points, again.points)
+    np.testing.assert_array_equal(two.points, three.points[: len(two)])
+    other = generate_samples(1, 10)
+    assert not np.array_equal(other.size[0], two.size[0])
+
+
+def test_only_the_categories_asked_for_and_as_many_points():
+    samples = generate_samples(2, 1, categories=("mug",), cloud=CloudConfig(points=256))
+    assert set(samples.category_index) == {NOCS_CATEGORIES.index("mug")}
+    assert samples.points.shape[1] == 256
+
+
+def test_written_and_read_again(samples, tmp_path):
+    path = tmp_path / "train.npz"
+    samples.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["train.npz"], "no half-written file is left"
+    twice = CloudSamples.load(path, path)
+    assert len(twice) == 2 * len(samples)
+    np.testing.assert_array_equal(twice.points[len(samples) :], samples.points)
+    np.testing.assert_array_equal(twice.handle_visible[: len(samples)], samples.handle_visible)
+
+
+def test_files_of_another_kind_are_refused_by_name(tmp_path):
+    (tmp_path / "other.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "lacking.npz", points=np.zeros(3))
+    for name in ("other.npz", "lacking.npz", "missing.npz"):
+        with pytest.raises(DataError, match=name):
+            CloudSamples.load(tmp_path / name)
+
+
+def test_no_sample_is_an_error_that_says_what_to_do():
+    with pytest.raises(DataError, match="ask for more scenes"):
+        generate_samples(0, 1)
+
+
+def test_the_module_writes_a_file(tmp_path, capsys):
+    main(["--scenes", "1", "--seed", "3", "--out", str(tmp_path / "a.npz")])
+    assert len(CloudSamples.load(tmp_path / "a.npz")) > 0
+    assert "clouds" in capsys.readouterr().out
+
+
+@given(seed=st.integers(0, 10_000), row=st.integers(0, 90), column=st.integers(0, 120))
+@settings(max_examples=40, deadline=None)
+def test_perturbed_masks_stay_near_the_true_one(seed, row, column):
+    whole = np.zeros((130, 170), dtype=bool)
+    whole[row : row + 40, column : column + 50] = True
+    mask = InstanceMask.from_full("can", 0.5, whole)
+    rough = perturb_mask(mask, whole.shape, np.random.default_rng(seed))
+    assert rough is not None and rough.category == "can" and rough.score == 0.5
+    image = np.zeros_like(whole)
+    x0, y0, x1, y1 = rough.box
+    image[y0:y1, x0:x1] = rough.mask
+    assert (image & whole).sum() / (image | whole).sum() > 0.4
+    near = np.zeros_like(whole)
+    near[max(row - 10, 0) : row + 50, max(column - 10, 0) : column + 60] = True
+    assert not (image & ~near).any()
+
+
+def test_masks_are_both_grown_and_shrunk():
+    whole = np.zeros((130, 170), dtype=bool)
+    whole[40:90, 40:100] = True
+    mask = InstanceMask.from_full("can", 0.5, whole)
+    areas = (
+        np.array([perturb_mask(mask, whole.shape, np.random.default_rng(s)).mask.sum() for s in range(60)])
+        / whole.sum()
+    )
+    assert areas.min() < 0.9 and areas.max() > 1.1
+
+
+def test_a_crop_sees_the_same_rays():
+    camera = CameraIntrinsics(580.0, 590.0, 320.0, 240.0, 640, 480)
+    T = np.eye(4)
+    T[:3, 3] = 0.1, -0.05, 0.8
+    crop = crop_around(T, np.array([0.1, 0.2, 0.1]), camera)
+    points = np.random.default_rng(0).uniform(-0.05, 0.05, (50, 3)) + T[:3, 3]
+    moved = project(points, camera) - project(points, crop)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-9)
+    assert (moved[0] == np.rint(moved[0])).all() and (moved[0] > 0).all()
+    inside = project(points, crop)
+    assert (inside > 0).all() and (inside < [crop.width, crop.height]).all()
+
+
+def test_there_is_no_crop_of_what_is_out_of_sight_or_too_near():
+    camera = CameraIntrinsics(580.0, 580.0, 320.0, 240.0, 640, 480)
+    size = np.full(3, 0.1)
+    for place in ((5.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.0, 0.0, 0.05)):
+        T = np.eye(4)
+        T[:3, 3] = place
+        assert crop_around(T, size, camera) is None
