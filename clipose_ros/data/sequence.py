@@ -33,7 +33,7 @@ class SequenceConfig(Section):
     )
     width: int = option(640, "Image width, pixels.", low=64, high=1920)
     height: int = option(480, "Image height, pixels.", low=48, high=1440)
-    swing_deg: float = option(25.0, "How far the camera swings to either side, degrees.", low=0.0, high=180.0)
+    swing_deg: float = option(18.0, "How far the camera swings to either side, degrees.", low=0.0, high=180.0)
     distance_m: float = option(0.95, "Mean distance between camera and table's middle, metres.", low=0.3, high=3.0)
     workers: int = option(0, "Processes that render; 0 for one per core, 8 at most.", low=0, high=256)
 
@@ -97,7 +97,7 @@ class _Film:
     def frame(self, index: int) -> SequenceFrame:
         """Frame ``index``; its sensor noise depends on seed and index alone."""
         T_world_camera = self._orbit.T_world_camera(index - (self._config.frames - 1) / 2)
-        view = self._renderer.render(T_world_camera, self._intrinsics)
+        view = self._renderer.render(T_world_camera, self._intrinsics, shadow_rays=2)
         rng = np.random.default_rng([self._config.seed, index])
         depth = simulate_depth(view.depth, view.cos_incidence, view.albedo, self._intrinsics.fx, rng)
         frame = RgbdFrame(view.rgb, depth, self._intrinsics, labels=view.labels)

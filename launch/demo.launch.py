@@ -1,0 +1,49 @@
+"""The demo without a robot: a synthetic RGB-D camera and the pose node.
+
+``ros2 launch clipose_ros demo.launch.py seed:=3 rate_hz:=15.0``. The camera renders its frames first, which takes
+a while.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+"""Beside ``launch`` in the checkout and in the installed share folder alike."""
+
+ARGUMENTS = {
+    "seed": ("0", "Which scene is shown.", int),
+    "rate_hz": ("30.0", "Frames per second.", float),
+    "frames": ("60", "Frames of one sweep of the camera.", int),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Both nodes, with the Fast DDS profile that images need."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=value, description=text)
+        for name, (value, text, _) in ARGUMENTS.items()
+    ]
+    camera_parameters = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, (_, _, kind) in ARGUMENTS.items()
+    }
+    camera = Node(
+        package="clipose_ros",
+        executable="synthetic_camera",
+        name="synthetic_camera",
+        output="screen",
+        parameters=[camera_parameters],
+    )
+    pose_node = Node(
+        package="clipose_ros",
+        executable="pose_node",
+        name="pose_node",
+        output="screen",
+        parameters=[str(CONFIG / "demo.yaml")],
+    )
+    profile = SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds.xml"))
+    return LaunchDescription([profile, *declared, camera, pose_node])

@@ -1,0 +1,130 @@
+"""The demo end to end over real DDS, with a pose node that needs no weights, and what can go wrong with it."""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from clipose_ros.cli import demo
+from clipose_ros.cli.children import Child
+from clipose_ros.cli.demo_output import progress_line, summary_text, table
+from clipose_ros.evaluation.live import LiveError, SeenObject
+from clipose_ros.ros.observer import Row
+
+BOX_NODE = str(Path(__file__).parent.parent / "ros" / "box_pose_node.py")
+KEYS = ["frames_in", "frames_posed", "dropped", "latency_ms_p50", "latency_ms_p95", "categories"]
+DATA = os.environ.get("CLIPOSE_DATA", "")
+
+
+@pytest.fixture(autouse=True)
+def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
+    """Every process that the demo started; a domain of its own, a node without weights."""
+    started: list[Child] = []
+    original = Child.__init__
+
+    def noted(self: Child, *arguments) -> None:
+        original(self, *arguments)
+        started.append(self)
+
+    monkeypatch.setattr(Child, "__init__", noted)
+    monkeypatch.setattr(demo, "_POSE_NODE", (BOX_NODE,))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(60 + os.getpid() % 20))
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE", "PYTHONUNBUFFERED"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        monkeypatch.delenv(name)
+    return started
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, children: list[Child]) -> None:
+    status = demo.main(["--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)])
+    assert status == 0, (tmp_path / "pose_node.log").read_text()
+    assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert list(summary) == KEYS
+    assert summary["frames_in"] >= summary["frames_posed"] >= 1
+    assert summary["frames_in"] - summary["dropped"] >= summary["frames_posed"]
+    assert 0 < summary["latency_ms_p50"] <= summary["latency_ms_p95"]
+    assert len(summary["categories"]) >= 3
+    for figures in summary["categories"].values():
+        assert list(figures) == ["count", "translation_error_cm_median", "rotation_error_deg_median"]
+        assert figures["count"] >= 1
+    # the box around the visible points of an object is not far from the object
+    errors = [figures["translation_error_cm_median"] for figures in summary["categories"].values()]
+    assert min(e for e in errors if e is not None) < 10.0
+    capture = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
+    assert capture.read()[1].shape == (480, 640, 3)
+    assert cv2.imread(str(tmp_path / "demo.png")).shape == (480, 640, 3)
+    assert list((tmp_path / "pictures").glob("*.png"))
+
+
+def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children: list[Child], capsys) -> None:
+    arguments = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
+    assert demo.main([*arguments, "--set", "check.score_threshold=1.0"]) == 1
+    assert "no poses came in 1.5 s" in capsys.readouterr().err
+    assert not any(is_alive(child.pid) for child in children)
+
+
+def test_a_dead_node_is_a_failure_with_its_last_words(
+    tmp_path: Path, children: list[Child], monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(demo, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    arguments = ["--frames", "2", "--rate", "5", "--output", str(tmp_path), "--model", "/nowhere/absent.safetensors"]
+    assert demo.main(arguments) == 1
+    assert "pose node ended by itself" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
+    assert not any(is_alive(child.pid) for child in children)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "/nowhere"], "needs --segmenter"),
+        (["--input", "/nowhere", "--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
+        (["--input", "/nowhere", "--segmenter", f"yolo:{__file__}"], "no such folder"),
+        (["--segmenter", "labels"], "yolo:WEIGHTS or mask_rcnn:WEIGHTS"),
+        (["--set", "score"], "NAME=VALUE, got 'score'"),
+        (["--duration", "0"], "positive"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_starts(arguments, message, children, capsys, tmp_path) -> None:
+    assert demo.main([*arguments, "--output", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().err
+    assert children == []
+
+
+def test_what_is_shown_says_how_far_off() -> None:
+    seen = SeenObject("mug_3", "mug", np.eye(4), np.array([0.12, 0.08, 0.1]), 0.87)
+    rows = [
+        Row(seen, 2.5, LiveError(1.24, 7.6)),
+        Row(SeenObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
+    ]
+    category = {"count": 3, "translation_error_cm_median": None, "rotation_error_deg_median": 4.0}
+    summary = dict(zip(KEYS, (9, 3, 6, 12.5, None, {"mug": category}), strict=True))
+    assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
+    assert "can_1 0.50 (" not in progress_line(rows, summary, 3.0)
+    view = table(rows, summary, 3.0, 30.0)
+    assert view.row_count == 2
+    assert [list(column.cells)[1] for column in view.columns][:2] == ["mug", "mug_3"]
+    assert list(view.columns[-1].cells) == ["-", "8"]
+    text = summary_text(summary, Path("out"))
+    assert "frames in 9, posed 3, dropped 6" in text and "median error - cm, 4.0 deg" in text
+
+
+@pytest.mark.skipif(not DATA, reason="CLIPOSE_DATA does not name a folder with real weights and images")
+def test_a_folder_of_real_frames_has_no_errors_to_tell(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(demo, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    weights = f"{DATA}/weights/yolov8n-seg_int8.tflite"
+    arguments = ["--input", f"{DATA}/rgbd/tabletop", "--segmenter", f"yolo:{weights}", "--duration", "9"]
+    assert demo.main([*arguments, "--output", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["categories"]
+    assert all(f["translation_error_cm_median"] is None for f in summary["categories"].values())
