@@ -76,9 +76,8 @@ class Texture:
     def _noise(self, p: FloatArray) -> FloatArray:
         """A sum of crooked waves in [-1, 1]: cheap, smooth and without a visible period."""
         value = np.zeros(len(p), dtype=np.float32)
-        waves = (
-            p @ np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]], dtype=np.float32).T
-        )
+        crooked = np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]], dtype=np.float32)
+        waves = p @ crooked.T
         for i in range(4):
             phase = np.float32(self.phase[i % 3])
             value += np.sin(waves[:, i] + (i + 1) * phase + 1.5 * np.sin(0.7 * waves[:, i - 1] + phase))

@@ -27,6 +27,12 @@ class SensorConfig(Section):
     baseline_m: float = option(
         0.05, "Distance of the two eyes; its shadow is lost beside near edges. 0 for none.", low=0.0, high=1.0
     )
+    match_px: float = option(
+        1.5,
+        "Radius of the patches that a stereo sensor matches, pixels: near edges grow, small steps and gaps melt away.",
+        low=0.0,
+        high=10.0,
+    )
     disparity_step_px: float = option(
         0.05, "Step of disparity, pixels; 0 leaves only the millimetre steps.", low=0.0, high=1.0
     )
@@ -49,9 +55,10 @@ def random_sensor(rng: np.random.Generator) -> SensorConfig:
     return SensorConfig(
         noise_mm=float(rng.uniform(0.0, 1.2) * severity),
         noise_mm_per_m2=float(rng.uniform(0.3, 4.0) * severity),
-        correlation_px=float(rng.uniform(0.0, 2.5)),
+        correlation_px=float(rng.uniform(0.0, 5.0 if stereo else 2.0)),
         scale_error=float(rng.normal(0.0, 0.003)),
         baseline_m=float(rng.uniform(0.02, 0.075)) if stereo else 0.0,
+        match_px=float(rng.uniform(0.0, 4.5)) if stereo else 0.0,
         disparity_step_px=float(rng.uniform(0.0, 0.12)) if stereo else 0.0,
         quantum_mm=1.0,
         lateral_px=float(rng.uniform(0.0, 1.0) * severity),
@@ -85,12 +92,13 @@ def simulate_depth(
         ``(H, W)`` float32 metres; 0 where the sensor has no answer.
     """
     config = config or SensorConfig()
-    z = _jittered(depth, rng, config.lateral_px)
+    matched = _matched(depth, focal_px * config.baseline_m, config.match_px)
+    z = _jittered(matched, rng, config.lateral_px)
     near, edge = _edges(z)
     flying = edge & (rng.random(z.shape, np.float32) < config.flying)
     z = np.where(flying, z + (near - z) * rng.random(z.shape, np.float32), z)
     lost = edge & ~flying & (rng.random(z.shape, np.float32) < config.edge_loss)
-    lost |= _shadowed(depth, focal_px * config.baseline_m)
+    lost |= _shadowed(matched, focal_px * config.baseline_m)
     lost |= _faint(cos_incidence, albedo, rng, config)
     lost |= _blobs(z.shape, rng, config.holes)
     sigma = 1e-3 * (config.noise_mm + config.noise_mm_per_m2 * z * z)
@@ -98,6 +106,21 @@ def simulate_depth(
     z = _stepped(z, focal_px * config.baseline_m, config)
     lost |= (depth <= 0.0) | (z <= 0.0) | (z > config.max_m)
     return np.where(lost, 0.0, z).astype(np.float32)
+
+
+def _matched(depth: FloatArray, focal_baseline: float, radius_px: float) -> FloatArray:
+    """Depth as found by matching patches of two images.
+
+    A patch that reaches over an edge takes the near side's disparity, so near things grow by about half its radius;
+    within a patch, differences of disparity below a pixel or so even out: objects melt into the table they stand on.
+    """
+    if focal_baseline <= 0.0 or radius_px < 0.5:
+        return depth
+    disparity = np.float32(focal_baseline) / np.where(depth > 0, depth, np.float32(1e6))
+    grown = 2 * round(radius_px / 2) + 1
+    near = cv2.dilate(disparity, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grown, grown)))
+    smooth = cv2.bilateralFilter(near, 2 * round(radius_px) + 1, 1.0, radius_px)
+    return np.where(smooth > 1e-3, focal_baseline / np.maximum(smooth, 1e-3), 0.0).astype(np.float32)
 
 
 def _jittered(depth: FloatArray, rng: np.random.Generator, sigma_px: float) -> FloatArray:

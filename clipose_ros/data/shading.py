@@ -92,7 +92,8 @@ class Shader:
         albedo = self._colours[hits.face] * self._patterns(hits)[:, None]
         around = (0.62 + 0.38 * normals[:, 2:]) * ambient
         linear = albedo * (around + lit[:, None] * lamp) + shine[:, None] * lamp
-        return _SRGB[(np.clip(linear, 0.0, 1.0) * (len(_SRGB) - 1) + 0.5).astype(np.uint16)]
+        srgb: ByteArray = _SRGB[(np.clip(linear, 0.0, 1.0) * (len(_SRGB) - 1) + 0.5).astype(np.uint16)]
+        return srgb
 
     def _patterns(self, hits: Hits) -> FloatArray:
         """Texture factors ``(N,)``, each in its body's own frame."""

@@ -16,6 +16,7 @@ PERFECT = SensorConfig(
     noise_mm_per_m2=0.0,
     correlation_px=0.0,
     baseline_m=0.0,
+    match_px=0.0,
     disparity_step_px=0.0,
     quantum_mm=0.0,
     lateral_px=0.0,
@@ -83,6 +84,23 @@ def test_the_second_eye_loses_what_the_near_side_hides():
     assert abs(lost.sum(axis=1) - width).max() <= 1.5
     assert lost[:, 100 - int(width) + 1 : 100].all() and not lost[:, 100:].any()
     assert not (measure(step(1.0, 2.0), replace(PERFECT, baseline_m=0.05)) == 0).any()
+
+
+def test_matching_patches_grows_near_edges_melts_small_steps_and_leaves_slopes():
+    config = replace(PERFECT, baseline_m=0.05, match_px=4.0)
+    far_side = measure(step(2.0, 1.0), config)[:, 97:100]
+    assert ((far_side < 1.01) & (far_side > 0)).any(), "the near side grows over the far one"
+    small = measure(step(1.0, 1.01), config)
+    rise = np.abs(np.diff(small[80]))
+    assert rise.max() < 0.004, "a step of a third of a pixel of disparity is spread out"
+    assert abs(small[80, 20] - 1.0) < 1e-4 and abs(small[80, 180] - 1.01) < 1e-4
+    ramp = np.linspace(0.8, 1.0, SHAPE[1], dtype=np.float32) * ONE
+    measured = measure(ramp, config)[20:-20, 20:-20]
+    np.testing.assert_allclose(measured[measured > 0], ramp[20:-20, 20:-20][measured > 0], atol=0.004)
+
+
+def test_without_a_second_eye_nothing_is_matched():
+    np.testing.assert_array_equal(measure(step(), replace(PERFECT, match_px=4.0)), step())
 
 
 def test_flying_pixels_lie_between_front_and_back_and_only_on_edges():
