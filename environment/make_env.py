@@ -17,6 +17,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -201,7 +202,8 @@ def announce(python, venv, distribution):
     ros = "of ROS 2 %s as sourced" % distribution if distribution else "ROS 2 Kilted as Python wheels"
     print("environment: making %s on CPython %s with %s." % (venv, version_of(python), ros))
     print("It downloads %s (less with a CPU-only torch: see docs/install.md)" % DOWNLOAD)
-    print("and needs %d GB of disk while it does, 7 GB after. Interrupting is safe; make goes on from there." % DISK_GB, flush=True)
+    print("and needs %d GB of disk, 7 GB of them for good. Interrupting is safe: make goes on from there." % DISK_GB)
+    sys.stdout.flush()
     free = shutil.disk_usage(str(venv.parent)).free / 1e9
     if free < DISK_GB and not (venv / "pyvenv.cfg").is_file():
         raise SystemExit(
