@@ -105,7 +105,10 @@ class Camera:
 
     def scene(self) -> dict[str, Any]:
         """One set of messages, to be changed before it is sent."""
-        header = Header(stamp=ros_stamp(self.stamp_ns), frame_id="camera_optical")
+
+        def header() -> Header:  # one of its own for each message, that changing one changes no other
+            return Header(stamp=ros_stamp(self.stamp_ns), frame_id="camera_optical")
+
         depth = np.full((120, 160), 2000, np.uint16)
         labels = np.zeros((120, 160), np.uint16)
         rgb = np.full((120, 160, 3), 90, np.uint8)
@@ -115,10 +118,10 @@ class Camera:
             labels[place] = value
             rgb[place] = (value % 200, 200, 50)
         return {
-            "color": image_message(rgb, "rgb8", header),
-            "depth": image_message(depth, "16UC1", header),
-            "info": camera_info_message(INTRINSICS, header),
-            "labels": image_message(labels, "16UC1", header),
+            "color": image_message(rgb, "rgb8", header()),
+            "depth": image_message(depth, "16UC1", header()),
+            "info": camera_info_message(INTRINSICS, header()),
+            "labels": image_message(labels, "16UC1", header()),
         }
 
     def send(self, change: Callable[[dict[str, Any]], None] | None = None, leave_out: Sequence[str] = ()) -> int:
@@ -216,7 +219,7 @@ def start_node(ros: Ros) -> Iterator[Callable[..., NodeUnderTest]]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a narrow, untrained network."""
+    """A checkpoint of a narrow, untrained network that answers with the cloud's mean and the category's mean size."""
     import torch
 
     from clipose_ros.categories import NOCS_CATEGORIES
@@ -225,5 +228,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    save_checkpoint(path, CLIPoseNet(Architecture(widths=(16, 16, 16, 16, 16), head_widths=(16, 16)), NOCS_CATEGORIES))
+    network = CLIPoseNet(Architecture(widths=(16, 16, 16, 16, 16), head_widths=(16, 16)), NOCS_CATEGORIES)
+    for parameter in network.head_ts.parameters():
+        parameter.data.zero_()
+    save_checkpoint(path, network)
     return path
