@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.data.colours import random_colour
-from clipose_ros.data.mesh import Mesh, cylinder, dense, fillet, revolve, sweep, weld
+from clipose_ros.data.mesh import Mesh, cylinder, revolve, sweep, weld
+from clipose_ros.data.profiles import dense, fillet
 from clipose_ros.data.surfaces import MM, labelled
 from clipose_ros.types import FloatArray
 

@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from clipose_ros.data.colours import metal, random_colour
-from clipose_ros.data.mesh import (
-    Mesh,
-    box,
-    cylinder,
-    ellipsoid,
-    extrude,
-    fillet,
-    revolve,
-    rounded_rectangle,
-    weld,
-)
+from clipose_ros.data.mesh import Mesh, box, cylinder, ellipsoid, extrude, revolve, weld
+from clipose_ros.data.profiles import fillet, rounded_rectangle
 from clipose_ros.types import FloatArray
 
 MM = 1e-3

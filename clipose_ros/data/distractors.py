@@ -7,18 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.data.colours import metal, random_colour, wood
-from clipose_ros.data.mesh import (
-    Mesh,
-    box,
-    cylinder,
-    ellipsoid,
-    extrude,
-    fillet,
-    revolve,
-    sweep,
-    weld,
-    with_wall,
-)
+from clipose_ros.data.mesh import Mesh, box, cylinder, ellipsoid, extrude, revolve, sweep, weld
+from clipose_ros.data.profiles import fillet, with_wall
 
 MM = 1e-3
 

@@ -5,13 +5,13 @@ Everything here is closed (every edge belongs to two faces) with outward winding
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipose_ros.data.profiles import fillet, rounded_rectangle
 from clipose_ros.errors import ShapeError
 from clipose_ros.types import FloatArray
 
@@ -119,62 +119,6 @@ def weld(parts: Sequence[Mesh]) -> Mesh:
     )
 
 
-def fillet(points: Sequence[tuple[float, float]], radii: Sequence[float] | float, steps: int = 6) -> FloatArray:
-    """Round the inner corners of a planar polyline.
-
-    Args:
-        points: Corners ``(P, 2)``.
-        radii: How far from each corner the rounding starts, metres, one for all or one per point (ends are ignored);
-            limited to just under half of the adjoining edges.
-        steps: Points per rounded corner.
-
-    Returns:
-        ``(Q, 2)`` points; first and last are those given.
-    """
-    corners = np.asarray(points, dtype=np.float64)
-    reach = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(corners))
-    t = np.linspace(0.0, 1.0, steps)[:, None]
-    out = [corners[:1]]
-    for i in range(1, len(corners) - 1):
-        before, after = corners[i - 1] - corners[i], corners[i + 1] - corners[i]
-        lengths = float(np.linalg.norm(before)), float(np.linalg.norm(after))
-        r = min(float(reach[i]), 0.49 * lengths[0], 0.49 * lengths[1])
-        if r <= 1e-6:
-            out.append(corners[i : i + 1])
-            continue
-        a, b = corners[i] + before / lengths[0] * r, corners[i] + after / lengths[1] * r
-        out.append((1 - t) ** 2 * a + 2 * t * (1 - t) * corners[i] + t**2 * b)
-    return np.concatenate([*out, corners[-1:]])
-
-
-def dense(curve: FloatArray, step: float) -> FloatArray:
-    """The polyline with points added so that no edge is longer than ``step``; corners stay."""
-    pieces = []
-    for a, b in itertools.pairwise(curve):
-        count = max(int(np.ceil(np.linalg.norm(b - a) / step)), 1)
-        pieces.append(a + (b - a) * (np.arange(count) / count)[:, None])
-    return np.concatenate([*pieces, curve[-1:]])
-
-
-def with_wall(curve: FloatArray, wall: float) -> FloatArray:
-    """Close an open vessel's outer curve by the inner one.
-
-    Args:
-        curve: ``(P, 2)`` (radius, y) from the bottom centre to the rim.
-        wall: Thickness, metres.
-
-    Returns:
-        ``(2P, 2)`` profile for ``revolve``: up outside, over the rim, down inside to the axis.
-    """
-    tangent = np.gradient(curve, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-    inner = curve + wall * np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
-    inner[-1, 1] = curve[-1, 1]
-    inner[:, 0] = np.maximum(inner[:, 0], 1e-4)
-    inner[0] = 0.0, curve[0, 1] + wall
-    return np.concatenate([curve, inner[::-1]])
-
-
 def revolve(
     profile: FloatArray,
     segments: int = 48,
@@ -231,18 +175,6 @@ def extrude(outline: FloatArray, height: float) -> Mesh:
     centre = base.mean(axis=0)
     up = np.array([0.0, height, 0.0])
     return Mesh.plain(np.concatenate([base, base + up, [centre, centre + up]]), _tube_faces(2, count))
-
-
-def rounded_rectangle(width: float, depth: float, radius: float, steps: int = 5) -> FloatArray:
-    """Outline ``(4 * steps, 2)`` of a rectangle with round corners, centred, counter-clockwise in (x, z)."""
-    r = min(radius, 0.499 * width, 0.499 * depth)
-    angles = np.linspace(0.0, np.pi / 2, steps)
-    corners = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
-    out = []
-    for quarter, (sx, sz) in enumerate(corners):
-        a = angles + quarter * np.pi / 2
-        out.append(np.stack([sx * (width / 2 - r) + r * np.cos(a), sz * (depth / 2 - r) + r * np.sin(a)], axis=1))
-    return np.concatenate(out)
 
 
 def box(size: Sequence[float] | FloatArray, radius: float = 0.0, axis: str = "y") -> Mesh:

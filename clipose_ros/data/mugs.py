@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from clipose_ros.data.colours import random_colour
-from clipose_ros.data.mesh import HANDLE, Mesh, dense, fillet, revolve, sweep, weld, with_wall
+from clipose_ros.data.mesh import HANDLE, Mesh, revolve, sweep, weld
+from clipose_ros.data.profiles import dense, fillet, with_wall
 from clipose_ros.data.surfaces import MM, filling, labelled
 from clipose_ros.types import FloatArray
 

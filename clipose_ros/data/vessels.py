@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from clipose_ros.data.colours import metal, random_colour
-from clipose_ros.data.mesh import Mesh, cylinder, dense, fillet, revolve, weld, with_wall
+from clipose_ros.data.mesh import Mesh, cylinder, revolve, weld
+from clipose_ros.data.profiles import dense, fillet, with_wall
 from clipose_ros.data.surfaces import MM, filling, labelled
 from clipose_ros.types import FloatArray
 

@@ -6,7 +6,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.data.mesh import HANDLE, Mesh, box, cylinder, dense, ellipsoid, fillet, revolve, sweep, weld, with_wall
+from clipose_ros.data.mesh import HANDLE, Mesh, box, cylinder, ellipsoid, revolve, sweep, weld
+from clipose_ros.data.profiles import dense, fillet, with_wall
 from clipose_ros.errors import ShapeError
 
 lengths = st.floats(0.01, 1.0)
