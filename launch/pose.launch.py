@@ -1,0 +1,68 @@
+"""The pose node on a robot.
+
+``ros2 launch clipose_ros pose.launch.py rgb_topic:=/camera/color/image_rect depth_topic:=/camera/aligned_depth_to_color/image_raw``.
+What is left empty stays as the parameters file says.
+"""
+
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+SHARE = Path(__file__).resolve().parent.parent
+"""Holds ``config`` beside ``launch``, in the checkout and in the installed share folder alike."""
+
+TOPICS = {
+    "rgb_topic": ("rgb/image_rect_color", "Rectified colour image; sync.compressed listens to <rgb_topic>/compressed."),
+    "camera_info_topic": ("rgb/camera_info", "Calibration of the colour image."),
+    "depth_topic": ("depth_registered/image_rect", "Depth registered to the colour image, 16UC1 mm or 32FC1 m."),
+    "labels_topic": ("segmentation/labels", "Label image, for segmentation_backend:=labels."),
+}
+
+SETTINGS = {
+    "model": ("network.model", str, "Checkpoint file, or name of a shipped model."),
+    "device": ("network.device", str, "auto, cpu, cuda or cuda:N."),
+    "segmentation_backend": ("segmentation.backend", str, "yolo, labels or mask_rcnn."),
+    "segmentation_model": ("segmentation.model", str, "Weights of the segmentation backend."),
+    "target_frame": ("publish.target_frame", str, "TF frame of everything published."),
+    "tracking_frame": ("tracking.frame", str, "Fixed TF frame in which poses are smoothed."),
+    "tf_prefix": ("publish.tf_prefix", str, "Put before the names of TF frames."),
+    "autostart": ("autostart", bool, "false waits for a lifecycle manager."),
+    "use_sim_time": ("use_sim_time", bool, "Take the time from /clock."),
+}
+
+
+def pose_node(context: LaunchContext) -> list[Node]:
+    """The node, with those settings that were given on the command line on top of the parameters file."""
+    given = {name: setting for name, setting in SETTINGS.items() if LaunchConfiguration(name).perform(context)}
+    overrides = {
+        parameter: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, (parameter, kind, _) in given.items()
+    }
+    return [
+        Node(
+            package="clipose_ros",
+            executable="pose_node",
+            name="pose_node",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), *([overrides] if overrides else [])],
+            remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments and the node, which brings itself to active unless ``autostart:=false``."""
+    arguments = [
+        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and of its relative topics."),
+        DeclareLaunchArgument("params_file", default_value=str(SHARE / "config" / "pose.yaml"), description="Parameters of the node."),
+        *(DeclareLaunchArgument(name, default_value=topic, description=text) for name, (topic, text) in TOPICS.items()),
+        *(
+            DeclareLaunchArgument(name, default_value="", description=f"{text} Empty: as the parameters file says.")
+            for name, (_, _, text) in SETTINGS.items()
+        ),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=pose_node)])

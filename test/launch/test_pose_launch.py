@@ -1,0 +1,63 @@
+"""The launch file starts the node as its arguments say, and leaves to the parameters file what they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clipose_ros.config import PoseNodeConfig, leaves
+
+NAMES = {leaf.path for leaf in leaves(PoseNodeConfig())} | {"use_sim_time"}
+
+
+def overrides(launched_file) -> dict:
+    parameters = launched_file.nodes[0].named["parameters"][1:]
+    return {name: launched_file.value(value) for each in parameters for name, value in each.items()}
+
+
+def test_starts_the_one_node_with_the_shipped_parameters(launched):
+    result = launched("pose.launch.py")
+    (node,) = result.nodes
+    assert (node.named["package"], node.named["executable"], node.named["name"]) == ("clipose_ros", "pose_node", "pose_node")
+    assert result.value(node.named["namespace"]) == "" and node.named["output"] == "screen"
+    path = Path(result.value(node.named["parameters"][0]))
+    assert path.name == "pose.yaml" and yaml.safe_load(path.read_text())["/**"]["ros__parameters"]
+    assert overrides(result) == {}
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "parameter", "value"),
+    [
+        ("model", "/models/mine.safetensors", "network.model", "/models/mine.safetensors"),
+        ("device", "cuda:1", "network.device", "cuda:1"),
+        ("segmentation_backend", "labels", "segmentation.backend", "labels"),
+        ("segmentation_model", "yolo11n-seg.pt", "segmentation.model", "yolo11n-seg.pt"),
+        ("target_frame", "base_link", "publish.target_frame", "base_link"),
+        ("tracking_frame", "odom", "tracking.frame", "odom"),
+        ("tf_prefix", "robot1/", "publish.tf_prefix", "robot1/"),
+        ("autostart", "false", "autostart", False),
+        ("use_sim_time", "true", "use_sim_time", True),
+    ],
+)
+def test_arguments_override_the_parameters_file(launched, argument, given, parameter, value):
+    assert overrides(launched("pose.launch.py", **{argument: given})) == {parameter: value}
+    assert parameter in NAMES
+
+
+def test_topics_are_remapped(launched):
+    result = launched("pose.launch.py", rgb_topic="/front/color", namespace="robot1")
+    remappings = {source: result.value(target) for source, target in result.nodes[0].named["remappings"]}
+    assert remappings == {
+        "rgb/image_rect_color": "/front/color",
+        "rgb/camera_info": "rgb/camera_info",
+        "depth_registered/image_rect": "depth_registered/image_rect",
+        "segmentation/labels": "segmentation/labels",
+    }
+    assert result.value(result.nodes[0].named["namespace"]) == "robot1"
+
+
+def test_every_argument_is_described(launched):
+    for name, named in launched("pose.launch.py").arguments.items():
+        assert named["description"].endswith("."), name
