@@ -148,7 +148,9 @@ class CategorySet:
                 raise ConfigError(f"category record {dict(record)} lacks {', '.join(sorted(missing))}")
             flags = [bool(f) for f in record["symmetry"]]
             if len(flags) != 4:
-                raise ConfigError(f"category '{record['name']}': symmetry needs 4 flags (axial, xy, xz, yz), got {flags}")
+                raise ConfigError(
+                    f"category '{record['name']}': symmetry needs 4 flags (axial, xy, xz, yz), got {flags}"
+                )
             x, y, z = (float(s) for s in record["mean_size"])
             categories.append(Category(int(record["id"]), str(record["name"]), Symmetry(*flags), (x, y, z)))
         return cls(tuple(categories))

@@ -1,7 +1,7 @@
 """One frozen configuration tree, checked where it is built.
 
-``option`` gives a field its default, its description and its bounds once; ROS parameter descriptors, YAML files, ``--help`` and the
-README's table are all made from it. Unknown keys raise and name the nearest one there is.
+``option`` gives a field its default, its description and its bounds once; ROS parameter descriptors, YAML files,
+``--help`` and the README's table are all made from it. Unknown keys raise and name the nearest one there is.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Section:
             value = getattr(self, spec.name)
             if isinstance(value, Section):
                 continue
-            object.__setattr__(self, spec.name, _checked(f"{type(self).__name__}.{spec.name}", hints[spec.name], value, spec))
+            object.__setattr__(
+                self, spec.name, _checked(f"{type(self).__name__}.{spec.name}", hints[spec.name], value, spec)
+            )
 
     @classmethod
     def from_mapping(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
@@ -130,7 +132,9 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 def unknown_key_message(key: str, known: list[str]) -> str:
     """The sentence for a key that does not exist, with the nearest that does."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown setting '{key}'" + (f": did you mean '{near[0]}'?" if near else f": expected one of {', '.join(known)}")
+    return f"unknown setting '{key}'" + (
+        f": did you mean '{near[0]}'?" if near else f": expected one of {', '.join(known)}"
+    )
 
 
 def _checked(path: str, hint: Any, value: Any, spec: dataclasses.Field[Any]) -> Any:
@@ -177,7 +181,9 @@ class SyncConfig(Section):
     queue_size: int = option(10, "Messages kept per topic while waiting for partners.", low=1, high=1000)
     exact: bool = option(False, "Match equal stamps only.")
     compressed: bool = option(False, "Subscribe to rgb/image_rect_color/compressed (sensor_msgs/CompressedImage).")
-    silence_s: float = option(5.0, "Warn after this many seconds without a matched set, naming the topic.", low=0.5, high=3600.0)
+    silence_s: float = option(
+        5.0, "Warn after this many seconds without a matched set, naming the topic.", low=0.5, high=3600.0
+    )
 
 
 @dataclass(frozen=True)
@@ -200,15 +206,27 @@ class SegmentationConfig(Section):
 class CloudConfig(Section):
     """From a mask's depth to the network's points."""
 
-    points: int = option(1024, "Points per object given to the network.", low=64, high=16384)
+    points: int = option(1024, "Points per object given to the network, a multiple of 16.", low=128, high=16384)
     min_points: int = option(64, "Masks with fewer valid depth pixels get no pose.", low=8, high=100000, live=True)
     depth_min_m: float = option(0.1, "Nearer depth is ignored, metres.", low=0.0, high=100.0, live=True)
     depth_max_m: float = option(4.0, "Farther depth is ignored, metres.", low=0.0, high=100.0, live=True)
     erode_px: int = option(1, "Pixels taken off the mask's rim, where depth bleeds.", low=0, high=20, live=True)
     outlier_mad: float = option(
-        6.0, "Points farther from the median depth than this many median deviations plus a margin are trimmed; 0 keeps all.",
-        low=0.0, high=100.0, live=True,
+        6.0,
+        "Points farther from the median depth than this many median deviations plus a margin are trimmed; 0 keeps all.",
+        low=0.0,
+        high=100.0,
+        live=True,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points % 16:
+            raise ConfigError(f"'cloud.points' must be a multiple of 16, got {self.points}")
+        if self.depth_min_m >= self.depth_max_m:
+            raise ConfigError(
+                f"'cloud.depth_min_m' must be below 'cloud.depth_max_m', got {self.depth_min_m} and {self.depth_max_m}"
+            )
 
 
 @dataclass(frozen=True)
@@ -226,8 +244,11 @@ class CheckConfig(Section):
 
     score_threshold: float = option(0.1, "Poses below this score are not published.", low=0.0, high=1.0, live=True)
     centre_tolerance: float = option(
-        0.75, "The centre may lie outside the points' box by this fraction of the object's diagonal.",
-        low=0.0, high=10.0, live=True,
+        0.75,
+        "The centre may lie outside the points' box by this fraction of the object's diagonal.",
+        low=0.0,
+        high=10.0,
+        live=True,
     )
     size_tolerance: float = option(
         2.5, "The points' extent may exceed the predicted size by at most this factor.", low=1.0, high=100.0, live=True
@@ -242,9 +263,13 @@ class TrackingConfig(Section):
     smoothing: float = option(
         0.6, "Strength of the SE(3) filter: 0 is off, near 1 is slow.", low=0.0, high=0.99, live=True
     )
-    max_age_s: float = option(1.0, "A track unseen for longer than this is dropped, seconds.", low=0.0, high=3600.0, live=True)
+    max_age_s: float = option(
+        1.0, "A track unseen for longer than this is dropped, seconds.", low=0.0, high=3600.0, live=True
+    )
     min_hits: int = option(2, "Frames that must see an object before it is published.", low=1, high=100, live=True)
-    gate_m: float = option(0.15, "A detection farther than this from a track starts a new one, metres.", low=0.001, high=10.0, live=True)
+    gate_m: float = option(
+        0.15, "A detection farther than this from a track starts a new one, metres.", low=0.001, high=10.0, live=True
+    )
 
 
 @dataclass(frozen=True)
@@ -255,8 +280,12 @@ class PublishConfig(Section):
     tf: bool = option(True, "Broadcast one TF frame per track.", live=True)
     tf_prefix: str = option("", "Put before the names of TF frames.")
     coasting: bool = option(False, "Publish tracks that this frame did not see, until they age out.", live=True)
-    marker_lifetime_s: float = option(0.5, "RViz markers vanish after this many seconds.", low=0.0, high=3600.0, live=True)
-    tf_timeout_s: float = option(0.05, "Longest wait for the transform into target_frame or tracking.frame, seconds.", low=0.0, high=10.0)
+    marker_lifetime_s: float = option(
+        0.5, "RViz markers vanish after this many seconds.", low=0.0, high=3600.0, live=True
+    )
+    tf_timeout_s: float = option(
+        0.05, "Longest wait for the transform into target_frame or tracking.frame, seconds.", low=0.0, high=10.0
+    )
 
 
 @dataclass(frozen=True)
@@ -265,7 +294,9 @@ class PoseNodeConfig(Section):
 
     autostart: bool = option(True, "Configure and activate by itself; false waits for a lifecycle manager.")
     enabled: bool = option(True, "Pose every frame; false poses only on ~/detect_once.", live=True)
-    categories: tuple[str, ...] = option((), "Categories that are posed; empty for all that the model knows.", live=True)
+    categories: tuple[str, ...] = option(
+        (), "Categories that are posed; empty for all that the model knows.", live=True
+    )
     sync: SyncConfig = SyncConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     cloud: CloudConfig = CloudConfig()

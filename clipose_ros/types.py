@@ -1,7 +1,8 @@
 """Frozen values that pass between the stages of a frame.
 
-``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. What could not be posed is a
-``Rejection`` with its reason, never None and never zeros. Arrays are not copied; nobody writes into one that was handed on.
+``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. What could not be posed
+is a ``Rejection`` with its reason, never None and never zeros. Arrays are not copied; nobody writes into one that was
+handed on.
 """
 
 from __future__ import annotations
@@ -74,9 +75,7 @@ class RgbdFrame:
         if self.depth.shape != expected or self.depth.dtype != np.float32:
             raise ShapeError(f"depth must be float32 of shape {expected}, got {self.depth.dtype} {self.depth.shape}")
         if self.labels is not None and (self.labels.shape != expected or self.labels.dtype != np.uint16):
-            raise ShapeError(
-                f"labels must be uint16 of shape {expected}, got {self.labels.dtype} {self.labels.shape}"
-            )
+            raise ShapeError(f"labels must be uint16 of shape {expected}, got {self.labels.dtype} {self.labels.shape}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,11 +97,13 @@ class InstanceMask:
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
         if self.mask.shape != (y1 - y0, x1 - x0) or self.mask.dtype != np.bool_:
-            raise ShapeError(f"mask of box {self.box} must be bool {(y1 - y0, x1 - x0)}, got {self.mask.dtype} {self.mask.shape}")
+            raise ShapeError(
+                f"mask of box {self.box} must be bool {(y1 - y0, x1 - x0)}, got {self.mask.dtype} {self.mask.shape}"
+            )
 
     @classmethod
     def from_full(cls, category: str, score: float, mask: BoolArray) -> InstanceMask | None:
-        """Crop an image-sized mask to its box (a copy: the image-sized one need not live on); None where no pixel is set."""
+        """Crop an image-sized mask to its box, as a copy; None where no pixel is set."""
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
             return None
@@ -154,7 +155,8 @@ class PoseEstimate:
         category: Name of the category.
         T_camera_object: ``(4, 4)`` float64, maps object coordinates (NOCS axes, box centre) into camera coordinates.
         size: ``(3,)`` float64, full extent (x, y, z) in metres, object frame.
-        score: In [0, 1]: detection score times ``pose_confidence``; the detection score counts as 1 where none is known.
+        score: In [0, 1]: detection score times ``pose_confidence``; the detection score counts as 1 where none is
+            known.
         axis_confidences: Confidence in [0, 1] of the y axis and of the x axis, in that order.
     """
 
@@ -175,7 +177,8 @@ class TrackedObject:
         T_frame_object: ``(4, 4)`` float64, object into the frame the list speaks of (camera frame unless re-expressed).
         size: ``(3,)`` float64, full extent in metres, object frame.
         score: In [0, 1], as ``PoseEstimate.score``, smoothed.
-        covariance: ``(6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2, about the fixed axes of that same frame.
+        covariance: ``(6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2, about the fixed axes of that
+            same frame.
         age_s: Seconds since the track was born.
         seen: Whether this frame observed it, or it is carried on from earlier ones.
         cloud: The observed points, where this frame observed it.

@@ -21,20 +21,23 @@ from clipose_ros.training.trainer import Trainer
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
-    parser.add_argument("--recipe", type=Path, required=True, help="YAML file, nothing but differences from the defaults")
+    parser.add_argument(
+        "--recipe", type=Path, required=True, help="YAML file, nothing but differences from the defaults"
+    )
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="training clouds (.npz), from `generate`")
     parser.add_argument("--validation", type=Path, nargs="+", required=True, help="clouds of other instances")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings that overrule the recipe, such as batch=32")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="settings that overrule the recipe, such as batch=32"
+    )
     options = parser.parse_args(arguments)
     try:
         config = overrule(read_recipe(options.recipe), options.settings)
-        trainer = Trainer(
-            config, NOCS_CATEGORIES, CloudSamples.load(*options.data), CloudSamples.load(*options.validation), options.out,
-            resolve_device(options.device),
-        )  # fmt: skip
+        training, validation = CloudSamples.load(*options.data), CloudSamples.load(*options.validation)
+        device = resolve_device(options.device)
+        trainer = Trainer(config, NOCS_CATEGORIES, training, validation, options.out, device)
         if options.resume:
             trainer.resume()
         trainer.run()

@@ -1,6 +1,7 @@
 """Pose errors of a set of objects, and how many stay below the field's thresholds.
 
-Accuracy here is the share of given objects posed within a threshold: it knows no detection score, so it is not the NOCS protocol's AP.
+Accuracy here is the share of given objects posed within a threshold: it knows no detection score, so it is not the
+NOCS protocol's AP.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from clipose_ros.geometry.symmetry import rotation_error_deg
 from clipose_ros.categories import CategorySet, Symmetry
+from clipose_ros.geometry.symmetry import rotation_error_deg
 from clipose_ros.types import FloatArray
 
 THRESHOLDS = ((5.0, 2.0), (5.0, 5.0), (10.0, 2.0), (10.0, 5.0), (10.0, 10.0))
@@ -49,7 +50,12 @@ class Accuracy:
 
 
 def pose_error(
-    category: str, symmetry: Symmetry, T_estimate: FloatArray, T_true: FloatArray, size: FloatArray, true_size: FloatArray
+    category: str,
+    symmetry: Symmetry,
+    T_estimate: FloatArray,
+    T_true: FloatArray,
+    size: FloatArray,
+    true_size: FloatArray,
 ) -> PoseError:
     """Errors of a pose ``(4, 4)`` and size ``(3,)`` against the truth; metres in."""
     return PoseError(
@@ -69,9 +75,11 @@ def summarize(errors: Sequence[PoseError], categories: CategorySet) -> dict[str,
     if table:
         rows = list(table.values())
         table["mean"] = Accuracy(
-            sum(r.count for r in rows),
-            *(float(np.mean([getattr(r, key) for r in rows])) for key in _MEDIANS),
-            within={key: float(np.mean([r.within[key] for r in rows])) for key in rows[0].within},
+            count=sum(row.count for row in rows),
+            rotation_deg_median=float(np.mean([row.rotation_deg_median for row in rows])),
+            translation_cm_median=float(np.mean([row.translation_cm_median for row in rows])),
+            size_percent_median=float(np.mean([row.size_percent_median for row in rows])),
+            within={key: float(np.mean([row.within[key] for row in rows])) for key in rows[0].within},
         )
     return table
 
@@ -79,9 +87,6 @@ def summarize(errors: Sequence[PoseError], categories: CategorySet) -> dict[str,
 def as_records(table: dict[str, Accuracy]) -> dict[str, Any]:
     """Plain values for JSON."""
     return {name: asdict(row) for name, row in table.items()}
-
-
-_MEDIANS = ("rotation_deg_median", "translation_cm_median", "size_percent_median")
 
 
 def _accuracy(errors: Sequence[PoseError]) -> Accuracy:

@@ -61,12 +61,14 @@ class Predictor:
         """Pose a batch of clouds. An object's result does not depend on its companions in the batch.
 
         Args:
-            points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at least 64.
+            points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at
+                least 128.
             categories: B category names.
 
         Returns:
-            B poses. ``score`` is the pose's own confidence: that of the y axis where the category is axially symmetric, else the mean
-            of both axes' confidences. Where the network gives values that are not finite, pose, size and score are NaN.
+            B poses. ``score`` is the pose's own confidence: that of the y axis where the category is axially
+            symmetric, else the mean of both axes' confidences. Where the network gives values that are not finite,
+            pose, size and score are NaN.
 
         Raises:
             ShapeError: Points and categories do not fit each other or the network.
@@ -74,7 +76,9 @@ class Predictor:
         """
         points = np.ascontiguousarray(points_camera, dtype=np.float32)
         if points.ndim != 3 or points.shape[2] != 3 or points.shape[0] != len(categories):
-            raise ShapeError(f"points_camera must be (B, N, 3) with B = {len(categories)} categories, got {points.shape}")
+            raise ShapeError(
+                f"points_camera must be (B, N, 3) with B = {len(categories)} categories, got {points.shape}"
+            )
         if not len(categories):
             return []
         index = torch.tensor([self.categories.index(name) for name in categories])
@@ -102,7 +106,9 @@ def resolve_device(device: str) -> str:
     if kind != "cuda" or not (number or "0").isdecimal():
         raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, got '{device}'")
     if int(number or 0) >= count:
-        raise DeviceError(f"device '{device}' was asked for, but this machine has {count} CUDA devices: use 'auto' or 'cpu'")
+        raise DeviceError(
+            f"device '{device}' was asked for, but this machine has {count} CUDA devices: use 'auto' or 'cpu'"
+        )
     return f"cuda:{int(number or 0)}"
 
 

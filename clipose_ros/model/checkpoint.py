@@ -6,7 +6,6 @@ Safetensors holds plain arrays and text, so a checkpoint from a stranger cannot 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def save_checkpoint(path: Path, network: CLIPoseNet, notes: dict[str, Any] | Non
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     partial = path.with_name(path.name + ".part")
     save_file(state, partial, metadata)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path: Path, ops: GraphOps = REFERENCE) -> CLIPoseNet:
@@ -51,16 +50,21 @@ def load_checkpoint(path: Path, ops: GraphOps = REFERENCE) -> CLIPoseNet:
         ops: How the network computes neighbourhoods.
 
     Raises:
-        CheckpointError: The file is missing, corrupt, no checkpoint of this package, or its weights do not fit its architecture.
+        CheckpointError: The file is missing, corrupt, no checkpoint of this package, or its weights do not fit its
+            architecture.
     """
     if not path.is_file():
-        raise CheckpointError(f"model file '{path}' does not exist: give a .safetensors file or the name of a shipped model")
+        raise CheckpointError(
+            f"model file '{path}' does not exist: give a .safetensors file or the name of a shipped model"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"model file '{path}' cannot be read ({error}): it is corrupt or cut short; copy it again") from error
+        raise CheckpointError(
+            f"model file '{path}' cannot be read ({error}): it is corrupt or cut short; copy it again"
+        ) from error
     network = _build(path, metadata, ops)
     _check_weights(path, network, state)
     network.load_state_dict(state)
@@ -71,13 +75,16 @@ def _build(path: Path, metadata: dict[str, str], ops: GraphOps) -> CLIPoseNet:
     """An untrained network of the shape that the metadata tells."""
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"model file '{path}' has format {metadata.get('format')!r}, expected {FORMAT!r}: it is no pose model of this package"
+            f"model file '{path}' has format {metadata.get('format')!r}, expected {FORMAT!r}: "
+            "it is no pose model of this package"
         )
     try:
         architecture = Architecture.from_mapping(json.loads(metadata["architecture"]))
         categories = CategorySet.from_records(json.loads(metadata["categories"]))
     except (KeyError, json.JSONDecodeError, ConfigError) as error:
-        raise CheckpointError(f"model file '{path}' describes no architecture that this version can build: {error}") from error
+        raise CheckpointError(
+            f"model file '{path}' describes no architecture that this version can build: {error}"
+        ) from error
     return CLIPoseNet(architecture, categories, ops)
 
 
@@ -92,4 +99,6 @@ def _check_weights(path: Path, network: CLIPoseNet, state: dict[str, torch.Tenso
             f"expected {expected.get(name, 'none')}, got {found.get(name, 'none')}"
         )
     if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise CheckpointError(f"model file '{path}' has values that are not finite in '{broken[0]}': its training went wrong")
+        raise CheckpointError(
+            f"model file '{path}' has values that are not finite in '{broken[0]}': its training went wrong"
+        )

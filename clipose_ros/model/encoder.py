@@ -1,7 +1,8 @@
 """3D encoders: from a cloud to one feature vector per point.
 
-``hs`` is HS-Pose's hybrid-scope encoder, which CLIPose uses; ``gcn3d`` is the plain 3D graph-convolution encoder of Table VII: the same
-levels without the receptive field in feature space, the outlier-robust global feature (ORL) and the straight-through path (STE).
+``hs`` is HS-Pose's hybrid-scope encoder, which CLIPose uses; ``gcn3d`` is the plain 3D graph-convolution encoder of
+Table VII: the same levels without the receptive field in feature space, the outlier-robust global feature (ORL) and
+the straight-through path (STE).
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from clipose_ros.model.graph import (
 POOLING = 4
 """Points are thinned by this factor at each pooling; pooling looks at as many neighbours."""
 
+MIN_POINTS = 128
+"""The fewest points that leave a neighbour at the last level and enough for pooling before it."""
+
 
 @dataclass(frozen=True)
 class Level:
@@ -31,7 +35,8 @@ class Level:
 
     Attributes:
         features: ``(B, M, C)``, of the level's own points.
-        nearest: ``(B, N)`` int64, the level's point nearest to each input point; None where the level has all input points.
+        nearest: ``(B, N)`` int64, the level's point nearest to each input point; None where the level has all input
+            points.
     """
 
     features: Tensor
@@ -57,10 +62,13 @@ class Encoding:
     def project(self, weight: Tensor) -> Tensor:
         """``points`` times a weight ``(C', C)``: ``(B, N, C')``, without ever making ``points``.
 
-        A matrix product per point commutes with copying points, so each level is multiplied where it has fewest of them.
+        A matrix product per point commutes with copying points, so each level is multiplied where it has fewest of
+        them.
         """
         parts = weight.split([level.features.shape[-1] for level in self.levels], dim=1)
-        terms = [_spread(F.linear(level.features, w), level.nearest) for level, w in zip(self.levels, parts, strict=True)]
+        terms = [
+            _spread(F.linear(level.features, w), level.nearest) for level, w in zip(self.levels, parts, strict=True)
+        ]
         return sum(terms[1:], start=terms[0])
 
 
@@ -161,7 +169,7 @@ class GraphEncoder(nn.Module):
         self.last_channels = w4
 
     def forward(self, points: Tensor) -> Encoding:
-        """Centred points ``(B, N, 3)``, in random order, N a multiple of 16 and at least 64."""
+        """Centred points ``(B, N, 3)``, in random order, N a multiple of 16 and at least ``MIN_POINTS``."""
         near0 = self._neighbourhood(points)
         level0 = F.relu(self.layer0(points, near0))
         level1 = F.relu(self.norm1(self.layer1(points, level0, near0)))

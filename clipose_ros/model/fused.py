@@ -1,8 +1,9 @@
 """The same neighbourhood operations as ``graph``, as compiled CPU loops with hand-written gradients.
 
-The plain formulas move an array of points x neighbours x channels through memory several times. These loops never make it: each
-(point, channel) keeps its best neighbour while it walks over them, and the gradient goes back through that neighbour alone. They
-are compiled by numba at first use and cached on disk. Tests hold them equal to the plain formulas.
+The plain formulas move an array of points x neighbours x channels through memory several times. These loops never make
+it: each (point, channel) keeps its best neighbour while it walks over them, and the gradient goes back through that
+neighbour alone. They are compiled by numba at first use and cached on disk. Tests hold them equal to the plain
+formulas.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
+from clipose_ros.errors import ShapeError
 from clipose_ros.model.graph import GraphOps, distance_order
 
 BLOCK = 16
@@ -86,7 +88,14 @@ def _response_forward(directions: Any, supports: Any, features: Any, neighbours:
 
 @njit(parallel=True, fastmath=_FAST, cache=True)
 def _response_backward(
-    directions: Any, supports: Any, features: Any, neighbours: Any, winner: Any, grad: Any, grad_supports: Any, grad_features: Any
+    directions: Any,
+    supports: Any,
+    features: Any,
+    neighbours: Any,
+    winner: Any,
+    grad: Any,
+    grad_supports: Any,
+    grad_features: Any,
 ) -> None:
     batch, points, _ = neighbours.shape
     _, count, channels = supports.shape
@@ -147,14 +156,15 @@ class _GraphResponse(torch.autograd.Function):
     """``graph_response`` with the winning neighbours saved for the gradient."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, directions: Tensor, supports: Tensor, features: Tensor, neighbours: Tensor) -> Tensor:
+    def forward(ctx: Any, directions: Tensor, supports: Tensor, features: Tensor, neighbours: Tensor) -> Tensor:
         batch, points, _ = neighbours.shape
         _, count, channels = supports.shape
         out = torch.empty(batch, points, channels)
         winner = torch.empty(batch, points, count * channels, dtype=torch.uint8)
-        arrays = [_numpy(t) for t in (directions, supports, features, neighbours)]
-        _response_forward(*arrays, out.numpy(), winner.numpy())
-        ctx.save_for_backward(directions, supports, features, neighbours, winner)  # type: ignore[attr-defined]
+        _response_forward(
+            _numpy(directions), _numpy(supports), _numpy(features), _numpy(neighbours), out.numpy(), winner.numpy()
+        )
+        ctx.save_for_backward(directions, supports, features, neighbours, winner)
         return out
 
     @staticmethod
@@ -163,8 +173,10 @@ class _GraphResponse(torch.autograd.Function):
         directions, supports, features, neighbours, winner = ctx.saved_tensors
         grad_supports = torch.zeros(neighbours.shape[0], 3, supports.shape[1] * supports.shape[2])
         grad_features = torch.zeros(features.shape)
-        arrays = [_numpy(t) for t in (directions, supports, features, neighbours, winner, grad)]
-        _response_backward(*arrays, grad_supports.numpy(), grad_features.numpy())
+        _response_backward(
+            _numpy(directions), _numpy(supports), _numpy(features), _numpy(neighbours), _numpy(winner), _numpy(grad),
+            grad_supports.numpy(), grad_features.numpy(),
+        )  # fmt: skip
         return None, grad_supports.sum(0).reshape(supports.shape), grad_features if features.numel() else None, None
 
 
@@ -172,12 +184,12 @@ class _MaxOverNeighbours(torch.autograd.Function):
     """``max_over_neighbours`` with the winning neighbours saved for the gradient."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, values: Tensor, neighbours: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, neighbours: Tensor) -> Tensor:
         out = torch.empty(*neighbours.shape[:2], values.shape[2])
         winner = torch.empty(out.shape, dtype=torch.uint8)
         _max_forward(_numpy(values), _numpy(neighbours), out.numpy(), winner.numpy())
-        ctx.save_for_backward(neighbours, winner)  # type: ignore[attr-defined]
-        ctx.values_shape = values.shape  # type: ignore[attr-defined]
+        ctx.save_for_backward(neighbours, winner)
+        ctx.values_shape = values.shape
         return out
 
     @staticmethod
@@ -191,6 +203,8 @@ class _MaxOverNeighbours(torch.autograd.Function):
 
 def nearest_neighbours(features: Tensor, count: int) -> Tensor:
     """As ``graph.nearest_neighbours``; float32 on the CPU."""
+    if not 0 < count < features.shape[1]:
+        raise ShapeError(f"count must lie between 1 and {features.shape[1] - 1}, one less than the points, got {count}")
     with torch.no_grad():
         indices = np.empty((*features.shape[:2], count), np.int64)
         for cloud, out in zip(features, indices, strict=True):  # one cloud's distances stay in the cache
@@ -201,12 +215,12 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
 def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None, neighbours: Tensor) -> Tensor:
     """As ``graph.graph_response``; float32 on the CPU, at most 255 neighbours."""
     known = directions.new_empty(0, 0, 0) if features is None else features
-    return _GraphResponse.apply(directions, supports, known, neighbours)  # type: ignore[no-untyped-call, no-any-return]
+    return _GraphResponse.apply(directions, supports, known, neighbours)
 
 
 def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
     """As ``graph.max_over_neighbours``; float32 on the CPU, at most 255 neighbours."""
-    return _MaxOverNeighbours.apply(values, neighbours)  # type: ignore[no-untyped-call, no-any-return]
+    return _MaxOverNeighbours.apply(values, neighbours)
 
 
 FUSED = GraphOps(nearest_neighbours, graph_response, max_over_neighbours)

@@ -1,7 +1,7 @@
 """Neighbourhoods and graph convolutions over point clouds.
 
-Tensors are ``(B, N, C)``: batch, points, channels. Indices into points are int64 ``(B, N, k)``. Everything is deterministic: equal input
-gives equal output on one device.
+Tensors are ``(B, N, C)``: batch, points, channels. Indices into points are int64 ``(B, N, k)``. Everything is
+deterministic: equal input gives equal output on one device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 def distance_order(a: Tensor, b: Tensor) -> Tensor:
     """Values that order b's points by their distance from each of a's.
 
-    ``(B, N, C)`` and ``(B, M, C)`` to ``(B, N, M)``: squared distances less a constant per row, which costs one pass over memory.
+    ``(B, N, C)`` and ``(B, M, C)`` to ``(B, N, M)``: squared distances less a constant per row, which costs one pass
+    over memory.
     """
     return torch.baddbmm(b.square().sum(-1).unsqueeze(1), a, b.transpose(1, 2), alpha=-2.0)
 
@@ -65,8 +66,9 @@ def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
 def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None, neighbours: Tensor) -> Tensor:
     """The 3D graph convolution without its centre term.
 
-    For point i, kernel c and support s: the maximum over neighbours j of ``relu(direction(i, j) . support(s, c)) * features(j, s, c)``,
-    averaged over the supports. The dot product is spelled out so that a compiler can fuse the whole formula into one loop.
+    For point i, kernel c and support s: the maximum over neighbours j of ``relu(direction(i, j) . support(s, c)) *
+    features(j, s, c)``, averaged over the supports. The dot product is spelled out so that a compiler can fuse the
+    whole formula into one loop.
 
     Args:
         directions: ``(B, N, k, 3)`` unit vectors.

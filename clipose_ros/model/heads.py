@@ -29,7 +29,7 @@ class CloudHead(nn.Module):
         self.cloud2 = nn.Linear(narrow, out_channels)
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
-        """An encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``."""
+        """Encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``."""
         encoded = self.point1.in_features - (0 if beside is None else beside.shape[-1])
         features = encoding.project(self.point1.weight[:, :encoded]) + self.point1.bias
         if beside is not None:

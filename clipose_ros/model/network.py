@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import Section, option
 from clipose_ros.errors import ConfigError, ShapeError
-from clipose_ros.model.encoder import Encoding, GraphEncoder
+from clipose_ros.model.encoder import MIN_POINTS, Encoding, GraphEncoder
 from clipose_ros.model.graph import REFERENCE, GraphOps
 from clipose_ros.model.heads import AxisHead, CloudHead
 
@@ -95,14 +95,16 @@ class CLIPoseNet(nn.Module):
         """Predict axes, translation and size.
 
         Args:
-            points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at least 64.
+            points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at
+                least 128.
             category: ``(B,)`` int64, place of each object's category in the category set.
 
         Raises:
             ShapeError: The points have another shape.
         """
-        if points_camera.ndim != 3 or points_camera.shape[2] != 3 or points_camera.shape[1] % 16 or points_camera.shape[1] < 64:
-            raise ShapeError(f"points must be (B, N, 3) with N >= 64 a multiple of 16, got {tuple(points_camera.shape)}")
+        shape = tuple(points_camera.shape)
+        if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
+            raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {shape}")
         mean = points_camera.mean(dim=1, keepdim=True)
         centred = points_camera - mean
         encoding: Encoding = self.encoder(centred)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -52,10 +53,13 @@ class BatchSource:
 
     def at(self, step: int) -> Batch:
         """The batch of a step."""
-        generator = torch.Generator().manual_seed((self._seed << 32) + step)
+        mixed = np.random.SeedSequence((self._seed, step)).generate_state(1)  # torch looks at 32 bits of a seed alone
+        generator = torch.Generator().manual_seed(int(mixed[0]))
         kinds = torch.randint(len(self._members), (self._batch,), generator=generator)
         picks = torch.rand(self._batch, generator=generator)
-        rows = torch.stack([m[int(p * len(m))] for m, p in ((self._members[int(k)], p) for k, p in zip(kinds, picks))])
+        rows = torch.stack(
+            [m[int(p * len(m))] for m, p in ((self._members[int(k)], p) for k, p in zip(kinds, picks, strict=True))]
+        )
         return augment(stored_batch(self._samples, rows, self._axial), self._axial, self._config, generator)
 
 
@@ -65,7 +69,9 @@ def stored_batch(samples: CloudSamples, rows: Tensor, axial: Tensor) -> Batch:
     category = torch.from_numpy(samples.category_index[pick])
     T = torch.from_numpy(samples.T_camera_object[pick]).float()
     visible = torch.from_numpy(samples.handle_visible[pick])
-    truth = PoseTruth(T[:, :3, :3], T[:, :3, 3], torch.from_numpy(samples.size[pick]).float(), visible & ~axial[category])
+    truth = PoseTruth(
+        T[:, :3, :3], T[:, :3, 3], torch.from_numpy(samples.size[pick]).float(), visible & ~axial[category]
+    )
     return Batch(torch.from_numpy(samples.points[pick]).float(), category, truth)
 
 
@@ -109,7 +115,7 @@ def random_turns(count: int, config: AugmentConfig, tilted: Tensor, generator: t
 
 
 def cut(points: Tensor, chosen: Tensor, largest: float, generator: torch.Generator) -> Tensor:
-    """Replace the points behind a random plane by repetitions of the others, as when something stands before an object."""
+    """Replace the points behind a random plane by repetitions of the others, as behind something nearer."""
     count, number, _ = points.shape
     normal = F.normalize(torch.randn(count, 3, generator=generator), dim=1)
     removed = (largest * torch.rand(count, generator=generator) * number).long() * chosen

@@ -17,7 +17,9 @@ from clipose_ros.training.losses import LossWeights
 class AugmentConfig(Section):
     """How clouds are varied (FS-Net, HS-Pose)."""
 
-    roll_deg: float = option(30.0, "Largest turn about the optical axis, degrees; drawn for every cloud.", low=0.0, high=180.0)
+    roll_deg: float = option(
+        30.0, "Largest turn about the optical axis, degrees; drawn for every cloud.", low=0.0, high=180.0
+    )
     tilt_deg: float = option(15.0, "Largest turn about a random axis, degrees.", low=0.0, high=180.0)
     tilt_probability: float = option(0.3, "How often a cloud is tilted.", low=0.0, high=1.0)
     scale_low: float = option(0.8, "Smallest factor of a box side.", low=0.1, high=1.0)
@@ -39,9 +41,13 @@ class TrainConfig(Section):
     learning_rate: float = option(1e-3, "Peak learning rate.", low=1e-7, high=1.0)
     weight_decay: float = option(1e-4, "Decoupled weight decay.", low=0.0, high=1.0)
     warmup_steps: int = option(300, "Steps over which the learning rate rises.", low=0)
-    flat_fraction: float = option(0.5, "Part of the steps after which the learning rate falls by a cosine to 0.", low=0.0, high=1.0)
+    flat_fraction: float = option(
+        0.5, "Part of the steps after which the learning rate falls by a cosine to 0.", low=0.0, high=1.0
+    )
     clip_norm: float = option(5.0, "Gradients are scaled down to this norm.", low=0.0)
-    ema_decay: float = option(0.999, "Decay per step of the averaged weights that are evaluated and shipped.", low=0.0, high=1.0)
+    ema_decay: float = option(
+        0.999, "Decay per step of the averaged weights that are evaluated and shipped.", low=0.0, high=1.0
+    )
     validate_every: int = option(2000, "Steps between validations; each also writes the run's state.", low=1)
     seed: int = option(0, "Seed of initial weights, sampling and augmentation.", low=0)
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=256)

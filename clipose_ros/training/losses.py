@@ -38,7 +38,8 @@ class PoseTruth:
         R: ``(B, 3, 3)`` true rotation, columns are the object's axes in the camera frame.
         t: ``(B, 3)`` metres.
         size: ``(B, 3)`` metres.
-        x_determined: ``(B,)`` bool: false where any turn about y looks the same (axial, or a mug whose handle is hidden).
+        x_determined: ``(B,)`` bool: false where any turn about y looks the same (axial, or a mug whose handle is
+            hidden).
     """
 
     R: Tensor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import CliposeError
-from clipose_ros.evaluation.accuracy import Accuracy, as_records, pose_error, summarize
+from clipose_ros.evaluation.accuracy import Accuracy, as_records
+from clipose_ros.evaluation.clouds import evaluate_clouds
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.fused import FUSED
@@ -51,7 +50,8 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, categories: CategorySet, training: CloudSamples, validation: CloudSamples, folder: Path,
+        self, config: TrainConfig, categories: CategorySet, training: CloudSamples, validation: CloudSamples, folder:
+        Path,
         device: str = "cpu",
     ) -> None:  # fmt: skip
         torch.manual_seed(config.seed)
@@ -60,7 +60,9 @@ class Trainer:
         self.config, self.categories, self.folder, self.device = config, categories, folder, device
         ops = FUSED if device == "cpu" else REFERENCE
         self.network = CLIPoseNet(config.architecture, categories, ops).to(device).train()
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
+        )
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -106,7 +108,7 @@ class Trainer:
                 f"the last good state is '{self.folder / 'state.pt'}'"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.network)
@@ -115,9 +117,13 @@ class Trainer:
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""
-        predictor = Predictor(self.average.module, self.device)
-        self.average.module.mean_sizes = self.network.mean_sizes
-        return evaluate_clouds(predictor, self.validation, self.categories)
+        return evaluate_clouds(Predictor(self._averaged(), self.device), self.validation, self.categories)
+
+    def _averaged(self) -> CLIPoseNet:
+        """The averaged network, in evaluation mode."""
+        network = self.average.module
+        assert isinstance(network, CLIPoseNet)
+        return network.eval()
 
     def save(self, table: dict[str, Accuracy]) -> None:
         """Write the resumable state and the averaged model; each appears whole or not at all."""
@@ -131,9 +137,9 @@ class Trainer:
         }
         partial = self.folder / "state.pt.part"
         torch.save(state, partial)
-        os.replace(partial, self.folder / "state.pt")
+        partial.replace(self.folder / "state.pt")
         notes = {"step": self.step, "recipe": self.config.to_mapping(), "validation": as_records(table)}
-        save_checkpoint(self.folder / "model.safetensors", self.average.module, notes)
+        save_checkpoint(self.folder / "model.safetensors", self._averaged(), notes)
         self._record({"step": self.step, "validation": as_records(table)})
         if table:
             mean = table["mean"]
@@ -150,7 +156,9 @@ class Trainer:
             raise TrainingError(f"nothing to resume: '{path}' does not exist")
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         if TrainConfig.from_mapping(state["config"]) != self.config:
-            raise TrainingError(f"'{path}' was written with another recipe: resume with that one, or train into another folder")
+            raise TrainingError(
+                f"'{path}' was written with another recipe: resume with that one, or train into another folder"
+            )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -177,25 +185,6 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
     if step <= fall:
         return 1.0
     return 0.5 * (1.0 + math.cos(math.pi * (step - fall) / max(config.steps - fall, 1.0)))
-
-
-def evaluate_clouds(
-    predictor: Predictor, samples: CloudSamples, categories: CategorySet, batch: int = 32
-) -> dict[str, Accuracy]:
-    """Accuracy of a predictor on stored clouds. A mug whose handle is hidden is judged as axially symmetric."""
-    errors = []
-    for start in range(0, len(samples.points), batch):
-        rows = slice(start, start + batch)
-        names = [categories.names[i] for i in samples.category_index[rows]]
-        poses = predictor.predict(samples.points[rows].astype(np.float32), names)
-        for pose, T, size, visible in zip(
-            poses, samples.T_camera_object[rows], samples.size[rows], samples.handle_visible[rows], strict=True
-        ):
-            symmetry = categories[pose.category].symmetry
-            if not visible:
-                symmetry = type(symmetry)(axial_y=True)
-            errors.append(pose_error(pose.category, symmetry, pose.T_camera_object, T, pose.size, size))
-    return summarize(errors, categories)
 
 
 @contextmanager

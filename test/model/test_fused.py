@@ -8,11 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from clipose_ros.errors import ShapeError
 from clipose_ros.model.fused import FUSED
 from clipose_ros.model.graph import REFERENCE, GraphOps, gather_points, neighbour_directions
 
 shapes = st.tuples(
-    st.integers(1, 3), st.integers(9, 70), st.integers(1, 8), st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**31)
+    st.integers(1, 3),
+    st.integers(9, 70),
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(0, 2**31),
 )  # batch, points, neighbours, supports, channels, seed
 
 
@@ -57,7 +63,9 @@ def test_max_over_neighbours_equals_the_formula(shape: tuple[int, int, int, int,
 
 @given(shape=shapes)
 @settings(max_examples=25, deadline=None)
-def test_nearest_neighbours_are_the_nearest_and_never_the_point_itself(shape: tuple[int, int, int, int, int, int]) -> None:
+def test_nearest_neighbours_are_the_nearest_and_never_the_point_itself(
+    shape: tuple[int, int, int, int, int, int],
+) -> None:
     batch, points_count, near, _, channels, seed = shape
     features = torch.randn(batch, points_count, channels, generator=torch.Generator().manual_seed(seed))
     exact = torch.cdist(features.double(), features.double(), compute_mode="donot_use_mm_for_euclid_dist")
@@ -83,5 +91,13 @@ def test_gradients_by_finite_differences_of_the_formula() -> None:
     directions = neighbour_directions(points, neighbours)
     supports = torch.randn(3, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
     features = torch.randn(1, 12, 6, dtype=torch.float64, generator=generator, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda s, f: REFERENCE.graph_response(directions, s, f, neighbours), (supports, features))
+    assert torch.autograd.gradcheck(
+        lambda s, f: REFERENCE.graph_response(directions, s, f, neighbours), (supports, features)
+    )
     assert torch.autograd.gradcheck(lambda v: gather_points(v, neighbours), (features,))
+
+
+@pytest.mark.parametrize("count", [0, 5, 9])
+def test_more_neighbours_than_points_are_refused(count: int) -> None:
+    with pytest.raises(ShapeError, match=f"got {count}"):
+        FUSED.nearest_neighbours(torch.randn(1, 5, 3), count)

@@ -1,0 +1,120 @@
+"""The network: determinism, independence within a batch, invariances, and the facts of its published shape."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.errors import ConfigError, ShapeError
+from clipose_ros.model.fused import FUSED
+from clipose_ros.model.graph import REFERENCE
+from clipose_ros.model.network import PRESETS, Architecture, CLIPoseNet, NetworkOutput
+
+TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
+FIELDS = ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "size")
+
+
+def network(architecture: Architecture = TINY, seed: int = 0) -> CLIPoseNet:
+    torch.manual_seed(seed)
+    net = CLIPoseNet(architecture, NOCS_CATEGORIES).eval()
+    for name, buffer in net.named_buffers():  # running statistics as after training
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2.0)
+    return net
+
+
+def clouds(count: int, points: int = 256, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    shape = torch.rand(count, 1, 3, generator=generator) * 0.1 + 0.02
+    return torch.randn(count, points, 3, generator=generator) * shape + torch.tensor([0.1, -0.2, 0.9])
+
+
+def values(output: NetworkOutput) -> dict[str, torch.Tensor]:
+    return {name: getattr(output, name) for name in FIELDS}
+
+
+def test_the_paper_s_widths_have_the_published_number_of_parameters() -> None:
+    published = CLIPoseNet(Architecture(one_hot=True), NOCS_CATEGORIES)  # HS-Pose tells its heads the category
+    assert sum(p.numel() for p in published.parameters()) == pytest.approx(8.06e6, rel=2e-3)
+    encoding = CLIPoseNet(PRESETS["clipose"], NOCS_CATEGORIES).encoder
+    assert encoding.out_channels == 1280
+
+
+@pytest.mark.parametrize("encoder", ["hs", "gcn3d"])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_every_output_has_its_shape_and_range(encoder: str, one_hot: bool) -> None:
+    net = network(Architecture(encoder, TINY.widths, 3, 8, TINY.head_widths, one_hot))
+    with torch.no_grad():
+        output = net(clouds(3), torch.tensor([0, 2, 5]))
+    for axis in (output.axis_y, output.axis_x):
+        torch.testing.assert_close(axis.norm(dim=1), torch.ones(3))
+    for confidence in (output.confidence_y, output.confidence_x):
+        assert confidence.shape == (3,) and (confidence > 0).all() and (confidence < 1).all()
+    assert output.translation.shape == output.size.shape == (3, 3)
+    assert output.encoding.points.shape == (3, 256, sum(TINY.widths))
+    assert output.encoding.last.shape == (3, 16, TINY.widths[-1])
+
+
+def test_equal_input_gives_equal_output() -> None:
+    net, batch, category = network(), clouds(4), torch.tensor([0, 1, 2, 3])
+    with torch.no_grad():
+        first, second = values(net(batch, category)), values(net(batch, category))
+    assert all(torch.equal(first[name], second[name]) for name in FIELDS)
+
+
+@pytest.mark.parametrize("ops", [REFERENCE, FUSED])
+def test_an_object_does_not_feel_its_companions(ops: object) -> None:
+    torch.manual_seed(0)
+    net = CLIPoseNet(TINY, NOCS_CATEGORIES, ops).eval()  # type: ignore[arg-type]
+    batch, category = clouds(5), torch.tensor([0, 1, 2, 3, 4])
+    with torch.no_grad():
+        together = values(net(batch, category))
+        for i in range(5):
+            alone = values(net(batch[i : i + 1], category[i : i + 1]))
+            for name in FIELDS:
+                torch.testing.assert_close(alone[name][0], together[name][i], atol=1e-4, rtol=1e-4)
+
+
+def test_a_shifted_cloud_shifts_the_centre_alone() -> None:
+    net, batch, category = network(), clouds(2), torch.tensor([0, 5])
+    shift = torch.tensor([0.25, -0.5, 0.125])
+    with torch.no_grad():
+        here, there = values(net(batch, category)), values(net(batch + shift, category))
+    torch.testing.assert_close(there.pop("translation"), here.pop("translation") + shift, atol=1e-4, rtol=1e-4)
+    for name in here:
+        torch.testing.assert_close(there[name], here[name], atol=1e-3, rtol=1e-3)
+
+
+def test_size_is_the_category_s_mean_plus_a_residual() -> None:
+    net, batch = network(), clouds(1)
+    with torch.no_grad():
+        bottle, laptop = (net(batch, torch.tensor([i])).size[0] for i in (0, 4))
+    torch.testing.assert_close(laptop - bottle, net.mean_sizes[4] - net.mean_sizes[0])
+
+
+def test_projection_by_levels_equals_projection_of_the_concatenation() -> None:
+    net = network()
+    weight = torch.randn(10, net.encoder.out_channels)
+    with torch.no_grad():
+        encoding = net.encoder(clouds(2) - clouds(2).mean(1, keepdim=True))
+        torch.testing.assert_close(encoding.project(weight), encoding.points @ weight.T, atol=1e-5, rtol=1e-4)
+
+
+def test_every_weight_is_used() -> None:
+    net = network().train()
+    output = net(clouds(4), torch.tensor([0, 1, 2, 3]))
+    torch.stack([v.square().sum() for v in values(output).values()]).sum().backward()
+    idle = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert idle == []
+
+
+@pytest.mark.parametrize("shape", [(1, 250, 3), (1, 112, 3), (256, 3), (1, 256, 4)])
+def test_clouds_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=str(shape[-1])):
+        network()(torch.zeros(shape), torch.tensor([0]))
+
+
+def test_an_architecture_of_the_wrong_depth_is_refused() -> None:
+    with pytest.raises(ConfigError, match="5 widths"):
+        Architecture(widths=(8, 8))

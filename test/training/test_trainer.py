@@ -1,0 +1,154 @@
+"""The loop learns, stops and resumes as if never stopped, and says so when it cannot go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli.train import main, overrule
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import ConfigError
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model import network
+from clipose_ros.model.network import Architecture
+from clipose_ros.training.config import TrainConfig, read_recipe
+from clipose_ros.training.trainer import Trainer, TrainingError, learning_rate_factor
+
+TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(network.PRESETS, "clipose_small", TINY)
+
+
+def samples(count: int = 24) -> CloudSamples:
+    """Flat boxes standing upright: easy enough to learn in seconds."""
+    rng = np.random.default_rng(4)
+    size = np.tile(np.array([0.05, 0.2, 0.1], np.float32), (count, 1))
+    T = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+    T[:, :3, 3] = rng.uniform(-0.2, 0.2, (count, 3)) + np.array([0, 0, 0.8])
+    points = rng.uniform(-0.5, 0.5, (count, 128, 3)) * size[:, None] + T[:, None, :3, 3]
+    index = np.arange(count, dtype=np.int64) % 6
+    return CloudSamples(points.astype(np.float32), index, T, size, np.ones(count, bool), np.ones(count, np.float32))
+
+
+def config(**changes: object) -> TrainConfig:
+    values = {"steps": 12, "batch": 4, "validate_every": 6, "warmup_steps": 2, "threads": 1, "ema_decay": 0.5}
+    return TrainConfig.from_mapping(values | changes)
+
+
+def trainer(folder: Path, **changes: object) -> Trainer:
+    return Trainer(config(**changes), NOCS_CATEGORIES, samples(), samples(12), folder)
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [r["losses"] for r in records if "losses" in r]
+
+
+def test_training_lowers_the_error_and_leaves_a_model(tmp_path: Path) -> None:
+    changes = {"steps": 40, "validate_every": 40, "learning_rate": 0.01, "ema_decay": 0.8}
+    run = trainer(tmp_path, **changes, weights={"translation": 40.0, "size": 40.0})
+    before = run.validate()["mean"]
+    after = run.run()["mean"]
+    assert after.rotation_deg_median < 0.5 * before.rotation_deg_median
+    assert after.size_percent_median < before.size_percent_median
+    pose = Predictor.load(str(tmp_path / "model.safetensors"), device="cpu").predict(samples(1).points, ["bottle"])[0]
+    assert np.isfinite(pose.T_camera_object).all()
+
+
+def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    half = trainer(tmp_path / "parts")
+    while half.step < 6:
+        half._optimise()
+    half.save({})
+    rest = trainer(tmp_path / "parts")
+    rest.resume()
+    assert rest.step == 6
+    rest.run()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, rest.network.state_dict()[name]), name
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, rest.average.state_dict()[name]), name
+
+
+def test_a_stop_signal_saves_the_state_first(tmp_path: Path) -> None:
+    run = trainer(tmp_path, steps=10_000, validate_every=10_000)
+    optimise = run._optimise
+
+    def optimise_then_stop() -> object:
+        result = optimise()
+        if run.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    run._optimise = optimise_then_stop  # type: ignore[method-assign, assignment]
+    run.run()
+    again = trainer(tmp_path, steps=10_000, validate_every=10_000)
+    again.resume()
+    assert again.step == run.step < 10
+
+
+def test_a_loss_that_is_not_finite_ends_training_and_names_the_remedy(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    with torch.no_grad():
+        run.network.head_ts.cloud2.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="learning_rate"):
+        run.run()
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_resuming_nothing_or_another_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"state\.pt"):
+        trainer(tmp_path).resume()
+    trainer(tmp_path).save({})
+    with pytest.raises(TrainingError, match="another recipe"):
+        trainer(tmp_path, batch=5).resume()
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    schedule = config(steps=100, warmup_steps=10, flat_fraction=0.5)
+    factors = [learning_rate_factor(step, schedule) for step in range(101)]
+    assert factors[5] == pytest.approx(0.5) and factors[10:51] == [1.0] * 41
+    assert factors[75] == pytest.approx(0.5) and factors[100] == pytest.approx(0.0)
+
+
+def test_the_command_trains_from_files(tmp_path: Path) -> None:
+    samples().save(tmp_path / "clouds.npz")
+    (tmp_path / "recipe.yaml").write_text("steps: 2\nbatch: 4\nvalidate_every: 2\n")
+    arguments = ["--recipe", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "clouds.npz")]
+    arguments += ["--validation", str(tmp_path / "clouds.npz"), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert main([*arguments, "batch=3", "weights.size=2"]) == 0
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_the_command_names_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "recipe.yaml").write_text("learning_rat: 2\n")
+    nothing = str(tmp_path / "clouds.npz")
+    status = main(
+        ["--recipe", str(tmp_path / "recipe.yaml"), "--data", nothing, "--validation", nothing, "--out", str(tmp_path)]
+    )
+    assert status == 1 and "did you mean 'learning_rate'" in capsys.readouterr().err
+
+
+def test_settings_overrule_the_recipe() -> None:
+    assert overrule(config(), ["augment.roll_deg=5", "batch=9"]).augment.roll_deg == 5.0
+    with pytest.raises(ConfigError, match="key=value"):
+        overrule(config(), ["batch"])
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted(Path(__file__).parents[2].glob("config/recipes/*.yaml")), ids=lambda p: p.stem
+)
+def test_every_shipped_recipe_is_valid(recipe: Path) -> None:
+    assert read_recipe(recipe).steps > 0
