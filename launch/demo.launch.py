@@ -6,11 +6,12 @@ a while.
 
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 """Beside ``launch`` in the checkout and in the installed share folder alike."""

@@ -1,8 +1,8 @@
 """``demo``: a camera and the pose node as processes of their own, watched for a while.
 
 Without ``--input`` the camera is synthetic and segmentation reads its label images; with ``--input`` a folder of real
-RGB-D frames is played and a real segmenter works. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/`` and
-the logs of both processes.
+RGB-D frames is played and a real segmenter works. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/``
+and the logs of both processes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from clipose_ros.ros.observer import Observer
 
 _POSE_NODE = ("-m", "clipose_ros.ros.pose_node")
 _STARTUP_LIMIT_S = 600.0
+_FIRST_POSE_S = 20.0  # the first clouds are slow: libraries load, kernels are compiled
 _LINE_EVERY_S = 3.0
 
 
@@ -195,7 +196,7 @@ def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
             answered = summary["frames_in"] - summary["dropped"]
             raise NoPosesError(
                 f"no poses came in {options.duration:g} s, though {summary['frames_in']} frames left the camera and "
-                f"{answered} were answered. The pose node's last words ({options.output}):\n{node.tail()}"
+                f"{answered} were answered. The pose node's last words ({options.output}):\n{node.tail(6)}"
             )
     console.print(summary_text(summary, options.output), highlight=False, soft_wrap=True)
     return 0
@@ -236,14 +237,18 @@ def _observer() -> Iterator[Observer]:
 
 
 def _wait_for_poses(observer: Observer, camera: Child, node: Child, console: Console) -> None:
-    """Wait until the pose node answers a frame, telling what is waited for."""
-    begun, told = time.monotonic(), ""
-    while not observer.answered:
+    """Wait until the pose node answers, and a while longer for a first object, telling what is waited for."""
+    limit, told = time.monotonic() + _STARTUP_LIMIT_S, ""
+    while not observer.rows():
         camera.check()
         node.check()
-        if time.monotonic() - begun > _STARTUP_LIMIT_S:
+        if observer.answered:
+            limit = min(limit, time.monotonic() + _FIRST_POSE_S)
+        if time.monotonic() >= limit:
+            if observer.answered:
+                return
             raise NoPosesError(
-                f"the pose node answered nothing in {_STARTUP_LIMIT_S:g} s. Its last words:\n{node.tail()}"
+                f"the pose node answered nothing in {_STARTUP_LIMIT_S:g} s. Its last words:\n{node.tail(6)}"
             )
         last = camera.tail(1).strip()
         if last != told:

@@ -60,10 +60,9 @@ def summary_text(summary: Mapping[str, Any], output: Path) -> str:
         f"95th percentile {_figure(summary['latency_ms_p95'])} ms",
     ]
     for name, figures in summary["categories"].items():
-        off = (
-            f"{_figure(figures['translation_error_cm_median'])} cm, {_figure(figures['rotation_error_deg_median'])} deg"
-        )
-        lines.append(f"{name:8s} {figures['count']:5d} poses, median error {off}")
+        centre, turn = figures["translation_error_cm_median"], figures["rotation_error_deg_median"]
+        off = "truth unknown" if centre is None else f"median error {_figure(centre)} cm, {_figure(turn)} deg"
+        lines.append(f"{name:8s} {figures['count']:5d} poses, {off}")
     return "\n".join(
         [*lines, f"kept in {output}: summary.json, demo.mp4, demo.png, pictures/, camera.log, pose_node.log"]
     )

@@ -4,8 +4,8 @@
 colour     ``*color*`` or ``*rgb*``, PNG or JPEG, 8 bit
 depth      ``*depth*.png``, 16 bit, registered to the colour image; 0 is invalid
 pairing    by name: ``000012-color.png`` goes with ``000012-depth.png``
-intrinsics one ``*.json``, ``*.yaml`` or ``*.yml`` with ``fx fy cx cy`` (or ``x_offset y_offset``), a ``K`` of nine values, or a
-           ROS CameraInfo (``projection_matrix`` / ``camera_matrix``, or ``p`` / ``k``)
+intrinsics one ``*.json``, ``*.yaml`` or ``*.yml`` with ``fx fy cx cy`` (or ``x_offset y_offset``), a ``K`` of nine
+           values, or a ROS CameraInfo (``projection_matrix`` / ``camera_matrix``, or ``p`` / ``k``)
 depth unit in the same file: ``depth_scale``, metres per unit, or ``factor_depth``, units per metre; else millimetres
 ========== =============================================================================================================
 """
@@ -63,8 +63,8 @@ class RgbdFolder:
         for path, image in ((colour_path, bgr), (depth_path, raw)):
             if image.shape[:2] != expected:
                 raise DataError(
-                    f"'{path}' is {image.shape[1]}x{image.shape[0]}, expected {expected[1]}x{expected[0]} as the intrinsics and the "
-                    "other images: depth must be registered to colour"
+                    f"'{path}' is {image.shape[1]}x{image.shape[0]}, expected {expected[1]}x{expected[0]} as the "
+                    "intrinsics and the other images: depth must be registered to colour"
                 )
         depth = raw.astype(np.float32) * np.float32(self.depth_scale)
         depth[raw == 0] = np.nan
@@ -76,7 +76,8 @@ def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
     """Find the frames and the intrinsics of a folder; images are read only when asked for.
 
     Raises:
-        DataError: The folder is missing, holds no pair of images, or no usable intrinsics; the message says what is accepted.
+        DataError: The folder is missing, holds no pair of images, or no usable intrinsics; the message says what is
+            accepted.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -98,8 +99,8 @@ def _find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
     pairs = tuple((colours[key], depths[key]) for key in sorted(colours.keys() & depths.keys()))
     if not pairs:
         raise DataError(
-            f"'{root}' holds {len(colours)} colour and {len(depths)} depth images but no pair of equal name: expected files such as "
-            "000000-color.png with 000000-depth.png (16 bit)"
+            f"'{root}' holds {len(colours)} colour and {len(depths)} depth images but no pair of equal name: expected "
+            "files such as 000000-color.png with 000000-depth.png (16 bit)"
         )
     return pairs
 
@@ -118,8 +119,8 @@ def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
             return path, values
     found = f"looked into {', '.join(p.name for p in candidates)}" if candidates else "there is no JSON or YAML file"
     raise DataError(
-        f"'{root}' holds no camera intrinsics ({found}): add a camera.json with fx, fy, cx, cy in pixels of the colour image, or a "
-        "CameraInfo YAML"
+        f"'{root}' holds no camera intrinsics ({found}): add a camera.json with fx, fy, cx, cy in pixels of the colour "
+        "image, or a CameraInfo YAML"
     )
 
 
@@ -155,8 +156,8 @@ def _intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int
         stated = next((int(values[key]) for key in keys if key in values), actual)
         if stated != actual:
             raise DataError(
-                f"'{source}' describes images with a {keys[2]} of {stated}, but the colour images have {actual}: the intrinsics belong "
-                "to another resolution"
+                f"'{source}' describes images with a {keys[2]} of {stated}, but the colour images have {actual}: the "
+                "intrinsics belong to another resolution"
             )
     pinhole = _pinhole(values)
     if pinhole is None:
@@ -175,8 +176,8 @@ def _depth_scale(source: Path, values: Mapping[str, Any]) -> float:
         scale = 1.0 / factor if factor > 0.0 else 0.0
     if not 1e-6 <= scale <= 0.01:
         raise DataError(
-            f"'{source}' gives a depth unit of {scale} m: 'depth_scale' must be metres per unit (0.001 for millimetres) and "
-            "'factor_depth' units per metre (1000 for millimetres)"
+            f"'{source}' gives a depth unit of {scale} m: 'depth_scale' must be metres per unit (0.001 for "
+            "millimetres) and 'factor_depth' units per metre (1000 for millimetres)"
         )
     return scale
 

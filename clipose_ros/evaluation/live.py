@@ -88,8 +88,8 @@ def _error(seen: SeenObject, true: TrueObject, categories: CategorySet, distance
 class LiveStatistics:
     """Collects over a run; ``summary`` gives the figures at any time.
 
-    A frame counts as posed when at least one object was published for it, as dropped when nothing was, not even an empty
-    list: it was skipped for a newer one, lost on the way, or could not be used.
+    A frame counts as posed when at least one object was published for it, as dropped when nothing was, not even an
+    empty list: it was skipped for a newer one, lost on the way, or could not be used.
     """
 
     def __init__(self) -> None:

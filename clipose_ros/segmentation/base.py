@@ -26,5 +26,5 @@ class Segmenter(Protocol):
         ...
 
     def reconfigure(self, config: SegmentationConfig) -> None:
-        """Take over the settings that may change while running (thresholds, number of instances); the others are ignored."""
+        """Take over the settings that may change while running: thresholds and number of instances."""
         ...

@@ -16,10 +16,10 @@ def create_segmenter(config: SegmentationConfig, categories: CategorySet, device
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; only networks use it.
 
     Raises:
-        SegmentationError: The weights or the library of the backend are missing, or its classes do not fit ``class_map``.
+        SegmentationError: Weights or library of the backend are missing, or its classes do not fit ``class_map``.
         ConfigError: ``class_map`` is malformed or names an unknown category.
     """
-    # Each backend's libraries load only here: a robot that segments by labels needs neither ultralytics nor torchvision.
+    # Each backend's libraries load only here: whoever segments by labels needs neither ultralytics nor torchvision.
     if config.backend == "labels":
         from clipose_ros.segmentation.labels import LabelSegmenter
 

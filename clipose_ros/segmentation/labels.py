@@ -29,7 +29,7 @@ class LabelSegmenter:
         """The instances of ``frame.labels``, largest first.
 
         Raises:
-            SegmentationError: The frame has no labels, or a value whose category id is unknown; the message lists the values.
+            SegmentationError: The frame has no labels, or values whose category id is unknown; the message lists them.
         """
         if frame.labels is None:
             raise SegmentationError(

@@ -25,8 +25,8 @@ from clipose_ros.segmentation.class_map import existing_weights, parse_class_map
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
-    "Give a state dict of torchvision's maskrcnn_resnet50_fpn or maskrcnn_resnet50_fpn_v2 (.pth, .pt or .safetensors), such as "
-    "the COCO weights that torchvision offers, or one trained on the six categories."
+    "Give a state dict of torchvision's maskrcnn_resnet50_fpn or maskrcnn_resnet50_fpn_v2 (.pth, .pt or .safetensors), "
+    "such as the COCO weights that torchvision offers, or one trained on the six categories."
 )
 _CLASS_ROWS = "roi_heads.box_predictor.cls_score.weight"
 _ONLY_IN_V2 = "roi_heads.box_head.0.0.weight"
@@ -35,15 +35,16 @@ _ONLY_IN_V2 = "roi_heads.box_head.0.0.weight"
 class MaskRcnnSegmenter:
     """Runs a Mask R-CNN from a local state dict.
 
-    Weights with 91 classes are taken as COCO's and ``class_map`` names COCO classes (cup, bottle, ...); classes of any other number
-    have no names in a state dict, so ``class_map`` numbers them (``6:mug``; 0 is the background).
+    Weights with 91 classes are taken as COCO's and ``class_map`` names COCO classes (cup, bottle, ...); with any other
+    number the classes have no names in a state dict, so ``class_map`` numbers them (``6:mug``; 0 is the background).
     """
 
     def __init__(self, config: SegmentationConfig, categories: CategorySet, device: str = "auto") -> None:
         """Load the weights.
 
         Raises:
-            SegmentationError: The file is missing, unreadable or of another architecture, or lacks a class of ``class_map``.
+            SegmentationError: The file is missing, unreadable, of another architecture, or lacks a class of
+                ``class_map``.
             ConfigError: ``class_map`` is malformed or names an unknown category.
         """
         mapping = parse_class_map(config.class_map, categories)

@@ -1,7 +1,7 @@
 """Instances from any segmentation model that ultralytics loads (.pt, .onnx, .tflite, an OpenVINO folder, ...).
 
-Licence: ultralytics is AGPL-3.0, this project Apache-2.0. It is imported only when this backend is built, so whoever does not choose
-it needs neither the library nor its licence.
+Licence: ultralytics is AGPL-3.0, this project Apache-2.0. It is imported only when this backend is built, so whoever
+does not choose it needs neither the library nor its licence.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from clipose_ros.segmentation.class_map import existing_weights, parse_class_map
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
-    "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=onnx' on a machine "
-    "with network access."
+    "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=onnx' on "
+    "a machine with network access."
 )
 _LOAD_ERRORS = (
-    AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, pickle.UnpicklingError, RuntimeError,
-    TypeError, ValueError,
+    AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, pickle.UnpicklingError,
+    RuntimeError, TypeError, ValueError,
 )  # fmt: skip  # all that its many formats raise for a file that is not a model
 
 
@@ -43,8 +43,8 @@ class YoloSegmenter:
         """Load the weights and run them once.
 
         Raises:
-            SegmentationError: ultralytics is not installed, the weights are missing, unreadable or no segmentation model, or lack a
-                class of ``class_map``.
+            SegmentationError: ultralytics is not installed, the weights are missing, unreadable or no segmentation
+                model, or lack a class of ``class_map``.
             ConfigError: ``class_map`` is malformed or names an unknown category.
         """
         mapping = parse_class_map(config.class_map, categories)
@@ -65,8 +65,8 @@ class YoloSegmenter:
         task = getattr(loaded, "task", None) or self._model.task  # an exported model tells its task only once loaded
         if task != "segment":
             raise SegmentationError(
-                f"'segmentation.model' must be a segmentation model (its name usually ends in -seg), but '{path}' is made for "
-                f"task '{task}'. {_ADVICE}"
+                f"'segmentation.model' must be a segmentation model (its name usually ends in -seg), but '{path}' is "
+                f"made for task '{task}'. {_ADVICE}"
             )
         self._classes = resolve_classes(mapping, loaded.names, str(path))
 
@@ -118,11 +118,11 @@ class YoloSegmenter:
 def _load(path: str) -> Any:
     """An ultralytics model, or SegmentationError where the library is missing or the file is none of its models."""
     try:
-        from ultralytics import YOLO
+        from ultralytics import YOLO  # type: ignore[attr-defined]  # exported lazily
     except ImportError as error:
         raise SegmentationError(
-            "backend 'yolo' needs the ultralytics package (AGPL-3.0): pip install ultralytics, or choose segmentation.backend "
-            f"'labels' or 'mask_rcnn' ({error})"
+            "backend 'yolo' needs the ultralytics package (AGPL-3.0): pip install ultralytics, or choose "
+            f"segmentation.backend 'labels' or 'mask_rcnn' ({error})"
         ) from error
     try:
         return YOLO(path) if path.endswith(".pt") else YOLO(path, task="segment")
@@ -136,9 +136,9 @@ def _load(path: str) -> Any:
 def _tamed_ultralytics() -> Iterator[None]:
     """Import and set up ultralytics without letting it send, install or write anything, or retune the whole process.
 
-    It reads its environment once, when first imported: offline, no automatic installs, settings in a folder that is thrown away, and
-    checkpoints read without running code from them. What the caller has set itself is respected. Importing it and choosing a device
-    also change threads and print options of the process; those are put back.
+    It reads its environment once, when first imported: offline, no automatic installs, settings in a folder that is
+    thrown away, and checkpoints read without running code from them. What the caller has set itself is respected. Importing
+    it and choosing a device also change threads and print options of the process; those are put back.
     """
     threads, cv_threads, print_options = torch.get_num_threads(), cv2.getNumThreads(), np.get_printoptions()
     with tempfile.TemporaryDirectory(prefix="clipose_ultralytics_") as folder:

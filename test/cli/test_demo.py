@@ -31,6 +31,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
 
     monkeypatch.setattr(Child, "__init__", noted)
     monkeypatch.setattr(demo, "_POSE_NODE", (BOX_NODE,))
+    monkeypatch.setattr(demo, "_FIRST_POSE_S", 1.0)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(60 + os.getpid() % 20))
     for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE", "PYTHONUNBUFFERED"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
@@ -107,8 +108,9 @@ def test_what_is_shown_says_how_far_off() -> None:
         Row(seen, 2.5, LiveError(1.24, 7.6)),
         Row(SeenObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
     ]
-    category = {"count": 3, "translation_error_cm_median": None, "rotation_error_deg_median": 4.0}
-    summary = dict(zip(KEYS, (9, 3, 6, 12.5, None, {"mug": category}), strict=True))
+    mug = {"count": 3, "translation_error_cm_median": 1.24, "rotation_error_deg_median": 4.0}
+    can = {"count": 2, "translation_error_cm_median": None, "rotation_error_deg_median": None}
+    summary = dict(zip(KEYS, (9, 3, 6, 12.5, None, {"mug": mug, "can": can}), strict=True))
     assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
     assert "can_1 0.50 (" not in progress_line(rows, summary, 3.0)
     view = table(rows, summary, 3.0, 30.0)
@@ -116,7 +118,8 @@ def test_what_is_shown_says_how_far_off() -> None:
     assert [list(column.cells)[1] for column in view.columns][:2] == ["mug", "mug_3"]
     assert list(view.columns[-1].cells) == ["-", "8"]
     text = summary_text(summary, Path("out"))
-    assert "frames in 9, posed 3, dropped 6" in text and "median error - cm, 4.0 deg" in text
+    assert "frames in 9, posed 3, dropped 6" in text and "median error 1.2 cm, 4.0 deg" in text
+    assert "2 poses, truth unknown" in text
 
 
 @pytest.mark.skipif(not DATA, reason="CLIPOSE_DATA does not name a folder with real weights and images")

@@ -1,0 +1,1 @@
+"""Commands: thin, argparse, no logic."""
