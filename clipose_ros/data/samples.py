@@ -1,16 +1,11 @@
-"""Training samples: the clouds that the robot's own code makes of simulated frames, with their truth.
-
-Run as a module to write a file: ``python -m clipose_ros.data.samples --scenes 400 --seed 1 --out train_0001.npz``.
-"""
+"""Training samples: the clouds that the robot's own code makes of simulated frames, with their truth."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,9 +89,7 @@ class CloudSamples:
                     for name in names:
                         columns[name].append(archive[name])
             except (OSError, ValueError, KeyError) as error:
-                raise DataError(
-                    f"{path} is not a file of cloud samples ({error}): make it with clipose_ros.data.samples"
-                ) from error
+                raise DataError(f"{path} is not a file of cloud samples ({error}): make it with `generate`") from error
         return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})
 
 
@@ -210,20 +203,3 @@ def _handle_points(points: FloatArray, truth: ObjectTruth) -> int:
     within = (np.abs(local) < truth.size / 2.0 + 0.004).all(axis=1)
     beyond = np.hypot(local[:, 0] - axis_x, local[:, 2]) > z / 2.0 + 0.004
     return int((within & beyond).sum())
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Write one file of samples."""
-    parser = argparse.ArgumentParser(description="Simulate training clouds.")
-    parser.add_argument("--scenes", type=int, default=400, help="scenes to simulate")
-    parser.add_argument("--seed", type=int, required=True, help="equal seeds give equal files")
-    parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
-    options = parser.parse_args(arguments)
-    cv2.setNumThreads(1)
-    samples = generate_samples(options.scenes, options.seed)
-    samples.save(options.out)
-    print(f"{options.out}: {len(samples)} clouds")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.masks import perturb_mask
-from clipose_ros.data.samples import CloudSamples, crop_around, generate_samples, main
+from clipose_ros.data.samples import CloudSamples, crop_around, generate_samples
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.types import CameraIntrinsics, InstanceMask
@@ -95,12 +95,6 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path):
 def test_no_sample_is_an_error_that_says_what_to_do():
     with pytest.raises(DataError, match="ask for more scenes"):
         generate_samples(0, 1)
-
-
-def test_the_module_writes_a_file(tmp_path, capsys):
-    main(["--scenes", "1", "--seed", "3", "--out", str(tmp_path / "a.npz")])
-    assert len(CloudSamples.load(tmp_path / "a.npz")) > 0
-    assert "clouds" in capsys.readouterr().out
 
 
 @given(seed=st.integers(0, 10_000), row=st.integers(0, 90), column=st.integers(0, 120))
