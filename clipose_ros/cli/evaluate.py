@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CliposeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
-    Console().print(rendered(table))
+    console = Console()
+    console.width = max(console.width, 110)  # a pipe claims 80 columns, which would break the heads
+    console.print(rendered(table))
     return 0
 
 

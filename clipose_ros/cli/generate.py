@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="generate", description=__doc__)
     parser.add_argument("--scenes", type=int, default=400, help="scenes to simulate, each seen from three places")
     parser.add_argument(
-        "--seed", type=int, required=True, help="equal seeds give equal files; different seeds share no scene"
+        "--seed", type=int, required=True, help="equal seeds give equal files, different seeds other scenes"
     )
     parser.add_argument("--out", type=Path, required=True, help="the .npz file to write; it appears when it is whole")
     options = parser.parse_args(arguments)
