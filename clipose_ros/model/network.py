@@ -25,6 +25,9 @@ class Architecture(Section):
     supports: int = option(7, "Support directions per kernel.", low=1, high=64)
     neighbours: int = option(20, "Neighbours of a point.", low=4, high=64)
     head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
+    unit_m: float = option(
+        1.0, "Unit of length inside the network, metres: near the objects' size it learns sooner.", low=1e-3, high=1e3
+    )
     one_hot: bool = option(False, "Tell the heads the category as a one-hot vector (Table III, D2).")
 
     def __post_init__(self) -> None:
@@ -37,7 +40,7 @@ class Architecture(Section):
 
 PRESETS = {
     "clipose": Architecture(),
-    "clipose_small": Architecture(widths=(32, 32, 64, 64, 128), head_widths=(128, 96), neighbours=16),
+    "clipose_small": Architecture(widths=(32, 32, 64, 64, 128), head_widths=(128, 96), neighbours=16, unit_m=0.1),
 }
 """``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores."""
 
@@ -106,7 +109,8 @@ class CLIPoseNet(nn.Module):
         if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
             raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {shape}")
         mean = points_camera.mean(dim=1, keepdim=True)
-        centred = points_camera - mean
+        unit = self.architecture.unit_m
+        centred = (points_camera - mean) / unit
         encoding: Encoding = self.encoder(centred)
         known: Tensor | None = None
         if self.architecture.one_hot:
@@ -117,7 +121,7 @@ class CLIPoseNet(nn.Module):
         residual = self.head_ts(encoding, beside)
         return NetworkOutput(
             axis_y, axis_x, confidence_y, confidence_x,
-            translation=residual[:, :3] + mean.squeeze(1),
-            size=residual[:, 3:] + self.mean_sizes[category],
+            translation=residual[:, :3] * unit + mean.squeeze(1),
+            size=residual[:, 3:] * unit + self.mean_sizes[category],
             encoding=encoding,
         )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,7 +46,7 @@ def test_the_paper_s_widths_have_the_published_number_of_parameters() -> None:
 @pytest.mark.parametrize("encoder", ["hs", "gcn3d"])
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_every_output_has_its_shape_and_range(encoder: str, one_hot: bool) -> None:
-    net = network(Architecture(encoder, TINY.widths, 3, 8, TINY.head_widths, one_hot))
+    net = network(replace(TINY, encoder=encoder, one_hot=one_hot))
     with torch.no_grad():
         output = net(clouds(3), torch.tensor([0, 2, 5]))
     for axis in (output.axis_y, output.axis_x):
@@ -91,6 +93,18 @@ def test_size_is_the_category_s_mean_plus_a_residual() -> None:
     with torch.no_grad():
         bottle, laptop = (net(batch, torch.tensor([i])).size[0] for i in (0, 4))
     torch.testing.assert_close(laptop - bottle, net.mean_sizes[4] - net.mean_sizes[0])
+
+
+def test_the_inner_unit_changes_the_scale_alone() -> None:
+    """A cloud ten times as large, seen in a unit ten times as long, is the same cloud to the network."""
+    metres, decametres = network(), network(replace(TINY, unit_m=10.0))
+    batch, category = clouds(2), torch.tensor([0, 5])
+    with torch.no_grad():
+        near, far = values(metres(batch, category)), values(decametres(10.0 * batch, category))
+    torch.testing.assert_close(far["translation"], 10.0 * near["translation"], atol=1e-3, rtol=1e-3)
+    residual = near["size"] - metres.mean_sizes[category]
+    torch.testing.assert_close(far["size"] - metres.mean_sizes[category], 10.0 * residual, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(far["axis_y"], near["axis_y"], atol=1e-3, rtol=1e-3)
 
 
 def test_projection_by_levels_equals_projection_of_the_concatenation() -> None:
