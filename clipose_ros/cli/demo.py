@@ -175,8 +175,9 @@ def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
     environment = _environment()
     os.environ.update(environment)
     options.output.mkdir(parents=True, exist_ok=True)
+    domain = environment["ROS_DOMAIN_ID"]
     console.print(
-        f"{plan.intro}\nOther ROS nodes can watch with ROS_DOMAIN_ID={environment['ROS_DOMAIN_ID']}.", highlight=False
+        f"{plan.intro}\nOther ROS nodes can watch with ROS_DOMAIN_ID={domain}.", highlight=False, soft_wrap=True
     )
     with contextlib.ExitStack() as stack:
         album = stack.enter_context(Album(options.output, plan.picture_every_s))

@@ -16,12 +16,12 @@ from torchvision.models.detection import (
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn_v2,
 )
-from torchvision.ops import nms
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
+from clipose_ros.segmentation.overlap import without_repeats
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
@@ -61,25 +61,23 @@ class MaskRcnnSegmenter:
         """Take over thresholds and the number of instances."""
         self._max_instances = config.max_instances
         self._model.roi_heads.score_thresh = config.score_threshold
-        self._model.roi_heads.nms_thresh = config.iou_threshold
+        self._model.roi_heads.nms_thresh = self._iou_threshold = config.iou_threshold
 
     def segment(self, frame: RgbdFrame) -> list[InstanceMask]:
         """The instances of a frame's colour image, best first."""
         pixels = torch.from_numpy(np.ascontiguousarray(frame.rgb)).to(self._device)
         with torch.inference_mode():
             found = self._model([pixels.permute(2, 0, 1).float() / 255.0])[0]
-            # The network suppresses overlaps within a class only; a thing seen both as cup and as bowl is one object.
-            ours = torch.isin(found["labels"], torch.tensor(list(self._classes), device=self._device)).nonzero()[:, 0]
-            best = ours[nms(found["boxes"][ours], found["scores"][ours], self._model.roi_heads.nms_thresh)]
         instances = []
-        for row in best[: self._max_instances].tolist():
+        for row, number in enumerate(found["labels"].tolist()):
+            if number not in self._classes:
+                continue
             mask = (found["masks"][row, 0] > 0.5).cpu().numpy()
-            instance = InstanceMask.from_full(
-                self._classes[int(found["labels"][row])], float(found["scores"][row]), mask
-            )
+            instance = InstanceMask.from_full(self._classes[number], float(found["scores"][row]), mask)
             if instance is not None:
                 instances.append(instance)
-        return instances
+        # The network suppresses overlaps within a class only; a thing seen both as cup and as bowl is one object.
+        return without_repeats(instances, self._iou_threshold)[: self._max_instances]
 
 
 def _read_state(path: Path) -> dict[str, Any]:

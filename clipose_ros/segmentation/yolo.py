@@ -21,6 +21,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
+from clipose_ros.segmentation.overlap import without_repeats
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
@@ -91,7 +92,7 @@ class YoloSegmenter:
             InstanceMask.from_full(self._classes[number], min(max(scores[i], 0.0), 1.0), masks[i])
             for i, number in enumerate(classes)
         )
-        return [instance for instance in instances if instance is not None]
+        return without_repeats((i for i in instances if i is not None), self._config.iou_threshold)
 
     def _predict(self, bgr: np.ndarray[Any, np.dtype[np.uint8]], what: str) -> Any:
         """Run the model on one image and return ultralytics' result."""
@@ -118,7 +119,7 @@ class YoloSegmenter:
 def _load(path: str) -> Any:
     """An ultralytics model, or SegmentationError where the library is missing or the file is none of its models."""
     try:
-        from ultralytics import YOLO  # type: ignore[attr-defined]  # exported lazily
+        from ultralytics import YOLO
     except ImportError as error:
         raise SegmentationError(
             "backend 'yolo' needs the ultralytics package (AGPL-3.0): pip install ultralytics, or choose "
@@ -137,8 +138,8 @@ def _tamed_ultralytics() -> Iterator[None]:
     """Import and set up ultralytics without letting it send, install or write anything, or retune the whole process.
 
     It reads its environment once, when first imported: offline, no automatic installs, settings in a folder that is
-    thrown away, and checkpoints read without running code from them. What the caller has set itself is respected. Importing
-    it and choosing a device also change threads and print options of the process; those are put back.
+    thrown away, and checkpoints read without running code from them. What the caller has set itself is respected.
+    Importing it and choosing a device also change threads and print options of the process; those are put back.
     """
     threads, cv_threads, print_options = torch.get_num_threads(), cv2.getNumThreads(), np.get_printoptions()
     with tempfile.TemporaryDirectory(prefix="clipose_ultralytics_") as folder:
