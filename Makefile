@@ -4,6 +4,7 @@ PYTHON ?=
 PIP_ARGS ?=
 DURATION ?= 30
 INPUT ?=
+SEGMENTER ?=
 OUTPUT ?= demo_output
 TESTS ?= test
 PYTEST_ARGS ?=
@@ -25,8 +26,9 @@ help: ## List the targets
 env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it is there
 	@python3 environment/make_env.py --venv '$(VENV)' --python '$(PYTHON)' --pip-args '$(PIP_ARGS)'
 
-demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds INPUT=folder OUTPUT=folder
-	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)')
+demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds OUTPUT=folder INPUT=folder SEGMENTER=yolo:weights
+	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)') \
+		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)')
 
 test: env ## Run the tests: TESTS=path PYTEST_ARGS=options
 	ROS_PYTHON_CHECK_FIELDS=1 '$(PY)' -m pytest $(TESTS) $(PYTEST_ARGS)

@@ -29,7 +29,7 @@ class SequenceConfig(Section):
 
     seed: int = option(0, "Equal seeds show equal scenes.", low=0, high=2**31 - 1)
     frames: int = option(
-        90, "Frames of one sweep of the camera, all rendered before the first is shown.", low=2, high=3000
+        60, "Frames of one sweep of the camera, all rendered before the first is shown.", low=2, high=3000
     )
     width: int = option(640, "Image width, pixels.", low=64, high=1920)
     height: int = option(480, "Image height, pixels.", low=48, high=1440)

@@ -1,0 +1,49 @@
+"""The demo's launch file starts the camera and the node that fit each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from clipose_ros.config import PoseNodeConfig, leaves
+from clipose_ros.ros.synthetic_camera import SyntheticCameraConfig
+
+
+def nodes(result) -> dict:
+    return {node.named["executable"]: node for node in result.nodes}
+
+
+def test_starts_camera_and_node_with_what_exists(launched):
+    started = nodes(launched("demo.launch.py"))
+    assert set(started) == {"synthetic_camera", "pose_node"}
+    assert all(node.named["package"] == "clipose_ros" for node in started.values())
+    (path,) = started["pose_node"].named["parameters"]
+    settings = yaml.safe_load(Path(path).read_text())["/**"]["ros__parameters"]
+    config = PoseNodeConfig.from_mapping(settings)
+    camera = SyntheticCameraConfig()
+    assert config.segmentation.backend == "labels"
+    assert config.tracking.frame == camera.world_frame, "the camera moves: smoothing needs the frame that does not"
+
+
+def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
+    result = launched("demo.launch.py", seed="7", rate_hz="12.5")
+    (parameters,) = nodes(result)["synthetic_camera"].named["parameters"]
+    values = {name: result.value(value) for name, value in parameters.items()}
+    assert (values["seed"], values["rate_hz"]) == (7, 12.5)
+    known = {leaf.path: leaf.value for leaf in leaves(SyntheticCameraConfig())}
+    defaults = {name: named["default_value"] for name, named in result.arguments.items()}
+    assert {name: type(known[name])(text) for name, text in defaults.items()} == {
+        name: known[name] for name in defaults
+    }
+    assert all(named["description"].endswith(".") for named in result.arguments.values())
+
+
+def test_images_get_the_room_they_need(launched, monkeypatch):
+    variables = []
+    note = lambda name, value: variables.append((name, value))  # noqa: E731
+    monkeypatch.setattr(sys.modules["launch.actions"], "SetEnvironmentVariable", note)
+    launched("demo.launch.py")
+    ((name, value),) = variables
+    assert name == "FASTDDS_DEFAULT_PROFILES_FILE" and Path(value).is_file()
