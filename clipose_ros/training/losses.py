@@ -60,6 +60,10 @@ class PoseLosses:
     translation: Tensor
     size: Tensor
 
+    def values(self) -> dict[str, float]:
+        """The terms by name, as plain numbers."""
+        return {spec.name: getattr(self, spec.name).item() for spec in fields(self)}
+
     def total(self, weights: LossWeights) -> Tensor:
         """The weighted sum."""
         terms = [getattr(weights, spec.name) * getattr(self, spec.name) for spec in fields(self)]

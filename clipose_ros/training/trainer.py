@@ -82,11 +82,13 @@ class Trainer:
         """
         started, first = time.monotonic(), self.step
         table: dict[str, Accuracy] = {}
+        recent: list[dict[str, float]] = []
         with _stop_requested() as stopped:
             while self.step < self.config.steps and not stopped():
-                losses = self._optimise()
+                recent.append(self._optimise().values())
                 if self.step % LOG_EVERY == 0:
-                    self._log(losses, (time.monotonic() - started) / (self.step - first))
+                    self._log(recent, (time.monotonic() - started) / (self.step - first))
+                    recent = []
                 if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
                     table = self.validate()
                     self.save(table)
@@ -165,8 +167,9 @@ class Trainer:
         torch.set_rng_state(state["random"].cpu())
         self.step = state["step"]
 
-    def _log(self, losses: PoseLosses, seconds_per_step: float) -> None:
-        terms = {f.name: round(getattr(losses, f.name).item(), 5) for f in fields(losses)}
+    def _log(self, recent: list[dict[str, float]], seconds_per_step: float) -> None:
+        """Tell the mean of each term over the recent steps, and the time left."""
+        terms = {name: round(sum(values[name] for values in recent) / len(recent), 5) for name in recent[0]}
         self._record({"step": self.step, "seconds_per_step": round(seconds_per_step, 4), "losses": terms})
         left = (self.config.steps - self.step) * seconds_per_step / 60.0
         text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
