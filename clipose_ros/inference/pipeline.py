@@ -35,6 +35,11 @@ class PosePredictor(Protocol):
         """What can be posed."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it computes, such as ``cpu`` or ``cuda:0``."""
+        ...
+
     def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
         """B poses of ``(B, N, 3)`` float32 points, metres, camera optical frame."""
         ...

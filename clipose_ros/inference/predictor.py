@@ -28,7 +28,7 @@ class Predictor:
 
     def __init__(self, network: CLIPoseNet, device: str = "cpu") -> None:
         self._network = network.eval()
-        self.device = device
+        self._device = device
 
     @classmethod
     def load(cls, model: str, device: str = "auto", threads: int = 0) -> Predictor:
@@ -51,6 +51,11 @@ class Predictor:
 
             return cls(load_checkpoint(model_path(model), FUSED), name)
         return cls(load_checkpoint(model_path(model), REFERENCE).to(name), name)
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return self._device
 
     @property
     def categories(self) -> CategorySet:
@@ -83,7 +88,7 @@ class Predictor:
             return []
         index = torch.tensor([self.categories.index(name) for name in categories])
         with torch.inference_mode():
-            output = self._network(torch.from_numpy(points).to(self.device), index.to(self.device))
+            output = self._network(torch.from_numpy(points).to(self._device), index.to(self._device))
             axes = torch.stack([output.axis_y, output.axis_x, output.translation, output.size], dim=1)
             confidences = torch.stack([output.confidence_y, output.confidence_x], dim=1)
         vectors = axes.double().cpu().numpy()

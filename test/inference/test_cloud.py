@@ -45,7 +45,7 @@ def disc(radius_px):
     st.integers(0, 300),
     st.integers(12, 140),
     st.integers(12, 180),
-    st.sampled_from([64, 300, 1024]),
+    st.sampled_from([128, 304, 1024]),
     st.integers(0, 2**31),
 )
 def test_every_point_is_a_pixel_under_the_mask(x0, y0, width, height, points, seed):
