@@ -199,7 +199,7 @@ def announce(python, venv, distribution):
     Raises:
         SystemExit: Too little space.
     """
-    ros = "of ROS 2 %s as sourced" % distribution if distribution else "ROS 2 Kilted as Python wheels"
+    ros = "ROS 2 %s as sourced" % distribution if distribution else "ROS 2 Kilted as Python wheels"
     print("environment: making %s on CPython %s with %s." % (venv, version_of(python), ros))
     print("It downloads %s (less with a CPU-only torch: see docs/install.md)" % DOWNLOAD)
     print("and needs %d GB of disk, 7 GB of them for good. Interrupting is safe: make goes on from there." % DISK_GB)
