@@ -41,9 +41,9 @@ def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
 
 
 def test_images_get_the_room_they_need(launched, monkeypatch):
-    variables = []
-    note = lambda name, value: variables.append((name, value))  # noqa: E731
+    variables = {}
+    note = lambda name, value: variables.update({name: value})  # noqa: E731
     monkeypatch.setattr(sys.modules["launch.actions"], "SetEnvironmentVariable", note)
     launched("demo.launch.py")
-    ((name, value),) = variables
-    assert name == "FASTDDS_DEFAULT_PROFILES_FILE" and Path(value).is_file()
+    assert Path(variables["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert variables["OMP_WAIT_POLICY"] == "PASSIVE"
