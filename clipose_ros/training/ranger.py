@@ -1,0 +1,89 @@
+"""Ranger, the paper's optimiser: RAdam, Lookahead and gradient centralisation in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clipose_ros.errors import ConfigError
+
+SLOW = "slow"
+"""Where a parameter's state keeps its slow weights."""
+
+
+class Ranger(torch.optim.RAdam):
+    """RAdam on centred gradients, whose weights are drawn back to a slow average every few steps.
+
+    ``step`` centres gradients in place.
+
+    Args:
+        params: Parameters, or groups of them.
+        lr: Learning rate.
+        betas: Decay of the gradient's mean and of its square's.
+        eps: Keeps the division finite.
+        weight_decay: Decoupled from the gradient.
+        lookahead_steps: Steps between two moves of the slow weights.
+        lookahead_alpha: Share of the way that the slow weights go towards the fast ones.
+
+    Raises:
+        ConfigError: A Lookahead setting is out of its range.
+
+    References:
+        Liu et al., RAdam, ICLR 2020; Zhang et al., Lookahead, NeurIPS 2019; Yong et al., gradient centralisation, ECCV
+        2020.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.95, 0.999),
+        eps: float = 1e-5,
+        weight_decay: float = 0.0,
+        lookahead_steps: int = 6,
+        lookahead_alpha: float = 0.5,
+    ) -> None:
+        if lookahead_steps < 1 or not 0.0 <= lookahead_alpha <= 1.0:
+            raise ConfigError(
+                "Ranger needs lookahead_steps >= 1 and lookahead_alpha in [0, 1], "
+                f"got {lookahead_steps} and {lookahead_alpha}"
+            )
+        super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
+        for settings in (self.defaults, *self.param_groups):
+            settings.setdefault("lookahead_steps", lookahead_steps)
+            settings.setdefault("lookahead_alpha", lookahead_alpha)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient; returns what the closure, if any, returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        started: dict[Tensor, Tensor] = {}
+        for parameter in self._with_gradient():
+            centre_gradient(parameter)
+            if SLOW not in self.state[parameter]:
+                started[parameter] = parameter.clone()
+        super().step()
+        for parameter, slow in started.items():
+            self.state[parameter][SLOW] = slow
+        for group in self.param_groups:
+            for parameter in (p for p in group["params"] if p.grad is not None):
+                state = self.state[parameter]
+                if int(state["step"]) % group["lookahead_steps"] == 0:
+                    parameter.copy_(state[SLOW].lerp_(parameter, group["lookahead_alpha"]))
+        return loss
+
+    def _with_gradient(self) -> Iterable[Tensor]:
+        """Every parameter that has a gradient."""
+        return (p for group in self.param_groups for p in group["params"] if p.grad is not None)
+
+
+def centre_gradient(parameter: Tensor) -> None:
+    """Take from a matrix' gradient the mean over each of its first dimension's slices; vectors stay."""
+    if parameter.grad is not None and parameter.dim() > 1:
+        parameter.grad -= parameter.grad.mean(dim=tuple(range(1, parameter.dim())), keepdim=True)
