@@ -59,6 +59,17 @@ class Encoding:
         """``(B, N / 16, C_last)`` output of the last graph layer, on which the contrastive feature stands."""
         return self.levels[-1].features
 
+    def first(self, count: int) -> Encoding:
+        """The encoding of the first ``count`` input points alone; the levels' own points all stay."""
+        return Encoding(
+            tuple(
+                Level(level.features[:, :count], None)
+                if level.nearest is None
+                else Level(level.features, level.nearest[:, :count])
+                for level in self.levels
+            )
+        )
+
     def project(self, weight: Tensor) -> Tensor:
         """``points`` times a weight ``(C', C)``: ``(B, N, C')``, without ever making ``points``.
 

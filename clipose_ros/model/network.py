@@ -25,6 +25,12 @@ class Architecture(Section):
     supports: int = option(7, "Support directions per kernel.", low=1, high=64)
     neighbours: int = option(20, "Neighbours of a point.", low=4, high=64)
     head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
+    head_points: int = option(
+        0,
+        "Heads look at this many points, the first of the random order; 0 for all, as in the paper.",
+        low=0,
+        high=16384,
+    )
     unit_m: float = option(
         1.0, "Unit of length inside the network, metres: near the objects' size it learns sooner.", low=1e-3, high=1e3
     )
@@ -40,7 +46,9 @@ class Architecture(Section):
 
 PRESETS = {
     "clipose": Architecture(),
-    "clipose_small": Architecture(widths=(32, 32, 64, 64, 128), head_widths=(128, 96), neighbours=16, unit_m=0.1),
+    "clipose_small": Architecture(
+        widths=(32, 32, 64, 64, 128), head_widths=(128, 96), neighbours=16, head_points=256, unit_m=0.1
+    ),
 }
 """``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores."""
 
@@ -112,13 +120,15 @@ class CLIPoseNet(nn.Module):
         unit = self.architecture.unit_m
         centred = (points_camera - mean) / unit
         encoding: Encoding = self.encoder(centred)
+        seen = self.architecture.head_points or centred.shape[1]
+        looked_at, places = encoding.first(seen), centred[:, :seen]
         known: Tensor | None = None
         if self.architecture.one_hot:
             known = F.one_hot(category, len(self.categories)).to(centred.dtype).unsqueeze(1)
-        axis_y, confidence_y = self.head_y.axis(encoding, known)
-        axis_x, confidence_x = self.head_x.axis(encoding, known)
-        beside = centred if known is None else torch.cat([centred, known.expand(-1, centred.shape[1], -1)], dim=-1)
-        residual = self.head_ts(encoding, beside)
+        axis_y, confidence_y = self.head_y.axis(looked_at, known)
+        axis_x, confidence_x = self.head_x.axis(looked_at, known)
+        beside = places if known is None else torch.cat([places, known.expand(-1, places.shape[1], -1)], dim=-1)
+        residual = self.head_ts(looked_at, beside)
         return NetworkOutput(
             axis_y, axis_x, confidence_y, confidence_x,
             translation=residual[:, :3] * unit + mean.squeeze(1),

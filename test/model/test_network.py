@@ -115,6 +115,25 @@ def test_projection_by_levels_equals_projection_of_the_concatenation() -> None:
         torch.testing.assert_close(encoding.project(weight), encoding.points @ weight.T, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_heads_that_look_at_all_points_are_the_paper_s(one_hot: bool) -> None:
+    every, all_named = replace(TINY, one_hot=one_hot), replace(TINY, one_hot=one_hot, head_points=256)
+    batch, category = clouds(2), torch.tensor([1, 4])
+    with torch.no_grad():
+        one, other = values(network(every)(batch, category)), values(network(all_named)(batch, category))
+    for name in FIELDS:
+        torch.testing.assert_close(one[name], other[name])
+
+
+def test_heads_that_look_at_fewer_points_see_the_first() -> None:
+    batch, category = clouds(2), torch.tensor([1, 4])
+    with torch.no_grad():
+        encoding = network().encoder(batch)
+        torch.testing.assert_close(encoding.first(64).points, encoding.points[:, :64])
+        few, every = network(replace(TINY, head_points=64)), network()
+        assert not torch.equal(few(batch, category).translation, every(batch, category).translation)
+
+
 def test_every_weight_is_used() -> None:
     net = network().train()
     output = net(clouds(4), torch.tensor([0, 1, 2, 3]))
