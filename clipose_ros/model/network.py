@@ -27,7 +27,7 @@ class Architecture(Section):
     head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
     head_points: int = option(
         0,
-        "Heads look at this many points, the first of the random order; 0 for all, as in the paper.",
+        "Points that the heads look at, the first of the random order; 0: all, as in the paper.",
         low=0,
         high=16384,
     )
