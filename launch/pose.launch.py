@@ -1,16 +1,17 @@
 """The pose node on a robot.
 
-``ros2 launch clipose_ros pose.launch.py rgb_topic:=/camera/color/image_rect depth_topic:=/camera/aligned_depth_to_color/image_raw``.
+``ros2 launch clipose_ros pose.launch.py rgb_topic:=/camera/color/image_rect_color camera_info_topic:=...``.
 What is left empty stays as the parameters file says.
 """
 
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(__file__).resolve().parent.parent
 """Holds ``config`` beside ``launch``, in the checkout and in the installed share folder alike."""
@@ -39,7 +40,8 @@ def pose_node(context: LaunchContext) -> list[Node]:
     """The node, with those settings that were given on the command line on top of the parameters file."""
     given = {name: setting for name, setting in SETTINGS.items() if LaunchConfiguration(name).perform(context)}
     overrides = {
-        parameter: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, (parameter, kind, _) in given.items()
+        parameter: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (parameter, kind, _) in given.items()
     }
     return [
         Node(
@@ -57,8 +59,12 @@ def pose_node(context: LaunchContext) -> list[Node]:
 def generate_launch_description() -> LaunchDescription:
     """Arguments and the node, which brings itself to active unless ``autostart:=false``."""
     arguments = [
-        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and of its relative topics."),
-        DeclareLaunchArgument("params_file", default_value=str(SHARE / "config" / "pose.yaml"), description="Parameters of the node."),
+        DeclareLaunchArgument(
+            "namespace", default_value="", description="Namespace of the node and of its relative topics."
+        ),
+        DeclareLaunchArgument(
+            "params_file", default_value=str(SHARE / "config" / "pose.yaml"), description="Parameters of the node."
+        ),
         *(DeclareLaunchArgument(name, default_value=topic, description=text) for name, (topic, text) in TOPICS.items()),
         *(
             DeclareLaunchArgument(name, default_value="", description=f"{text} Empty: as the parameters file says.")

@@ -1,7 +1,7 @@
 """Messages to core types and images to messages, byte by byte.
 
-Units follow the encoding, never a parameter: REP-118's 16UC1 is millimetres with 0 invalid, 32FC1 metres with NaN invalid. Every error
-is a ``FrameError`` that names the topic, says what came and what to do.
+Units follow the encoding, never a parameter: REP-118's 16UC1 is millimetres with 0 invalid, 32FC1 metres with NaN
+invalid. Every error is a ``FrameError`` that names the topic, says what came and what to do.
 """
 
 from __future__ import annotations
@@ -66,14 +66,19 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
     _require_one_camera(messages, topics)
     color = messages.color
     intrinsics = read_intrinsics(messages.info, topics.info)
-    rgb = read_compressed_color(color, topics.color) if isinstance(color, CompressedImage) else read_color(color, topics.color)
+    rgb = (
+        read_compressed_color(color, topics.color)
+        if isinstance(color, CompressedImage)
+        else read_color(color, topics.color)
+    )
     depth = read_depth(messages.depth, topics.depth)
     labels = None if messages.labels is None else read_labels(messages.labels, topics.labels)
     for topic, image in ((topics.color, rgb), (topics.depth, depth), (topics.labels, labels)):
         if image is not None and image.shape[:2] != (intrinsics.height, intrinsics.width):
             raise FrameError(
-                f"'{topic}' is {image.shape[1]}x{image.shape[0]} but '{topics.info}' describes {intrinsics.width}x{intrinsics.height}: "
-                "use depth registered to the colour image, and the camera_info of that very image"
+                f"'{topic}' is {image.shape[1]}x{image.shape[0]} but '{topics.info}' describes "
+                f"{intrinsics.width}x{intrinsics.height}: use depth registered to the colour image, and "
+                "the camera_info of that very image"
             )
     return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels)
 
@@ -93,8 +98,8 @@ def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
         image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise FrameError(
-            f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are no 8-bit JPEG or PNG image: "
-            "set image_transport's compressed format, or turn sync.compressed off"
+            f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are no 8-bit JPEG or PNG "
+            "image: set image_transport's compressed format, or turn sync.compressed off"
         )
     channels = (0, 0, 0) if image.ndim == 2 or image.shape[2] == 1 else (2, 1, 0)
     return np.ascontiguousarray(image.reshape(*image.shape[:2], -1)[..., channels])
@@ -106,7 +111,10 @@ def read_depth(message: Image, topic: str) -> FloatArray:
     is_metric = message.encoding == "32FC1"
     depth = np.ascontiguousarray(pixels) if is_metric else pixels.astype(np.float32) * np.float32(1e-3)
     if not ((depth > 0.0) & np.isfinite(depth)).any():
-        raise FrameError(f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or too close?")
+        raise FrameError(
+            f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or "
+            "too close?"
+        )
     return depth
 
 
@@ -120,14 +128,16 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
     p, roi = message.p, message.roi
     if not (p[0] > 0.0 and p[5] > 0.0 and np.isfinite(p).all()):
         raise FrameError(
-            f"'{topic}' has focal lengths {p[0]} and {p[5]} in its projection matrix P: the camera is not calibrated, or its driver "
-            "does not publish the calibration of the rectified image"
+            f"'{topic}' has focal lengths {p[0]} and {p[5]} in its projection matrix P: the camera is not calibrated, "
+            "or its driver does not publish the calibration of the rectified image"
         )
     bin_x, bin_y = max(message.binning_x, 1), max(message.binning_y, 1)
     whole = roi.width == 0 or roi.height == 0
     width, height = (message.width, message.height) if whole else (roi.width, roi.height)
     if width // bin_x == 0 or height // bin_y == 0:
-        raise FrameError(f"'{topic}' describes an image of {width}x{height} pixels: the driver must fill in width and height")
+        raise FrameError(
+            f"'{topic}' describes an image of {width}x{height} pixels: the driver must fill in width and height"
+        )
     left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
     return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
 
@@ -166,7 +176,10 @@ def ros_stamp(nanoseconds: int) -> Time:
 def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[Any]:
     """``(H, W, C)`` view of a message's pixels, in this machine's byte order, without the padding of its rows."""
     if message.encoding not in encodings:
-        raise FrameError(f"'{topic}' has encoding '{message.encoding}': expected one of {', '.join(encodings)}; convert it or remap the topic")
+        raise FrameError(
+            f"'{topic}' has encoding '{message.encoding}': expected one of {', '.join(encodings)}; convert it or "
+            "remap the topic"
+        )
     dtype, channels = _ENCODINGS[message.encoding]
     height, width = message.height, message.width
     row = width * channels * np.dtype(dtype).itemsize
@@ -174,8 +187,9 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
         raise FrameError(f"'{topic}' is empty ({width}x{height} pixels): look at the camera driver")
     if message.step < row or len(message.data) < message.step * height:
         raise FrameError(
-            f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{height} {message.encoding} needs a step of "
-            f"at least {row} and step x height bytes: the driver or a bridge cuts its messages"
+            f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{height} "
+            f"{message.encoding} needs a step of at least {row} and step x height bytes: the driver or a bridge "
+            "cuts its messages"
         )
     rows = np.frombuffer(message.data, np.uint8, message.step * height).reshape(height, message.step)[:, :row]
     wire = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
@@ -190,9 +204,14 @@ def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
     frame_id = messages.color.header.frame_id
     if not frame_id:
         raise FrameError(f"'{topics.color}' has an empty frame_id: set the camera's optical frame in its driver")
-    for topic, message in ((topics.depth, messages.depth), (topics.info, messages.info), (topics.labels, messages.labels)):
+    for topic, message in (
+        (topics.depth, messages.depth),
+        (topics.info, messages.info),
+        (topics.labels, messages.labels),
+    ):
         if message is not None and message.header.frame_id != frame_id:
             raise FrameError(
-                f"'{topic}' is in frame '{message.header.frame_id}' but '{topics.color}' in '{frame_id}': depth must be registered to the "
-                "colour image (depth_image_proc's register node, or align_depth in the driver)"
+                f"'{topic}' is in frame '{message.header.frame_id}' but '{topics.color}' in '{frame_id}': depth "
+                "must be registered to the colour image (depth_image_proc's register node, or align_depth in "
+                "the driver)"
             )

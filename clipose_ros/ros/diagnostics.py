@@ -19,7 +19,6 @@ _CURRENT_S = 5.0  # a problem counts as present for this long after it last show
 _WINDOW = 120  # frames that rates and latencies look back on
 
 
-
 @dataclass(frozen=True)
 class _Problem:
     message: str
@@ -31,14 +30,16 @@ class _Problem:
 class Health:
     """Collects what the parts of the node have to say. Any thread may call it.
 
-    Counters: ``frames_in`` matched sets; ``frames_posed``; ``frames_dropped`` for a newer one before work on them began; ``frames_failed``
-    because of bad input; ``objects`` published; ``rejections`` and ``rejections.<reason>``.
+    Counters: ``frames_in`` matched sets; ``frames_posed``; ``frames_dropped`` for a newer one before work began;
+    ``frames_failed`` because of bad input; ``objects`` published; ``rejections`` and ``rejections.<reason>``.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._counters: Counter[str] = Counter({name: 0 for name in ("frames_in", "frames_posed", "frames_dropped", "frames_failed")})
+        self._counters: Counter[str] = Counter(
+            dict.fromkeys(("frames_in", "frames_posed", "frames_dropped", "frames_failed"), 0)
+        )
         self._times_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._latencies_ms: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._problems: dict[str, _Problem] = {}
@@ -57,7 +58,7 @@ class Health:
             self._latencies_ms[stage].append(milliseconds)
 
     def warning(self, key: str, message: str) -> None:
-        """Report a problem with a frame or an input; it counts as present for some seconds. ``key`` names the kind of problem."""
+        """Report a problem with a frame or an input, of the kind ``key``; it counts as present for some seconds."""
         if self._noted(key, message, lasting=False):
             self._logger.warning(message)
 
@@ -87,7 +88,7 @@ class Health:
     def status(self, name: str, hardware_id: str, state: Mapping[str, str]) -> DiagnosticStatus:
         """Everything collected as one status.
 
-        OK without a problem in the last seconds; WARN with one; ERROR where it lasts, or where no frame was posed meanwhile.
+        OK without a problem in the last seconds; WARN with one; ERROR where it lasts, or no frame was posed meanwhile.
         """
         now_s = time.monotonic()
         with self._lock:
@@ -109,15 +110,15 @@ class Health:
         for stage, latencies_ms in self._latencies_ms.items():
             values |= _spread(stage, latencies_ms)
         for key, problem in self._problems.items():
-            values[f"problem.{key}"] = f"{problem.count} times, last {now_s - problem.at_s:.0f} s ago: {problem.message}"
+            values[f"problem.{key}"] = (
+                f"{problem.count} times, last {now_s - problem.at_s:.0f} s ago: {problem.message}"
+            )
         values["last_error"] = self._last_error
         return values
 
     def _rate_hz(self, counter: str, now_s: float) -> float:
         recent = [t for t in self._times_s[counter] if now_s - t <= _CURRENT_S]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
-
-
 
 
 def _spread(stage: str, latencies_ms: deque[float]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The camera's topics, matched into sets by message_filters, and watched: silence and stamps that never match are reported."""
+"""The camera's topics, matched into sets by message_filters, and watched for silence and stamps that never match."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
 from clipose_ros.ros.diagnostics import Health
 from clipose_ros.ros.sync_watch import SyncWatch
 
-_COLOR, _DEPTH, _INFO, _LABELS = "rgb/image_rect_color", "depth_registered/image_rect", "rgb/camera_info", "segmentation/labels"
+_COLOR, _DEPTH, _INFO, _LABELS = (
+    "rgb/image_rect_color",
+    "depth_registered/image_rect",
+    "rgb/camera_info",
+    "segmentation/labels",
+)
 
 
 def input_topics(node: Node, compressed: bool) -> Topics:

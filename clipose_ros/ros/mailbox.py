@@ -1,4 +1,4 @@
-"""A mailbox that holds the newest item only: latency stays bounded however slow the reader is, and what is skipped is counted."""
+"""A mailbox for the newest item only: latency stays bounded however slow its reader, and what is skipped is known."""
 
 from __future__ import annotations
 

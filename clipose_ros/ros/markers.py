@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,11 +13,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
 from clipose_ros.ros.messages import pose
 from clipose_ros.types import FloatArray, TrackedObject
+from clipose_ros.visualization.draw import AXIS_COLOURS, category_colour
 
 _LINE_M = 0.003
 _LETTER_M = 0.03
-_RED, _GREEN, _BLUE = (0.9, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.3, 1.0)
-_PALETTE = ((1.0, 0.6, 0.0), (0.0, 0.75, 0.75), (0.8, 0.3, 0.9), (0.95, 0.85, 0.1), (0.2, 0.6, 1.0), (0.6, 0.8, 0.2), (1.0, 0.4, 0.5))
 
 
 class Markers:
@@ -34,13 +32,15 @@ class Markers:
             marker.header = header
             marker.lifetime = Duration(seconds=lifetime_s).to_msg()
         shown = {(marker.ns, marker.id) for marker in markers}
-        gone = [Marker(header=header, ns=ns, id=number, action=Marker.DELETE) for ns, number in sorted(self._shown - shown)]
+        gone = [
+            Marker(header=header, ns=ns, id=number, action=Marker.DELETE) for ns, number in sorted(self._shown - shown)
+        ]
         self._shown = shown
         return MarkerArray(markers=gone + markers)
 
 
 def _marker(track: TrackedObject, part: str, kind: int, at: Pose) -> Marker:
-    r, g, b = _PALETTE[zlib.crc32(track.category.encode()) % len(_PALETTE)]
+    r, g, b = (value / 255.0 for value in category_colour(track.category))
     marker = Marker(ns=f"{track.category}/{part}", id=track.track_id, type=kind, action=Marker.ADD, pose=at)
     marker.color = ColorRGBA(r=r, g=g, b=b, a=1.0 if track.seen else 0.4)
     return marker
@@ -56,7 +56,8 @@ def _box(track: TrackedObject) -> Marker:
 def _axes(track: TrackedObject) -> Marker:
     marker = _marker(track, "axes", Marker.LINE_LIST, pose(track.T_frame_object))
     marker.scale = Vector3(x=2.0 * _LINE_M)
-    for axis, (r, g, b) in zip(np.diag(0.5 * np.asarray(track.size)), (_RED, _GREEN, _BLUE), strict=True):
+    for axis, colour in zip(np.diag(0.5 * np.asarray(track.size)), AXIS_COLOURS, strict=True):
+        r, g, b = (value / 255.0 for value in colour)
         marker.points += [Point(), _point(axis)]
         marker.colors += [ColorRGBA(r=r, g=g, b=b, a=1.0)] * 2
     return marker

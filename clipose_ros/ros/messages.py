@@ -1,4 +1,4 @@
-"""Tracked objects as messages. All of one frame share one header: the image's stamp and the frame that the poses are in."""
+"""Tracked objects as messages; all of one frame share one header: the image's stamp and the frame of the poses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import array
 from collections.abc import Sequence
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseWithCovariance, Quaternion, Transform, TransformStamped, Vector3
+from geometry_msgs.msg import (
+    Point,
+    Pose,
+    PoseArray,
+    PoseWithCovariance,
+    Quaternion,
+    Transform,
+    TransformStamped,
+    Vector3,
+)
+from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -46,15 +56,23 @@ def transforms(header: Header, tracks: Sequence[TrackedObject], prefix: str) -> 
     """One TF frame per track, a child of the header's frame."""
     return TFMessage(
         transforms=[
-            TransformStamped(header=header, child_frame_id=prefix + track.name, transform=_transform(track.T_frame_object))
+            TransformStamped(
+                header=header, child_frame_id=prefix + track.name, transform=_transform(track.T_frame_object)
+            )
             for track in tracks
         ]
     )
 
 
-def object_cloud(header: Header, tracks: Sequence[TrackedObject], T_frame_camera: FloatArray, categories: CategorySet) -> PointCloud2:
+def object_cloud(
+    header: Header, tracks: Sequence[TrackedObject], T_frame_camera: FloatArray, categories: CategorySet
+) -> PointCloud2:
     """The observed points of all tracks: x, y, z in metres, category id and track id."""
-    parts = [_cloud_points(track, T_frame_camera, categories[track.category].id) for track in tracks if track.cloud is not None]
+    parts = [
+        _cloud_points(track, T_frame_camera, categories[track.category].id)
+        for track in tracks
+        if track.cloud is not None
+    ]
     points = np.concatenate([np.empty(0, _CLOUD_POINT), *parts])
     return PointCloud2(
         header=header,
@@ -74,7 +92,9 @@ def _detection(header: Header, track: TrackedObject) -> Detection3D:
     x, y, z = (float(v) for v in track.size)
     result = ObjectHypothesisWithPose(
         hypothesis=ObjectHypothesis(class_id=track.category, score=float(track.score)),
-        pose=PoseWithCovariance(pose=centre, covariance=np.ascontiguousarray(track.covariance, dtype=np.float64).reshape(36)),
+        pose=PoseWithCovariance(
+            pose=centre, covariance=np.ascontiguousarray(track.covariance, dtype=np.float64).reshape(36)
+        ),
     )
     return Detection3D(
         header=header, results=[result], bbox=BoundingBox3D(center=centre, size=Vector3(x=x, y=y, z=z)), id=track.name
@@ -91,7 +111,7 @@ def _quaternion(T_frame_object: FloatArray) -> Quaternion:
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
-def _cloud_points(track: TrackedObject, T_frame_camera: FloatArray, category_id: int) -> FloatArray:
+def _cloud_points(track: TrackedObject, T_frame_camera: FloatArray, category_id: int) -> NDArray[np.void]:
     assert track.cloud is not None
     xyz = transform_points(T_frame_camera, track.cloud.points_camera)
     points = np.empty(len(xyz), _CLOUD_POINT)

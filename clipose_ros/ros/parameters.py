@@ -1,4 +1,4 @@
-"""The configuration tree as ROS parameters: declared with type, description and range, checked by building the frozen tree anew."""
+"""The configuration tree as ROS parameters: typed, described, ranged, and checked by building the frozen tree anew."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class NodeParameters:
         """Declare every setting.
 
         Raises:
-            ConfigError: A value given at the start has the wrong type or is out of its range; the message names the parameter.
+            ConfigError: A value given at the start has the wrong type or is out of range; the message names it.
         """
         self._leaves = {leaf.path: leaf for leaf in leaves(PoseNodeConfig())}
         self._settled: Callable[[], bool] = lambda: False
         self._validate: Callable[[PoseNodeConfig], None] = lambda config: None
-        # The public way to these, declaring all overrides at once, refuses an empty list in a file with a bare ValueError.
+        # The public way to these, declaring all overrides at once, meets an empty list with a bare ValueError.
         given = [name for name in node._parameter_overrides if not name.startswith(_OF_ROS_ITSELF)]
         self.unknown = [unknown_key_message(name, list(self._leaves)) for name in given if name not in self._leaves]
         values = {leaf.path: _declared(node, leaf) for leaf in self._leaves.values()}
@@ -57,7 +57,9 @@ class NodeParameters:
         current = {leaf.path: leaf.value for leaf in leaves(self.config)}
         for name, value in changes.items():
             if self._settled() and not self._leaves[name].live and value != current[name]:
-                reason = f"'{name}' cannot change while the node is configured: clean it up first, or set it at the start"
+                reason = (
+                    f"'{name}' cannot change while the node is configured: clean it up first, or set it at the start"
+                )
                 return SetParametersResult(successful=False, reason=reason)
         try:
             config = PoseNodeConfig.from_mapping(nest(current | changes))
@@ -73,7 +75,9 @@ def _declared(node: Node, leaf: Leaf) -> Any:
     try:
         value = node.declare_parameter(leaf.path, _to_ros(leaf), describe(leaf)).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-        raise ConfigError(f"parameter '{leaf.path}' ({leaf.doc.rstrip('.')}) was set to a value it cannot have: {error}") from error
+        raise ConfigError(
+            f"parameter '{leaf.path}' ({leaf.doc.rstrip('.')}) was set to a value it cannot have: {error}"
+        ) from error
     return _from_ros(leaf, value)
 
 

@@ -60,7 +60,9 @@ class _Active:
 class PoseNode(LifecycleNode):
     """RGB-D in, object poses out. Spin it with an executor of several threads."""
 
-    def __init__(self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = PosePipeline.from_config, **kwargs: Any) -> None:
+    def __init__(
+        self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = PosePipeline.from_config, **kwargs: Any
+    ) -> None:
         """Declare parameters, services and diagnostics; everything else waits for ``configure``.
 
         Args:
@@ -76,14 +78,19 @@ class PoseNode(LifecycleNode):
         self._active: _Active | None = None
         self._alarm = Alarm(self)
         self._health = Health(self.get_logger())
-        self._detect_once = DetectOnceService(self)  # before the parameters: where they are refused, the node is destroyed as it is
+        self._detect_once = DetectOnceService(
+            self
+        )  # before the parameters: where they are refused, the node is destroyed as it is
         self.parameters = NodeParameters(self)
         self.parameters.guard(settled=lambda: self._configured is not None, validate=self._check_categories)
         for complaint in self.parameters.unknown:
             self.get_logger().warning(f"{complaint} (ignored)")
         EnableService(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        own_group, steady = MutuallyExclusiveCallbackGroup(), Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
+        own_group, steady = (
+            MutuallyExclusiveCallbackGroup(),
+            Clock(clock_type=ClockType.STEADY_TIME),
+        )  # also while sim time rests
         self.create_timer(1.0, self._on_timer, callback_group=own_group, clock=steady)
 
     def start(self) -> bool:
@@ -164,7 +171,9 @@ class PoseNode(LifecycleNode):
         worker: Worker[_Job] = Worker(lambda job: self._work(job, poser), self._alarm)
         with_labels = config.segmentation.backend == "labels"
         on_jump = self._configured.transforms.clear
-        inputs = Inputs(self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._health)
+        inputs = Inputs(
+            self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._health
+        )
         self._active = _Active(worker, inputs)
         topics = inputs.topics
         names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
@@ -208,7 +217,9 @@ class PoseNode(LifecycleNode):
             self._health.count("objects", len(tracks))
             stamp = stamp_ns(job.messages.color.header.stamp)
             self._health.latency("total", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
-            outcome = Outcome(True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks))
+            outcome = Outcome(
+                True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks)
+            )
         for request in requests:
             request.answer(outcome)
 
@@ -222,7 +233,12 @@ class PoseNode(LifecycleNode):
         config = self.parameters.config
         device = configured.pipeline.predictor.device if configured is not None else config.network.device
         label = "active" if active is not None else "unconfigured" if configured is None else "inactive"
-        state = {"state": label, "enabled": str(config.enabled).lower(), "device": device, "model": config.network.model}
+        state = {
+            "state": label,
+            "enabled": str(config.enabled).lower(),
+            "device": device,
+            "model": config.network.model,
+        }
         status = self._health.status(f"{self.get_name()}: poses", device, state)
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))

@@ -20,10 +20,16 @@ _LACKS_DEPTH = (RejectionReason.TOO_FEW_POINTS, RejectionReason.NO_DEPTH)
 
 
 class FramePoser:
-    """Sends frames through the pipeline and the tracker and publishes what comes out. Only the worker's thread calls it."""
+    """Sends frames through pipeline and tracker and publishes what comes out. Only the worker's thread calls it."""
 
     def __init__(
-        self, pipeline: PosePipeline, config: PoseNodeConfig, topics: Topics, transforms: Transforms, publishers: Publishers, health: Health
+        self,
+        pipeline: PosePipeline,
+        config: PoseNodeConfig,
+        topics: Topics,
+        transforms: Transforms,
+        publishers: Publishers,
+        health: Health,
     ) -> None:
         self._pipeline, self._transforms, self._publishers, self._health = pipeline, transforms, publishers, health
         self._topics = topics
@@ -92,7 +98,11 @@ class FramePoser:
 
     def _report(self, result: FrameResult) -> None:
         times = result.times
-        for stage, took_ms in (("segmentation", times.segmentation_ms), ("cloud", times.cloud_ms), ("network", times.network_ms)):
+        for stage, took_ms in (
+            ("segmentation", times.segmentation_ms),
+            ("cloud", times.cloud_ms),
+            ("network", times.network_ms),
+        ):
             self._health.latency(stage, took_ms)
         for rejection in result.rejections:
             self._health.count("rejections")
@@ -104,7 +114,7 @@ class FramePoser:
         what = f"a {rejection.category} got no pose: {rejection.reason.value} ({rejection.detail})"
         if rejection.reason in _LACKS_DEPTH:
             return (
-                f"'{self._topics.depth}': {what}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or glossy? "
-                "cloud.min_points says how many points are asked for"
+                f"'{self._topics.depth}': {what}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or "
+                "glossy? cloud.min_points says how many points are asked for"
             )
         return f"'{self._topics.color}': {what}: see check.centre_tolerance and check.size_tolerance"

@@ -69,13 +69,22 @@ class Publishers:
             self._tf.publish(messages.transforms(header, posed.tracks, config.tf_prefix))
         self._marker_array.publish(self._markers.of_frame(header, posed.tracks, config.marker_lifetime_s))
         if _is_heard(self._object_cloud):
-            self._object_cloud.publish(messages.object_cloud(header, posed.tracks, posed.T_frame_camera, self._categories))
+            self._object_cloud.publish(
+                messages.object_cloud(header, posed.tracks, posed.T_frame_camera, self._categories)
+            )
         if _is_heard(self._debug_image):
             self._debug_image.publish(_debug_image(posed))
 
     def close(self) -> None:
         """Give the publishers back."""
-        for publisher in (self._detections, self._poses, self._marker_array, self._object_cloud, self._debug_image, self._tf):
+        for publisher in (
+            self._detections,
+            self._poses,
+            self._marker_array,
+            self._object_cloud,
+            self._debug_image,
+            self._tf,
+        ):
             self._node.destroy_lifecycle_publisher(publisher)
 
 

@@ -52,8 +52,8 @@ class EnableService:
 class DetectOnceService:
     """``~/detect_once`` replies when the next frame is posed.
 
-    Its callback waits, in a callback group of its own: the executor must have several threads. (An ``async`` callback would not hold a
-    thread, but rclpy polls it without pause, at the cost of a whole core.)
+    Its callback waits, in a callback group of its own: the executor must have several threads. (An ``async`` callback
+    would not hold a thread, but rclpy polls it without pause, at the cost of a whole core.)
     """
 
     def __init__(self, node: Node) -> None:

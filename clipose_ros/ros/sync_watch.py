@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_JUMP_NS = 100_000_000  # a step back of more than this is a clock or bag that started over; less is disorder on the wire
+_JUMP_NS = (
+    100_000_000  # a step back of more than this is a clock or bag that started over; less is disorder on the wire
+)
 
 
 @dataclass
@@ -51,15 +53,17 @@ class SyncWatch:
             return None
         silent = [topic for topic in self._topics if now_s - self._last_s(topic) >= self._silence_s]
         if silent:
+            silent_s = now_s - max(map(self._last_s, silent))
             return (
-                f"nothing on {_quoted(silent)} for {now_s - max(map(self._last_s, silent)):.0f} s: is its driver running, is the topic "
-                "remapped, do the QoS profiles fit (ros2 topic info -v)?"
+                f"nothing on {_quoted(silent)} for {silent_s:.0f} s: is its driver running, "
+                "is the topic remapped, do the QoS profiles fit (ros2 topic info -v)?"
             )
         gaps = {topic: self._gap_s(self._topics[0], topic) for topic in self._topics[1:]}
         worst = max(gaps, key=lambda topic: gaps[topic])
         return (
-            f"stamps of {_quoted([self._topics[0], worst])} have not matched for {now_s - self._matched_s:.0f} s: the nearest are "
-            f"{gaps[worst] * 1e3:.1f} ms apart, {self._slop_s * 1e3:.1f} ms are allowed: synchronise the drivers, or set sync.slop_s"
+            f"stamps of {_quoted([self._topics[0], worst])} have not matched for {now_s - self._matched_s:.0f} s: "
+            f"the nearest are {gaps[worst] * 1e3:.1f} ms apart, {self._slop_s * 1e3:.1f} ms are allowed: synchronise "
+            "the drivers, or set sync.slop_s"
         )
 
     def _last_s(self, topic: str) -> float:
@@ -71,4 +75,5 @@ class SyncWatch:
 
 
 def _quoted(topics: Sequence[str]) -> str:
-    return " and ".join(f"'{topic}'" for topic in topics)
+    *others, last = (f"'{topic}'" for topic in topics)
+    return f"{', '.join(others)} and {last}" if others else last

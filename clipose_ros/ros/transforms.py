@@ -29,13 +29,16 @@ class Transforms:
         if target == source:
             return np.eye(4)
         try:
-            stamped = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns), timeout=Duration(seconds=timeout_s))
+            stamped = self._buffer.lookup_transform(
+                target, source, Time(nanoseconds=stamp_ns), timeout=Duration(seconds=timeout_s)
+            )
             t, q = stamped.transform.translation, stamped.transform.rotation
             return make_transform(rotation_from_quat_xyzw([q.x, q.y, q.z, q.w]), [t.x, t.y, t.z])
         except (TransformException, DegenerateInputError) as error:
             raise FrameError(
-                f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's stamp: {error}: "
-                f"nothing is published meanwhile; publish the transform, or set {parameter} to a frame there is, or to ''"
+                f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's "
+                f"stamp: {error}: nothing is published meanwhile; publish the transform, or set {parameter} to a "
+                "frame there is, or to ''"
             ) from error
 
     def clear(self) -> None:

@@ -18,7 +18,8 @@ T = TypeVar("T")
 class Alarm:
     """Carries an unforeseen exception to the executor, which raises it out of ``spin``.
 
-    rclpy swallows what a lifecycle callback raises, and Python what a thread raises. Code inside ``with alarm:`` has neither fate.
+    rclpy swallows what a lifecycle callback raises, and Python what a thread raises. Code inside ``with alarm:`` has
+    neither fate.
     """
 
     def __init__(self, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""A recording stand-in for the launch stack, which PyPI lacks: the documented constructors, and nothing but what they were given."""
+"""A recording stand-in for the launch stack, which PyPI lacks: the documented constructors and what they were given."""
 
 from __future__ import annotations
 

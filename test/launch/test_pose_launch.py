@@ -20,7 +20,11 @@ def overrides(launched_file) -> dict:
 def test_starts_the_one_node_with_the_shipped_parameters(launched):
     result = launched("pose.launch.py")
     (node,) = result.nodes
-    assert (node.named["package"], node.named["executable"], node.named["name"]) == ("clipose_ros", "pose_node", "pose_node")
+    assert (node.named["package"], node.named["executable"], node.named["name"]) == (
+        "clipose_ros",
+        "pose_node",
+        "pose_node",
+    )
     assert result.value(node.named["namespace"]) == "" and node.named["output"] == "screen"
     path = Path(result.value(node.named["parameters"][0]))
     assert path.name == "pose.yaml" and yaml.safe_load(path.read_text())["/**"]["ros__parameters"]

@@ -1,4 +1,4 @@
-"""A pose node without weights, as a module for tests in this process and as a program for tests of the process itself."""
+"""A pose node without weights: a module for tests in this process, a program for tests of the process itself."""
 
 from __future__ import annotations
 

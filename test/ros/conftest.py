@@ -1,9 +1,9 @@
-# ruff: noqa: E402
-"""Fixtures for tests over real DDS: an own domain, waiting on conditions, a camera that speaks, a pose node without weights.
+"""Fixtures for tests over real DDS: an own domain, waiting on conditions, a camera, a pose node without weights.
 
-``ros`` is a helper node that waits by spinning itself; ``camera`` publishes a scene with one mug and one bowl; ``start_node`` runs a
-``PoseNode`` with an executor of its own in another thread. The node is the real one down to segmentation by labels, clouds, checks and
-tracking; only the network is replaced, by one that poses a cloud by its bounding box.
+``ros`` is a helper node that waits by spinning itself; ``camera`` publishes a scene with one mug and one bowl;
+``start_node`` runs a ``PoseNode`` with an executor of its own in another thread. The node is the real one down to
+segmentation by labels, clouds, checks and tracking; only the network is replaced, by one that poses a cloud by its
+bounding box.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ class Ros:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
 
-    def wait_for(self, condition: Callable[[], Any], what: str, each: Callable[[], Any] | None = None, every_s: float = 0.05) -> Any:
-        """Spin until the condition gives something true, and give that; ``each`` is called again and again meanwhile."""
+    def wait_for(
+        self, condition: Callable[[], Any], what: str, each: Callable[[], Any] | None = None, every_s: float = 0.05
+    ) -> Any:
+        """Spin until the condition gives something true, and give that; ``each`` is called time and again."""
         end, due = time.monotonic() + GENEROUS_S, 0.0
         while not (result := condition()):
             now = time.monotonic()
@@ -149,7 +151,9 @@ class NodeUnderTest:
         self.ros, self.predictor = ros, predictor
         self.error: BaseException | None = None
         parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        self.node = PoseNode(pipeline_factory=lambda config: box_pipeline(config, predictor), parameter_overrides=parameters)
+        self.node = PoseNode(
+            pipeline_factory=lambda config: box_pipeline(config, predictor), parameter_overrides=parameters
+        )
         self.detections = ros.listen(Detection3DArray, "pose_node/detections")
         self.diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
         self.executor = MultiThreadedExecutor(num_threads=4)
@@ -175,7 +179,7 @@ class NodeUnderTest:
             self.executor.spin()
         except ExternalShutdownException:
             pass
-        except BaseException as error:  # the test looks at it
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
 

@@ -88,7 +88,9 @@ def test_what_is_written_is_read_back(encoding, size, data):
     dtype, channels = {"rgb8": ("u1", 3), "mono8": ("u1", 1), "16UC1": ("u2", 1), "32FC1": ("f4", 1)}[encoding]
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     pixels = rng.integers(1, 250, size=(*size, channels)).astype(dtype)
-    message = conversions.image_message(pixels if channels == 3 else pixels[..., 0], encoding, Header(frame_id="camera"))
+    message = conversions.image_message(
+        pixels if channels == 3 else pixels[..., 0], encoding, Header(frame_id="camera")
+    )
     assert isinstance(message.data, array.array) and message.step * message.height == len(message.data)
     assert bytes(message.data) == pixels.astype(np.dtype(dtype).newbyteorder("<")).tobytes()
     if encoding == "rgb8":
@@ -135,7 +137,9 @@ def test_depth_without_a_valid_pixel_is_refused(encoding, data):
 
 
 def camera_info(**changes) -> CameraInfo:
-    message = conversions.camera_info_message(CameraIntrinsics(500.0, 510.0, 320.0, 240.0, 640, 480), Header(frame_id="camera"))
+    message = conversions.camera_info_message(
+        CameraIntrinsics(500.0, 510.0, 320.0, 240.0, 640, 480), Header(frame_id="camera")
+    )
     message.k = [0.0] * 9  # not to be read: rectified images go with P
     for name, value in changes.items():
         setattr(message, name, value)

@@ -27,10 +27,23 @@ def without_blanks(values):
 
 def row(leaf: Leaf) -> str:
     """A setting's row in the reference page."""
-    kind = "string list" if typing.get_origin(leaf.type) is tuple else {"str": "string", "float": "double"}.get(leaf.type.__name__, leaf.type.__name__)
-    value = ", ".join(leaf.value) if isinstance(leaf.value, tuple) else str(leaf.value).lower() if leaf.type is bool else str(leaf.value)
-    bounds = ", ".join(leaf.choices) if leaf.choices else f"{leaf.low:g} … {leaf.high:g}" if leaf.low is not None else ""
-    return f"| `{leaf.path}` | {kind} | {f'`{value}`' if value else 'empty'} | {bounds} | {'yes' if leaf.live else ''} | {leaf.doc} |"
+    kind = (
+        "string list"
+        if typing.get_origin(leaf.type) is tuple
+        else {"str": "string", "float": "double"}.get(leaf.type.__name__, leaf.type.__name__)
+    )
+    value = (
+        ", ".join(leaf.value)
+        if isinstance(leaf.value, tuple)
+        else str(leaf.value).lower()
+        if leaf.type is bool
+        else str(leaf.value)
+    )
+    bounds = (
+        ", ".join(leaf.choices) if leaf.choices else f"{leaf.low:g} … {leaf.high:g}" if leaf.low is not None else ""
+    )
+    cells = (f"`{leaf.path}`", kind, f"`{value}`" if value else "empty", bounds, "yes" if leaf.live else "", leaf.doc)
+    return f"| {' | '.join(cells)} |"
 
 
 def test_shipped_parameters_are_all_there_are_at_their_defaults():

@@ -1,4 +1,4 @@
-"""What comes in, over real DDS: every kind of image, every bad input, silence, stamps that miss, time that jumps back, overload."""
+"""What comes in, over real DDS: kinds of image, bad input, silence, stamps that miss, time jumps, overload."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_every_kind_of_image_gives_the_same_objects(ros, camera, start_node, cha
     for a, b in zip(plain.detections, changed.detections, strict=True):
         assert a.id == b.id
         for axis in "xyz":
-            assert getattr(a.bbox.center.position, axis) == pytest.approx(getattr(b.bbox.center.position, axis), abs=2e-3)
+            assert getattr(a.bbox.center.position, axis) == pytest.approx(
+                getattr(b.bbox.center.position, axis), abs=2e-3
+            )
 
 
 def test_compressed_colour_is_subscribed_under_the_raw_topics_name(ros, camera, start_node):
@@ -77,7 +79,9 @@ def test_compressed_colour_is_subscribed_under_the_raw_topics_name(ros, camera, 
         camera.send(leave_out=["color"])
         color = camera.scene()["color"]
         data = cv2.imencode(".jpg", pixels(color)[..., ::-1])[1].tobytes()
-        compressed.publish(CompressedImage(header=color.header, format="rgb8; jpeg compressed bgr8", data=array.array("B", data)))
+        compressed.publish(
+            CompressedImage(header=color.header, format="rgb8; jpeg compressed bgr8", data=array.array("B", data))
+        )
 
     ros.wait_for(lambda: both(node), "detections", send)
 
@@ -147,39 +151,60 @@ def wrong_labels(messages):
         (wrong_labels, "/segmentation/labels", ["42", "category id"]),
     ],
 )
-def test_bad_input_is_warned_of_by_name_and_remedy_and_loses_nothing_else(ros, camera, start_node, capfd, change, topic, words):
+def test_bad_input_is_warned_of_by_name_and_remedy_and_loses_nothing_else(
+    ros, camera, start_node, capfd, change, topic, words
+):
     node = start_node()
     camera.wait_until_heard()
     ros.wait_for(lambda: both(node), "good frames", camera.send)
-    ros.wait_for(lambda: f"'{topic}'" in node.value("last_error"), f"the report on {topic}", lambda: camera.send(change))
+    ros.wait_for(
+        lambda: f"'{topic}'" in node.value("last_error"), f"the report on {topic}", lambda: camera.send(change)
+    )
     status = node.diagnostics[-1].status[0]
     assert all(word in node.value("last_error") for word in words), node.value("last_error")
     assert status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
     assert any(v.key.startswith("problem.") and topic in v.value for v in status.values)
     warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line and f"'{topic}'" in line]
-    assert len(warnings) in (1, 2) and all(word in warnings[0] for word in words), warnings  # once in LOG_EVERY_S, not once a frame
+    assert len(warnings) in (1, 2) and all(word in warnings[0] for word in words), (
+        warnings
+    )  # once in LOG_EVERY_S, not once a frame
     last_bad = camera.stamp_ns
-    ros.wait_for(lambda: [m for m in both(node) if stamp_ns(m.header.stamp) > last_bad], "good frames again", camera.send)
+    ros.wait_for(
+        lambda: [m for m in both(node) if stamp_ns(m.header.stamp) > last_bad], "good frames again", camera.send
+    )
 
 
 @pytest.mark.parametrize("change", [thin_mask, hollow_mask])
 def test_a_mask_without_depth_costs_no_other_object(ros, camera, start_node, change):
     node = start_node()
     camera.wait_until_heard()
-    messages = ros.wait_for(lambda: [m for m in node.detections if m.detections], "the bowl", lambda: camera.send(change))
+    messages = ros.wait_for(
+        lambda: [m for m in node.detections if m.detections], "the bowl", lambda: camera.send(change)
+    )
     assert {d.results[0].hypothesis.class_id for d in messages[0].detections} == {"bowl"}
     ros.wait_for(lambda: int(node.value("rejections") or 0) > 0, "the count", lambda: camera.send(change))
 
 
 @pytest.mark.parametrize(
     ("silent", "topic"),
-    [("color", "/rgb/image_rect_color"), ("depth", "/depth_registered/image_rect"), ("info", "/rgb/camera_info"), ("labels", "/segmentation/labels")],
+    [
+        ("color", "/rgb/image_rect_color"),
+        ("depth", "/depth_registered/image_rect"),
+        ("info", "/rgb/camera_info"),
+        ("labels", "/segmentation/labels"),
+    ],
 )
 def test_a_silent_topic_is_named(ros, camera, start_node, silent, topic):
     node = start_node(sync__silence_s=0.5)
     camera.wait_until_heard()
-    ros.wait_for(lambda: "nothing on" in node.value("last_error"), "the complaint", lambda: camera.send(leave_out=[silent]))
-    ros.wait_for(lambda: node.value("last_error").startswith(f"nothing on '{topic}' for"), "only that topic", lambda: camera.send(leave_out=[silent]))
+    ros.wait_for(
+        lambda: "nothing on" in node.value("last_error"), "the complaint", lambda: camera.send(leave_out=[silent])
+    )
+    ros.wait_for(
+        lambda: node.value("last_error").startswith(f"nothing on '{topic}' for"),
+        "only that topic",
+        lambda: camera.send(leave_out=[silent]),
+    )
     assert node.diagnostics[-1].status[0].level == DiagnosticStatus.ERROR
 
 
@@ -193,7 +218,9 @@ def test_stamps_that_never_match_are_named_with_their_distance(ros, camera, star
     ros.wait_for(lambda: "have not matched" in node.value("last_error"), "the complaint", lambda: camera.send(late))
     complaint = node.value("last_error")
     assert "'/rgb/image_rect_color' and '/depth_registered/image_rect'" in complaint
-    assert "11.0 ms apart" in complaint and f"{0.0 if exact else 1.0} ms are allowed" in complaint  # 407 ms = 12 frames + 11 ms
+    assert (
+        "11.0 ms apart" in complaint and f"{0.0 if exact else 1.0} ms are allowed" in complaint
+    )  # 407 ms = 12 frames + 11 ms
     assert "sync.slop_s" in complaint
 
 
@@ -246,7 +273,9 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
     node.predictor.before_each = lambda: None
     gate.release()
     ros.wait_for(lambda: len(node.detections) >= 6, "the last frame")
-    for (newest, _), (_, following) in zip(behind, [*behind[1:], (0, stamp_ns(node.detections[5].header.stamp))], strict=True):
+    for (newest, _), (_, following) in zip(
+        behind, [*behind[1:], (0, stamp_ns(node.detections[5].header.stamp))], strict=True
+    ):
         assert newest - following <= 5 * 33_000_000  # the newest that had arrived, not the oldest of a queue of twenty
     done = lambda: count["frames_posed"] + count["frames_dropped"] + count["frames_failed"]  # noqa: E731
     ros.wait_for(lambda: done() == count["frames_in"], "an account of every frame")

@@ -22,10 +22,18 @@ def state(ros):
 
 def counts(ros):
     """Subscriptions and publishers that the node holds on the graph."""
-    inputs = ("rgb/image_rect_color", "rgb/camera_info", "depth_registered/image_rect", "segmentation/labels", "/tf_static")
+    inputs = (
+        "rgb/image_rect_color",
+        "rgb/camera_info",
+        "depth_registered/image_rect",
+        "segmentation/labels",
+        "/tf_static",
+    )
     outputs = ("detections", "poses", "markers", "object_cloud", "debug_image")
     node = ros.node
-    return tuple(node.count_subscribers(t) for t in inputs), tuple(node.count_publishers(f"pose_node/{t}") for t in outputs)
+    return tuple(node.count_subscribers(t) for t in inputs), tuple(
+        node.count_publishers(f"pose_node/{t}") for t in outputs
+    )
 
 
 def workers():
@@ -74,7 +82,9 @@ def test_shutdown_releases_everything_from_any_state(ros, camera, start_node, tr
     assert not workers() and state(ros) == "finalized"
 
 
-@pytest.mark.parametrize("error", [CheckpointError("'x.safetensors' does not exist"), ConfigError("unknown category 'cup'")])
+@pytest.mark.parametrize(
+    "error", [CheckpointError("'x.safetensors' does not exist"), ConfigError("unknown category 'cup'")]
+)
 def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, camera, start_node, error, monkeypatch):
     node = start_node(started=False)
 

@@ -1,4 +1,4 @@
-"""The node as a process: it brings itself up, ends cleanly on Ctrl-C, and fails with one clear line or a bug's trace."""
+"""The node as a process: it brings itself up, ends cleanly on Ctrl-C, fails with one clear line or a bug's trace."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ BOX_NODE = str(Path(__file__).with_name("box_pose_node.py"))
 
 
 @pytest.fixture
-def spawn() -> Iterator:
-    """Starts processes; none outlives its test."""
+def spawn(ros) -> Iterator:
+    """Starts processes; none outlives its test, nor meets what discovery still remembers of the one before."""
     processes: list[subprocess.Popen] = []
 
     def start(*command: str, **environment: str) -> subprocess.Popen:
+        ros.wait_for(lambda: "pose_node" not in ros.node.get_node_names(), "the end of the node before")
         processes.append(
             subprocess.Popen(
                 [sys.executable, *command],
@@ -36,8 +37,8 @@ def spawn() -> Iterator:
 
     yield start
     for process in processes:
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGINT)
+        process.wait(60.0)
         process.stdout.close()
 
 
@@ -85,7 +86,9 @@ def test_bad_set_up_fails_with_one_clear_error(spawn, tmp_path, tiny_model, sett
     corrupt = tmp_path / "corrupt.safetensors"
     corrupt.write_bytes(b"\x00garbage" * 20)
     places = {"corrupt": str(corrupt), "tiny": str(tiny_model)}
-    arguments = [argument for s in ("segmentation.backend:=labels", *settings) for argument in ("-p", s.format(**places))]
+    arguments = [
+        argument for s in ("segmentation.backend:=labels", *settings) for argument in ("-p", s.format(**places))
+    ]
     process = spawn("-m", "clipose_ros.ros.pose_node", "--ros-args", *arguments)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 1, output
@@ -95,8 +98,13 @@ def test_bad_set_up_fails_with_one_clear_error(spawn, tmp_path, tiny_model, sett
 
 
 def test_poses_with_a_real_checkpoint(ros, camera, spawn, tiny_model):
-    """The whole way with an untrained network: its poses are wrong, but they come, or are rejected with their reason."""
-    settings = ("check.size_tolerance:=100.0", "check.centre_tolerance:=10.0", "check.score_threshold:=0.0", f"network.model:={tiny_model}")
+    """The whole way, with an untrained network from a file: its poses are wrong, but they come."""
+    settings = (
+        "check.size_tolerance:=100.0",
+        "check.centre_tolerance:=10.0",
+        "check.score_threshold:=0.0",
+        f"network.model:={tiny_model}",
+    )
     process = spawn("-m", "clipose_ros.ros.pose_node", "--ros-args", *LABELS, *(a for s in settings for a in ("-p", s)))
     detections = ros.listen(Detection3DArray, "pose_node/detections")
     camera.wait_until_heard()
