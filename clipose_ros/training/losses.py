@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clipose_ros.config import Section, option
 from clipose_ros.model.network import NetworkOutput
+from clipose_ros.training.geometric import mean_where
 
 CONFIDENCE_DECAY = 13.7
 """An axis that is off by d (chord length) should have confidence exp(-13.7 d^2) (GPV-Pose)."""
@@ -75,14 +76,14 @@ def pose_losses(output: NetworkOutput, truth: PoseTruth) -> PoseLosses:
     true_x, true_y = truth.R[:, :, 0], truth.R[:, :, 1]
     determined = truth.x_determined
     cosine = (1.0 - (output.axis_y * true_y).sum(-1)).mean()
-    cosine = cosine + _mean_where(1.0 - (output.axis_x * true_x).sum(-1), determined)
+    cosine = cosine + mean_where(1.0 - (output.axis_x * true_x).sum(-1), determined)
     target_y = confidence_target(output.axis_y, true_y)
     target_x = confidence_target(output.axis_x, true_x) * determined
     return PoseLosses(
         rotation_y=axis_error(output.axis_y, true_y).mean(),
-        rotation_x=_mean_where(axis_error(output.axis_x, true_x), determined),
+        rotation_x=mean_where(axis_error(output.axis_x, true_x), determined),
         cosine=cosine,
-        orthogonality=_mean_where((output.axis_x * output.axis_y).sum(-1).abs(), determined),
+        orthogonality=mean_where((output.axis_x * output.axis_y).sum(-1).abs(), determined),
         confidence=(output.confidence_y - target_y).abs().mean() + (output.confidence_x - target_x).abs().mean(),
         translation=(output.translation - truth.t).abs().mean(),
         size=(output.size - truth.size).abs().mean(),
@@ -97,8 +98,3 @@ def axis_error(axis: Tensor, true_axis: Tensor) -> Tensor:
 def confidence_target(axis: Tensor, true_axis: Tensor) -> Tensor:
     """What an axis' confidence should be, given how far it is off: ``(B,)`` in (0, 1], without gradient."""
     return torch.exp(-CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))
-
-
-def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the masked entries, 0 where there are none."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)

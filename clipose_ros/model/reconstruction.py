@@ -1,0 +1,61 @@
+"""The point reconstruction head, for training alone: where each point goes under the object's symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipose_ros.model.encoder import Encoding, PointNorm
+
+WIDTHS = (512, 512, 256, 128)
+"""Channels of the layers before the last (GPV-Pose)."""
+
+
+class PointHead(nn.Module):
+    """Layers on each point by itself, batch normalisation and ReLU between them.
+
+    Args:
+        in_channels: Channels of the encoding and of what is told beside it.
+        widths: Channels of the layers before the last.
+        out_channels: Values wanted per point.
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(in_channels, widths[0])
+        later = [*widths[1:], out_channels]
+        self.norms = nn.ModuleList(PointNorm(width) for width in widths)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, later, strict=True))
+
+    def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
+        """Encoding, and beside it ``(B, N, E)``, to ``(B, N, out_channels)``."""
+        encoded = self.first.in_features - (0 if beside is None else beside.shape[-1])
+        features = encoding.project(self.first.weight[:, :encoded]) + self.first.bias
+        if beside is not None:
+            features = features + F.linear(beside, self.first.weight[:, encoded:])
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            features = layer(F.relu(norm(features)))
+        return features
+
+
+class SymmetryHead(nn.Module):
+    """Where each point's counterpart under the object's symmetry lies (CLIPose eq. 13).
+
+    Args:
+        in_channels: Channels of the encoding.
+        unit_m: Unit of length inside the network, metres.
+        widths: Channels of the layers before the last.
+    """
+
+    def __init__(self, in_channels: int, unit_m: float, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.unit_m = unit_m
+        self.points = PointHead(in_channels, widths, out_channels=3)
+
+    def forward(self, encoding: Encoding, points_camera: Tensor) -> Tensor:
+        """Encoding of a cloud and the cloud ``(B, N, 3)`` to its counterpart ``(B, N, 3)``; metres, camera frame."""
+        mean = points_camera.mean(dim=1, keepdim=True)
+        return torch.add(mean, self.points(encoding), alpha=self.unit_m)
