@@ -116,6 +116,7 @@ class InstanceMask:
 class RejectionReason(Enum):
     """Why an instance got no pose."""
 
+    UNKNOWN_LABEL = "label values that mean no category"
     TOO_FEW_POINTS = "too few valid depth points under the mask"
     NO_DEPTH = "no valid depth under the mask"
     CENTRE_OUTSIDE_POINTS = "the predicted centre lies far from the observed points"

@@ -105,7 +105,9 @@ class PosePipeline:
         """
         config, enabled = self._config, self._enabled
         start = time.perf_counter()
-        found = [instance for instance in self.segmenter.segment(frame) if instance.category in enabled]
+        segmentation = self.segmenter.segment(frame)
+        unread = [rejection for rejection in segmentation if isinstance(rejection, Rejection)]
+        found = [item for item in segmentation if isinstance(item, InstanceMask) and item.category in enabled]
         found = sorted(found, key=lambda instance: -instance.score)[: config.segmentation.max_instances]
         segmented = time.perf_counter()
         clouds, rejections = _clouds(frame, found, config)
@@ -113,7 +115,7 @@ class PosePipeline:
         poses = self._poses(clouds)
         predicted = time.perf_counter()
         verdicts = [check_pose(pose, cloud, config.check) for pose, cloud in zip(poses, clouds, strict=True)]
-        rejections += [verdict for verdict in verdicts if verdict is not None]
+        rejections = unread + rejections + [verdict for verdict in verdicts if verdict is not None]
         return FrameResult(
             poses=tuple(pose for pose, verdict in zip(poses, verdicts, strict=True) if verdict is None),
             clouds=tuple(cloud for cloud, verdict in zip(clouds, verdicts, strict=True) if verdict is None),

@@ -112,6 +112,8 @@ class FramePoser:
 
     def _advice(self, rejection: Rejection) -> str:
         what = f"a {rejection.category} got no pose: {rejection.reason.value} ({rejection.detail})"
+        if rejection.reason is RejectionReason.UNKNOWN_LABEL:
+            return f"'{self._topics.labels}': {what}: label everything else 0"
         if rejection.reason in _LACKS_DEPTH:
             return (
                 f"'{self._topics.depth}': {what}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or "

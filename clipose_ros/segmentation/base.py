@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from clipose_ros.config import SegmentationConfig
-from clipose_ros.types import InstanceMask, RgbdFrame
+from clipose_ros.types import InstanceMask, Rejection, RgbdFrame
 
 
 class Segmenter(Protocol):
     """Finds the instances of known categories in a frame."""
 
-    def segment(self, frame: RgbdFrame) -> list[InstanceMask]:
-        """The instances of a frame, at most ``max_instances``, best first.
+    def segment(self, frame: RgbdFrame) -> Sequence[InstanceMask | Rejection]:
+        """The instances of a frame, at most ``max_instances``, best first, and what could not be made an instance.
 
         Args:
             frame: One registered colour and depth image, with labels where the backend reads them.
 
         Returns:
-            Masks cropped to their boxes, in pixels of ``frame``; an empty list where nothing was found.
+            Masks cropped to their boxes, in pixels of ``frame``; empty where nothing was found. Pixels that the backend
+            cannot interpret come as a rejection and cost the other instances nothing.
 
         Raises:
-            SegmentationError: The frame lacks what the backend reads, or holds values it cannot interpret.
+            SegmentationError: The frame lacks what the backend reads.
         """
         ...
 

@@ -8,7 +8,7 @@ from scipy.ndimage import find_objects
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
-from clipose_ros.types import InstanceMask, RgbdFrame
+from clipose_ros.types import InstanceMask, Rejection, RejectionReason, RgbdFrame
 
 LABEL_BASE = 1000
 """A label is category id x LABEL_BASE + instance; 0 is the background."""
@@ -25,37 +25,37 @@ class LabelSegmenter:
         """Take over ``max_instances``; labels have no scores to threshold."""
         self._max_instances = config.max_instances
 
-    def segment(self, frame: RgbdFrame) -> list[InstanceMask]:
-        """The instances of ``frame.labels``, largest first.
+    def segment(self, frame: RgbdFrame) -> list[InstanceMask | Rejection]:
+        """The instances of ``frame.labels``, largest first, then one rejection for all values that mean no category.
 
         Raises:
-            SegmentationError: The frame has no labels, or values whose category id is unknown; the message lists them.
+            SegmentationError: The frame has no labels.
         """
         if frame.labels is None:
             raise SegmentationError(
                 "backend 'labels' needs a label image with every frame, got none: publish segmentation/labels "
                 f"(16UC1, category id x {LABEL_BASE} + instance), or choose another segmentation.backend"
             )
-        boxes = find_objects(frame.labels.astype(np.int32))
-        values = [value for value, box in enumerate(boxes, start=1) if box is not None]
-        names = self._categories_of(values)
-        instances = []
-        for value, name in zip(values, names, strict=True):
-            rows, columns = boxes[value - 1]
+        instances: list[InstanceMask] = []
+        wrong: list[int] = []
+        for value, box in enumerate(find_objects(frame.labels.astype(np.int32)), start=1):
+            if box is None:
+                continue
+            category = self._categories.by_id(value // LABEL_BASE)
+            if category is None:
+                wrong.append(value)
+                continue
+            rows, columns = box
             mask = frame.labels[rows, columns] == value
-            instances.append(InstanceMask(name, 1.0, (columns.start, rows.start, columns.stop, rows.stop), mask))
-        instances.sort(key=lambda instance: -np.count_nonzero(instance.mask))
-        return instances[: self._max_instances]
-
-    def _categories_of(self, values: list[int]) -> list[str]:
-        """The category name of every label value, or SegmentationError with those that have none."""
-        found = [self._categories.by_id(value // LABEL_BASE) for value in values]
-        wrong = [value for value, category in zip(values, found, strict=True) if category is None]
-        if wrong:
-            known = ", ".join(f"{category.id} {category.name}" for category in self._categories)
-            shown = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
-            raise SegmentationError(
-                f"label values must be 0 (background) or category id x {LABEL_BASE} + instance with an id of {known}; "
-                f"got {shown}: label everything else 0"
+            instances.append(
+                InstanceMask(category.name, 1.0, (columns.start, rows.start, columns.stop, rows.stop), mask)
             )
-        return [category.name for category in found if category is not None]
+        instances.sort(key=lambda instance: -np.count_nonzero(instance.mask))
+        return [*instances[: self._max_instances], *([self._rejected(wrong)] if wrong else [])]
+
+    def _rejected(self, wrong: list[int]) -> Rejection:
+        """Say which values mean nothing, and which would."""
+        known = ", ".join(f"{category.id} {category.name}" for category in self._categories)
+        shown = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+        detail = f"expected 0 (background) or category id x {LABEL_BASE} + instance with an id of {known}; got {shown}"
+        return Rejection("thing of unknown category", RejectionReason.UNKNOWN_LABEL, detail)

@@ -174,6 +174,12 @@ def test_bad_input_is_warned_of_by_name_and_remedy_and_loses_nothing_else(
     )
 
 
+def test_wrong_labels_cost_no_object(ros, camera, start_node):
+    node = start_node()
+    camera.wait_until_heard()
+    ros.wait_for(lambda: both(node), "both objects beside wrong labels", lambda: camera.send(wrong_labels))
+
+
 @pytest.mark.parametrize("change", [thin_mask, hollow_mask])
 def test_a_mask_without_depth_costs_no_other_object(ros, camera, start_node, change):
     node = start_node()

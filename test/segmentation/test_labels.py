@@ -11,13 +11,13 @@ from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
 from clipose_ros.segmentation.labels import LABEL_BASE, LabelSegmenter
-from clipose_ros.types import CameraIntrinsics, InstanceMask, LabelArray, RgbdFrame
+from clipose_ros.types import CameraIntrinsics, InstanceMask, LabelArray, Rejection, RejectionReason, RgbdFrame
 
 VALUES = [0, *(c.id * LABEL_BASE + i for c in NOCS_CATEGORIES for i in (0, 1, 999))]
 LABEL_IMAGES = arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.sampled_from(VALUES))
 
 
-def segment(labels: LabelArray, max_instances: int = 200) -> list[InstanceMask]:
+def segment(labels: LabelArray, max_instances: int = 200) -> list[InstanceMask | Rejection]:
     height, width = labels.shape
     frame = RgbdFrame(
         np.zeros((height, width, 3), np.uint8),
@@ -56,11 +56,13 @@ def test_the_largest_are_kept(labels: LabelArray, count: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [1, 999, 7000, 9004, 65535])
-def test_wrong_values_are_named(wrong: int) -> None:
+def test_wrong_values_are_named_and_cost_the_others_nothing(wrong: int) -> None:
     labels = np.full((4, 4), 6001, np.uint16)
     labels[0, 0] = wrong
-    with pytest.raises(SegmentationError, match=rf"got {wrong}: .*0"):
-        segment(labels)
+    mug, rejection = segment(labels)
+    assert isinstance(mug, InstanceMask) and mug.category == "mug" and np.count_nonzero(mug.mask) == 15
+    assert isinstance(rejection, Rejection) and rejection.reason is RejectionReason.UNKNOWN_LABEL
+    assert rejection.detail.endswith(f"got {wrong}") and "6 mug" in rejection.detail
 
 
 def test_a_frame_without_labels_says_what_to_publish(make_frame) -> None:
