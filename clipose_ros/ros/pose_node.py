@@ -270,7 +270,7 @@ def run(node: PoseNode) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """Entry point of ``ros2 run clipose_ros pose_node``; gives the exit status."""
-    # Threads that spin while they wait take the cores from the camera's driver. torch, which has not loaded yet, reads it.
+    # Threads that spin while they wait take the cores from the camera's driver. torch, not yet loaded, reads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     rclpy.init(args=args)
     try:
