@@ -1,0 +1,195 @@
+"""CLIP's towers for training: the image tower with learnable prompt tokens, and texts as fixed features.
+
+Nothing here runs on a robot. Weights come from a local file, or from the hub when that is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipose_ros.config import Section, option
+from clipose_ros.errors import CheckpointError, ConfigError, ShapeError
+from clipose_ros.types import FloatArray
+
+RANDOM = "random"
+"""Value of ``pretrained`` for untrained towers, to try the machinery with."""
+
+
+@dataclass(frozen=True)
+class ClipConfig(Section):
+    """Which CLIP, from where, and what of it is tuned."""
+
+    model: str = option("ViT-B-16", "open_clip name of the architecture.")
+    pretrained: str = option("openai", "open_clip tag of the weights, part of the model's name; 'random' for none.")
+    weights: str = option("", "Local file that holds the weights of that tag.")
+    download: bool = option(False, "Fetch the weights from the hub where no local file is given.")
+    prompt_length: int = option(10, "Prompt tokens per layer (Table IV); 0 leaves the image tower as it is.", low=0)
+    prompt_position: str = option("prepend", "Before or behind the patches (Table IV).", choices=("prepend", "append"))
+    prompt_first: int = option(1, "First transformer layer that gets tokens, from 1 (Table V).", low=1)
+    prompt_last: int = option(1, "Last transformer layer that gets tokens (Table V).", low=1)
+    tune_text: bool = option(False, "Tune the text projection as well (Table V, joint training).")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prompt_last < self.prompt_first:
+            raise ConfigError(
+                f"prompt_last must be at least prompt_first ({self.prompt_first}), got {self.prompt_last}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The model's full name; features carry it, and those of different names never mix."""
+        return f"{self.model}/{self.pretrained}"
+
+
+def load_clip(config: ClipConfig) -> Any:
+    """The whole model, on the CPU, in evaluation mode.
+
+    Raises:
+        ConfigError: The model or tag is unknown, or there are no weights and downloading was not asked for.
+        CheckpointError: The weights cannot be read or fetched.
+    """
+    if open_clip.get_model_config(config.model) is None:
+        raise ConfigError(f"clip.model '{config.model}' is unknown to open_clip: see open_clip.list_models()")
+    if config.pretrained == RANDOM:
+        return open_clip.create_model(config.model, pretrained=None).eval()
+    tag = open_clip.get_pretrained_cfg(config.model, config.pretrained)
+    if not tag and not config.weights:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(config.model)) or "none"
+        raise ConfigError(f"clip.pretrained '{config.pretrained}' is no tag of {config.model}: expected one of {known}")
+    quick_gelu = bool(tag.get("quick_gelu", False))
+    if config.weights:
+        if not Path(config.weights).is_file():
+            raise CheckpointError(f"clip.weights '{config.weights}' does not exist: give a file with CLIP's weights")
+        return _created(config, config.weights, quick_gelu, "it holds no weights of this model")
+    if not config.download:
+        raise ConfigError(
+            f"the weights of {config.name} are needed: give a local file as clip.weights, or allow fetching them from "
+            "the hub with clip.download=true; without an image tower, train from a file of text features"
+        )
+    return _created(
+        config, config.pretrained, quick_gelu, "fetch the file where there is a network and give clip.weights"
+    )
+
+
+def _created(config: ClipConfig, pretrained: str, quick_gelu: bool, remedy: str) -> Any:
+    """The model with weights from a file or tag."""
+    try:
+        return open_clip.create_model(config.model, pretrained=pretrained, force_quick_gelu=quick_gelu).eval()
+    except (RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"no weights of {config.name} from '{pretrained}' ({reason}): {remedy}") from error
+
+
+class ImageTower(nn.Module):
+    """CLIP's image tower, frozen but for its prompt tokens and its projection.
+
+    Tokens stand between [CLS] and the patches, or behind the patches, from the first chosen layer on. Each further
+    chosen layer puts tokens of its own in their place; behind the last chosen layer they go along to the end. Without
+    tokens nothing trains.
+
+    Args:
+        clip: The model of ``load_clip``; the tower keeps its image half.
+        config: Length, place and layers of the tokens.
+
+    Raises:
+        ConfigError: The tower has fewer layers, or is no plain ViT.
+
+    References:
+        CLIPose III-C; Jia et al., Visual Prompt Tuning, ECCV 2022.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, clip: Any, config: ClipConfig) -> None:
+        super().__init__()
+        visual: Any = clip.visual
+        plain = isinstance(visual, open_clip.transformer.VisionTransformer) and visual.transformer.batch_first
+        if not plain or visual.attn_pool is not None or visual.pool_type != "tok" or visual.proj is None:
+            raise ConfigError(
+                f"clip.model '{config.model}' has no plain ViT with a [CLS] token: take ViT-B-16 or alike"
+            )
+        layers = len(visual.transformer.resblocks)
+        if config.prompt_last > layers:
+            raise ConfigError(
+                f"clip.prompt_last must be at most {layers}, the layers of {config.model}, got {config.prompt_last}"
+            )
+        self.visual, self.config = visual.requires_grad_(False).eval(), config
+        self.size: tuple[int, int] = visual.image_size
+        width, patch = visual.class_embedding.shape[0], math.prod(visual.patch_size)
+        count = config.prompt_last - config.prompt_first + 1 if config.prompt_length else 0
+        self.prompts = nn.Parameter(torch.empty(count, config.prompt_length, width), requires_grad=count > 0)
+        bound = math.sqrt(6.0 / (3 * patch + width))
+        nn.init.uniform_(self.prompts, -bound, bound)
+        visual.proj.requires_grad_(count > 0)
+        cfg = visual.preprocess_cfg
+        self.register_buffer("mean", torch.tensor(cfg["mean"]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(cfg["std"]).view(3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> ImageTower:
+        """The frozen tower has no training mode."""
+        super().train(mode)
+        self.visual.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """RGB ``(B, 3, H, W)`` in [0, 1], of any size, to unit features ``(B, D)``."""
+        return F.normalize(self.tokens(images)[:, 0] @ self.visual.proj, dim=-1)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """RGB as in ``forward`` to the last layer's tokens ``(B, 1 + patches + prompts, W)``; [CLS] comes first."""
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ShapeError(f"images must be (B, 3, H, W), got {tuple(images.shape)}")
+        if tuple(images.shape[2:]) != self.size:
+            images = F.interpolate(images, self.size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+        x = self._embed((images - self.mean) / self.std)
+        for layer, block in enumerate(self.visual.transformer.resblocks, start=1):
+            if len(self.prompts) and self.config.prompt_first <= layer <= self.config.prompt_last:
+                x = self._with_prompts(x, layer - self.config.prompt_first)
+            x = block(x)
+        return self.visual.ln_post(x)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """[CLS] and patches with their places, ready for the first layer."""
+        patches = self.visual.conv1(images).flatten(2).mT
+        first = self.visual.class_embedding.expand(len(images), 1, -1)
+        return self.visual.ln_pre(torch.cat([first, patches], dim=1) + self.visual.positional_embedding)
+
+    def _with_prompts(self, x: Tensor, index: int) -> Tensor:
+        """Put in the tokens of the index-th chosen layer; those of the layer before, if any, go."""
+        length = self.config.prompt_length
+        prompts = self.prompts[index].expand(len(x), -1, -1)
+        before = length if index else 0
+        if self.config.prompt_position == "prepend":
+            return torch.cat([x[:, :1], prompts, x[:, 1 + before :]], dim=1)
+        return torch.cat([x[:, : x.shape[1] - before], prompts], dim=1)
+
+
+def encode_texts(clip: Any, config: ClipConfig, texts: Sequence[str], batch: int = 256) -> FloatArray:
+    """Unit features ``(T, D)`` float32 of texts, without gradient.
+
+    Raises:
+        ConfigError: A text is longer than the tower reads.
+    """
+    tokens = open_clip.get_tokenizer(config.model)(list(texts))
+    if (full := (tokens[:, -1] != 0).nonzero()).numel():
+        text = texts[int(full[0])]
+        raise ConfigError(
+            f"text is longer than the {tokens.shape[1]} tokens that {config.model} reads: tell fewer decimals: {text!r}"
+        )
+    device = next(clip.parameters()).device
+    with torch.inference_mode():
+        parts = [clip.encode_text(part.to(device), normalize=True).cpu().numpy() for part in tokens.split(batch)]
+    return np.concatenate(parts).astype(np.float32)

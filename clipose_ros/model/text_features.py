@@ -1,0 +1,114 @@
+"""Text features on disk: computed once, kept with the name of the CLIP model that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clipose_ros.errors import DataError
+from clipose_ros.types import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class TextFeatures:
+    """Texts and what a CLIP model makes of them.
+
+    Attributes:
+        model: Full name of the model, ``ClipConfig.name``.
+        texts: T different texts.
+        features: ``(T, D)`` float32, unit rows.
+    """
+
+    model: str
+    texts: tuple[str, ...]
+    features: FloatArray
+
+    def rows(self, texts: Sequence[str]) -> list[int]:
+        """Where each text stands.
+
+        Raises:
+            DataError: A text is not among these.
+        """
+        places = {text: row for row, text in enumerate(self.texts)}
+        if missing := [text for text in texts if text not in places]:
+            raise DataError(
+                f"{len(missing)} of {len(texts)} texts have no feature, first {missing[0]!r}: compute them anew"
+            )
+        return [places[text] for text in texts]
+
+    def save(self, path: Path) -> None:
+        """Write one ``.npy`` of records (model, text, feature); it appears whole or not at all."""
+        text = f"U{max(map(len, self.texts))}"
+        kinds = [("model", f"U{len(self.model)}"), ("text", text), ("feature", "f4", self.features.shape[1:])]
+        records = np.empty(len(self.texts), dtype=np.dtype(kinds))
+        records["model"], records["text"], records["feature"] = self.model, self.texts, self.features
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as stream:
+            np.save(stream, records)
+        part.replace(path)
+
+
+def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeatures:
+    """Features from a file: one that ``save`` wrote, or a plain array ``(T, D)`` of the texts in order.
+
+    Args:
+        path: A ``.npy`` file.
+        model: Full name of the model that the run uses. A file that ``save`` wrote must be of this model; a plain array
+            does not say what it is of and is taken at the caller's word.
+        texts: What the rows of a plain array stand for.
+
+    Raises:
+        DataError: The file cannot be read, is of another model, or has another shape.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"text features '{path}' cannot be read: {error}") from error
+    if loaded.dtype.names == ("model", "text", "feature"):
+        models = sorted({str(name) for name in loaded["model"]})
+        if models != [model]:
+            raise DataError(
+                f"text features '{path}' are of {', '.join(models)}, this run's CLIP is {model}: features of different "
+                "models do not mix; compute them anew or set clip.model and clip.pretrained"
+            )
+        return TextFeatures(model, tuple(map(str, loaded["text"])), _unit_rows(path, loaded["feature"]))
+    if loaded.ndim != 2 or len(loaded) != len(texts):
+        raise DataError(f"text features '{path}' must be ({len(texts)}, D), one row per text, got {loaded.shape}")
+    return TextFeatures(model, tuple(texts), _unit_rows(path, loaded))
+
+
+def cached_text_features(
+    folder: Path, model: str, texts: Sequence[str], encode: Callable[[Sequence[str]], FloatArray]
+) -> TextFeatures:
+    """Features of texts from the folder's file of that model; what it lacks is computed and added to it.
+
+    Args:
+        folder: Where the files lie, one per model.
+        model: Full name of the model.
+        texts: What is wanted, repetitions allowed.
+        encode: Makes unit features ``(T, D)`` of texts; called only for those that are not there yet.
+    """
+    path = folder / f"{model.replace('/', '.')}.npy"
+    known = read_text_features(path, model, ()) if path.is_file() else None
+    have = set(known.texts) if known else set()
+    fresh = [text for text in dict.fromkeys(texts) if text not in have]
+    if not fresh and known is not None:
+        return known
+    features = encode(fresh)
+    if known is not None:
+        fresh, features = [*known.texts, *fresh], np.concatenate([known.features, features])
+    result = TextFeatures(model, tuple(fresh), _unit_rows(path, features))
+    folder.mkdir(parents=True, exist_ok=True)
+    result.save(path)
+    return result
+
+
+def _unit_rows(path: Path, features: FloatArray) -> FloatArray:
+    """The features in float32, each of length 1."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not (np.isfinite(lengths).all() and (lengths > 1e-6).all()):
+        raise DataError(f"text features '{path}' have rows that are null or not finite: compute them anew")
+    return (features / lengths).astype(np.float32)
