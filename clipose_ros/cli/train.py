@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 
-from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import nest
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import CliposeError, ConfigError
@@ -36,8 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = overrule(read_recipe(options.recipe), options.settings)
         training, validation = CloudSamples.load(*options.data), CloudSamples.load(*options.validation)
+        if validation.categories != training.categories:
+            raise ConfigError(
+                f"training clouds are of {', '.join(training.categories.names)}, validation clouds of "
+                f"{', '.join(validation.categories.names)}: generate both with the same categories"
+            )
         device = resolve_device(options.device)
-        trainer = Trainer(config, NOCS_CATEGORIES, training, validation, options.out, device)
+        trainer = Trainer(config, training.categories, training, validation, options.out, device)
         if options.resume:
             trainer.resume()
         trainer.run()

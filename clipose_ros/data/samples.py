@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.config import CloudConfig
+from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue
 from clipose_ros.data.masks import perturb_mask
 from clipose_ros.data.render import ObjectTruth, Renderer
 from clipose_ros.data.scenes import SceneConfig, make_scene
 from clipose_ros.data.sensor import random_sensor, simulate_depth
 from clipose_ros.data.trajectory import random_view
-from clipose_ros.errors import DataError
+from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.boxes import box_corners
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import invert_transform, transform_points
@@ -26,7 +29,6 @@ from clipose_ros.types import (
     CameraIntrinsics,
     FloatArray,
     InstanceMask,
-    LabelArray,
     ObjectCloud,
     RgbdFrame,
 )
@@ -49,11 +51,12 @@ class CloudSamples:
 
     Attributes:
         points: ``(S, N, 3)`` float32, metres, camera optical frame.
-        category_index: ``(S,)`` int64, place in ``NOCS_CATEGORIES``.
+        category_index: ``(S,)`` int64, place in ``categories``.
         T_camera_object: ``(S, 4, 4)`` float32.
         size: ``(S, 3)`` float32, full extent, metres, object frame.
         handle_visible: ``(S,)`` bool, whether the cloud shows the mug's handle; true for other categories.
         visible_fraction: ``(S,)`` float32, visible share of the object's outline.
+        categories: What the clouds are of.
     """
 
     points: FloatArray
@@ -62,6 +65,7 @@ class CloudSamples:
     size: FloatArray
     handle_visible: BoolArray
     visible_fraction: FloatArray
+    categories: CategorySet = NOCS_CATEGORIES
 
     def __len__(self) -> int:
         return len(self.points)
@@ -70,64 +74,87 @@ class CloudSamples:
         """Write to ``.npz``; the file appears under its name only when it is whole."""
         path = Path(path)
         part = path.with_name(f".{path.name}.part")
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         with part.open("wb") as stream:
-            np.savez(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
+            np.savez(stream, categories=json.dumps(self.categories.to_records()), **arrays)
         part.replace(path)
 
     @classmethod
     def load(cls, *paths: str | Path) -> CloudSamples:
-        """Read one or more files that ``save`` wrote, one after the other.
+        """Read one or more files that ``save`` wrote, one after the other. Files that name none are of the six.
 
         Raises:
-            DataError: A file is missing, or not one of these.
+            DataError: A file is missing, not one of these, or of other categories than the first.
         """
-        names = [field.name for field in fields(cls)]
-        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names}
+        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ARRAYS}
+        categories: CategorySet | None = None
         for path in paths:
             try:
                 with np.load(path) as archive:
-                    for name in names:
+                    own = _categories_of(archive)
+                    for name in _ARRAYS:
                         columns[name].append(archive[name])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, ConfigError) as error:
                 raise DataError(f"{path} is not a file of cloud samples ({error}): make it with `generate`") from error
-        return cls(**{name: np.concatenate(parts) for name, parts in columns.items()})
+            if categories not in (None, own):
+                raise DataError(f"{path} is of other categories than {paths[0]}: generate both with the same")
+            categories = own
+        arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+        return cls(**arrays, categories=categories or NOCS_CATEGORIES)
+
+
+_ARRAYS = tuple(spec.name for spec in fields(CloudSamples) if spec.name != "categories")
+
+
+def _categories_of(archive: NpzFile) -> CategorySet:
+    """The category set that a file names."""
+    if "categories" not in archive:
+        return NOCS_CATEGORIES
+    return CategorySet.from_records(json.loads(str(archive["categories"])))
 
 
 def generate_samples(
-    scenes: int, seed: int, categories: tuple[str, ...] = NOCS_CATEGORIES.names, cloud: CloudConfig | None = None
+    scenes: int,
+    seed: int,
+    categories: tuple[str, ...] | None = None,
+    cloud: CloudConfig | None = None,
+    catalogue: Catalogue = NOCS_CATALOGUE,
 ) -> CloudSamples:
     """Simulate scenes and take the cloud of every object that can be seen well enough.
 
     Args:
         scenes: How many; each is seen from three places.
         seed: Scene i of a seed is always the same; different seeds share none.
-        categories: What to put on the tables.
+        categories: What to put on the tables; all that the catalogue can draw if left out.
         cloud: How clouds are made; the robot's defaults if left out.
+        catalogue: The categories there are, and where instances come from.
     """
+    chosen = catalogue.drawable if categories is None else categories
     rows = [
         row
         for index in range(scenes)
-        for row in scene_samples(np.random.default_rng([seed, index]), categories, cloud or CloudConfig())
+        for row in scene_samples(np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), catalogue)
     ]
     if not rows:
         raise DataError(f"{scenes} scenes of seed {seed} gave no sample: ask for more scenes")
     points, truths, handles = zip(*rows, strict=True)
     return CloudSamples(
         points=np.stack(points),
-        category_index=np.array([NOCS_CATEGORIES.index(truth.category) for truth in truths], dtype=np.int64),
+        category_index=np.array([catalogue.categories.index(truth.category) for truth in truths], dtype=np.int64),
         T_camera_object=np.stack([truth.T_camera_object for truth in truths]).astype(np.float32),
         size=np.stack([truth.size for truth in truths]).astype(np.float32),
         handle_visible=np.array(handles, dtype=bool),
         visible_fraction=np.array([truth.visible_fraction for truth in truths], dtype=np.float32),
+        categories=catalogue.categories,
     )
 
 
 def scene_samples(
-    rng: np.random.Generator, categories: tuple[str, ...], cloud: CloudConfig
+    rng: np.random.Generator, categories: tuple[str, ...], cloud: CloudConfig, catalogue: Catalogue = NOCS_CATALOGUE
 ) -> Iterator[tuple[FloatArray, ObjectTruth, bool]]:
     """Clouds of one random scene, each with its truth and whether a handle shows in it."""
-    scene = make_scene(rng, random_scene_config(rng, categories))
-    renderer = Renderer(scene)
+    scene = make_scene(rng, random_scene_config(rng, categories), catalogue.make)
+    renderer = Renderer(scene, catalogue.categories)
     for _ in range(VIEWS):
         camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_sensor(rng)
         for item in scene.objects:
@@ -138,9 +165,12 @@ def scene_samples(
             if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
                 continue
             noisy = simulate_depth(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
-            row = _sample(rng, RgbdFrame(rendered.rgb, noisy, crop), rendered.labels, rendered.truths[0], cloud)
-            if row is not None:
-                yield row
+            truth = rendered.truths[0]
+            seen = rendered.labels == catalogue.categories[truth.category].id * 1000 + truth.instance
+            points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
+            if points is not None:
+                hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS
+                yield points, truth, truth.handle_visible and not hidden
 
 
 def crop_around(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
@@ -178,21 +208,16 @@ def random_intrinsics(rng: np.random.Generator) -> CameraIntrinsics:
     )
 
 
-def _sample(
-    rng: np.random.Generator, frame: RgbdFrame, labels: LabelArray, truth: ObjectTruth, cloud: CloudConfig
-) -> tuple[FloatArray, ObjectTruth, bool] | None:
-    """The cloud of one object under an imperfect mask, or None where too little of it is seen."""
-    label = NOCS_CATEGORIES[truth.category].id * 1000 + truth.instance
-    mask = InstanceMask.from_full(truth.category, 1.0, labels == label)
+def _cloud(
+    rng: np.random.Generator, frame: RgbdFrame, seen: BoolArray, category: str, config: CloudConfig
+) -> FloatArray | None:
+    """The cloud of one object, seen at those pixels, under an imperfect mask; None where too little of it is seen."""
+    mask = InstanceMask.from_full(category, 1.0, seen)
     if mask is None or mask.mask.sum() < MIN_PIXELS:
         return None
     rough = perturb_mask(mask, frame.depth.shape, rng)
-    result = extract_cloud(frame, rough, cloud) if rough is not None else None
-    if not isinstance(result, ObjectCloud):
-        return None
-    points = np.asarray(result.points_camera, dtype=np.float32)
-    handle = truth.handle_visible and (truth.category != "mug" or _handle_points(points, truth) >= MIN_HANDLE_POINTS)
-    return points, truth, handle
+    result = extract_cloud(frame, rough, config) if rough is not None else None
+    return np.asarray(result.points_camera, dtype=np.float32) if isinstance(result, ObjectCloud) else None
 
 
 def _handle_points(points: FloatArray, truth: ObjectTruth) -> int:

@@ -14,7 +14,7 @@ from clipose_ros.config import Section, option
 from clipose_ros.data.colours import Texture, random_colour, wood
 from clipose_ros.data.distractors import make_distractor
 from clipose_ros.data.mesh import Mesh, box
-from clipose_ros.data.shapes import MeshObject, make_object
+from clipose_ros.data.shapes import MeshObject, ObjectSource, make_object
 from clipose_ros.types import FloatArray
 
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -92,12 +92,13 @@ class Scene:
     light: Light
 
 
-def make_scene(rng: np.random.Generator, config: SceneConfig | None = None) -> Scene:
+def make_scene(rng: np.random.Generator, config: SceneConfig | None = None, make: ObjectSource = make_object) -> Scene:
     """Draw a random scene.
 
     Args:
         rng: Equal states give equal scenes.
         config: What to put there.
+        make: Where instances come from; the generators of the six categories if left out.
     """
     config = config or SceneConfig()
     table = _Table(rng, config)
@@ -111,7 +112,7 @@ def make_scene(rng: np.random.Generator, config: SceneConfig | None = None) -> S
             )
     objects: list[PlacedObject] = []
     for category in _deck(rng, config):
-        shape = make_object(category, rng)
+        shape = make(category, rng)
         T = table.place(shape.mesh, _orientation(rng, category, config), False)
         if T is not None:
             texture = Texture.random(rng, _OBJECT_TEXTURES, (0.01, 0.08))

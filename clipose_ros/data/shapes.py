@@ -45,6 +45,10 @@ class MeshObject:
         return bool((self.mesh.parts == HANDLE).any())
 
 
+ObjectSource = Callable[[str, np.random.Generator], MeshObject]
+"""Draws an instance of the named category; equal states of the generator give equal instances."""
+
+
 def make_object(category: str, rng: np.random.Generator) -> MeshObject:
     """Draw a random instance.
 

@@ -17,7 +17,7 @@ def evaluate_clouds(
     errors = []
     for start in range(0, len(samples.points), batch):
         rows = slice(start, start + batch)
-        names = [categories.names[i] for i in samples.category_index[rows]]
+        names = [samples.categories.names[i] for i in samples.category_index[rows]]
         poses = predictor.predict(samples.points[rows].astype(np.float32), names)
         for pose, T, size, visible in zip(
             poses, samples.T_camera_object[rows], samples.size[rows], samples.handle_visible[rows], strict=True
