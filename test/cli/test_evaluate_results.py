@@ -1,0 +1,70 @@
+"""``evaluate --results``: files alone, scored without a model."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipose_ros.cli import evaluate
+from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects, write_results
+from clipose_ros.geometry.se3 import make_transform
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two images: a can posed well, and a mug posed 3 cm off."""
+    for number, (class_id, offset) in enumerate(((4, 0.0), (6, 0.03))):
+        true = make_transform(np.eye(3), [0.0, 0.0, 1.0])
+        found = make_transform(np.eye(3), [offset, 0.0, 1.0])
+        truths = NocsObjects.from_poses([class_id], true[None], [[0.12, 0.1, 0.12]])
+        predictions = NocsObjects.from_poses([class_id], found[None], [[0.12, 0.1, 0.12]])
+        frame = NocsFrame("", truths, np.ones(1, dtype=bool), predictions, np.array([0.9]))
+        write_results(tmp_path / f"results_{number}.pkl", frame)
+    return tmp_path
+
+
+def test_files_alone_are_scored(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "figures.json"
+    assert evaluate.main(["--results", f"{results}/results_*.pkl", "--json", str(report)]) == 0
+    figures = json.loads(report.read_text())
+    assert figures["files"] == 2 and set(figures["iou"]) == {"released", "corrected", "oriented"}
+    of_mugs = figures["iou"]["oriented"]["categories"]["mug"]
+    assert (of_mugs["truths"], of_mugs["IoU50"], of_mugs["5deg2cm"]) == (1, 100.0, 0.0)
+    assert of_mugs["5deg5cm"] == 100.0
+    assert figures["iou"]["corrected"]["categories"]["mean"]["5deg2cm"] == 50.0
+    assert figures["iou"]["corrected"]["categories"]["bowl"]["IoU25"] is None
+    printed = capsys.readouterr().out
+    assert "IoU oriented" in printed and "10deg5cm" in printed
+
+
+def test_no_torch_is_needed(results: Path) -> None:
+    program = (
+        "import sys; from clipose_ros.cli import evaluate; "
+        f"status = evaluate.main(['--results', {str(results)!r}]); sys.exit(status or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_bad_files_and_patterns_are_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["--results", f"{results}/nothing_*.pkl"]) == 1
+    assert "nothing_*.pkl" in capsys.readouterr().err
+    (results / "results_9.pkl").write_bytes(pickle.dumps({"gt_class_ids": print}))
+    assert evaluate.main(["--results", str(results)]) == 1
+    error = capsys.readouterr().err
+    assert "results_9.pkl" in error and "print" in error
+
+
+def test_either_files_or_clouds(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["--results", "a", "--data", "b"]):
+        with pytest.raises(SystemExit):
+            evaluate.main(arguments)
+    assert "--results" in capsys.readouterr().err
