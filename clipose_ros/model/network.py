@@ -117,9 +117,19 @@ class CLIPoseNet(nn.Module):
         if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
             raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {shape}")
         mean = points_camera.mean(dim=1, keepdim=True)
+        centred = (points_camera - mean) / self.architecture.unit_m
+        return self.read(self.encoder(centred), centred, mean.squeeze(1), category)
+
+    def read(self, encoding: Encoding, centred: Tensor, mean: Tensor, category: Tensor) -> NetworkOutput:
+        """Read axes, translation and size off an encoding.
+
+        Args:
+            encoding: Of the centred cloud.
+            centred: ``(B, N, 3)``, in the network's unit.
+            mean: ``(B, 3)`` metres, the cloud's mean.
+            category: ``(B,)`` int64.
+        """
         unit = self.architecture.unit_m
-        centred = (points_camera - mean) / unit
-        encoding: Encoding = self.encoder(centred)
         seen = self.architecture.head_points or centred.shape[1]
         looked_at, places = encoding.first(seen), centred[:, :seen]
         known: Tensor | None = None
@@ -131,7 +141,7 @@ class CLIPoseNet(nn.Module):
         residual = self.head_ts(looked_at, beside)
         return NetworkOutput(
             axis_y, axis_x, confidence_y, confidence_x,
-            translation=residual[:, :3] * unit + mean.squeeze(1),
+            translation=residual[:, :3] * unit + mean,
             size=residual[:, 3:] * unit + self.mean_sizes[category],
             encoding=encoding,
         )  # fmt: skip

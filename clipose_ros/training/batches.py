@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.training.config import AugmentConfig
 from clipose_ros.training.losses import PoseTruth
+from clipose_ros.types import ByteArray
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,21 @@ class Batch:
         points: ``(B, N, 3)`` metres, camera frame.
         category: ``(B,)`` int64, place in the category set.
         truth: Poses and sizes.
+        rows: ``(B,)`` int64, which stored clouds they were made of.
+        images: ``(B, 3, H, W)`` RGB in [0, 1] of the objects, where the run has images.
     """
 
     points: Tensor
     category: Tensor
     truth: PoseTruth
+    rows: Tensor
+    images: Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        moved = (getattr(self.truth, spec.name).to(device) for spec in fields(self.truth))
+        images = None if self.images is None else self.images.to(device)
+        return Batch(self.points.to(device), self.category.to(device), PoseTruth(*moved), self.rows.to(device), images)
 
 
 class BatchSource:
@@ -40,12 +51,19 @@ class BatchSource:
         config: Augmentation.
         batch: Clouds per batch.
         seed: Together with the step, decides all.
+        images: ``(S, H, W, 3)`` uint8 RGB of the samples, possibly on disk; they are not augmented.
     """
 
     def __init__(
-        self, samples: CloudSamples, categories: CategorySet, config: AugmentConfig, batch: int, seed: int
+        self,
+        samples: CloudSamples,
+        categories: CategorySet,
+        config: AugmentConfig,
+        batch: int,
+        seed: int,
+        images: ByteArray | None = None,
     ) -> None:
-        self._samples, self._config, self._batch, self._seed = samples, config, batch, seed
+        self._samples, self._config, self._batch, self._seed, self._images = samples, config, batch, seed, images
         self._axial = torch.tensor([c.symmetry.axial_y for c in categories])
         index = torch.from_numpy(samples.category_index)
         members = (torch.nonzero(index == c).flatten() for c in range(len(categories)))
@@ -60,10 +78,11 @@ class BatchSource:
         rows = torch.stack(
             [m[int(p * len(m))] for m, p in ((self._members[int(k)], p) for k, p in zip(kinds, picks, strict=True))]
         )
-        return augment(stored_batch(self._samples, rows, self._axial), self._axial, self._config, generator)
+        stored = stored_batch(self._samples, rows, self._axial, self._images)
+        return augment(stored, self._axial, self._config, generator)
 
 
-def stored_batch(samples: CloudSamples, rows: Tensor, axial: Tensor) -> Batch:
+def stored_batch(samples: CloudSamples, rows: Tensor, axial: Tensor, images: ByteArray | None = None) -> Batch:
     """Stored clouds as they are, at the given rows; ``axial`` tells by category whether it is axially symmetric."""
     pick = rows.numpy()
     category = torch.from_numpy(samples.category_index[pick])
@@ -72,7 +91,13 @@ def stored_batch(samples: CloudSamples, rows: Tensor, axial: Tensor) -> Batch:
     truth = PoseTruth(
         T[:, :3, :3], T[:, :3, 3], torch.from_numpy(samples.size[pick]).float(), visible & ~axial[category]
     )
-    return Batch(torch.from_numpy(samples.points[pick]).float(), category, truth)
+    seen = None if images is None else image_batch(images, rows)
+    return Batch(torch.from_numpy(samples.points[pick]).float(), category, truth, rows, seen)
+
+
+def image_batch(images: ByteArray, rows: Tensor) -> Tensor:
+    """Images ``(S, H, W, 3)`` uint8 at the given rows as ``(B, 3, H, W)`` in [0, 1]."""
+    return torch.from_numpy(np.asarray(images[rows.numpy()])).permute(0, 3, 1, 2).float() / 255.0
 
 
 def augment(batch: Batch, axial: Tensor, config: AugmentConfig, generator: torch.Generator) -> Batch:
@@ -96,7 +121,8 @@ def augment(batch: Batch, axial: Tensor, config: AugmentConfig, generator: torch
     noise = config.noise_m * torch.randn(points.shape, generator=generator)
     points = points + noise * chosen(config.noise_probability).view(-1, 1, 1)
     points = points[:, torch.randperm(points.shape[1], generator=generator)]
-    return Batch(points, batch.category, PoseTruth(turns @ truth.R, t, size, truth.x_determined))
+    moved = PoseTruth(turns @ truth.R, t, size, truth.x_determined)
+    return Batch(points, batch.category, moved, batch.rows, batch.images)
 
 
 def scale_boxes(points: Tensor, truth: PoseTruth, factors: Tensor) -> Tensor:

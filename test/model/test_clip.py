@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from clipose_ros.errors import CheckpointError, ConfigError, DataError, ShapeError
-from clipose_ros.model.clip import ClipConfig, ImageTower, encode_texts, load_clip
+from clipose_ros.model.clip import ImageTower, encode_texts, load_clip
+from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.encoder import Encoding, Level
 from clipose_ros.model.projection import CloudProjection, TextProjection
 from clipose_ros.model.text_features import TextFeatures, cached_text_features, read_text_features

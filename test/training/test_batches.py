@@ -101,7 +101,7 @@ def test_noise_has_the_asked_strength() -> None:
         0.0, tilt_probability=0.0, scale_probability=0.0, noise_probability=1.0, noise_m=0.01, cut_probability=0.0
     )
     plain = source(STILL, batch=32).at(0)
-    flat = Batch(torch.zeros_like(plain.points), plain.category, plain.truth)
+    flat = Batch(torch.zeros_like(plain.points), plain.category, plain.truth, plain.rows)
     varied = augment(flat, torch.zeros(6, dtype=torch.bool), noisy, generator)
     assert varied.points.std().item() == pytest.approx(0.01, rel=0.05)
 
