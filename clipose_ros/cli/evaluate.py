@@ -17,7 +17,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import CliposeError
 from clipose_ros.evaluation.accuracy import Accuracy, as_records
 from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.nocs_protocol import Scores, Thresholds, as_record, evaluate_frames
+from clipose_ros.evaluation.nocs_protocol import TABLE, Scores, as_record, evaluate_frames
+from clipose_ros.evaluation.report import REPORT_THRESHOLDS, report_html
 from clipose_ros.evaluation.results_file import find_results, read_results
 
 
@@ -35,9 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="clipose_small", help="a .safetensors file or the name of a shipped model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument(
+        "--report", type=Path, help="with --results: also write a page of HTML with curves and worst cases"
+    )
     options = parser.parse_args(arguments)
+    if options.report and not options.results:
+        parser.error("--report goes with --results")
     try:
-        tables, record = _of_results(options.results) if options.results else _of_clouds(options)
+        tables, record = _of_results(options.results, options.report) if options.results else _of_clouds(options)
         if options.json:
             options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except (CliposeError, OSError) as error:
@@ -62,25 +68,26 @@ def _of_clouds(options: argparse.Namespace) -> tuple[list[Table], dict[str, Any]
     return [rendered(table)], as_records(table)
 
 
-def _of_results(patterns: Sequence[str]) -> tuple[list[Table], dict[str, Any]]:
+def _of_results(patterns: Sequence[str], report: Path | None) -> tuple[list[Table], dict[str, Any]]:
     """Figures of result files: for a terminal, and for JSON."""
     paths = find_results(patterns)
     progress = track(paths, "Scoring", console=Console(stderr=True), transient=True)
-    thresholds = Thresholds()
     frames = (frame for path in progress for frame in read_results(path))
-    by_kind = evaluate_frames(frames, NOCS_CATEGORIES, tuple(IouKind), thresholds)
-    record = {
+    by_kind = evaluate_frames(frames, NOCS_CATEGORIES, tuple(IouKind), REPORT_THRESHOLDS if report else TABLE)
+    if report:
+        source = f"{len(paths)} result files: {', '.join(patterns)}"
+        report.write_text(report_html("Pose evaluation by the NOCS protocol", source, by_kind), encoding="utf-8")
+    return [rendered_scores(kind, table) for kind, table in by_kind.items()], {
         "files": len(paths),
         "protocol": "NOCS: average precision, per cent; poses judged where matched at IoU > 0.1",
         "iou": {
             kind.value: {
                 "meaning": kind.meaning,
-                "categories": {name: as_record(scores, thresholds) for name, scores in table.items()},
+                "categories": {name: as_record(scores) for name, scores in table.items()},
             }
             for kind, table in by_kind.items()
         },
     }
-    return [rendered_scores(kind, table, thresholds) for kind, table in by_kind.items()], record
 
 
 def rendered(table: dict[str, Accuracy]) -> Table:
@@ -96,14 +103,14 @@ def rendered(table: dict[str, Accuracy]) -> Table:
     return result
 
 
-def rendered_scores(kind: IouKind, table: dict[str, Scores], thresholds: Thresholds) -> Table:
+def rendered_scores(kind: IouKind, table: dict[str, Scores]) -> Table:
     """Figures of one kind of IoU as a table for a terminal; a dash where a category has no truths."""
     result = Table(title=f"NOCS protocol, average precision in per cent, IoU {kind.value}: {kind.meaning}")
-    for name in ("category", "truths", "matched", *thresholds.names):
+    for name in ("category", "truths", "matched", *TABLE.names):
         result.add_column(name, justify="left" if name == "category" else "right")
     for name, scores in table.items():
-        record = as_record(scores, thresholds)
-        figures = ["-" if record[key] is None else f"{record[key]:.1f}" for key in thresholds.names]
+        record = as_record(scores)
+        figures = ["-" if record[key] is None else f"{record[key]:.1f}" for key in TABLE.names]
         last = name == list(table)[-2]
         result.add_row(name, str(scores.truths), str(scores.matched), *figures, end_section=last)
     return result

@@ -95,7 +95,7 @@ def box_iou(
         else:
             # the release takes the extremes of each corner over x, y, z, where each axis over the corners was meant
             over = -1 if kind is IouKind.RELEASED else -2
-            shared, volume_a, volume_b = _aligned(_corners(S_a, extents_a), _corners(S_b, extents_b), over)
+            shared, volume_a, volume_b = _aligned(box_corners(S_a, extents_a), box_corners(S_b, extents_b), over)
         ratio = shared / (volume_a + volume_b - shared)
     return np.asarray(np.where(np.isfinite(ratio), ratio, 0.0))
 
@@ -107,8 +107,8 @@ def split_similarity(S: FloatArray) -> tuple[FloatArray, FloatArray]:
         return S[..., :3, :3] / scale[..., None, None], scale
 
 
-def _corners(S: FloatArray, extents: FloatArray) -> FloatArray:
-    """Corners ``(..., 8, 3)`` of boxes, camera frame."""
+def box_corners(S: FloatArray, extents: FloatArray) -> FloatArray:
+    """Corners ``(..., 8, 3)``, camera frame, of boxes posed by similarities, in the order of ``BOX_SIGNS``."""
     local = 0.5 * BOX_SIGNS * np.asarray(extents)[..., None, :]
     return np.asarray(np.einsum("...ij,...kj->...ki", S[..., :3, :3], local) + S[..., None, :3, 3])
 

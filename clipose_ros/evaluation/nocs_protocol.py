@@ -22,7 +22,7 @@ import numpy as np
 from clipose_ros.categories import Category, CategorySet
 from clipose_ros.evaluation.accuracy import THRESHOLDS
 from clipose_ros.evaluation.average_precision import average_precision, descending, greedy_matches
-from clipose_ros.evaluation.iou import IouKind, pairwise_iou, split_similarity
+from clipose_ros.evaluation.iou import IouKind, box_corners, pairwise_iou, split_similarity
 from clipose_ros.evaluation.results_file import NocsFrame
 from clipose_ros.types import BoolArray, FloatArray
 
@@ -46,15 +46,31 @@ class Thresholds:
         return [f"IoU{100.0 * t:g}" for t in self.iou] + [f"{degrees:g}deg{cm:g}cm" for degrees, cm in self.pose]
 
 
-@dataclass(frozen=True)
+TABLE = Thresholds()
+"""Those of the field's tables."""
+
+
+@dataclass(frozen=True, eq=False)
 class MatchedPair:
-    """A prediction and the truth it was matched with at IoU > 0.1."""
+    """A prediction and the truth it was matched with at IoU > 0.1.
+
+    Attributes:
+        frame: Name of the frame.
+        category: Name of the category.
+        iou: Of the kind that was scored.
+        rotation_deg: Of the y axis alone where any turn about y looks the same.
+        translation_cm: Between the centres.
+        corners_estimate: ``(8, 3)`` corners of the predicted box, camera frame, metres.
+        corners_true: ``(8, 3)`` of the true one.
+    """
 
     frame: str
     category: str
     iou: float
     rotation_deg: float
     translation_cm: float
+    corners_estimate: FloatArray
+    corners_true: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +81,7 @@ class Scores:
         truths: Objects there are.
         predictions: Objects predicted.
         matched: Truths found at IoU > 0.1.
+        thresholds: Where average precision was taken.
         iou_ap: ``(K,)`` per cent, at the IoU thresholds; NaN of a category without truths.
         pose_ap: ``(T,)`` per cent, at the pose thresholds; likewise.
         pairs: What was matched.
@@ -73,6 +90,7 @@ class Scores:
     truths: int
     predictions: int
     matched: int
+    thresholds: Thresholds
     iou_ap: FloatArray
     pose_ap: FloatArray
     pairs: tuple[MatchedPair, ...] = ()
@@ -82,7 +100,7 @@ def evaluate_frames(
     frames: Iterable[NocsFrame],
     categories: CategorySet,
     kinds: Sequence[IouKind] = tuple(IouKind),
-    thresholds: Thresholds | None = None,
+    thresholds: Thresholds = TABLE,
 ) -> dict[IouKind, dict[str, Scores]]:
     """Score predictions against truths.
 
@@ -90,12 +108,11 @@ def evaluate_frames(
         frames: Read once, in order.
         categories: Their ids are the files' class ids; objects of other ids are left out.
         kinds: The kinds of IoU to score with, each for itself: it also decides which poses are judged.
-        thresholds: Those of the field's tables where None.
+        thresholds: Where to take average precision.
 
     Returns:
         By kind: scores by category in the set's order, and under ``mean`` the mean over categories that have truths.
     """
-    thresholds = thresholds or Thresholds()
     tallies = {kind: [_Tally(category, kind, thresholds) for category in categories] for kind in kinds}
     for frame in frames:
         for tally in (tally for of_kind in tallies.values() for tally in of_kind):
@@ -103,11 +120,12 @@ def evaluate_frames(
     return {kind: _with_mean([tally.scores() for tally in of_kind], categories) for kind, of_kind in tallies.items()}
 
 
-def as_record(scores: Scores, thresholds: Thresholds) -> dict[str, Any]:
-    """Plain values for JSON, per cent; None where nothing is defined."""
-    values = [None if np.isnan(v) else float(v) for v in (*scores.iou_ap, *scores.pose_ap)]
+def as_record(scores: Scores, thresholds: Thresholds = TABLE) -> dict[str, Any]:
+    """Plain values for JSON: counts, and per cent at those of the scores' thresholds; None where nothing is defined."""
+    values = (None if np.isnan(v) else float(v) for v in (*scores.iou_ap, *scores.pose_ap))
+    figures = dict(zip(scores.thresholds.names, values, strict=True))
     counts = {"truths": scores.truths, "predictions": scores.predictions, "matched": scores.matched}
-    return counts | dict(zip(thresholds.names, values, strict=True))
+    return counts | {name: figures[name] for name in thresholds.names}
 
 
 def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -139,6 +157,7 @@ class _Tally:
     def __init__(self, category: Category, kind: IouKind, thresholds: Thresholds) -> None:
         self._category = category
         self._kind = kind
+        self._thresholds = thresholds
         self._iou_thresholds = np.array([MATCH_IOU, *thresholds.iou])
         self._pose_thresholds = np.array(thresholds.pose).reshape(-1, 2)
         self._truths = 0
@@ -171,9 +190,10 @@ class _Tally:
         found = np.flatnonzero(matches[0] >= 0)
         partners = matches[0, found]
         degrees, cm = pose_errors(S_estimate[found], S_true, axial)
+        corners = box_corners(S_estimate[found], extents[0][found]), box_corners(S_true[partners], extents[1][partners])
         for row, (i, j) in enumerate(zip(found, partners, strict=True)):
             errors = float(iou[i, j]), float(degrees[row, j]), float(cm[row, j])
-            self._pairs.append(MatchedPair(frame.name, self._category.name, *errors))
+            self._pairs.append(MatchedPair(frame.name, self._category.name, *errors, corners[0][row], corners[1][row]))
         kept = np.sort(partners)
         self._add_poses(frame.scores[mine[found]], degrees[:, kept], cm[:, kept])
 
@@ -191,9 +211,8 @@ class _Tally:
         iou_ap = average_precision(np.concatenate(self._iou_hits, axis=1), scores, self._truths)
         pose_ap = average_precision(np.concatenate(self._pose_hits, axis=1), pose_scores, len(self._pairs))
         defined = 100.0 if self._truths else np.nan
-        return Scores(
-            self._truths, len(scores), len(self._pairs), defined * iou_ap, defined * pose_ap, tuple(self._pairs)
-        )
+        counts = self._truths, len(scores), len(self._pairs)
+        return Scores(*counts, self._thresholds, defined * iou_ap, defined * pose_ap, tuple(self._pairs))
 
 
 def _with_mean(rows: Sequence[Scores], categories: CategorySet) -> dict[str, Scores]:
@@ -204,6 +223,7 @@ def _with_mean(rows: Sequence[Scores], categories: CategorySet) -> dict[str, Sco
         truths=sum(row.truths for row in rows),
         predictions=sum(row.predictions for row in rows),
         matched=sum(row.matched for row in rows),
+        thresholds=rows[0].thresholds,
         iou_ap=_mean([row.iou_ap for row in known], rows[0].iou_ap),
         pose_ap=_mean([row.pose_ap for row in known], rows[0].pose_ap),
     )

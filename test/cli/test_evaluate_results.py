@@ -68,3 +68,12 @@ def test_either_files_or_clouds(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             evaluate.main(arguments)
     assert "--results" in capsys.readouterr().err
+
+
+def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "report.html"
+    assert evaluate.main(["--results", str(results), "--report", str(page)]) == 0
+    assert "2 result files" in page.read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        evaluate.main(["--data", "clouds.npz", "--report", str(page)])
+    assert "--report goes with --results" in capsys.readouterr().err

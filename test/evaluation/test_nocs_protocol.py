@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.nocs_protocol import Thresholds, as_record, evaluate_frames, pose_errors
+from clipose_ros.evaluation.nocs_protocol import TABLE, Thresholds, as_record, evaluate_frames, pose_errors
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 
@@ -36,9 +36,9 @@ def frame(truths, predictions, scores=None, handles=None):
     return NocsFrame("a", objects(truths), visible, objects(predictions), scores)
 
 
-def figures(frames, name="mean", kind=IouKind.CORRECTED, thresholds=None):
+def figures(frames, name="mean", kind=IouKind.CORRECTED, thresholds=TABLE):
     table = evaluate_frames(frames, NOCS_CATEGORIES, [kind], thresholds)[kind]
-    return as_record(table[name], thresholds or Thresholds())
+    return as_record(table[name], thresholds)
 
 
 def recorded():
@@ -69,7 +69,7 @@ def test_the_releases_figures():
     table = evaluate_frames(frames, NOCS_CATEGORIES, [IouKind.RELEASED])[IouKind.RELEASED]
     assert list(table) == list(expected)
     for name, row in expected.items():
-        ours = as_record(table[name], Thresholds())
+        ours = as_record(table[name])
         assert {key: ours[key] for key in row} == pytest.approx(row, abs=1e-4), name
 
 
@@ -249,3 +249,6 @@ def test_matched_pairs_carry_their_errors():
         assert (pair.frame, pair.category) == ("a", "can")
         assert pair.rotation_deg == pytest.approx(3.0) and pair.translation_cm == pytest.approx(1.0)
         assert 0.5 < pair.iou < 1.0
+        np.testing.assert_allclose(pair.corners_true.mean(axis=0), [0.0, 0.0, 1.0], atol=1e-12)
+        np.testing.assert_allclose(pair.corners_estimate.mean(axis=0), [0.01, 0.0, 1.0], atol=1e-12)
+        np.testing.assert_allclose(np.ptp(pair.corners_true, axis=0), SIZE)
