@@ -76,6 +76,8 @@ def test_page_is_whole_and_carries_the_figures(scores):
     assert rows[("mug",)][1:4] == ["2", "2", "2"]
     assert rows[("mug",)][4:] == [f"{of_last_kind[name]:.1f}" for name in TABLE.names]
     assert rows[("bowl",)][4:] == ["–"] * len(TABLE.names)
+    of_all = as_record(scores[IouKind.RELEASED]["mean"])
+    assert rows[("these results",)][1:] == [f"{of_all[name]:.1f}" for name in TABLE.names[3:]]
     assert rows[("CLIPose",)][1:] == ["48.7", "58.3", "70.4", "85.2", "86.2"]
 
 
