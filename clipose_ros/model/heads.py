@@ -19,7 +19,7 @@ class CloudHead(nn.Module):
         dropout: Probability of dropping a value before the last layer.
     """
 
-    def __init__(self, in_channels: int, widths: tuple[int, int], out_channels: int, dropout: float = 0.2) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, int], out_channels: int, dropout: float) -> None:
         super().__init__()
         wide, narrow = widths
         self.point1, self.norm1 = nn.Linear(in_channels, wide), PointNorm(wide)
@@ -43,8 +43,8 @@ class CloudHead(nn.Module):
 class AxisHead(CloudHead):
     """One axis of the object and how sure it is."""
 
-    def __init__(self, in_channels: int, widths: tuple[int, int]) -> None:
-        super().__init__(in_channels, widths, out_channels=4)
+    def __init__(self, in_channels: int, widths: tuple[int, int], dropout: float) -> None:
+        super().__init__(in_channels, widths, out_channels=4, dropout=dropout)
 
     def axis(self, encoding: Encoding, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As ``forward``, to the unit axis ``(B, 3)``, camera frame, and its confidence ``(B,)`` in (0, 1)."""

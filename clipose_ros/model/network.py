@@ -34,6 +34,7 @@ class Architecture(Section):
     unit_m: float = option(
         1.0, "Unit of length inside the network, metres: near the objects' size it learns sooner.", low=1e-3, high=1e3
     )
+    dropout: float = option(0.2, "Probability of dropping a value before a head's last layer.", low=0.0, high=0.9)
     one_hot: bool = option(False, "Tell the heads the category as a one-hot vector (Table III, D2).")
 
     def __post_init__(self) -> None:
@@ -47,10 +48,16 @@ class Architecture(Section):
 PRESETS = {
     "clipose": Architecture(),
     "clipose_small": Architecture(
-        widths=(32, 32, 64, 64, 128), head_widths=(128, 96), neighbours=16, head_points=256, unit_m=0.1
+        widths=(32, 32, 64, 64, 128),
+        neighbours=16,
+        head_widths=(128, 96),
+        head_points=256,
+        unit_m=0.1,
+        dropout=0.0,
+        one_hot=True,
     ),
 }
-"""``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores."""
+"""``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores, and is told the category as in HS-Pose."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,9 @@ class CLIPoseNet(nn.Module):
             (w0, w1, w2, w3, w4), architecture.supports, architecture.neighbours, architecture.encoder == "hs", ops
         )
         channels = self.encoder.out_channels + (len(categories) if architecture.one_hot else 0)
-        self.head_y = AxisHead(channels, (wide, narrow))
-        self.head_x = AxisHead(channels, (wide, narrow))
-        self.head_ts = CloudHead(channels + 3, (wide, narrow), out_channels=6)
+        self.head_y = AxisHead(channels, (wide, narrow), architecture.dropout)
+        self.head_x = AxisHead(channels, (wide, narrow), architecture.dropout)
+        self.head_ts = CloudHead(channels + 3, (wide, narrow), out_channels=6, dropout=architecture.dropout)
         self.register_buffer("mean_sizes", torch.from_numpy(categories.mean_sizes), persistent=False)
 
     def forward(self, points_camera: Tensor, category: Tensor) -> NetworkOutput:
