@@ -35,7 +35,11 @@ def test_files_alone_are_scored(results: Path, tmp_path: Path, capsys: pytest.Ca
     report = tmp_path / "figures.json"
     assert evaluate.main(["--results", f"{results}/results_*.pkl", "--json", str(report)]) == 0
     figures = json.loads(report.read_text())
-    assert figures["files"] == 2 and set(figures["iou"]) == {"released", "corrected", "oriented"}
+    assert figures["source"].startswith("2 result files") and set(figures["iou"]) == {
+        "released",
+        "corrected",
+        "oriented",
+    }
     of_mugs = figures["iou"]["oriented"]["categories"]["mug"]
     assert (of_mugs["truths"], of_mugs["IoU50"], of_mugs["5deg2cm"]) == (1, 100.0, 0.0)
     assert of_mugs["5deg5cm"] == 100.0
@@ -76,4 +80,4 @@ def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.Captu
     assert "2 result files" in page.read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "clouds.npz", "--report", str(page)])
-    assert "--report goes with --results" in capsys.readouterr().err
+    assert "--report goes with" in capsys.readouterr().err
