@@ -25,11 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seed", type=int, required=True, help="equal seeds give equal files, different seeds other scenes"
     )
     parser.add_argument("--out", type=Path, required=True, help="the .npz file to write; it appears when it is whole")
+    parser.add_argument(
+        "--image-size", type=int, default=0, help="side of an image of each object, for recipes with CLIP; 0 for none"
+    )
     add_catalogue_options(parser)
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     try:
-        samples = generate_samples(options.scenes, options.seed, catalogue=catalogue_of(options))
+        samples = generate_samples(
+            options.scenes, options.seed, catalogue=catalogue_of(options), image_side=options.image_size
+        )
         samples.save(options.out)
     except (CliposeError, OSError) as error:
         print(f"generate: {error}", file=sys.stderr)

@@ -15,6 +15,7 @@ from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue
 from clipose_ros.data.masks import perturb_mask
+from clipose_ros.data.object_image import object_image
 from clipose_ros.data.render import ObjectTruth, Renderer
 from clipose_ros.data.scenes import SceneConfig, make_scene
 from clipose_ros.data.sensor import random_sensor, simulate_depth
@@ -26,6 +27,7 @@ from clipose_ros.geometry.se3 import invert_transform, transform_points
 from clipose_ros.inference.cloud import extract_cloud
 from clipose_ros.types import (
     BoolArray,
+    ByteArray,
     CameraIntrinsics,
     FloatArray,
     InstanceMask,
@@ -57,6 +59,7 @@ class CloudSamples:
         handle_visible: ``(S,)`` bool, whether the cloud shows the mug's handle; true for other categories.
         visible_fraction: ``(S,)`` float32, visible share of the object's outline.
         categories: What the clouds are of.
+        images: ``(S, H, H, 3)`` uint8 RGB, the square around each object; None where colour was not asked for.
     """
 
     points: FloatArray
@@ -66,6 +69,7 @@ class CloudSamples:
     handle_visible: BoolArray
     visible_fraction: FloatArray
     categories: CategorySet = NOCS_CATEGORIES
+    images: ByteArray | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -75,6 +79,8 @@ class CloudSamples:
         path = Path(path)
         part = path.with_name(f".{path.name}.part")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.images is not None:
+            arrays["images"] = self.images
         with part.open("wb") as stream:
             np.savez(stream, categories=json.dumps(self.categories.to_records()), **arrays)
         part.replace(path)
@@ -83,9 +89,12 @@ class CloudSamples:
     def load(cls, *paths: str | Path) -> CloudSamples:
         """Read one or more files that ``save`` wrote, one after the other. Files that name none are of the six.
 
+        Images are left out unless every file has them.
+
         Raises:
             DataError: A file is missing, not one of these, or of other categories than the first.
         """
+        images: list[ByteArray] = []
         columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ARRAYS}
         categories: CategorySet | None = None
         for path in paths:
@@ -94,16 +103,19 @@ class CloudSamples:
                     own = _categories_of(archive)
                     for name in _ARRAYS:
                         columns[name].append(archive[name])
+                    if "images" in archive:
+                        images.append(archive["images"])
             except (OSError, ValueError, KeyError, ConfigError) as error:
                 raise DataError(f"{path} is not a file of cloud samples ({error}): make it with `generate`") from error
             if categories not in (None, own):
                 raise DataError(f"{path} is of other categories than {paths[0]}: generate both with the same")
             categories = own
         arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
-        return cls(**arrays, categories=categories or NOCS_CATEGORIES)
+        seen = np.concatenate(images) if paths and len(images) == len(paths) else None
+        return cls(**arrays, categories=categories or NOCS_CATEGORIES, images=seen)
 
 
-_ARRAYS = tuple(spec.name for spec in fields(CloudSamples) if spec.name != "categories")
+_ARRAYS = tuple(spec.name for spec in fields(CloudSamples) if spec.name not in ("categories", "images"))
 
 
 def _categories_of(archive: NpzFile) -> CategorySet:
@@ -119,6 +131,7 @@ def generate_samples(
     categories: tuple[str, ...] | None = None,
     cloud: CloudConfig | None = None,
     catalogue: Catalogue = NOCS_CATALOGUE,
+    image_side: int = 0,
 ) -> CloudSamples:
     """Simulate scenes and take the cloud of every object that can be seen well enough.
 
@@ -128,16 +141,19 @@ def generate_samples(
         categories: What to put on the tables; all that the catalogue can draw if left out.
         cloud: How clouds are made; the robot's defaults if left out.
         catalogue: The categories there are, and where instances come from.
+        image_side: Pixels of the side of each object's image; 0 makes none, which is much faster.
     """
     chosen = catalogue.drawable if categories is None else categories
     rows = [
         row
         for index in range(scenes)
-        for row in scene_samples(np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), catalogue)
+        for row in scene_samples(
+            np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), catalogue, image_side
+        )
     ]
     if not rows:
         raise DataError(f"{scenes} scenes of seed {seed} gave no sample: ask for more scenes")
-    points, truths, handles = zip(*rows, strict=True)
+    points, truths, handles, images = zip(*rows, strict=True)
     return CloudSamples(
         points=np.stack(points),
         category_index=np.array([catalogue.categories.index(truth.category) for truth in truths], dtype=np.int64),
@@ -146,13 +162,18 @@ def generate_samples(
         handle_visible=np.array(handles, dtype=bool),
         visible_fraction=np.array([truth.visible_fraction for truth in truths], dtype=np.float32),
         categories=catalogue.categories,
+        images=np.stack(images) if image_side else None,
     )
 
 
 def scene_samples(
-    rng: np.random.Generator, categories: tuple[str, ...], cloud: CloudConfig, catalogue: Catalogue = NOCS_CATALOGUE
-) -> Iterator[tuple[FloatArray, ObjectTruth, bool]]:
-    """Clouds of one random scene, each with its truth and whether a handle shows in it."""
+    rng: np.random.Generator,
+    categories: tuple[str, ...],
+    cloud: CloudConfig,
+    catalogue: Catalogue = NOCS_CATALOGUE,
+    image_side: int = 0,
+) -> Iterator[tuple[FloatArray, ObjectTruth, bool, ByteArray | None]]:
+    """Clouds of one random scene, each with its truth, whether a handle shows in it, and its image if asked for."""
     scene = make_scene(rng, random_scene_config(rng, categories), catalogue.make)
     renderer = Renderer(scene, catalogue.categories)
     for _ in range(VIEWS):
@@ -161,7 +182,7 @@ def scene_samples(
             crop = crop_around(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
             if crop is None:
                 continue
-            rendered = renderer.render(T_world_camera, crop, colour=False, instances=(item.instance,))
+            rendered = renderer.render(T_world_camera, crop, colour=image_side > 0, instances=(item.instance,))
             if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
                 continue
             noisy = simulate_depth(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
@@ -170,7 +191,8 @@ def scene_samples(
             points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
             if points is not None:
                 hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS
-                yield points, truth, truth.handle_visible and not hidden
+                image = object_image(rendered.rgb, seen, image_side) if image_side else None
+                yield points, truth, truth.handle_visible and not hidden, image
 
 
 def crop_around(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:

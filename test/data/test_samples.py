@@ -1,5 +1,7 @@
 """Training clouds lie on the objects that their truth describes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -145,3 +147,16 @@ def test_there_is_no_crop_of_what_is_out_of_sight_or_too_near():
         T = np.eye(4)
         T[:3, 3] = place
         assert crop_around(T, size, camera) is None
+
+
+def test_images_are_made_where_asked_for_and_change_no_cloud(tmp_path: Path) -> None:
+    plain, seen = generate_samples(1, 5), generate_samples(1, 5, image_side=48)
+    np.testing.assert_array_equal(plain.points, seen.points)
+    assert plain.images is None and seen.images is not None and seen.images.shape == (len(seen), 48, 48, 3)
+    assert seen.images.std(axis=(1, 2, 3)).min() > 5.0  # something is to be seen in each
+    plain.save(tmp_path / "plain.npz")
+    seen.save(tmp_path / "seen.npz")
+    again = CloudSamples.load(tmp_path / "seen.npz", tmp_path / "seen.npz").images
+    assert again is not None
+    np.testing.assert_array_equal(again, np.concatenate([seen.images, seen.images]))
+    assert CloudSamples.load(tmp_path / "seen.npz", tmp_path / "plain.npz").images is None
