@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +14,15 @@ from clipose_ros.config import nest
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
-from clipose_ros.training.config import TrainConfig, read_recipe
+from clipose_ros.resources import config_path
+from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.trainer import Trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
-    parser.add_argument(
-        "--recipe", type=Path, required=True, help="YAML file, nothing but differences from the defaults"
-    )
+    parser.add_argument("--recipe", required=True, help="name of a shipped recipe (see --list), or a YAML file of one")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="training clouds (.npz), from `generate`")
     parser.add_argument("--validation", type=Path, nargs="+", required=True, help="clouds of other instances")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
@@ -31,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="settings that overrule the recipe, such as batch=32"
     )
+    parser.add_argument("--list", action=_ListRecipes, nargs=0, help="list the shipped recipes and leave")
     options = parser.parse_args(arguments)
     try:
-        config = overrule(read_recipe(options.recipe), options.settings)
+        config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
         training, validation = CloudSamples.load(*options.data), CloudSamples.load(*options.validation)
         if validation.categories != training.categories:
             raise ConfigError(
@@ -51,6 +52,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _ListRecipes(argparse.Action):
+    """Prints each shipped recipe with the first line of its comment."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        for path in recipes():
+            first = path.read_text(encoding="utf-8").partition("\n")[0]
+            print(f"{path.stem:<28}{first.removeprefix('#').strip()}")
+        parser.exit()
+
+
+def recipes() -> list[Path]:
+    """The shipped recipes, by name."""
+    return sorted(config_path("recipes/clipose_small.yaml").parent.glob("*.yaml"))
+
+
+def recipe_path(name: str) -> Path:
+    """A shipped recipe by its name, or a file.
+
+    Raises:
+        ConfigError: There is neither; the nearest name is told.
+    """
+    shipped = {path.stem: path for path in recipes()}
+    if name in shipped or not Path(name).is_file():
+        if name not in shipped:
+            near = difflib.get_close_matches(name, shipped, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "see train --list"
+            raise ConfigError(f"recipe '{name}' is neither shipped nor a file: {hint}")
+        return shipped[name]
+    return Path(name)
+
+
 def overrule(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     """The configuration with ``key=value`` settings put over it; keys are dotted, values are YAML.
 
@@ -63,15 +97,7 @@ def overrule(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         if not sign:
             raise ConfigError(f"'{setting}' is no setting: expected key=value, such as batch=32")
         flat[key] = yaml.safe_load(value)
-    return TrainConfig.from_mapping(_merged(config.to_mapping(), nest(flat)))
-
-
-def _merged(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return result
+    return TrainConfig.from_mapping(merged(config.to_mapping(), nest(flat)))
 
 
 if __name__ == "__main__":

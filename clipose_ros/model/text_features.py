@@ -74,7 +74,8 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
                 f"text features '{path}' are of {', '.join(models)}, this run's CLIP is {model}: features of different "
                 "models do not mix; compute them anew or set clip.model and clip.pretrained"
             )
-        return TextFeatures(model, tuple(map(str, loaded["text"])), _unit_rows(path, loaded["feature"]))
+        # Not normalised again: rounding would make a resumed run differ from one that computed them.
+        return TextFeatures(model, tuple(map(str, loaded["text"])), np.ascontiguousarray(loaded["feature"]))
     if loaded.ndim != 2 or len(loaded) != len(texts):
         raise DataError(f"text features '{path}' must be ({len(texts)}, D), one row per text, got {loaded.shape}")
     return TextFeatures(model, tuple(texts), _unit_rows(path, loaded))
@@ -97,10 +98,10 @@ def cached_text_features(
     fresh = [text for text in dict.fromkeys(texts) if text not in have]
     if not fresh and known is not None:
         return known
-    features = encode(fresh)
+    features = _unit_rows(path, encode(fresh))
     if known is not None:
         fresh, features = [*known.texts, *fresh], np.concatenate([known.features, features])
-    result = TextFeatures(model, tuple(fresh), _unit_rows(path, features))
+    result = TextFeatures(model, tuple(fresh), features)
     folder.mkdir(parents=True, exist_ok=True)
     result.save(path)
     return result

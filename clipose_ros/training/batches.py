@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ class Batch:
     truth: PoseTruth
     rows: Tensor
     images: Tensor | None = None
+
+    def first(self, count: int) -> Batch:
+        """The same with the first points of each cloud alone; their order is random."""
+        return replace(self, points=self.points[:, :count])
 
     def to(self, device: str) -> Batch:
         """The same on a device."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from clipose_ros.config import Section, option
+from clipose_ros.data.prompts import PromptConfig
 from clipose_ros.errors import ConfigError
+from clipose_ros.model.clip_config import ClipConfig
+from clipose_ros.model.fusion import FUSIONS
 from clipose_ros.model.network import PRESETS, Architecture
+from clipose_ros.training.contrastive import ContrastiveWeights
 from clipose_ros.training.losses import LossWeights
+from clipose_ros.training.shape_weights import ShapeWeights
 
 
 @dataclass(frozen=True)
@@ -32,11 +39,26 @@ class AugmentConfig(Section):
 
 
 @dataclass(frozen=True)
+class FusionConfig(Section):
+    """Another modality put into the cloud's features (Table VI). Such a network cannot be deployed."""
+
+    kind: str = option("none", "How.", choices=("none", *FUSIONS))
+    modality: str = option("text", "What.", choices=("image", "text"))
+
+
+@dataclass(frozen=True)
 class TrainConfig(Section):
     """A training run."""
 
     preset: str = option("clipose_small", "Architecture by name.", choices=tuple(PRESETS))
+    encoder: str = option("", "3D encoder instead of the preset's (Table VII).", choices=("", "hs", "gcn3d"))
+    one_hot: bool = option(False, "Tell the heads the category (Table III, D2), where the preset does not.")
+    optimizer: str = option("adamw", "AdamW or the paper's Ranger.", choices=("adamw", "ranger"))
     steps: int = option(20000, "Optimisation steps.", low=1)
+    early_points: int = option(
+        0, "Points per cloud in the first part of a run, which then costs less; 0: all.", low=0, high=16384
+    )
+    early_fraction: float = option(0.0, "That part of the steps.", low=0.0, high=1.0)
     batch: int = option(24, "Clouds per step.", low=2, high=4096)
     learning_rate: float = option(1e-3, "Peak learning rate.", low=1e-7, high=1.0)
     weight_decay: float = option(1e-4, "Decoupled weight decay.", low=0.0, high=1.0)
@@ -51,23 +73,63 @@ class TrainConfig(Section):
     validate_every: int = option(2000, "Steps between validations; each also writes the run's state.", low=1)
     seed: int = option(0, "Seed of initial weights, sampling and augmentation.", low=0)
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=256)
+    text_features: str = option("", "Text features: a .npy file, or a folder that keeps them; the run's if empty.")
     weights: LossWeights = LossWeights()
+    shape: ShapeWeights = ShapeWeights()
+    contrast: ContrastiveWeights = ContrastiveWeights()
+    prompts: PromptConfig = PromptConfig()
+    clip: ClipConfig = ClipConfig()
+    fusion: FusionConfig = FusionConfig()
     augment: AugmentConfig = AugmentConfig()
 
     @property
     def architecture(self) -> Architecture:
-        """The preset's architecture."""
-        return PRESETS[self.preset]
+        """The preset's architecture with this run's differences."""
+        preset = PRESETS[self.preset]
+        return replace(preset, encoder=self.encoder or preset.encoder, one_hot=self.one_hot or preset.one_hot)
+
+    @property
+    def with_images(self) -> bool:
+        """Whether images take part."""
+        return self.contrast.with_images or (self.fusion.kind != "none" and self.fusion.modality == "image")
+
+    @property
+    def with_clip(self) -> bool:
+        """Whether texts or images take part."""
+        return self.contrast.counts or self.fusion.kind != "none"
 
 
 def read_recipe(path: Path) -> TrainConfig:
-    """A recipe from YAML: nothing but its differences from the defaults.
+    """A recipe from YAML: nothing but its differences from the defaults, or from another recipe.
+
+    The key ``base`` names that recipe, by its file relative to this one.
 
     Raises:
-        ConfigError: The file is missing or no YAML mapping, or a setting is unknown or out of bounds.
+        ConfigError: A file is missing or no YAML mapping, bases go in a circle, or a setting is unknown or out of
+            bounds.
     """
+    return TrainConfig.from_mapping(_read(path, ()))
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others put over them."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe's settings with those of its bases."""
+    if path.resolve() in above:
+        raise ConfigError(f"recipe '{path}' is its own base: {' → '.join(p.name for p in (*above, path))}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"recipe '{path}' cannot be read: {error}") from error
-    return TrainConfig.from_mapping(values or {})
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"recipe '{path}' must be a mapping of settings, got {values!r}")
+    own = dict(values or {})
+    base = own.pop("base", None)
+    return own if base is None else merged(_read(path.parent / str(base), (*above, path.resolve())), own)

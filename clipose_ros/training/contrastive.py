@@ -29,6 +29,16 @@ class ContrastiveWeights(Section):
         100.0, "Factor on the cosines of eq. 5: CLIP's logit scale is 100; the paper prints none, which is 1.", low=1e-3
     )
 
+    @property
+    def counts(self) -> bool:
+        """Whether any term does."""
+        return self.with_images or self.cloud_text > 0.0
+
+    @property
+    def with_images(self) -> bool:
+        """Whether a term compares with images."""
+        return max(self.cloud_image, self.image_text, self.classification) > 0.0
+
 
 def same(keys: Tensor) -> Tensor:
     """Which entries say the same: keys ``(B,)`` to ``(B, B)`` bool. Equal texts have equal keys."""

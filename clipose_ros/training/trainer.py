@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,17 +17,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.errors import CliposeError
+from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.evaluation.accuracy import Accuracy, as_records
-from clipose_ros.evaluation.clouds import evaluate_clouds
+from clipose_ros.evaluation.clouds import evaluate_clouds, evaluate_poses
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.fused import FUSED
-from clipose_ros.model.graph import REFERENCE
-from clipose_ros.model.network import CLIPoseNet
-from clipose_ros.training.batches import BatchSource
+from clipose_ros.model.fusion import FusionNet
+from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.network import CLIPoseNet, NetworkOutput
+from clipose_ros.training.batches import Batch, BatchSource
+from clipose_ros.training.companions import Companions, CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.losses import PoseLosses, pose_losses
+from clipose_ros.training.fused_poser import FusedPoser
+from clipose_ros.training.objective import Objective, load_trained_state, trained_state
+from clipose_ros.training.ranger import Ranger
 
 LOG_EVERY = 100
 
@@ -54,22 +57,48 @@ class Trainer:
         Path,
         device: str = "cpu",
     ) -> None:  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
         self.config, self.categories, self.folder, self.device = config, categories, folder, device
+        self.validation = validation
         ops = FUSED if device == "cpu" else REFERENCE
-        self.network = CLIPoseNet(config.architecture, categories, ops).to(device).train()
+        self.companions = self._make_companions(training)
+        self.network = self._make_network(ops).to(device).train()
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.source = BatchSource(training, categories, config.augment, config.batch, config.seed)
-        self.validation = validation
+        self.objective = Objective(config, self.network, categories, self.companions).to(device).train()
+        parts = [self.objective] if self.companions is None else [self.objective, self.companions]
+        self.extras = torch.nn.ModuleList(parts)
+        self.parameters = [p for m in (self.network, self.extras) for p in m.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(config, self.parameters)
+        images = training.images if config.with_images else None
+        self.source = BatchSource(training, categories, config.augment, config.batch, config.seed, images)
         self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def _make_companions(self, training: CloudSamples) -> CompanionSource | None:
+        """Texts and images with CLIP, where the recipe has them take part."""
+        config = self.config
+        if not config.with_clip:
+            return None
+        if config.with_images and (training.images is None or self.validation.images is None):
+            raise ConfigError(
+                "this recipe needs images, the clouds have none: make them with `generate --image-size 224`, or train "
+                "with texts alone: contrast.cloud_image=0 contrast.image_text=0 contrast.classification=0"
+            )
+        features = Path(config.text_features) if config.text_features else self.folder / "text_features"
+        return make_companions(
+            config.clip, config.prompts, training, self.categories, config.seed, features, config.with_images
+        ).to(self.device)
+
+    def _make_network(self, ops: GraphOps) -> CLIPoseNet:
+        """The network that will be deployed, or a fusion to compare it with."""
+        if self.config.fusion.kind == "none" or self.companions is None:
+            return CLIPoseNet(self.config.architecture, self.categories, ops)
+        kind, width = self.config.fusion.kind, self.companions.width
+        return FusionNet(self.config.architecture, self.categories, kind, width, ops)
 
     def run(self) -> dict[str, Accuracy]:
         """Train to the last step; SIGINT and SIGTERM write the state and end it early.
@@ -85,7 +114,7 @@ class Trainer:
         recent: list[dict[str, float]] = []
         with _stop_requested() as stopped:
             while self.step < self.config.steps and not stopped():
-                recent.append(self._optimise().values())
+                recent.append(self._optimise())
                 if self.step % LOG_EVERY == 0:
                     self._log(recent, (time.monotonic() - started) / (self.step - first))
                     recent = []
@@ -96,14 +125,16 @@ class Trainer:
             self.save(table)
         return table
 
-    def _optimise(self) -> PoseLosses:
-        """One step."""
+    def _optimise(self) -> dict[str, float]:
+        """One step; its terms by name."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * learning_rate_factor(self.step, self.config)
         batch = self.source.at(self.step)
-        truth = type(batch.truth)(*(getattr(batch.truth, f.name).to(self.device) for f in fields(batch.truth)))
-        losses = pose_losses(self.network(batch.points.to(self.device), batch.category.to(self.device)), truth)
-        total = losses.total(self.config.weights)
+        if self.config.early_points and self.step < self.config.early_fraction * self.config.steps:
+            batch = batch.first(self.config.early_points)
+        batch = batch.to(self.device)
+        companions = None if self.companions is None else self.companions(batch)
+        total, terms = self.objective(batch, self._forward(batch, companions), companions)
         if not math.isfinite(total.item()):
             raise TrainingError(
                 f"the loss is {total.item()} at step {self.step}: lower learning_rate ({self.config.learning_rate}); "
@@ -111,15 +142,27 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return losses
+        return terms
+
+    def _forward(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
+        """The network's output; a fusion network is told the other modality."""
+        if companions is None or self.config.fusion.kind == "none":
+            return self.network(batch.points, batch.category)
+        other = companions.image if self.config.fusion.modality == "image" else companions.text
+        return self.network(batch.points, batch.category, other)
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""
-        return evaluate_clouds(Predictor(self._averaged(), self.device), self.validation, self.categories)
+        network = self._averaged()
+        if isinstance(network, FusionNet) and self.companions is not None:
+            images = self.validation.images if self.config.fusion.modality == "image" else None
+            poser = FusedPoser(network, self.companions, self.validation, images, self.device)
+            return evaluate_poses(poser, self.validation, self.categories)
+        return evaluate_clouds(Predictor(network, self.device), self.validation, self.categories)
 
     def _averaged(self) -> CLIPoseNet:
         """The averaged network, in evaluation mode."""
@@ -134,6 +177,7 @@ class Trainer:
             "config": self.config.to_mapping(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
+            "extras": trained_state(self.extras),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -141,7 +185,8 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.folder / "state.pt")
         notes = {"step": self.step, "recipe": self.config.to_mapping(), "validation": as_records(table)}
-        save_checkpoint(self.folder / "model.safetensors", self._averaged(), notes)
+        if not isinstance(self.network, FusionNet):  # which no robot could run
+            save_checkpoint(self.folder / "model.safetensors", self._averaged(), notes)
         self._record({"step": self.step, "validation": as_records(table)})
         if table:
             mean = table["mean"]
@@ -163,6 +208,7 @@ class Trainer:
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
+        load_trained_state(self.extras, state.get("extras", {}))
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"].cpu())
         self.step = state["step"]
@@ -178,6 +224,13 @@ class Trainer:
     def _record(self, values: dict[str, Any]) -> None:
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(values) + "\n")
+
+
+def make_optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The recipe's optimiser."""
+    if config.optimizer == "ranger":
+        return Ranger(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:

@@ -1,0 +1,115 @@
+"""The heads that only training has, and their terms: symmetry, face votes, points against the pose."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.model.network import CLIPoseNet, NetworkOutput
+from clipose_ros.model.reconstruction import SymmetryHead
+from clipose_ros.model.voting import FaceHead, FaceVotes
+from clipose_ros.training.batches import Batch
+from clipose_ros.training.faces import FaceLosses, box_losses, face_losses, face_normals, voted_faces, voting_loss
+from clipose_ros.training.geometric import (
+    box_matching,
+    counterpart,
+    determined_faces,
+    face_distances,
+    free_yaw,
+    point_matching,
+    rotation_from_axes,
+    symmetry_counted,
+    symmetry_loss,
+    symmetry_signs,
+)
+from clipose_ros.training.shape_weights import ShapeWeights
+
+_FACES = tuple(spec.name for spec in fields(FaceLosses))
+_TERMS = ("symmetry", "point_matching", "box_matching", *_FACES)
+
+
+class ShapeObjective(nn.Module):
+    """Terms on points; a head exists only where one of its terms counts.
+
+    Args:
+        weights: What counts.
+        network: Whose encoding the heads read.
+        categories: Their symmetry.
+    """
+
+    signs: Tensor
+    axial: Tensor
+
+    def __init__(self, weights: ShapeWeights, network: CLIPoseNet, categories: CategorySet) -> None:
+        super().__init__()
+        self.weights, self.seen = weights, network.architecture.head_points
+        channels, unit = network.encoder.out_channels, network.architecture.unit_m
+        self.symmetry = SymmetryHead(channels, unit, weights.symmetry_widths) if weights.symmetry else None
+        self.faces = FaceHead(channels, unit, weights.face_widths) if weights.counts(_FACES) else None
+        self.register_buffer("signs", symmetry_signs(categories), persistent=False)
+        self.register_buffer("axial", torch.tensor([c.symmetry.axial_y for c in categories]), persistent=False)
+
+    def forward(self, batch: Batch, output: NetworkOutput) -> dict[str, Tensor]:
+        """The terms that count, by name, not yet weighted."""
+        if not self.weights.counts(_TERMS):
+            return {}
+        seen = self.seen or batch.points.shape[1]
+        points, encoding = batch.points[:, :seen], output.encoding.first(seen)
+        truth, R = batch.truth, predicted_rotation(output, batch.truth.x_determined)
+        determined = determined_faces(truth.x_determined)
+        inside = face_distances(points, truth.R, truth.t, truth.size)
+        terms: dict[str, Tensor] = {}
+        if self.weights.point_matching:
+            R_true = free_yaw(truth.R, R, truth.x_determined)
+            terms["point_matching"] = point_matching(points, R, output.translation, R_true, truth.t)
+        if self.weights.box_matching:
+            predicted = face_distances(points, R, output.translation, output.size)
+            terms["box_matching"] = box_matching(predicted, inside, determined)
+        if self.symmetry is not None:
+            terms["symmetry"] = self._symmetry(self.symmetry(encoding, points), batch, points, R, output.translation)
+        if self.faces is not None:
+            votes = self.faces(encoding, points)
+            terms |= _face_terms(votes, points, batch, R, output, inside, determined).terms()
+        return terms
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of what ``forward`` gave."""
+        return torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
+
+    def _symmetry(self, reconstructed: Tensor, batch: Batch, points: Tensor, R: Tensor, t: Tensor) -> Tensor:
+        """Eq. 13 by the true pose and by the predicted one."""
+        signs, axial, truth = self.signs[batch.category], self.axial[batch.category], batch.truth
+        counted = symmetry_counted(signs, axial, truth.x_determined)
+        by_truth = symmetry_loss(reconstructed, counterpart(points, truth.R, truth.t, signs), counted)
+        return by_truth + symmetry_loss(reconstructed, counterpart(points, R, t, signs), counted)
+
+
+def predicted_rotation(output: NetworkOutput, x_determined: Tensor) -> Tensor:
+    """The rotation that the robot would read ``(B, 3, 3)``.
+
+    Confidences, and x axes that nothing determines, learn nothing from it.
+    """
+    axis_x = torch.where(x_determined.unsqueeze(1), output.axis_x, output.axis_x.detach())
+    sure_x = output.confidence_x.detach() * x_determined
+    return rotation_from_axes(output.axis_y, axis_x, output.confidence_y.detach(), sure_x)
+
+
+def _face_terms(
+    votes: FaceVotes,
+    points: Tensor,
+    batch: Batch,
+    R: Tensor,
+    output: NetworkOutput,
+    inside: Tensor,
+    determined: Tensor,
+) -> FaceLosses:
+    """Every term of the votes."""
+    truth, normals, planes = batch.truth, face_normals(batch.truth.R), voted_faces(votes, points)
+    return FaceLosses(
+        *face_losses(votes, points, normals, inside, determined),
+        voting_loss(planes, normals, truth.t, truth.size, determined),
+        *box_losses(planes, R, output.translation, output.size, determined),
+    )

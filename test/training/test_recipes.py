@@ -1,0 +1,174 @@
+"""Every shipped recipe is built small and takes a step; each trains what it should, and resumes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli.train import main, recipe_path, recipes
+from clipose_ros.data.prompts import text_without_pose
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.model import clip as clip_module
+from clipose_ros.model import network
+from clipose_ros.model.fusion import FusionNet
+from clipose_ros.model.network import Architecture
+from clipose_ros.training.config import TrainConfig, merged, read_recipe
+from clipose_ros.training.trainer import Trainer
+
+NAMES = [path.stem for path in recipes()]
+ROWS = {"3": 10, "4": 7, "5": 8, "6": 9, "7": 4, "8": 5, "9": 3}
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets(monkeypatch: pytest.MonkeyPatch, tiny_architecture: Architecture) -> None:
+    for preset in network.PRESETS:
+        monkeypatch.setitem(network.PRESETS, preset, tiny_architecture)
+
+
+@pytest.fixture
+def small(tiny_clip: str) -> dict[str, Any]:
+    """What makes any recipe small."""
+    return {
+        "batch": 6, "steps": 4, "warmup_steps": 1, "threads": 1, "validate_every": 4,
+        "clip": {"model": tiny_clip, "pretrained": "random"},
+        "shape": {"symmetry_widths": [8], "face_widths": [8]},
+    }  # fmt: skip
+
+
+def build(name: str, small: dict[str, Any], samples: CloudSamples, folder: Path, **changes: Any) -> Trainer:
+    settings = merged(merged(read_recipe(recipe_path(name)).to_mapping(), small), changes)
+    return Trainer(TrainConfig.from_mapping(settings), NOCS_CATEGORIES, samples, samples, folder)
+
+
+def test_every_row_of_the_tables_has_a_recipe() -> None:
+    assert {n: sum(name.startswith(f"table{n}_") for name in NAMES) for n in ROWS} == ROWS
+    assert {"clipose", "clipose_small"} <= set(NAMES)
+    for path in recipes():
+        assert path.read_text().startswith("# "), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path) -> None:
+    trainer = build(name, small, seen_samples, tmp_path, optimizer="adamw")
+    config = trainer.config
+    before = {n: p.detach().clone() for m in (trainer.network, trainer.extras) for n, p in m.named_parameters()}
+    terms = trainer._optimise()
+    counted = {n for n, weight in config.contrast.to_mapping().items() if weight} - {
+        "temperature",
+        "classification_scale",
+    }
+    assert {n for n in ("cloud_image", "cloud_text", "image_text", "classification") if n in terms} == counted
+    assert {n for n, weight in config.shape.to_mapping().items() if n in terms} == {
+        n for n, weight in config.shape.to_mapping().items() if not isinstance(weight, tuple) and weight
+    }
+    assert all(np.isfinite(value) for value in terms.values())
+    moved = {
+        n for m in (trainer.network, trainer.extras) for n, p in m.named_parameters() if not torch.equal(p, before[n])
+    }
+    assert any(n.startswith("encoder.") for n in moved) and any(n.startswith("head_ts.") for n in moved)
+    tokens = any(n.endswith("tower.prompts") for n in moved)
+    assert tokens == (config.contrast.with_images and config.clip.prompt_length > 0)
+    assert any(n.endswith("text_projection.weight") for n in moved) == config.clip.tune_text
+    assert not any("tower.visual" in n for n in moved if not n.endswith("visual.proj"))
+    assert isinstance(trainer.network, FusionNet) == (config.fusion.kind != "none")
+
+
+@pytest.mark.parametrize("name", ["table6_1", "table6_2", "table6_6"])
+def test_a_fusion_is_judged_but_not_shipped(
+    name: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    table = build(name, small, seen_samples, tmp_path).run()
+    assert np.isfinite(table["mean"].size_percent_median)
+    assert (tmp_path / "state.pt").is_file() and not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_whole_method_resumes_as_if_never_stopped(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    changes = {"clip": {"tune_text": True}, "steps": 8, "validate_every": 8}  # Lookahead moves in step 6
+    whole = build("clipose", small, seen_samples, tmp_path / "whole", **changes)
+    whole.run()
+    half = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
+    while half.step < 4:
+        half._optimise()
+    half.save({})
+    torch.manual_seed(99)
+    rest = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
+    rest.resume()
+    rest.run()
+    for one, other in ((whole.network, rest.network), (whole.extras, rest.extras)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+    state = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
+    names = set(state["extras"])
+    assert any(n.endswith("prompts") for n in names) and not any("resblocks" in n for n in names)
+
+
+def test_texts_alone_train_from_a_file_without_clip(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("CLIP was loaded")
+
+    monkeypatch.setattr(clip_module, "load_clip", refuse)
+    features = np.random.default_rng(0).normal(size=(6, 12)).astype(np.float32)
+    np.save(tmp_path / "six.npy", features)
+    blind = replace(seen_samples, images=None)
+    trainer = build("table3_b1", small, blind, tmp_path / "run", text_features=str(tmp_path / "six.npy"))
+    assert "cloud_text" in trainer._optimise()
+    assert trainer.companions is not None and trainer.companions.width == 12
+    words = trainer.companions.category_text()
+    expected = features / np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(words.numpy(), expected, atol=1e-6)
+    with pytest.raises(DataError, match="texts have no feature"):
+        build("table3_c2", small, blind, tmp_path / "run", text_features=str(tmp_path / "six.npy"),
+              contrast={"cloud_image": 0.0})  # fmt: skip
+
+
+def test_recipes_that_need_images_say_so(small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--image-size.*contrast\.cloud_image=0"):
+        build("clipose", small, replace(seen_samples, images=None), tmp_path)
+
+
+def test_text_features_are_kept_with_their_model(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    build("table9_1", small, seen_samples, tmp_path, text_features=str(tmp_path / "texts"))
+    (file,) = (tmp_path / "texts").glob("*.npy")
+    records = np.load(file)
+    assert file.stem == f"{small['clip']['model']}.random" and set(records["model"]) == {
+        small["clip"]["model"] + "/random"
+    }
+    assert list(records["text"]) == [text_without_pose(name) for name in NOCS_CATEGORIES.names]
+
+
+def test_recipes_are_listed_and_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES and all(len(line.split()) > 2 for line in lines)
+    with pytest.raises(ConfigError, match="did you mean 'table3_d1'"):
+        recipe_path("table3_d11")
+
+
+def test_a_base_is_read_first_and_circles_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("steps: 5\naugment: {roll_deg: 1.0, tilt_deg: 2.0}\n")
+    (tmp_path / "b.yaml").write_text("base: a.yaml\naugment: {tilt_deg: 3.0}\n")
+    config = read_recipe(tmp_path / "b.yaml")
+    assert (config.steps, config.augment.roll_deg, config.augment.tilt_deg) == (5, 1.0, 3.0)
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    with pytest.raises(ConfigError, match="own base"):
+        read_recipe(tmp_path / "b.yaml")
+
+
+def test_the_paper_full_network_has_the_papers_settings() -> None:
+    config = read_recipe(recipe_path("clipose"))
+    assert (config.optimizer, config.batch, config.learning_rate, config.flat_fraction) == ("ranger", 24, 1e-4, 0.72)
+    assert (config.clip.name, config.clip.prompt_length, config.contrast.temperature) == ("ViT-B-16/openai", 10, 0.07)
