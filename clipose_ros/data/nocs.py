@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
+from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet
 from clipose_ros.data.nocs_files import (
     BACKGROUND,
     PARTS,
@@ -128,31 +129,34 @@ class NocsDataset:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def frame(self, index: int) -> RgbdFrame:
+        """Colour, depth and labels of a frame; needs neither its coordinate map nor the models.
+
+        Raises:
+            DataError: A file is missing or malformed; the message names it.
+        """
+        name = self.frames[index]
+        rgb = np.ascontiguousarray(read_image(self._part(name, "color.png"), cv2.IMREAD_COLOR)[..., ::-1])
+        labels: LabelArray = np.zeros(rgb.shape[:2], dtype=np.uint16)
+        for line, category, here in self._instances(name):
+            labels[here] = category.id * 1000 + line.instance
+        return RgbdFrame(rgb, self._depth(name), self.subset.intrinsics, labels=labels)
+
     def read(self, index: int) -> NocsImage:
         """A frame with the truths fitted to its coordinate map; equal calls give equal truths.
 
         Raises:
             DataError: A file is missing or malformed; the message names it.
         """
-        name = self.frames[index]
-        stem = self.folder / name
-        rgb = np.ascontiguousarray(read_image(_part(stem, "color.png"), cv2.IMREAD_COLOR)[..., ::-1])
-        depth = self._depth(name)
-        mask = read_mask(_part(stem, "mask.png"))
-        points = backproject(depth, self.subset.intrinsics)
-        coordinates = decode_coordinates(read_image(_part(stem, "coord.png"), cv2.IMREAD_COLOR))
-        labels: LabelArray = np.zeros(mask.shape, dtype=np.uint16)
+        name, frame = self.frames[index], self.frame(index)
+        points = backproject(frame.depth, self.subset.intrinsics)
+        coordinates = decode_coordinates(read_image(self._part(name, "coord.png"), cv2.IMREAD_COLOR))
         truths, left_out = [], []
-        for line in read_meta(_part(stem, "meta.txt")):
-            category, here = self.categories.by_id(line.class_id), mask == line.instance
-            if category is None or line.instance == BACKGROUND or not here.any():
-                continue
-            labels[here] = category.id * 1000 + line.instance
+        for line, category, here in self._instances(name):
             try:
                 truths.append(self._truth(line, category.name, here, points, coordinates))
             except DegenerateInputError as error:
                 left_out.append(f"{name}, instance {line.instance} ({line.model}): {error}")
-        frame = RgbdFrame(rgb, depth, self.subset.intrinsics, labels=labels)
         return NocsImage(name, frame, tuple(truths), tuple(left_out))
 
     def official(self, index: int) -> list[OfficialTruth]:
@@ -183,11 +187,22 @@ class NocsDataset:
                 return path
         raise DataError(f"there is no '{paths[0]}', which holds the {what} of {self.frames[index]}")
 
+    def _instances(self, name: str) -> Iterator[tuple[MetaLine, Category, BoolArray]]:
+        """Instances of known categories that a frame shows, each with its pixels."""
+        mask = read_mask(self._part(name, "mask.png"))
+        for line in read_meta(self._part(name, "meta.txt")):
+            category, here = self.categories.by_id(line.class_id), mask == line.instance
+            if category is not None and line.instance != BACKGROUND and here.any():
+                yield line, category, here
+
+    def _part(self, name: str, part: str) -> Path:
+        return self.folder / f"{name}_{part}"
+
     def _depth(self, name: str) -> FloatArray:
         """Composed depth where the root has it, else that of the objects alone."""
-        path = _part(self.folder / name, "depth.png")
+        path = self._part(name, "depth.png")
         if self.subset.composed is not None and (self.root / self.subset.composed).is_dir():
-            path = _part(self.root / self.subset.composed / name, "composed.png")
+            path = self.root / self.subset.composed / f"{name}_composed.png"
         return decode_depth(read_image(path), path)
 
     def _truth(
@@ -232,10 +247,6 @@ def handle_visible(stored: FloatArray, extents: FloatArray) -> bool:
     x, _, z = extents
     beyond = np.hypot(stored[:, 0] + (x - z) / 2.0, stored[:, 2]) > HANDLE_MARGIN * z / 2.0
     return int(beyond.sum()) >= HANDLE_PIXELS
-
-
-def _part(stem: Path, part: str) -> Path:
-    return stem.with_name(f"{stem.name}_{part}")
 
 
 def _frames_folder(root: Path, subset: NocsSubset) -> Path:

@@ -52,27 +52,30 @@ def pose_images(
         DataError: The part has no detections or official truths, or a file is missing or malformed.
     """
     for index in images:
-        image = dataset.read(index)
+        frame = dataset.frame(index)
         found = dataset.detections(index)
         start = time.perf_counter()
-        poses, sizes = _posed(image.frame, found, predictor, config)
+        poses, sizes = _posed(frame, found, predictor, config)
         latency_ms = 1e3 * (time.perf_counter() - start)
         if official_truths:
             official = dataset.official(index)
             truths = [(t.category, t.T_camera_object, t.size, t.box, t.handle_visible) for t in official]
         else:
-            truths = [(t.mask.category, t.T_camera_object, t.size, t.mask.box, t.handle_visible) for t in image.truths]
+            truths = [
+                (t.mask.category, t.T_camera_object, t.size, t.mask.box, t.handle_visible)
+                for t in dataset.read(index).truths
+            ]
         categories, T_true, true_sizes, boxes, visible = zip(*truths, strict=True) if truths else ([], [], [], [], [])
         yield PosedImage(
             NocsFrame(
-                image.name,
+                dataset.frames[index],
                 NocsObjects.from_poses(_ids(dataset, categories), T_true, true_sizes, _rows_first(boxes)),
                 np.array(visible, dtype=bool),
                 NocsObjects.from_poses(
                     _ids(dataset, [i.category for i in found]), poses, sizes, _rows_first([i.box for i in found])
                 ),
                 np.array([i.score for i in found], dtype=np.float64),
-                {"image_path": image.name},
+                {"image_path": dataset.frames[index]},
             ),
             latency_ms,
         )

@@ -169,6 +169,16 @@ def test_wrong_pixels_at_the_rim_do_not_turn_the_truth(copied):
         assert np.linalg.norm(T[:3, 3] - T_before[:3, 3]) < 0.002
 
 
+def test_a_frame_alone_needs_no_models_and_no_map(copied):
+    dataset = NocsDataset(copied, "real_test")
+    whole = dataset.read(0).frame
+    shutil.rmtree(copied / "obj_models")
+    (dataset.folder / "scene_1" / "0000_coord.png").unlink()
+    alone = dataset.frame(0)
+    for name in ("rgb", "depth", "labels"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
+
+
 def test_equal_calls_give_equal_truths(written):
     dataset = NocsDataset(written[0], "real_test")
     for first, second in zip(dataset.read(1).truths, dataset.read(1).truths, strict=True):
