@@ -1,4 +1,4 @@
-"""``generate``: simulate clouds to train on."""
+"""``generate``: clouds to train on, of simulated scenes or of NOCS data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import cv2
 from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue, read_catalogue
 from clipose_ros.data.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.meshes import MeshLibrary
-from clipose_ros.data.samples import generate_samples
+from clipose_ros.data.nocs import NocsDataset
+from clipose_ros.data.nocs_files import SUBSETS
+from clipose_ros.data.nocs_samples import nocs_samples
+from clipose_ros.data.samples import CloudSamples, generate_samples
 from clipose_ros.errors import CliposeError, ConfigError
 
 
@@ -29,12 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--image-size", type=int, default=0, help="side of an image of each object, for recipes with CLIP; 0 for none"
     )
     add_catalogue_options(parser)
+    add_nocs_options(parser)
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     try:
-        samples = generate_samples(
-            options.scenes, options.seed, catalogue=catalogue_of(options), image_side=options.image_size
-        )
+        if options.nocs is not None:
+            samples = samples_of_nocs(options)
+        else:
+            samples = generate_samples(
+                options.scenes, options.seed, catalogue=catalogue_of(options), image_side=options.image_size
+            )
         samples.save(options.out)
     except (CliposeError, OSError) as error:
         print(f"generate: {error}", file=sys.stderr)
@@ -70,6 +77,34 @@ def catalogue_of(options: argparse.Namespace) -> Catalogue:
     entries = read_mesh_index(options.index or options.meshes / "index.csv", options.meshes)
     library = MeshLibrary(entries, options.split, dict(catalogue.size_ranges))
     return replace(catalogue, library=library, mesh_share=options.mesh_share)
+
+
+def add_nocs_options(parser: argparse.ArgumentParser) -> None:
+    """Options that take frames of NOCS data in place of simulated scenes; ``samples_of_nocs`` reads them."""
+    group = parser.add_argument_group("NOCS data", "real or rendered frames in place of simulated scenes")
+    group.add_argument("--nocs", type=Path, help="folder of the unpacked archives")
+    group.add_argument("--subset", choices=tuple(SUBSETS), default="real_train", help="part of the data")
+    group.add_argument("--frames", type=int, help="frames taken, drawn at random; all if left out")
+    group.add_argument(
+        "--box-centred-mugs",
+        action="store_true",
+        help="centre mugs on their box, as simulated ones are, not on their body's axis as published methods do",
+    )
+
+
+def samples_of_nocs(options: argparse.Namespace) -> CloudSamples:
+    """The clouds that the options of ``add_nocs_options`` describe.
+
+    Raises:
+        ConfigError: Options for simulated objects are given too.
+        DataError: A file is missing or malformed.
+    """
+    if options.meshes is not None or options.categories is not None:
+        raise ConfigError("--nocs shows its own objects: leave out --meshes and --categories")
+    dataset = NocsDataset(options.nocs, options.subset, correct_mugs=not options.box_centred_mugs)
+    for path in dataset.missing[:1]:
+        print(f"generate: {len(dataset.missing)} files are missing, such as {path}; those frames are left out")
+    return nocs_samples(dataset, options.seed, options.frames, image_side=options.image_size)
 
 
 if __name__ == "__main__":
