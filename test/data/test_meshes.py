@@ -1,14 +1,17 @@
 """The user's meshes come out in the canonical frame and of the right size; splits never share an object."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue
 from clipose_ros.data.mesh import HANDLE
-from clipose_ros.data.mesh_index import read_mesh_index
+from clipose_ros.data.mesh_index import MeshEntry, read_mesh_index
 from clipose_ros.data.meshes import MeshLibrary, load_canonical
 from clipose_ros.data.samples import generate_samples
 from clipose_ros.errors import ConfigError, DataError
@@ -86,6 +89,20 @@ def test_the_frame_is_right_handed_and_front_is_made_square_to_up(folder):
     assert np.linalg.det(R) == pytest.approx(1.0)
     np.testing.assert_allclose(R @ np.array([0.1, -1, 0]) / np.hypot(0.1, 1), [0, 1, 0], atol=1e-12)
     assert (R @ np.array([0, 0.2, 1]))[2] == pytest.approx(0.0, abs=1e-12)
+
+
+@given(
+    up=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1),
+    front=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1),
+)
+def test_any_up_and_front_give_a_rotation_that_carries_them_to_y_and_into_the_xy_plane(up, front):
+    assume(np.linalg.norm(np.cross(up, front)) > 0.1 * np.linalg.norm(up) * np.linalg.norm(front))
+    R = MeshEntry("mug", Path("mug.obj"), up, front, False, 1.0, None, "train").R_object_file
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(R) == pytest.approx(1.0)
+    np.testing.assert_allclose(R @ np.array(up) / np.linalg.norm(up), [0, 1, 0], atol=1e-9)
+    turned = R @ np.array(front)
+    assert turned[0] > 0 and abs(turned[2]) < 1e-9
 
 
 def test_heights_are_drawn_from_the_range_and_keep_the_shape(folder):
