@@ -16,6 +16,7 @@ from rich.table import Table
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
+from clipose_ros.data.catalogue import read_catalogue
 from clipose_ros.errors import CliposeError
 from clipose_ros.evaluation.accuracy import Accuracy, as_records
 from clipose_ros.evaluation.iou import IouKind
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.data and options.report:
         parser.error("--report goes with --results or --nocs")
+    if options.categories and not options.results:
+        parser.error("--categories goes with --results: a model knows its own")
     if options.save and not options.nocs:
         parser.error("--save goes with --nocs")
     if options.frames is not None and options.frames < 1:
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="result files (results_*.pkl) with truths and predictions, scored by the NOCS protocol without any model",
     )
+    parser.add_argument("--categories", type=Path, help="with --results: categories (YAML), if not the six of NOCS")
     parser.add_argument("--model", default="clipose_small", help="a .safetensors file or the name of a shipped model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--subset", default="real_test", help="with --nocs: real_test or camera_val")
@@ -94,6 +98,7 @@ def _of_clouds(options: argparse.Namespace) -> tuple[list[Table], dict[str, Any]
 def _by_protocol(options: argparse.Namespace) -> tuple[list[Table], dict[str, Any]]:
     """Figures of result files or NOCS images by the NOCS protocol: for a terminal, and for JSON."""
     latencies_ms: list[float] = []
+    categories = NOCS_CATEGORIES if options.categories is None else read_catalogue(options.categories).categories
     frames: Iterator[NocsFrame]
     if options.results:
         paths = find_results(options.results)
@@ -103,7 +108,7 @@ def _by_protocol(options: argparse.Namespace) -> tuple[list[Table], dict[str, An
         source = f"{options.model} on {options.subset} of {options.nocs}, truths: {options.truths}"
         frames = _posed(options, latencies_ms)
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
-    by_kind = evaluate_frames(frames, NOCS_CATEGORIES, tuple(IouKind), thresholds)
+    by_kind = evaluate_frames(frames, categories, tuple(IouKind), thresholds)
     if latencies_ms:
         source += f"; from masks to poses {np.median(latencies_ms):.1f} ms per image (median)"
     if options.report:

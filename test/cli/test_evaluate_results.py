@@ -13,7 +13,7 @@ import pytest
 
 from clipose_ros.cli import evaluate
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects, write_results
-from clipose_ros.geometry.se3 import make_transform
+from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,3 +81,21 @@ def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "clouds.npz", "--report", str(page)])
     assert "--report goes with" in capsys.readouterr().err
+
+
+def test_categories_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A seventh, told to be axially symmetric, is scored as such by its class id."""
+    turned = make_transform(exp_so3([0.0, 0.4, 0.0]), [0.0, 0.0, 1.0])
+    truths = NocsObjects.from_poses([7], make_transform(np.eye(3), [0.0, 0.0, 1.0])[None], [[0.06, 0.1, 0.06]])
+    predictions = NocsObjects.from_poses([7], turned[None], [[0.06, 0.1, 0.06]])
+    frame = NocsFrame("", truths, np.ones(1, dtype=bool), predictions, np.ones(1))
+    write_results(tmp_path / "results_0.pkl", frame)
+    arguments = ["--results", str(tmp_path), "--json", str(tmp_path / "figures.json")]
+    for extra, counted in ([], False), (["--categories", str(ROOT / "config/categories/with_candle.yaml")], True):
+        assert evaluate.main([*arguments, *extra]) == 0
+        figures = json.loads((tmp_path / "figures.json").read_text())["iou"]["oriented"]["categories"]
+        assert ("candle" in figures) == counted
+        assert figures["mean"]["5deg2cm"] == (100.0 if counted else None)
+    with pytest.raises(SystemExit):
+        evaluate.main(["--data", "clouds.npz", "--categories", "categories.yaml"])
+    assert "--categories goes with --results" in capsys.readouterr().err
