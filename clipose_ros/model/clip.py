@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +42,8 @@ def load_clip(config: ClipConfig) -> Any:
     if config.weights:
         if not Path(config.weights).is_file():
             raise CheckpointError(f"clip.weights '{config.weights}' does not exist: give a file with CLIP's weights")
-        return _created(config, config.weights, quick_gelu, "it holds no weights of this model")
+        remedy = "give its .bin, .pt or .safetensors of open_clip; TorchScript, which may run code, is not read"
+        return _created(config, config.weights, quick_gelu, remedy)
     if not config.download:
         raise ConfigError(
             f"the weights of {config.name} are needed: give a local file as clip.weights, or allow fetching them from "
@@ -56,7 +58,7 @@ def _created(config: ClipConfig, pretrained: str, quick_gelu: bool, remedy: str)
     """The model with weights from a file or tag."""
     try:
         return open_clip.create_model(config.model, pretrained=pretrained, force_quick_gelu=quick_gelu).eval()
-    except (RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"no weights of {config.name} from '{pretrained}' ({reason}): {remedy}") from error
 

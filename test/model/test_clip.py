@@ -100,6 +100,7 @@ def test_layers_out_of_range_are_refused() -> None:
         config(prompt_first=3, prompt_last=2)
 
 
+@pytest.mark.filterwarnings("ignore:.*(TorchScript|torch.jit)")
 def test_weights_from_a_local_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
     clip = load_clip(config())
@@ -107,9 +108,12 @@ def test_weights_from_a_local_file(tmp_path: Path) -> None:
     torch.manual_seed(2)
     again = load_clip(config(pretrained="mine", weights=str(tmp_path / "clip.pt")))
     torch.testing.assert_close(again.encode_image(images()), clip.encode_image(images()))
-    (tmp_path / "broken.pt").write_bytes(b"no weights")
-    with pytest.raises(CheckpointError, match=r"broken\.pt"):
-        load_clip(config(pretrained="mine", weights=str(tmp_path / "broken.pt")))
+    torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "script.pt")
+    for broken in ("broken.pt", "broken.safetensors", "script.pt"):
+        if broken != "script.pt":
+            (tmp_path / broken).write_bytes(b"no weights")
+        with pytest.raises(CheckpointError, match=rf"{broken}.*TorchScript"):
+            load_clip(config(pretrained="mine", weights=str(tmp_path / broken)))
     with pytest.raises(CheckpointError, match="does not exist"):
         load_clip(config(pretrained="mine", weights=str(tmp_path / "none.pt")))
 
