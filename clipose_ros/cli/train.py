@@ -16,6 +16,7 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
+from clipose_ros.training.plan import plan, rehearsal
 from clipose_ros.training.trainer import Trainer
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--validation", type=Path, nargs="+", required=True, help="clouds of other instances")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be trained and how long; write nothing")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="settings that overrule the recipe, such as batch=32"
@@ -42,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{', '.join(validation.categories.names)}: generate both with the same categories"
             )
         device = resolve_device(options.device)
+        if options.dry_run:
+            with rehearsal(config, options.out) as (tried, aside):
+                trainer = Trainer(tried, training.categories, training, validation, aside, device)
+                print(plan(trainer, training, {"training": options.data, "validation": options.validation}))
+            return 0
         trainer = Trainer(config, training.categories, training, validation, options.out, device)
         if options.resume:
             trainer.resume()

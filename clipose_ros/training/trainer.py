@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,13 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.errors import CliposeError, ConfigError
+from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.accuracy import Accuracy, as_records
-from clipose_ros.evaluation.clouds import evaluate_clouds, evaluate_poses
-from clipose_ros.inference.predictor import Predictor
-from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.fused import FUSED
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.graph import REFERENCE, GraphOps
@@ -29,15 +27,12 @@ from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch, BatchSource
 from clipose_ros.training.companions import Companions, CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.fused_poser import FusedPoser
 from clipose_ros.training.objective import Objective, load_trained_state, trained_state
-from clipose_ros.training.ranger import Ranger
+from clipose_ros.training.schedule import early_steps, learning_rate_factor, make_optimizer
+from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError
+from clipose_ros.training.validation import Poser, judge, make_poser, score
 
 LOG_EVERY = 100
-
-
-class TrainingError(CliposeError):
-    """Training cannot go on; the last good state is on disk."""
 
 
 class Trainer:
@@ -48,7 +43,7 @@ class Trainer:
         categories: What the clouds are of.
         training: Clouds to learn from.
         validation: Clouds to judge by, of other instances.
-        folder: Where ``state.pt``, ``log.jsonl`` and ``model.safetensors`` go.
+        folder: Where state, log, the last model and the best one go; it is made when first written to.
         device: ``cpu`` or ``cuda:N``.
     """
 
@@ -57,11 +52,11 @@ class Trainer:
         Path,
         device: str = "cpu",
     ) -> None:  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.config, self.categories, self.folder, self.device = config, categories, folder, device
+        self.config, self.categories, self.device = config, categories, device
+        self.folder = RunFolder(folder)
         self.validation = validation
         ops = FUSED if device == "cpu" else REFERENCE
         self.companions = self._make_companions(training)
@@ -76,7 +71,7 @@ class Trainer:
         self.optimizer = make_optimizer(config, self.parameters)
         images = training.images if config.with_images else None
         self.source = BatchSource(training, categories, config.augment, config.batch, config.seed, images)
-        self.step = 0
+        self.step, self.best = 0, -1.0
 
     def _make_companions(self, training: CloudSamples) -> CompanionSource | None:
         """Texts and images with CLIP, where the recipe has them take part."""
@@ -88,7 +83,7 @@ class Trainer:
                 "this recipe needs images, the clouds have none: make them with `generate --image-size 224`, or train "
                 "with texts alone: contrast.cloud_image=0 contrast.image_text=0 contrast.classification=0"
             )
-        features = Path(config.text_features) if config.text_features else self.folder / "text_features"
+        features = Path(config.text_features) if config.text_features else self.folder.path / "text_features"
         return make_companions(
             config.clip, config.prompts, training, self.categories, config.seed, features, config.with_images
         ).to(self.device)
@@ -104,49 +99,58 @@ class Trainer:
         """Train to the last step; SIGINT and SIGTERM write the state and end it early.
 
         Returns:
-            The last validation.
+            The last validation, empty where the run was stopped.
 
         Raises:
-            TrainingError: The loss is no longer finite.
+            TrainingError: The loss is no longer finite, or the end cannot be written.
         """
         started, first = time.monotonic(), self.step
-        table: dict[str, Accuracy] = {}
         recent: list[dict[str, float]] = []
         with _stop_requested() as stopped:
             while self.step < self.config.steps and not stopped():
-                recent.append(self._optimise())
+                recent.append(self.optimise())
                 if self.step % LOG_EVERY == 0:
                     self._log(recent, (time.monotonic() - started) / (self.step - first))
                     recent = []
-                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                    table = self.validate()
-                    self.save(table)
-        if stopped():
-            self.save(table)
+                if self.step % self.config.validate_every == 0 and self.step < self.config.steps:
+                    self._try_to_save(self.validate())
+        table = self.validate() if self.step == self.config.steps else {}
+        self.save(table)
         return table
 
-    def _optimise(self) -> dict[str, float]:
+    def _try_to_save(self, table: dict[str, Accuracy]) -> None:
+        """Save; a disk that is full in between is said and does not end the run, for the next time may find room."""
+        try:
+            self.save(table)
+        except TrainingError as error:
+            print(f"train: {error}; {self.folder.last_good}; training goes on", file=sys.stderr, flush=True)
+
+    def optimise(self) -> dict[str, float]:
         """One step; its terms by name."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * learning_rate_factor(self.step, self.config)
         batch = self.source.at(self.step)
-        if self.config.early_points and self.step < self.config.early_fraction * self.config.steps:
+        if self.step < early_steps(self.config):
             batch = batch.first(self.config.early_points)
         batch = batch.to(self.device)
         companions = None if self.companions is None else self.companions(batch)
         total, terms = self.objective(batch, self._forward(batch, companions), companions)
-        if not math.isfinite(total.item()):
-            raise TrainingError(
-                f"the loss is {total.item()} at step {self.step}: lower learning_rate ({self.config.learning_rate}); "
-                f"the last good state is '{self.folder / 'state.pt'}'"
-            )
+        self._require_finite("loss", total)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        self._require_finite("gradient", torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm))
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return terms
+
+    def _require_finite(self, what: str, value: Tensor) -> None:
+        """Refuse to step by what is no number."""
+        if not math.isfinite(value.item()):
+            raise TrainingError(
+                f"the {what} is {value.item()} at step {self.step}: lower learning_rate "
+                f"({self.config.learning_rate}); {self.folder.last_good}"
+            )
 
     def _forward(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
         """The network's output; a fusion network is told the other modality."""
@@ -157,12 +161,11 @@ class Trainer:
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""
-        network = self._averaged()
-        if isinstance(network, FusionNet) and self.companions is not None:
-            images = self.validation.images if self.config.fusion.modality == "image" else None
-            poser = FusedPoser(network, self.companions, self.validation, images, self.device)
-            return evaluate_poses(poser, self.validation, self.categories)
-        return evaluate_clouds(Predictor(network, self.device), self.validation, self.categories)
+        return judge(self.poser(), self.validation, self.categories)
+
+    def poser(self) -> Poser:
+        """What poses validation clouds with the averaged weights."""
+        return make_poser(self.config, self._averaged(), self.companions, self.validation, self.device)
 
     def _averaged(self) -> CLIPoseNet:
         """The averaged network, in evaluation mode."""
@@ -171,9 +174,29 @@ class Trainer:
         return network.eval()
 
     def save(self, table: dict[str, Accuracy]) -> None:
-        """Write the resumable state and the averaged model; each appears whole or not at all."""
-        state = {
+        """Write the averaged model, as the best too where it is, then the resumable state; each appears whole.
+
+        Raises:
+            TrainingError: One cannot be written; what was there before is kept.
+        """
+        notes = {"step": self.step, "recipe": self.config.to_mapping(), "validation": as_records(table)}
+        better = score(table) > self.best
+        if not isinstance(self.network, FusionNet):  # which no robot could run
+            self.folder.save_model(LAST, self._averaged(), notes)
+            if better:
+                self.folder.save_model(BEST, self._averaged(), notes)
+        self.best = max(self.best, score(table))
+        self.folder.save_state(self._state())
+        self.folder.record({"step": self.step, "validation": as_records(table)})
+        if table:
+            mean = table["mean"]
+            print(f"step {self.step}: " + "  ".join(f"{k} {v:.1f}" for k, v in mean.within.items()), flush=True)
+
+    def _state(self) -> dict[str, Any]:
+        """Everything that going on needs."""
+        return {
             "step": self.step,
+            "best": self.best,
             "config": self.config.to_mapping(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -181,66 +204,33 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
-        partial = self.folder / "state.pt.part"
-        torch.save(state, partial)
-        partial.replace(self.folder / "state.pt")
-        notes = {"step": self.step, "recipe": self.config.to_mapping(), "validation": as_records(table)}
-        if not isinstance(self.network, FusionNet):  # which no robot could run
-            save_checkpoint(self.folder / "model.safetensors", self._averaged(), notes)
-        self._record({"step": self.step, "validation": as_records(table)})
-        if table:
-            mean = table["mean"]
-            print(f"step {self.step}: " + "  ".join(f"{k} {v:.1f}" for k, v in mean.within.items()), flush=True)
 
     def resume(self) -> None:
-        """Go on from ``state.pt`` as if never stopped.
+        """Go on from the folder's state as if never stopped.
 
         Raises:
             TrainingError: There is no state, or it is of another recipe.
         """
-        path = self.folder / "state.pt"
-        if not path.is_file():
-            raise TrainingError(f"nothing to resume: '{path}' does not exist")
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        state = self.folder.load_state(self.device)
         if TrainConfig.from_mapping(state["config"]) != self.config:
             raise TrainingError(
-                f"'{path}' was written with another recipe: resume with that one, or train into another folder"
+                f"the state in '{self.folder.path}' was written with another recipe: resume with that one, or train "
+                "into another folder"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        load_trained_state(self.extras, state.get("extras", {}))
+        load_trained_state(self.extras, state.get("extras", {}))  # not in states of older versions
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"].cpu())
-        self.step = state["step"]
+        self.step, self.best = state["step"], state.get("best", -1.0)
 
     def _log(self, recent: list[dict[str, float]], seconds_per_step: float) -> None:
         """Tell the mean of each term over the recent steps, and the time left."""
         terms = {name: round(sum(values[name] for values in recent) / len(recent), 5) for name in recent[0]}
-        self._record({"step": self.step, "seconds_per_step": round(seconds_per_step, 4), "losses": terms})
+        self.folder.record({"step": self.step, "seconds_per_step": round(seconds_per_step, 4), "losses": terms})
         left = (self.config.steps - self.step) * seconds_per_step / 60.0
         text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
         print(f"step {self.step}/{self.config.steps}  {text}  {left:.0f} min left", flush=True)
-
-    def _record(self, values: dict[str, Any]) -> None:
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(values) + "\n")
-
-
-def make_optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The recipe's optimiser."""
-    if config.optimizer == "ranger":
-        return Ranger(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-
-
-def learning_rate_factor(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, flat, then a cosine down to 0."""
-    if step < config.warmup_steps:
-        return max(step, 1) / config.warmup_steps
-    fall = config.flat_fraction * config.steps
-    if step <= fall:
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * (step - fall) / max(config.steps - fall, 1.0)))
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: C
     trainer = build(name, small, seen_samples, tmp_path, optimizer="adamw")
     config = trainer.config
     before = {n: p.detach().clone() for m in (trainer.network, trainer.extras) for n, p in m.named_parameters()}
-    terms = trainer._optimise()
+    terms = trainer.optimise()
     counted = {n for n, weight in config.contrast.to_mapping().items() if weight} - {
         "temperature",
         "classification_scale",
@@ -97,7 +97,7 @@ def test_the_whole_method_resumes_as_if_never_stopped(
     whole.run()
     half = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
     while half.step < 4:
-        half._optimise()
+        half.optimise()
     half.save({})
     torch.manual_seed(99)
     rest = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
@@ -122,7 +122,7 @@ def test_texts_alone_train_from_a_file_without_clip(
     np.save(tmp_path / "six.npy", features)
     blind = replace(seen_samples, images=None)
     trainer = build("table3_b1", small, blind, tmp_path / "run", text_features=str(tmp_path / "six.npy"))
-    assert "cloud_text" in trainer._optimise()
+    assert "cloud_text" in trainer.optimise()
     assert trainer.companions is not None and trainer.companions.width == 12
     words = trainer.companions.category_text()
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)

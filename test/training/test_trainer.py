@@ -15,11 +15,14 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.train import main, overrule
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError
+from clipose_ros.evaluation.accuracy import Accuracy
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig, read_recipe
-from clipose_ros.training.trainer import Trainer, TrainingError, learning_rate_factor
+from clipose_ros.training.schedule import learning_rate_factor
+from clipose_ros.training.state import TrainingError
+from clipose_ros.training.trainer import Trainer
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
 
@@ -70,7 +73,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
     whole.run()
     half = trainer(tmp_path / "parts")
     while half.step < 6:
-        half._optimise()
+        half.optimise()
     half.save({})
     rest = trainer(tmp_path / "parts")
     rest.resume()
@@ -84,7 +87,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
 
 def test_a_stop_signal_saves_the_state_first(tmp_path: Path) -> None:
     run = trainer(tmp_path, steps=10_000, validate_every=10_000)
-    optimise = run._optimise
+    optimise = run.optimise
 
     def optimise_then_stop() -> object:
         result = optimise()
@@ -92,7 +95,7 @@ def test_a_stop_signal_saves_the_state_first(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return result
 
-    run._optimise = optimise_then_stop  # type: ignore[method-assign, assignment]
+    run.optimise = optimise_then_stop  # type: ignore[method-assign, assignment]
     run.run()
     again = trainer(tmp_path, steps=10_000, validate_every=10_000)
     again.resume()
@@ -152,3 +155,87 @@ def test_settings_overrule_the_recipe() -> None:
 )
 def test_every_shipped_recipe_is_valid(recipe: Path) -> None:
     assert read_recipe(recipe).steps > 0
+
+
+def table(value: float) -> dict[str, Accuracy]:
+    return {"mean": Accuracy(1, 1.0, 1.0, 1.0, {"10deg5cm": value})}
+
+
+def test_the_best_model_stays_when_later_ones_are_worse_also_after_resuming(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.save(table(40.0))
+    best = (tmp_path / "best.safetensors").read_bytes()
+    run.optimise()
+    run.save(table(30.0))
+    again = trainer(tmp_path)
+    again.resume()
+    again.optimise()
+    again.save(table(39.0))
+    assert (tmp_path / "best.safetensors").read_bytes() == best
+    again.save(table(41.0))
+    assert (tmp_path / "best.safetensors").read_bytes() != best
+
+
+def test_a_state_of_a_version_without_a_best_model_is_resumed(tmp_path: Path) -> None:
+    trainer(tmp_path).save({})
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["best"], state["extras"], state["config"]["fusion"]
+    torch.save(state, tmp_path / "state.pt")
+    run = trainer(tmp_path)
+    run.resume()
+    run.save(table(0.0))
+    assert (tmp_path / "best.safetensors").is_file()
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.save({})
+    run.parameters[0].register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
+    with pytest.raises(TrainingError, match=r"gradient.*last good state is"):
+        run.run()
+    assert all(torch.equal(p, before[name]) for name, p in run.network.named_parameters())
+
+
+def full_disk(path: Path, data: object) -> None:
+    path.touch()
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(tmp_path)
+    run.save(table(10.0))
+    before = (tmp_path / "state.pt").read_bytes()
+    run.optimise()
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(TrainingError, match="No space left"):
+        run.save({})
+    assert (tmp_path / "state.pt").read_bytes() == before and not list(tmp_path.glob("*.part"))
+    monkeypatch.undo()
+    run.save({})
+    assert (tmp_path / "state.pt").read_bytes() != before
+
+
+def test_a_disk_full_for_a_while_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trainer(tmp_path)
+    write_bytes = Path.write_bytes
+
+    def full_until_the_end(path: Path, data: bytes) -> int:
+        return write_bytes(path, data) if run.step == 12 else full_disk(path, data) or 0
+
+    monkeypatch.setattr(Path, "write_bytes", full_until_the_end)
+    run.run()
+    assert "No space left" in capsys.readouterr().err
+    again = trainer(tmp_path)
+    again.resume()
+    assert again.step == 12
+
+
+def test_a_model_that_cannot_be_written_leaves_no_part(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    (tmp_path / "model.safetensors" / "in the way").mkdir(parents=True)
+    with pytest.raises(TrainingError, match="model.safetensors"):
+        run.save({})
+    assert not list(tmp_path.glob("*.part")) and not (tmp_path / "state.pt").exists()

@@ -1,0 +1,145 @@
+"""What a run would be, without running it: data, model, schedule, losses, and the time it would take."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.contrastive import ContrastiveWeights
+from clipose_ros.training.schedule import early_steps
+from clipose_ros.training.trainer import Trainer
+
+TIMED_STEPS = 3
+NO_TERMS = ("temperature", "classification_scale")
+"""Settings of the alignment that weigh nothing."""
+
+
+@contextmanager
+def rehearsal(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
+    """The recipe and a folder to try it in, which vanishes; texts already encoded are found there, too."""
+    kept = Path(config.text_features) if config.text_features else folder / "text_features"
+    with tempfile.TemporaryDirectory() as name:
+        aside = Path(name)
+        if kept.suffix != ".npy":
+            config = replace(config, text_features="")
+            if kept.is_dir():
+                shutil.copytree(kept, aside / "text_features")
+        yield config, aside
+
+
+def plan(trainer: Trainer, training: CloudSamples, files: Mapping[str, Sequence[Path]]) -> str:
+    """The plan of a run, to be read. The trainer takes a few steps and is of no use afterwards.
+
+    Args:
+        trainer: Of the recipe, at its first step.
+        training: The clouds that it trains on.
+        files: Where training and validation clouds come from, by those names.
+    """
+    config = trainer.config
+    sections = [
+        ("data", _data(training, trainer.validation, trainer.categories, files)),
+        ("model", _model(trainer)),
+        ("schedule", _schedule(config)),
+        ("losses", _losses(config)),
+        ("time", _time(trainer)),
+    ]
+    return "\n".join(f"{name}\n" + "".join(f"  {line}\n" for line in lines) for name, lines in sections)
+
+
+def _data(
+    training: CloudSamples, validation: CloudSamples, categories: CategorySet, files: Mapping[str, Sequence[Path]]
+) -> list[str]:
+    """Files, clouds and how many there are of each category."""
+    lines = [f"{name:<12}{', '.join(str(path) for path in paths)}" for name, paths in files.items()]
+    images = "none" if training.images is None else "x".join(str(n) for n in training.images.shape[1:3])
+    lines.append(f"{'points':<12}{training.points.shape[1]} in each cloud, images: {images}")
+    lines.append(f"{'category':<12}{'training':>10}{'validation':>12}")
+    for place, name in enumerate(categories.names):
+        counts = [int((samples.category_index == place).sum()) for samples in (training, validation)]
+        lines.append(f"{name:<12}{counts[0]:>10}{counts[1]:>12}")
+    lines.append(f"{'all':<12}{len(training):>10}{len(validation):>12}")
+    return lines
+
+
+def _model(trainer: Trainer) -> list[str]:
+    """Parameters by part."""
+    config, network = trainer.config, trainer.network
+    lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device}"]
+    lines += [_counted(name, module) for name, module in network.named_children()]
+    lines.append(_counted("the network", network))
+    for name, module in (("training only", trainer.objective), ("CLIP", trainer.companions)):
+        if module is not None and any(True for _ in module.parameters()):
+            lines.append(_counted(name, module))
+    return lines
+
+
+def _counted(name: str, module: nn.Module) -> str:
+    """A part's parameters; those that do not learn are told."""
+    learning = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
+    return f"{name:<14}{learning:>12,} parameters" + (f", and {frozen:,} frozen" if frozen else "")
+
+
+def _schedule(config: TrainConfig) -> list[str]:
+    """Steps, batch, optimiser and learning rate."""
+    lines = [
+        f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
+        f"learning rate to {config.learning_rate:g} in {config.warmup_steps} steps, from step "
+        f"{config.flat_fraction * config.steps:.0f} down to 0; gradients clipped at {config.clip_norm:g}",
+        f"average of the weights with decay {config.ema_decay:g}; validation every {config.validate_every} steps",
+    ]
+    if early := early_steps(config):
+        lines.append(f"the first {early} steps with {config.early_points} points of each cloud")
+    return lines
+
+
+def _losses(config: TrainConfig) -> list[str]:
+    """What counts, and how much."""
+    lines = []
+    for name, section in (("pose", config.weights), ("shape", config.shape), ("alignment", config.contrast)):
+        skipped = NO_TERMS if isinstance(section, ContrastiveWeights) else ()
+        weights = {
+            term: weight for term, weight in section.to_mapping().items() if isinstance(weight, float) and weight > 0.0
+        }
+        shown = "  ".join(f"{term} {weight:g}" for term, weight in weights.items() if term not in skipped)
+        lines.append(f"{name:<12}{shown or 'none'}")
+    if config.with_clip:
+        lines.append(f"{'CLIP':<12}{config.clip.name}, images: {'yes' if config.with_images else 'no'}")
+    return lines
+
+
+def _time(trainer: Trainer) -> list[str]:
+    """From a few timed steps."""
+    config, early = trainer.config, early_steps(trainer.config)
+    total, lines = 0.0, []
+    for name, first, steps in (("early steps", 0, early), ("steps", early, config.steps - early)):
+        if steps:
+            trainer.step = first
+            trainer.optimise()  # the first one also warms up
+            each = _seconds(lambda: [trainer.optimise() for _ in range(TIMED_STEPS)]) / TIMED_STEPS
+            total += steps * each
+            lines.append(f"{name:<12}{steps:>8} of {each:.3f} s")
+    count = min(32, len(trainer.validation))
+    poser = trainer.poser()
+    each = _seconds(lambda: poser(slice(0, count))) * len(trainer.validation) / count
+    validations = -(-config.steps // config.validate_every)
+    lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
+    minutes = (total + validations * each) / 60.0
+    lines.append(f"about {minutes:.1f} minutes on this machine as busy as it is now")
+    return lines
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started

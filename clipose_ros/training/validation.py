@@ -1,0 +1,50 @@
+"""A network in training, judged on the validation clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.evaluation.accuracy import Accuracy
+from clipose_ros.evaluation.clouds import evaluate_poses
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model.fusion import FusionNet
+from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.training.companions import CompanionSource
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.fused_poser import FusedPoser
+from clipose_ros.types import PoseEstimate
+
+SCORE = "10deg5cm"
+"""By its mean over the categories the best model is chosen."""
+
+Poser = Callable[[slice], Sequence[PoseEstimate]]
+
+
+def make_poser(
+    config: TrainConfig, network: CLIPoseNet, companions: CompanionSource | None, samples: CloudSamples, device: str
+) -> Poser:
+    """What poses the samples at the rows of a slice; ``network`` is in evaluation mode."""
+    if isinstance(network, FusionNet) and companions is not None:
+        images = samples.images if config.fusion.modality == "image" else None
+        return FusedPoser(network, companions, samples, images, device)
+    predictor = Predictor(network, device)
+
+    def pose(rows: slice) -> list[PoseEstimate]:
+        names = [samples.categories.names[i] for i in samples.category_index[rows]]
+        return predictor.predict(samples.points[rows].astype(np.float32), names)
+
+    return pose
+
+
+def judge(poser: Poser, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
+    """Accuracy by category, and its mean."""
+    return evaluate_poses(poser, samples, categories)
+
+
+def score(table: dict[str, Accuracy]) -> float:
+    """What the best model has most of; -1 where nothing was judged."""
+    return table["mean"].within[SCORE] if table else -1.0
