@@ -39,6 +39,8 @@ DISTRIBUTION_PACKAGES = (
     ),
     *("tf2_msgs", "tf2_ros", "tf_transformations", "vision_msgs", "visualization_msgs"),
 )
+MODULE_PACKAGES = {"tf2_ros": "tf2_ros_py"}
+"""Packages that are not named like the module they bring: the package tf2_ros is the C++ one."""
 PROBE = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
 
 
@@ -114,7 +116,8 @@ def check_distribution(distribution):
     """
     missing = missing_modules("python3", DISTRIBUTION_PACKAGES)
     if missing:
-        names = " ".join("ros-%s-%s" % (distribution, name.replace("_", "-")) for name in missing)
+        packages = (MODULE_PACKAGES.get(name, name) for name in missing)
+        names = " ".join("ros-%s-%s" % (distribution, package.replace("_", "-")) for package in packages)
         raise SystemExit(
             "environment: ROS 2 %s is sourced, but %s cannot be imported. Install what is missing:\n"
             "    sudo apt-get install %s" % (distribution, ", ".join(missing), names)

@@ -99,6 +99,9 @@ def test_packages_that_the_distribution_lacks_are_named(make_env, tools):
     tools(python3="echo vision_msgs tf_transformations")
     with pytest.raises(SystemExit, match="apt-get install ros-jazzy-vision-msgs ros-jazzy-tf-transformations"):
         make_env.check_distribution("jazzy")
+    tools(python3="echo tf2_ros")
+    with pytest.raises(SystemExit, match="ros-jazzy-tf2-ros-py$"):  # ros-jazzy-tf2-ros is the C++ one
+        make_env.check_distribution("jazzy")
 
 
 def test_folder_of_something_else_is_left_alone(make_env, tmp_path):

@@ -55,7 +55,13 @@ def imported_packages():
 def test_every_ros_package_imported_is_declared():
     declared = {dependency.name for dependency in parse_package(str(ROOT)).exec_depends}
     used = {name for name in imported_packages() if ROS_PACKAGE.fullmatch(name)}
-    assert used <= declared | {"builtin_interfaces"}  # comes with every message package
+    assert used <= declared
+    assert "tf2_ros_py" in declared  # where the Python module tf2_ros lies; the package tf2_ros is the C++ one
+
+
+def test_rosdep_can_resolve_the_build_tool():
+    package = parse_package(str(ROOT))
+    assert not package.buildtool_depends  # ament_python is a build type, and no key of rosdep
 
 
 def test_package_xml_is_valid_and_agrees_with_setup(monkeypatch):
