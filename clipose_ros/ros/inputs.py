@@ -103,7 +103,14 @@ class Inputs:
         with self._lock:
             if topic not in self._filters:  # closed, with this message on its way
                 return
-            if self._watch.heard(topic, stamp_ns(message.header.stamp), time.monotonic()):
+            stamp = stamp_ns(message.header.stamp)
+            if stamp <= 0:  # 0 would mean the latest to TF and stand still for the tracks; rclpy knows no time below it
+                self._watch.unstamped(topic, time.monotonic())
+                self._health.warning(
+                    "stamp", f"'{topic}' has the stamp {1e-9 * stamp:g} s: its driver must fill in header.stamp"
+                )
+                return
+            if self._watch.heard(topic, stamp, time.monotonic()):
                 self._match_anew()
                 self._on_jump()
             self._filters[topic].signalMessage(message)

@@ -43,6 +43,10 @@ class SyncWatch:
         heard.stamps_ns.append(stamp_ns)
         return jumped
 
+    def unstamped(self, topic: str, now_s: float) -> None:
+        """Note a message without a stamp: the topic is not silent, but there is nothing to match by."""
+        self._heard.setdefault(topic, _Heard(now_s)).at_s = now_s
+
     def matched(self, now_s: float) -> None:
         """Note a matched set."""
         self._matched_s = now_s
@@ -58,6 +62,8 @@ class SyncWatch:
                 f"nothing on {_quoted(silent)} for {silent_s:.0f} s: is its driver running, "
                 "is the topic remapped, do the QoS profiles fit (ros2 topic info -v)?"
             )
+        if not all(self._heard[topic].stamps_ns for topic in self._topics):  # unstamped, or time has just jumped
+            return None
         gaps = {topic: self._gap_s(self._topics[0], topic) for topic in self._topics[1:]}
         worst = max(gaps, key=lambda topic: gaps[topic])
         return (
@@ -71,7 +77,7 @@ class SyncWatch:
 
     def _gap_s(self, topic_a: str, topic_b: str) -> float:
         stamps_a, stamps_b = self._heard[topic_a].stamps_ns, self._heard[topic_b].stamps_ns
-        return min((abs(a - b) for a in stamps_a for b in stamps_b), default=0) * 1e-9
+        return min(abs(a - b) for a in stamps_a for b in stamps_b) * 1e-9
 
 
 def _quoted(topics: Sequence[str]) -> str:

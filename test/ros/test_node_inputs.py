@@ -104,6 +104,14 @@ def no_frame(messages):
         message.header.frame_id = ""
 
 
+def no_stamp(messages):
+    messages["info"].header.stamp = ros_stamp(0)
+
+
+def stamp_before_all_time(messages):
+    messages["depth"].header.stamp.sec = -5
+
+
 def unknown_encoding(messages):
     messages["color"].encoding = "bayer_rggb8"
 
@@ -142,6 +150,8 @@ def wrong_labels(messages):
         (other_size, "/rgb/image_rect_color", ["160x60", "160x120", "registered"]),
         (other_frame, "/depth_registered/image_rect", ["infrared_optical", "camera_optical", "registered"]),
         (no_frame, "/rgb/image_rect_color", ["empty frame_id", "driver"]),
+        (no_stamp, "/rgb/camera_info", ["stamp 0 s", "driver must fill in header.stamp"]),
+        (stamp_before_all_time, "/depth_registered/image_rect", ["stamp -", "driver must fill in header.stamp"]),
         (unknown_encoding, "/rgb/image_rect_color", ["bayer_rggb8", "rgb8", "remap"]),
         (cut_short, "/depth_registered/image_rect", ["38398 bytes", "320", "driver"]),
         (no_depth, "/depth_registered/image_rect", ["no valid depth", "sensor"]),

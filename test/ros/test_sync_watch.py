@@ -58,3 +58,9 @@ def test_time_that_jumps_back_is_told_once_and_old_stamps_are_forgotten(watch):
 def test_small_disorder_is_no_jump(watch):
     watch.heard("/rgb", 10 * SECOND, 101.0)
     assert not watch.heard("/rgb", 10 * SECOND - 30_000_000, 101.1)
+
+
+def test_a_topic_without_stamps_is_neither_silent_nor_compared(watch):
+    for topic in TOPICS:
+        watch.heard(topic, 7 * SECOND, 106.0) if topic != "/depth" else watch.unstamped(topic, 106.0)
+    assert watch.complaint(107.0) is None
