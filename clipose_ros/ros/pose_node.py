@@ -256,7 +256,7 @@ def run(node: PoseNode) -> int:
     executor = MultiThreadedExecutor(num_threads=_THREADS)
     try:
         if node.parameters.config.autostart and not node.start():
-            return 1
+            return 1 if node.context.ok() else 0  # told to end while it was starting
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

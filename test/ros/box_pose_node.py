@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -50,7 +51,18 @@ if __name__ == "__main__":
     box_predictor = BoxPredictor()
     if "--crash" in sys.argv:
         box_predictor.before_each = crash
+
+    def make(config: PoseNodeConfig) -> PosePipeline:
+        return box_pipeline(config, box_predictor)
+
+    def wait_for_the_end(config: PoseNodeConfig) -> PosePipeline:
+        """A model that takes long to load."""
+        print("configuring", flush=True)
+        while rclpy.ok():
+            time.sleep(0.01)
+        return make(config)
+
     rclpy.init(args=sys.argv)
-    status = run(PoseNode(pipeline_factory=lambda config: box_pipeline(config, box_predictor)))
+    status = run(PoseNode(pipeline_factory=wait_for_the_end if "--slow" in sys.argv else make))
     rclpy.try_shutdown()
     sys.exit(status)

@@ -55,6 +55,15 @@ def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, sp
     assert "Traceback" not in output and "rror" not in output, output
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_cleanly_while_it_configures(spawn, number):
+    process = spawn(BOX_NODE, "--slow", "--ros-args", *LABELS)
+    assert process.stdout.readline() == "configuring\n"
+    process.send_signal(number)
+    output = process.communicate(timeout=60.0)[0]
+    assert process.returncode == 0 and "Traceback" not in output, output
+
+
 def test_waits_for_a_manager_without_autostart(ros, spawn):
     spawn(BOX_NODE, "--ros-args", *LABELS, "-p", "autostart:=false")
     assert ros.call(GetState, "pose_node/get_state", GetState.Request()).current_state.label == "unconfigured"
