@@ -73,6 +73,7 @@ class TrainConfig(Section):
     validate_every: int = option(2000, "Steps between validations; each also writes the run's state.", low=1)
     seed: int = option(0, "Seed of initial weights, sampling and augmentation.", low=0)
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=256)
+    tensorboard: bool = option(True, "Keep curves and pictures for TensorBoard in the run's folder.")
     text_features: str = option("", "Text features: a .npy file, or a folder that keeps them; the run's if empty.")
     weights: LossWeights = LossWeights()
     shape: ShapeWeights = ShapeWeights()
@@ -87,6 +88,10 @@ class TrainConfig(Section):
         """The preset's architecture with this run's differences."""
         preset = PRESETS[self.preset]
         return replace(preset, encoder=self.encoder or preset.encoder, one_hot=self.one_hot or preset.one_hot)
+
+    def trains_as(self, other: TrainConfig) -> bool:
+        """Whether both make the same model, whatever they tell of it."""
+        return replace(self, tensorboard=other.tensorboard) == other
 
     @property
     def with_images(self) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +25,13 @@ from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch, BatchSource
 from clipose_ros.training.companions import Companions, CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.monitor import Monitor
 from clipose_ros.training.objective import Objective, load_trained_state, trained_state
+from clipose_ros.training.pictures import box_pictures
 from clipose_ros.training.schedule import early_steps, learning_rate_factor, make_optimizer
 from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError
 from clipose_ros.training.validation import Poser, judge, make_poser, score
-
-LOG_EVERY = 100
+from clipose_ros.types import ByteArray
 
 
 class Trainer:
@@ -57,6 +56,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.config, self.categories, self.device = config, categories, device
         self.folder = RunFolder(folder)
+        self.monitor = Monitor(self.folder, config)
         self.validation = validation
         ops = FUSED if device == "cpu" else REFERENCE
         self.companions = self._make_companions(training)
@@ -104,18 +104,14 @@ class Trainer:
         Raises:
             TrainingError: The loss is no longer finite, or the end cannot be written.
         """
-        started, first = time.monotonic(), self.step
-        recent: list[dict[str, float]] = []
-        with _stop_requested() as stopped:
+        with _stop_requested() as stopped, self.monitor.running(self.step):
             while self.step < self.config.steps and not stopped():
-                recent.append(self.optimise())
-                if self.step % LOG_EVERY == 0:
-                    self._log(recent, (time.monotonic() - started) / (self.step - first))
-                    recent = []
+                terms = self.optimise()
+                self.monitor.step(self.step, terms, self.optimizer.param_groups[0]["lr"])
                 if self.step % self.config.validate_every == 0 and self.step < self.config.steps:
                     self._try_to_save(self.validate())
-        table = self.validate() if self.step == self.config.steps else {}
-        self.save(table)
+            table = self.validate() if self.step == self.config.steps else {}
+            self.save(table)
         return table
 
     def _try_to_save(self, table: dict[str, Accuracy]) -> None:
@@ -123,7 +119,7 @@ class Trainer:
         try:
             self.save(table)
         except TrainingError as error:
-            print(f"train: {error}; {self.folder.last_good}; training goes on", file=sys.stderr, flush=True)
+            self.monitor.warn(f"{error}; {self.folder.last_good}")
 
     def optimise(self) -> dict[str, float]:
         """One step; its terms by name."""
@@ -187,10 +183,11 @@ class Trainer:
                 self.folder.save_model(BEST, self._averaged(), notes)
         self.best = max(self.best, score(table))
         self.folder.save_state(self._state())
-        self.folder.record({"step": self.step, "validation": as_records(table)})
-        if table:
-            mean = table["mean"]
-            print(f"step {self.step}: " + "  ".join(f"{k} {v:.1f}" for k, v in mean.within.items()), flush=True)
+        self.monitor.validated(self.step, table, self._pictures() if table else {})
+
+    def _pictures(self) -> dict[str, ByteArray]:
+        """Predicted boxes on validation clouds, where they are wanted."""
+        return box_pictures(self.poser(), self.validation) if self.monitor.wants_pictures else {}
 
     def _state(self) -> dict[str, Any]:
         """Everything that going on needs."""
@@ -212,7 +209,7 @@ class Trainer:
             TrainingError: There is no state, or it is of another recipe.
         """
         state = self.folder.load_state(self.device)
-        if TrainConfig.from_mapping(state["config"]) != self.config:
+        if not TrainConfig.from_mapping(state["config"]).trains_as(self.config):
             raise TrainingError(
                 f"the state in '{self.folder.path}' was written with another recipe: resume with that one, or train "
                 "into another folder"
@@ -223,14 +220,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"].cpu())
         self.step, self.best = state["step"], state.get("best", -1.0)
-
-    def _log(self, recent: list[dict[str, float]], seconds_per_step: float) -> None:
-        """Tell the mean of each term over the recent steps, and the time left."""
-        terms = {name: round(sum(values[name] for values in recent) / len(recent), 5) for name in recent[0]}
-        self.folder.record({"step": self.step, "seconds_per_step": round(seconds_per_step, 4), "losses": terms})
-        left = (self.config.steps - self.step) * seconds_per_step / 60.0
-        text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
-        print(f"step {self.step}/{self.config.steps}  {text}  {left:.0f} min left", flush=True)
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""Predicted boxes on validation clouds, as a look at what figures do not tell."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
+from clipose_ros.geometry.camera import project
+from clipose_ros.training.validation import Poser
+from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, PoseEstimate, TrackedObject
+from clipose_ros.visualization.draw import draw_tracks
+
+PIXELS = 320
+BACKGROUND, POINT, TRUTH = 24, (130, 130, 130), (235, 235, 235)
+PER_CATEGORY = 1
+
+
+def box_pictures(poser: Poser, samples: CloudSamples) -> dict[str, ByteArray]:
+    """The first cloud of each category with its predicted box in colour and the true one in white: RGB by name."""
+    pictures = {}
+    for place, name in enumerate(samples.categories.names):
+        for row in np.flatnonzero(samples.category_index == place)[:PER_CATEGORY].tolist():
+            estimate = poser(slice(row, row + 1))[0]
+            pictures[f"validation/{name}"] = box_picture(
+                samples.points[row], estimate, samples.T_camera_object[row], samples.size[row]
+            )
+    return pictures
+
+
+def box_picture(points_camera: FloatArray, estimate: PoseEstimate, T_true: FloatArray, size: FloatArray) -> ByteArray:
+    """One cloud ``(N, 3)``, seen by a camera that looks past everything else: ``(PIXELS, PIXELS, 3)`` RGB."""
+    intrinsics = _camera(T_true[:3, 3], float(np.linalg.norm(size)))
+    image = np.full((PIXELS, PIXELS, 3), BACKGROUND, np.uint8)
+    for u, v in _pixels(points_camera, intrinsics):
+        cv2.circle(image, (u, v), 1, POINT, -1)
+    corners = _pixels(box_corners(T_true.astype(np.float64), size.astype(np.float64)), intrinsics)
+    for a, b in BOX_EDGES:
+        cv2.line(image, corners[a], corners[b], TRUTH, 1, cv2.LINE_AA)
+    track = TrackedObject(
+        0, estimate.category, estimate.T_camera_object, estimate.size, estimate.score, np.zeros((6, 6)), 0.0, True
+    )
+    return draw_tracks(image, [track], intrinsics)
+
+
+def _camera(centre: FloatArray, diagonal_m: float) -> CameraIntrinsics:
+    """The same view as the cloud's, zoomed so that the box fills two thirds of the picture."""
+    x, y, z = centre.astype(float).tolist()
+    focal = 0.66 * PIXELS * max(z, 0.05) / max(diagonal_m, 1e-3)
+    middle = 0.5 * (PIXELS - 1)
+    return CameraIntrinsics(focal, focal, middle - focal * x / z, middle - focal * y / z, PIXELS, PIXELS)
+
+
+def _pixels(points_camera: FloatArray, intrinsics: CameraIntrinsics) -> list[tuple[int, int]]:
+    """Whole pixels, kept near the picture."""
+    in_front = np.maximum(points_camera, [-np.inf, -np.inf, 0.01])
+    pixels = np.rint(project(in_front, intrinsics)).clip(-PIXELS, 2 * PIXELS).astype(int)
+    return [(int(u), int(v)) for u, v in pixels]
