@@ -186,6 +186,10 @@ class SyncConfig(Section):
     )
 
 
+MOST_INSTANCES = 200
+"""Upper bound of ``segmentation.max_instances``."""
+
+
 @dataclass(frozen=True)
 class SegmentationConfig(Section):
     """Which pixels belong to which object."""
@@ -198,7 +202,9 @@ class SegmentationConfig(Section):
     )
     score_threshold: float = option(0.35, "Detections below this score are dropped.", low=0.0, high=1.0, live=True)
     iou_threshold: float = option(0.6, "Overlap at which two detections count as one.", low=0.0, high=1.0, live=True)
-    max_instances: int = option(16, "Most instances posed per frame, best scores first.", low=1, high=200, live=True)
+    max_instances: int = option(
+        16, "Most instances posed per frame, best scores first.", low=1, high=MOST_INSTANCES, live=True
+    )
     image_size: int = option(640, "Longer side of the network's input, pixels.", low=64, high=4096)
 
 

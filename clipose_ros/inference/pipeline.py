@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.config import PoseNodeConfig
+from clipose_ros.config import MOST_INSTANCES, PoseNodeConfig, SegmentationConfig
 from clipose_ros.inference.cloud import extract_cloud
 from clipose_ros.inference.plausibility import check_pose
 from clipose_ros.segmentation.base import Segmenter
@@ -60,8 +60,7 @@ class PosePipeline:
     def __init__(self, segmenter: Segmenter, predictor: PosePredictor, config: PoseNodeConfig) -> None:
         self.segmenter = segmenter
         self.predictor = predictor
-        self._enabled = _enabled(config, predictor.categories)
-        self._config = config
+        self.reconfigure(config)
 
     @classmethod
     def from_config(cls, config: PoseNodeConfig) -> PosePipeline:
@@ -87,7 +86,7 @@ class PosePipeline:
             ConfigError: ``config.categories`` names one that the predictor does not know; nothing changes then.
         """
         enabled = _enabled(config, self.predictor.categories)
-        self.segmenter.reconfigure(config.segmentation)
+        self.segmenter.reconfigure(_asked_for(config))
         self._config, self._enabled = config, enabled
 
     def process(self, frame: RgbdFrame) -> FrameResult:
@@ -151,3 +150,10 @@ def _clouds(
 def _enabled(config: PoseNodeConfig, categories: CategorySet) -> frozenset[str]:
     """Names of the categories to pose."""
     return frozenset(categories[name].name for name in config.categories) or frozenset(categories.names)
+
+
+def _asked_for(config: PoseNodeConfig) -> SegmentationConfig:
+    """What the segmenter is told: where only some categories are posed, the others must not take up their places."""
+    if not config.categories:
+        return config.segmentation
+    return dataclasses.replace(config.segmentation, max_instances=MOST_INSTANCES)

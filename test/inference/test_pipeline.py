@@ -48,7 +48,7 @@ class ScoredSegmenter:
         return [dataclasses.replace(i, score=self.scores[i.category]) for i in self.inner.segment(frame)]
 
     def reconfigure(self, config):
-        self.inner.reconfigure(config)
+        self.inner.reconfigure(dataclasses.replace(config, max_instances=200))  # it does not know our scores
 
 
 def frame(objects):
@@ -100,6 +100,16 @@ def test_only_enabled_categories_are_posed():
     assert predictor.batches == [["mug"]]
     posing.reconfigure(CONFIG)
     assert categories_of(posing.process(frame([1001, 6001]))) == ["bottle", "mug"]
+
+
+def test_categories_that_are_not_posed_take_up_no_places():
+    config = dataclasses.replace(CONFIG, categories=("mug",), segmentation=dataclasses.replace(LABELS, max_instances=1))
+    crowded = frame([6001, 1001])
+    crowded.labels[crowded.labels == 0] = 2001  # a bowl larger than both
+    for posing in (pipeline(config), pipeline()):
+        posing.reconfigure(config)
+        assert categories_of(posing.process(crowded)) == ["mug"]
+    assert categories_of(pipeline(config).process(crowded)) == ["mug"]
 
 
 def test_an_unknown_category_is_named_and_changes_nothing():
