@@ -58,7 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(prog="evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, nargs="+", help="clouds (.npz) from `generate`, for --model to pose")
+    source.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        help="clouds (.npz files, folders of shards) from `generate`, for --model to pose",
+    )
     source.add_argument("--nocs", type=Path, help="folder of the NOCS data, whose detections --model poses")
     source.add_argument(
         "--results",
@@ -86,12 +91,12 @@ def _parser() -> argparse.ArgumentParser:
 def _of_clouds(options: argparse.Namespace) -> tuple[list[Table], dict[str, Any]]:
     """Figures of a model on stored clouds: for a terminal, and for JSON."""
     # torch is loaded for this alone
-    from clipose_ros.data.samples import CloudSamples
+    from clipose_ros.data.shards import load_clouds
     from clipose_ros.evaluation.clouds import evaluate_clouds
     from clipose_ros.inference.predictor import Predictor
 
     predictor = Predictor.load(options.model, options.device)
-    table = evaluate_clouds(predictor, CloudSamples.load(*options.data), predictor.categories)
+    table = evaluate_clouds(predictor, load_clouds(*options.data), predictor.categories)
     return [rendered(table)], as_records(table)
 
 

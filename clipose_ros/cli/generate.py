@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=int, required=True, help="equal seeds give equal files, different seeds other scenes"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the .npz file to write; it appears when it is whole")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="the .npz file to write; it appears when it is whole")
+    target.add_argument("--shards", type=Path, help="the folder of WebDataset shards to begin, go on with or extend")
+    parser.add_argument("--workers", type=int, default=1, help="with --shards: processes")
+    parser.add_argument("--scenes-per-shard", type=int, default=50, help="with --shards: scenes in each")
     parser.add_argument(
         "--image-size", type=int, default=0, help="side of an image of each object, for recipes with CLIP; 0 for none"
     )
@@ -36,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     try:
+        if options.shards is not None:
+            return write_shards(options)
         if options.nocs is not None:
             samples = samples_of_nocs(options)
         else:
@@ -46,8 +53,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CliposeError, OSError) as error:
         print(f"generate: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("generate: interrupted; the same command goes on from the shards that are whole", file=sys.stderr)
+        return 130
     print(f"{options.out}: {len(samples)} clouds")
     return 0
+
+
+def write_shards(options: argparse.Namespace) -> int:
+    """Simulate into the folder of ``--shards``; returns the exit status.
+
+    Raises:
+        ConfigError: NOCS data is asked for too, or the folder was begun otherwise.
+        DataError: A shard cannot be written.
+    """
+    from clipose_ros.data.shard_writing import ShardRecipe, generate_shards  # loads torch, by way of webdataset
+
+    if options.nocs is not None:
+        raise ConfigError("--shards takes simulated scenes: write the clouds of --nocs with --out")
+    recipe = ShardRecipe(
+        options.seed, options.scenes_per_shard, options.image_size, catalogue_of(options), objects_record(options)
+    )
+    manifest = generate_shards(options.shards, recipe, options.scenes, options.workers)
+    print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards")
+    return 0
+
+
+def objects_record(options: argparse.Namespace) -> dict[str, str | float]:
+    """What the manifest of shards says of the objects: equal options and equal files give equal records."""
+    record: dict[str, str | float] = {"categories": "nocs"}
+    if options.categories is not None:
+        record["categories"] = hashlib.sha256(options.categories.read_bytes()).hexdigest()
+    if options.meshes is not None:
+        index = options.index or options.meshes / "index.csv"
+        record |= {"meshes": hashlib.sha256(index.read_bytes()).hexdigest(), "split": options.split}
+        record["mesh_share"] = options.mesh_share
+    return record
 
 
 def add_catalogue_options(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from clipose_ros.config import nest
-from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.shards import load_clouds
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
     parser.add_argument("--recipe", required=True, help="name of a shipped recipe (see --list), or a YAML file of one")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="training clouds (.npz), from `generate`")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="clouds from `generate`: .npz files, folders of shards"
+    )
     parser.add_argument("--validation", type=Path, nargs="+", required=True, help="clouds of other instances")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
-        training, validation = CloudSamples.load(*options.data), CloudSamples.load(*options.validation)
+        training, validation = load_clouds(*options.data), load_clouds(*options.validation)
         if validation.categories != training.categories:
             raise ConfigError(
                 f"training clouds are of {', '.join(training.categories.names)}, validation clouds of "

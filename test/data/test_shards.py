@@ -1,0 +1,301 @@
+"""Shards give back the clouds that were simulated, are whole or absent, and stream the same way in every run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli import generate
+from clipose_ros.data.samples import CloudSamples, generate_samples
+from clipose_ros.data.shard_codec import CloudSample, Encoded, tar_chunks
+from clipose_ros.data.shard_stream import ShardStream
+from clipose_ros.data.shard_writing import ShardRecipe, generate_shards
+from clipose_ros.data.shards import MANIFEST, Manifest, Shard, load_clouds, read_shards, sha256_of, write_whole
+from clipose_ros.errors import ConfigError, DataError
+
+ARRAYS = ("points", "category_index", "T_camera_object", "size", "handle_visible", "visible_fraction")
+RECIPE = ShardRecipe(seed=5, scenes_per_shard=2)
+SCENES = 5
+SIZES = (4, 0, 7, 1, 5)
+"""Clouds per shard of ``numbered``, one of them empty."""
+
+
+def assert_equal(one: CloudSamples, other: CloudSamples) -> None:
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    generate_shards(folder, RECIPE, SCENES, workers=2, tell=lambda line: None)
+    return folder
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    for name, data in contents(folder).items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def cloud(number: float, image: bool = False) -> CloudSample:
+    """A small cloud that can be told from others."""
+    pose = np.eye(4, dtype=np.float32)
+    pose[0, 3] = number
+    seen = np.full((8, 8, 3), (number, 3, 200), dtype=np.uint8) if image else None
+    points = np.full((6, 3), number, dtype=np.float32)
+    return CloudSample(points, "mug", pose, np.ones(3, np.float32) / 3, bool(number % 2), 0.7, seen)
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clouds 0 to 16 in five shards."""
+    folder = tmp_path_factory.mktemp("numbered")
+    shards, first = [], 0
+    for i, count in enumerate(SIZES):
+        path = folder / f"clouds-{i:06d}.tar"
+        write_whole(path, tar_chunks((f"{n:07d}", cloud(n, image=True)) for n in range(first, first + count)))
+        shards.append(Shard(path.name, i, 1, count, path.stat().st_size, sha256_of(path), {"mug": count}))
+        first += count
+    Manifest({"seed": 0}, len(SIZES), NOCS_CATEGORIES, tuple(shards)).write(folder)
+    return folder
+
+
+def numbers(samples: CloudSamples) -> list[int]:
+    return [int(n) for n in samples.points[:, 0, 0]]
+
+
+def test_shards_hold_what_is_simulated_in_one_process(folder: Path) -> None:
+    assert_equal(read_shards(folder), generate_samples(SCENES, RECIPE.seed))
+
+
+def test_the_manifest_tells_what_there_is(folder: Path) -> None:
+    record = json.loads((folder / MANIFEST).read_text())
+    samples = read_shards(folder)
+    assert record["made_by"]["seed"] == 5 and record["scenes"] == SCENES and record["samples"] == len(samples)
+    assert record["made_by"]["versions"].keys() >= {"clipose_ros", "numpy", "embreex"}
+    for i, name in enumerate(NOCS_CATEGORIES.names):
+        assert record["counts"][name] == (samples.category_index == i).sum()
+        assert record["counts"][name] == sum(shard["counts"][name] for shard in record["shards"])
+    assert [shard["scenes"] for shard in record["shards"]] == [2, 2, 1]
+    for shard in record["shards"]:
+        path = folder / shard["name"]
+        assert (path.stat().st_size, sha256_of(path)) == (shard["size"], shard["sha256"])
+    assert sorted(contents(folder)) == sorted([MANIFEST, *(shard["name"] for shard in record["shards"])])
+
+
+def test_webdataset_itself_reads_them(folder: Path) -> None:
+    import webdataset
+
+    shards = [str(path) for path in sorted(folder.glob("*.tar"))]
+    rows = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
+    samples = read_shards(folder)
+    np.testing.assert_array_equal(np.stack([row["points.npy"] for row in rows]), samples.points)
+    assert [row["truth.json"]["category"] for row in rows] == [NOCS_CATEGORIES.names[i] for i in samples.category_index]
+
+
+def test_a_second_run_keeps_whole_shards_and_makes_damaged_ones_anew(copy: Path, folder: Path) -> None:
+    names = sorted(path.name for path in copy.glob("*.tar"))
+    kept = (copy / names[0]).stat().st_mtime_ns
+    damaged = bytearray((copy / names[1]).read_bytes())
+    damaged[700] ^= 1
+    (copy / names[1]).write_bytes(damaged)
+    (copy / names[2]).unlink()
+    (copy / ".clouds-000001.tar.1.part").write_bytes(b"half")
+    lines: list[str] = []
+    generate_shards(copy, RECIPE, SCENES, workers=1, tell=lines.append)
+    assert contents(copy) == contents(folder), "other workers and an interruption change no byte"
+    assert (copy / names[0]).stat().st_mtime_ns == kept
+    assert "1 shards are there already, 2 to do" in lines[0]
+
+
+def test_more_scenes_extend_a_folder(copy: Path) -> None:
+    generate_shards(copy, RECIPE, SCENES + 1, tell=lambda line: None)
+    assert_equal(read_shards(copy), generate_samples(SCENES + 1, RECIPE.seed))
+
+
+def test_a_folder_that_was_begun_otherwise_is_refused(copy: Path) -> None:
+    before = contents(copy)
+    for other, named in (
+        (replace(RECIPE, seed=6), "seed 5, got 6"),
+        (replace(RECIPE, scenes_per_shard=3), "scenes_per_shard 2, got 3"),
+        (replace(RECIPE, image_side=32), "image_side 0, got 32"),
+        (replace(RECIPE, objects={"meshes": "x"}), "objects"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            generate_shards(copy, other, SCENES)
+    with pytest.raises(ConfigError, match="begun for 5 scenes, got 4"):
+        generate_shards(copy, RECIPE, 4)
+    assert contents(copy) == before
+
+
+def test_a_full_disk_says_so_and_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"x\.tar could not be written \(No space left on device\): make room"):
+        write_whole(tmp_path / "x.tar", tar_chunks([("1", cloud(1))]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_that_may_write_no_more_ends_with_what_to_do(tmp_path: Path) -> None:
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    run = f"{limit}; from clipose_ros.cli import generate; sys.exit(generate.main(sys.argv[1:]))"
+    options = ["--seed", "1", "--shards", str(tmp_path), "--scenes", "1"]
+    done = subprocess.run([sys.executable, "-c", run, *options], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "could not be written (File too large)" in done.stderr, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_only_whole_shards_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    options = ["--seed", "5", "--shards", str(tmp_path), "--scenes", "8", "--scenes-per-shard", "1", "--workers", "2"]
+    command = [sys.executable, "-m", "clipose_ros.cli.generate", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 100
+        while len(list(tmp_path.glob("*.tar"))) < 2 and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+    deadline = time.monotonic() + 60
+    while _group_lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _group_lives(process.pid), "the workers end with the command"
+    assert process.returncode == -signal.SIGKILL
+    listed = Manifest.read(tmp_path)
+    whole = sorted(tmp_path.glob("*.tar"))
+    assert 2 <= len(whole) < 8 and 0 < len(listed.shards) <= len(whole)
+    for path in whole:
+        with tarfile.open(path) as tar:
+            assert len(tar.getnames()) % 2 == 0
+    for shard in listed.shards:
+        assert sha256_of(tmp_path / shard.name) == shard.sha256
+    with pytest.raises(DataError, match="lacks .* scenes: finish it"):
+        read_shards(tmp_path)
+    assert generate.main(options) == 0
+    assert not list(tmp_path.glob(".*")) and Manifest.read(tmp_path).missing_scenes == 0
+    assert_equal(read_shards(tmp_path), generate_samples(8, 5))
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_images_go_along_without_loss(numbered: Path) -> None:
+    images = read_shards(numbered).images
+    assert images is not None
+    np.testing.assert_array_equal(images[:, 4, 4], [(n, 3, 200) for n in range(sum(SIZES))])
+
+
+def test_missing_cut_and_foreign_files_are_named(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(DataError, match=r"nowhere/manifest\.json is no manifest"):
+        read_shards("nowhere")
+    whole = (copy / "clouds-000001.tar").read_bytes()
+    for length in (0, 512 * 3, len(whole) // 2, len(whole) // 3):
+        (copy / "clouds-000001.tar").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"clouds-000001\.tar"):
+            read_shards(copy)
+    record = json.loads((copy / MANIFEST).read_text())
+    record["shards"][0]["name"] = "../clouds-000000.tar"
+    (copy / MANIFEST).write_text(json.dumps(record))
+    with pytest.raises(DataError, match="no plain file name"):
+        read_shards(copy)
+
+
+def test_files_and_folders_go_together(folder: Path, tmp_path: Path) -> None:
+    samples = generate_samples(1, 9)
+    samples.save(tmp_path / "more.npz")
+    both = load_clouds(folder, tmp_path / "more.npz")
+    assert len(both) == len(samples) + len(read_shards(folder))
+    np.testing.assert_array_equal(both.points[: len(samples)], samples.points)
+    assert_equal(load_clouds(tmp_path / "more.npz"), samples)
+
+
+def test_nocs_clouds_and_shards_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--seed", "1", "--shards", str(tmp_path / "x"), "--nocs", str(tmp_path)]) == 1
+    assert "--out" in capsys.readouterr().err
+
+
+@given(window=st.integers(1, 6), batch=st.integers(1, 9), seed=st.integers(0, 99), start=st.integers(0, 30))
+@settings(max_examples=25, deadline=None)
+def test_a_resumed_stream_equals_an_uninterrupted_one(
+    numbered: Path, window: int, batch: int, seed: int, start: int
+) -> None:
+    def stream() -> ShardStream:
+        return ShardStream(numbered, batch=batch, seed=seed, window=window)
+
+    straight, resumed = stream(), stream()
+    for step in range(start):
+        straight.at(step)
+    for step in range(start, start + 4):
+        assert_equal(straight.at(step), resumed.at(step))
+
+
+@given(readers=st.integers(1, 5), window=st.integers(1, 6), batch=st.integers(1, 4), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_readers_share_an_epoch_without_overlap_or_loss(
+    numbered: Path, readers: int, window: int, batch: int, seed: int
+) -> None:
+    def stream(reader: int) -> ShardStream:
+        return ShardStream(numbered, batch=batch, seed=seed, window=window, reader=reader, readers=readers)
+
+    total, streams = sum(SIZES), [stream(reader) for reader in range(readers)]
+    steps = -(-2 * total // (batch * readers))
+    taken = [[n for step in range(steps) for n in numbers(stream.at(step))] for stream in streams]
+    together = [number for row in zip(*taken, strict=True) for number in row]
+    for epoch in (0, 1):
+        assert sorted(together[epoch * total : (epoch + 1) * total]) == list(range(total))
+    alone = ShardStream(numbered, batch=len(together), seed=seed, window=window)
+    assert numbers(alone.at(0)) == together, "the number of readers changes no order"
+
+
+def test_orders_follow_seed_and_epoch_and_mix_shards(numbered: Path) -> None:
+    total = sum(SIZES)
+    stream = ShardStream(numbered, batch=total, seed=1, window=5)
+    first, second = numbers(stream.at(0)), numbers(stream.at(1))
+    assert first != second and first != sorted(first)
+    assert numbers(ShardStream(numbered, batch=total, seed=2, window=5).at(0)) != first
+    place = ShardStream(numbered, batch=1, seed=1, window=2).place(total + 3)
+    assert place.epoch == 1 and len(stream) == total
+    with pytest.raises(ConfigError, match="reader 2 of 2"):
+        ShardStream(numbered, batch=1, seed=1, reader=2, readers=2)
+
+
+def test_each_window_is_read_once_an_epoch(numbered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clipose_ros.data import shard_stream
+
+    reads: list[str] = []
+    original = shard_stream.read_encoded
+
+    def counted(source: str | Path, shard: Shard) -> list[Encoded]:
+        reads.append(shard.name)
+        return original(source, shard)
+
+    monkeypatch.setattr(shard_stream, "read_encoded", counted)
+    stream = ShardStream(numbered, batch=1, seed=3, window=2)
+    for step in range(len(stream)):
+        stream.at(step)
+    assert len(reads) == len(set(reads)) and len(reads) >= 4
