@@ -7,6 +7,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -74,7 +75,7 @@ def write_shards(options: argparse.Namespace) -> int:
     recipe = ShardRecipe(
         options.seed, options.scenes_per_shard, options.image_size, catalogue_of(options), objects_record(options)
     )
-    manifest = generate_shards(options.shards, recipe, options.scenes, options.workers)
+    manifest = generate_shards(options.shards, recipe, options.scenes, options.workers, partial(print, flush=True))
     print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards")
     return 0
 
