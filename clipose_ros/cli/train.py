@@ -16,6 +16,7 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
+from clipose_ros.training.distributed import ranks_joined
 from clipose_ros.training.plan import plan, rehearsal
 from clipose_ros.training.trainer import Trainer
 
@@ -51,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 print(plan(trainer, training, {"training": options.data, "validation": options.validation}))
             return 0
-        trainer = Trainer(config, training.categories, training, validation, options.out, device)
-        if options.resume:
-            trainer.resume()
-        trainer.run()
+        with ranks_joined(device) as own:
+            trainer = Trainer(config, training.categories, training, validation, options.out, own)
+            if options.resume:
+                trainer.resume()
+            trainer.run()
     except CliposeError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1

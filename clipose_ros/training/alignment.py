@@ -9,6 +9,7 @@ from clipose_ros.model.projection import CloudProjection
 from clipose_ros.training.batches import Batch
 from clipose_ros.training.companions import Companions
 from clipose_ros.training.contrastive import ContrastiveWeights, classification, combine, noise_contrastive, same
+from clipose_ros.training.distributed import gathered
 
 
 class Alignment(nn.Module):
@@ -27,21 +28,22 @@ class Alignment(nn.Module):
 
     def forward(self, batch: Batch, output: NetworkOutput, companions: Companions) -> dict[str, Tensor]:
         """The terms that count, by their names in ``ContrastiveWeights``, not yet weighted."""
-        weights, image, text = self.weights, companions.image, companions.text
-        cloud = self.cloud(output.encoding)
-        shared = same(companions.text_key)
+        weights, text = self.weights, gathered(companions.text)
+        cloud = gathered(self.cloud(output.encoding))
+        shared = same(gathered(companions.text_key))
         terms: dict[str, Tensor] = {}
         if weights.cloud_text:
             terms["cloud_text"] = noise_contrastive(cloud, text, weights.temperature, shared)
-        if image is None:
+        if companions.image is None:
             return terms
+        image = gathered(companions.image)
         if weights.cloud_image:
-            terms["cloud_image"] = noise_contrastive(cloud, image, weights.temperature, same(batch.rows))
+            terms["cloud_image"] = noise_contrastive(cloud, image, weights.temperature, same(gathered(batch.rows)))
         if weights.image_text:
             terms["image_text"] = noise_contrastive(image, text, weights.temperature, shared)
         if weights.classification:
             terms["classification"] = classification(
-                image, companions.category_text, batch.category, weights.classification_scale
+                companions.image, companions.category_text, batch.category, weights.classification_scale
             )
         return terms
 

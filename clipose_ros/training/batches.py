@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import ConfigError
 from clipose_ros.training.config import AugmentConfig
 from clipose_ros.training.losses import PoseTruth
 from clipose_ros.types import ByteArray
@@ -39,6 +40,12 @@ class Batch:
         """The same with the first points of each cloud alone; their order is random."""
         return replace(self, points=self.points[:, :count])
 
+    def part(self, rank: int, ranks: int) -> Batch:
+        """A rank's slice of a batch without images."""
+        own = slice(rank * len(self.points) // ranks, (rank + 1) * len(self.points) // ranks)
+        truth = PoseTruth(*(getattr(self.truth, spec.name)[own] for spec in fields(self.truth)))
+        return Batch(self.points[own], self.category[own], truth, self.rows[own])
+
     def to(self, device: str) -> Batch:
         """The same on a device."""
         moved = (getattr(self.truth, spec.name).to(device) for spec in fields(self.truth))
@@ -53,9 +60,14 @@ class BatchSource:
         samples: The stored clouds.
         categories: Their category set.
         config: Augmentation.
-        batch: Clouds per batch.
+        batch: Clouds per batch, of all ranks together.
         seed: Together with the step, decides all.
         images: ``(S, H, W, 3)`` uint8 RGB of the samples, possibly on disk; they are not augmented.
+        rank: Which slice of each batch this process takes.
+        ranks: How many slices there are.
+
+    Raises:
+        ConfigError: A batch cannot be cut into equal slices.
     """
 
     def __init__(
@@ -66,7 +78,12 @@ class BatchSource:
         batch: int,
         seed: int,
         images: ByteArray | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
+        if batch % ranks:
+            raise ConfigError(f"batch must be a multiple of the {ranks} processes, got {batch}")
+        self._rank, self._ranks = rank, ranks
         self._samples, self._config, self._batch, self._seed, self._images = samples, config, batch, seed, images
         self._axial = torch.tensor([c.symmetry.axial_y for c in categories])
         index = torch.from_numpy(samples.category_index)
@@ -74,7 +91,7 @@ class BatchSource:
         self._members = [rows for rows in members if len(rows)]
 
     def at(self, step: int) -> Batch:
-        """The batch of a step."""
+        """This rank's slice of the batch of a step; all ranks draw the same batch."""
         mixed = np.random.SeedSequence((self._seed, step)).generate_state(1)  # torch looks at 32 bits of a seed alone
         generator = torch.Generator().manual_seed(int(mixed[0]))
         kinds = torch.randint(len(self._members), (self._batch,), generator=generator)
@@ -82,8 +99,9 @@ class BatchSource:
         rows = torch.stack(
             [m[int(p * len(m))] for m, p in ((self._members[int(k)], p) for k, p in zip(kinds, picks, strict=True))]
         )
-        stored = stored_batch(self._samples, rows, self._axial, self._images)
-        return augment(stored, self._axial, self._config, generator)
+        stored = stored_batch(self._samples, rows, self._axial)
+        own = augment(stored, self._axial, self._config, generator).part(self._rank, self._ranks)
+        return own if self._images is None else replace(own, images=image_batch(self._images, own.rows))
 
 
 def stored_batch(samples: CloudSamples, rows: Tensor, axial: Tensor, images: ByteArray | None = None) -> Batch:

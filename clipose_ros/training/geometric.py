@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipose_ros.categories import CategorySet
+from clipose_ros.training.distributed import joint_mean, rank_and_size
 
 
 def rotation_from_axes(axis_y: Tensor, axis_x: Tensor, confidence_y: Tensor, confidence_x: Tensor) -> Tensor:
@@ -113,5 +114,6 @@ def symmetry_counted(signs: Tensor, axial: Tensor, x_determined: Tensor) -> Tens
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the masked entries, 0 where there are none."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+    """Mean over the masked entries, 0 where there are none; over ranks it averages to the joint batch's."""
+    count = joint_mean(mask.sum().to(values.dtype))
+    return (values * mask).sum() / count.clamp(min=1.0 / rank_and_size()[1])

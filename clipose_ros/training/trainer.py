@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,10 +21,12 @@ from clipose_ros.evaluation.accuracy import Accuracy, as_records
 from clipose_ros.model.fused import FUSED
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.graph import REFERENCE, GraphOps
-from clipose_ros.model.network import CLIPoseNet, NetworkOutput
-from clipose_ros.training.batches import Batch, BatchSource
-from clipose_ros.training.companions import Companions, CompanionSource, make_companions
+from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.training.batches import BatchSource
+from clipose_ros.training.companions import CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.distributed import any_rank, leader_first, rank_and_size
+from clipose_ros.training.forward import Forward, across_ranks, over_ranks
 from clipose_ros.training.monitor import Monitor
 from clipose_ros.training.objective import Objective, load_trained_state, trained_state
 from clipose_ros.training.pictures import box_pictures
@@ -69,8 +71,12 @@ class Trainer:
         self.extras = torch.nn.ModuleList(parts)
         self.parameters = [p for m in (self.network, self.extras) for p in m.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(config, self.parameters)
+        forward = Forward(self.network, self.objective, self.companions, config.fusion)
+        self.forward = across_ranks(forward, device)
         images = training.images if config.with_images else None
-        self.source = BatchSource(training, categories, config.augment, config.batch, config.seed, images)
+        rank, ranks = rank_and_size()
+        self.leads = rank == 0  # it alone validates, tells and writes
+        self.source = BatchSource(training, categories, config.augment, config.batch, config.seed, images, rank, ranks)
         self.step, self.best = 0, -1.0
 
     def _make_companions(self, training: CloudSamples) -> CompanionSource | None:
@@ -84,9 +90,10 @@ class Trainer:
                 "with texts alone: contrast.cloud_image=0 contrast.image_text=0 contrast.classification=0"
             )
         features = Path(config.text_features) if config.text_features else self.folder.path / "text_features"
-        return make_companions(
-            config.clip, config.prompts, training, self.categories, config.seed, features, config.with_images
-        ).to(self.device)
+        with leader_first():
+            return make_companions(
+                config.clip, config.prompts, training, self.categories, config.seed, features, config.with_images
+            ).to(self.device)
 
     def _make_network(self, ops: GraphOps) -> CLIPoseNet:
         """The network that will be deployed, or a fusion to compare it with."""
@@ -99,19 +106,23 @@ class Trainer:
         """Train to the last step; SIGINT and SIGTERM write the state and end it early.
 
         Returns:
-            The last validation, empty where the run was stopped.
+            The last validation; empty where the run was stopped, and on all ranks but the first.
 
         Raises:
             TrainingError: The loss is no longer finite, or the end cannot be written.
         """
-        with _stop_requested() as stopped, self.monitor.running(self.step):
-            while self.step < self.config.steps and not stopped():
+        telling = self.monitor.running(self.step) if self.leads else nullcontext()
+        with _stop_requested() as stopped, telling:
+            while self.step < self.config.steps and not any_rank(stopped(), self.device):
                 terms = self.optimise()
-                self.monitor.step(self.step, terms, self.optimizer.param_groups[0]["lr"])
-                if self.step % self.config.validate_every == 0 and self.step < self.config.steps:
-                    self._try_to_save(self.validate())
-            table = self.validate() if self.step == self.config.steps else {}
-            self.save(table)
+                if self.leads:
+                    self.monitor.step(self.step, terms, self.optimizer.param_groups[0]["lr"])
+                    if self.step % self.config.validate_every == 0 and self.step < self.config.steps:
+                        self._try_to_save(self.validate())
+            table: dict[str, Accuracy] = {}
+            if self.leads:
+                table = self.validate() if self.step == self.config.steps else table
+                self.save(table)
         return table
 
     def _try_to_save(self, table: dict[str, Accuracy]) -> None:
@@ -128,10 +139,9 @@ class Trainer:
         batch = self.source.at(self.step)
         if self.step < early_steps(self.config):
             batch = batch.first(self.config.early_points)
-        batch = batch.to(self.device)
-        companions = None if self.companions is None else self.companions(batch)
-        total, terms = self.objective(batch, self._forward(batch, companions), companions)
-        self._require_finite("loss", total)
+        total, own = self.forward(batch.to(self.device))
+        joint, terms = over_ranks(total, own)
+        self._require_finite("loss", joint)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         self._require_finite("gradient", torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm))
@@ -147,13 +157,6 @@ class Trainer:
                 f"the {what} is {value.item()} at step {self.step}: lower learning_rate "
                 f"({self.config.learning_rate}); {self.folder.last_good}"
             )
-
-    def _forward(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
-        """The network's output; a fusion network is told the other modality."""
-        if companions is None or self.config.fusion.kind == "none":
-            return self.network(batch.points, batch.category)
-        other = companions.image if self.config.fusion.modality == "image" else companions.text
-        return self.network(batch.points, batch.category, other)
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""

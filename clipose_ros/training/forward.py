@@ -1,0 +1,60 @@
+"""From a batch to its loss: the one call that every process of a run makes in step with the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from clipose_ros.model.network import CLIPoseNet, NetworkOutput
+from clipose_ros.training.batches import Batch
+from clipose_ros.training.companions import Companions, CompanionSource
+from clipose_ros.training.config import FusionConfig
+from clipose_ros.training.distributed import joint_mean, rank_and_size
+from clipose_ros.training.objective import Objective
+
+
+class Forward(nn.Module):
+    """Network, companions and objective as one module.
+
+    Args:
+        network: What is trained.
+        objective: What it is told.
+        companions: Texts and images, where they take part.
+        fusion: What a fusion network sees of them.
+    """
+
+    def __init__(
+        self, network: CLIPoseNet, objective: Objective, companions: CompanionSource | None, fusion: FusionConfig
+    ) -> None:
+        super().__init__()
+        self.network, self.objective, self.companions, self.fusion = network, objective, companions, fusion
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The loss and its terms."""
+        companions = None if self.companions is None else self.companions(batch)
+        return self.objective(batch, self._output(batch, companions), companions)
+
+    def _output(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
+        """The network's output; a fusion network is told the other modality."""
+        if companions is None or self.fusion.kind == "none":
+            return self.network(batch.points, batch.category)
+        other = companions.image if self.fusion.modality == "image" else companions.text
+        return self.network(batch.points, batch.category, other)
+
+
+def across_ranks(forward: Forward, device: str) -> nn.Module:
+    """The same, whose gradients are averaged over the ranks; on CUDA batch norms see the joint batch."""
+    if rank_and_size()[1] == 1:
+        return forward
+    if device.startswith("cuda"):
+        nn.SyncBatchNorm.convert_sync_batchnorm(forward)
+    return nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def over_ranks(total: Tensor, terms: dict[str, float]) -> tuple[Tensor, dict[str, float]]:
+    """Loss and terms of the joint batch, without gradient; not finite on all ranks where it is so on one."""
+    if rank_and_size()[1] == 1:
+        return total.detach(), terms
+    values = torch.tensor([*terms.values()], dtype=total.dtype, device=total.device)
+    joint = joint_mean(torch.cat([total.detach().reshape(1), values]))
+    return joint[0], dict(zip(terms, joint[1:].tolist(), strict=True))
