@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.hs_pose import import_hs_pose as import_hs_pose
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
 FORMAT = "clipose_ros/1"

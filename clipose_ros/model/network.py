@@ -57,7 +57,7 @@ PRESETS = {
         one_hot=True,
     ),
 }
-"""``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores, and is told the category as in HS-Pose."""
+"""``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores and is told the category as in HS-Pose."""
 
 
 @dataclass(frozen=True)

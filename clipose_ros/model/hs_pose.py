@@ -1,0 +1,100 @@
+"""HS-Pose's published weights in this package's network, which is the same function under other names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.errors import CheckpointError
+from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.network import Architecture, CLIPoseNet
+
+_PREFIXES = ("module.", "posenet.")  # of parallel training, and of the whole model around the network
+_HEADS = {"rot_green": "head_y", "rot_red": "head_x", "ts": "head_ts"}
+_HEAD_LAYERS = {"conv1": "point1", "conv2": "point2", "conv3": "cloud1", "conv4": "cloud2"}
+
+
+def import_hs_pose(state_dict: Mapping[str, Tensor], ops: GraphOps = REFERENCE) -> CLIPoseNet:
+    """Make a network of an HS-Pose state dict.
+
+    Weights that only training needs (reconstruction and voting) are left out.
+
+    Args:
+        state_dict: Names as HS-Pose gives them: ``face_recon.…``, ``rot_green.…``, ``rot_red.…``, ``ts.…``, with or
+            without ``posenet.`` and ``module.`` before them; six categories as a one-hot vector.
+        ops: How neighbourhoods are computed.
+
+    Returns:
+        A network in evaluation mode for the NOCS categories.
+
+    Raises:
+        CheckpointError: A weight is missing or has another shape; the message names it.
+    """
+    given = {_bare(name): tensor.detach().to("cpu", torch.float32) for name, tensor in state_dict.items()}
+    w = [_taken(given, f"face_recon.conv_{i}.STE_layer.weight").shape[0] for i in range(5)]
+    supports = _taken(given, "face_recon.conv_0.directions").shape[-1] // w[0]
+    heads = tuple(_taken(given, f"rot_green.{layer}.weight").shape[0] for layer in ("conv1", "conv2"))
+    architecture = Architecture(widths=tuple(w), supports=supports, head_widths=heads, one_hot=True)
+    network = CLIPoseNet(architecture, NOCS_CATEGORIES, ops)
+    ours = _encoder(given, supports) | _heads(given, sum(w))
+    for name, parameter in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            ours[name] = parameter
+        elif tuple(ours[name].shape) != tuple(parameter.shape):
+            raise CheckpointError(
+                f"expected HS-Pose weights for '{name}' of shape {tuple(parameter.shape)}, got "
+                f"{tuple(ours[name].shape)}: was it trained with 6 categories and its published settings?"
+            )
+    network.load_state_dict(ours)
+    return network.eval()
+
+
+def _bare(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _taken(given: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in given:
+        raise CheckpointError(f"expected an HS-Pose state dict, but it has no '{name}': is it of another network?")
+    return given[name]
+
+
+def _encoder(given: Mapping[str, Tensor], supports: int) -> dict[str, Tensor]:
+    """Weights of the encoder under our names; convolutions of width one are linear layers here."""
+    ours = {}
+    for i in range(5):
+        theirs, mine = f"face_recon.conv_{i}", f"encoder.layer{i}"
+        directions = _taken(given, f"{theirs}.directions")
+        ours[f"{mine}.conv.supports"] = directions.reshape(3, supports, -1)
+        ours[f"{mine}.straight.weight"] = _taken(given, f"{theirs}.STE_layer.weight").flatten(1)
+        ours[f"{mine}.overall.merge.weight"] = _taken(given, f"{theirs}.conv2.weight").flatten(1)
+        if i > 0:
+            ours[f"{mine}.conv.project.weight"] = _taken(given, f"{theirs}.weights").T
+            ours[f"{mine}.conv.project.bias"] = _taken(given, f"{theirs}.bias")
+    for i in (1, 2, 3):
+        ours |= _norm(given, f"face_recon.bn{i}", f"encoder.norm{i}")
+    return ours
+
+
+def _heads(given: Mapping[str, Tensor], encoded: int) -> dict[str, Tensor]:
+    """Weights of the heads under our names."""
+    ours = {}
+    for theirs, mine in _HEADS.items():
+        for layer, name in _HEAD_LAYERS.items():
+            ours[f"{mine}.{name}.weight"] = _taken(given, f"{theirs}.{layer}.weight").flatten(1)
+            ours[f"{mine}.{name}.bias"] = _taken(given, f"{theirs}.{layer}.bias")
+        for i in (1, 2, 3):
+            ours |= _norm(given, f"{theirs}.bn{i}", f"{mine}.norm{i}")
+    features, category, places = ours["head_ts.point1.weight"].tensor_split((encoded, -3), dim=1)
+    ours["head_ts.point1.weight"] = torch.cat([features, places, category], dim=1)  # here the places come first
+    return ours
+
+
+def _norm(given: Mapping[str, Tensor], theirs: str, mine: str) -> dict[str, Tensor]:
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {f"{mine}.{name}": _taken(given, f"{theirs}.{name}") for name in names}
