@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
+from tf_transformations import quaternion_from_matrix
 from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.geometry.se3 import quat_xyzw_from_rotation, transform_points
+from clipose_ros.geometry.se3 import transform_points
 from clipose_ros.types import FloatArray, TrackedObject
 
 _CLOUD_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("category", "<u2"), ("track", "<u2")])
@@ -107,7 +108,7 @@ def _transform(T_frame_object: FloatArray) -> Transform:
 
 
 def _quaternion(T_frame_object: FloatArray) -> Quaternion:
-    x, y, z, w = (float(v) for v in quat_xyzw_from_rotation(T_frame_object[:3, :3]))
+    x, y, z, w = (float(v) for v in quaternion_from_matrix(T_frame_object))
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
