@@ -48,7 +48,7 @@ def across_ranks(forward: Forward, device: str) -> nn.Module:
         return forward
     if device.startswith("cuda"):
         nn.SyncBatchNorm.convert_sync_batchnorm(forward)
-    return nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False, find_unused_parameters=True)
+    return nn.parallel.DistributedDataParallel(forward, forward_sync_buffers=False, find_unused_parameters=True)
 
 
 def over_ranks(total: Tensor, terms: dict[str, float]) -> tuple[Tensor, dict[str, float]]:
