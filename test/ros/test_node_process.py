@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rclpy
 from lifecycle_msgs.srv import GetState
 from vision_msgs.msg import Detection3DArray
 
@@ -17,13 +19,24 @@ LABELS = ("-p", "segmentation.backend:=labels", "-p", "tracking.min_hits:=1")
 BOX_NODE = str(Path(__file__).with_name("box_pose_node.py"))
 
 
+_TESTS = itertools.count(os.getpid())
+
+
+@pytest.fixture
+def ros_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A domain for each test: discovery remembers a killed process for longer than the next one takes to start."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(80 + next(_TESTS) % 22))
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
 @pytest.fixture
 def spawn(ros) -> Iterator:
-    """Starts processes; none outlives its test, nor meets what discovery still remembers of the one before."""
+    """Starts processes; none outlives its test."""
     processes: list[subprocess.Popen] = []
 
     def start(*command: str, **environment: str) -> subprocess.Popen:
-        ros.wait_for(lambda: "pose_node" not in ros.node.get_node_names(), "the end of the node before")
         processes.append(
             subprocess.Popen(
                 [sys.executable, *command],
