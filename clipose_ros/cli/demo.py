@@ -24,7 +24,7 @@ from typing import Any
 import rclpy
 import rclpy.signals
 import yaml
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.live import Live
 
@@ -34,6 +34,7 @@ from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
 from clipose_ros.ros.observer import Observer
+from clipose_ros.ros.shutdown import until_shutdown
 
 _POSE_NODE = ("-m", "clipose_ros.ros.pose_node")
 _STARTUP_LIMIT_S = 600.0
@@ -228,7 +229,7 @@ def _observer() -> Iterator[Observer]:
     executor.add_node(observer)
 
     def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
+        with until_shutdown(observer.context):
             executor.spin()
 
     thread = threading.Thread(target=spin, daemon=True)

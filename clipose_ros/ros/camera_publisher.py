@@ -10,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -21,6 +20,7 @@ from clipose_ros.config import Section, leaves, nest
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.ros.conversions import camera_info_message, image_message
 from clipose_ros.ros.parameters import describe
+from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.types import RgbdFrame
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -94,11 +94,10 @@ def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> in
     """Spin a node until it is told to stop; returns the exit status. Our own errors end it with one clear line."""
     rclpy.init(args=arguments)
     try:
-        node = make_node()
-        rclpy.spin(node)
-        node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
+        with until_shutdown(rclpy.get_default_context()):
+            node = make_node()
+            rclpy.spin(node)
+            node.destroy_node()
     except CliposeError as error:
         rclpy.logging.get_logger("clipose_ros").fatal(str(error))
         return 1

@@ -12,7 +12,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Header
 
@@ -26,6 +26,7 @@ from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.posing import FramePoser
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome
+from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import Alarm, Worker
 
@@ -255,12 +256,11 @@ def run(node: PoseNode) -> int:
     """Spin a node until ROS goes down; 1 where it could not start, and a bug's exception where it met one."""
     executor = MultiThreadedExecutor(num_threads=_THREADS)
     try:
-        if node.parameters.config.autostart and not node.start():
-            return 1 if node.context.ok() else 0  # told to end while it was starting
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown(node.context):
+            if node.parameters.config.autostart and not node.start():
+                return 1 if node.context.ok() else 0  # told to end while it was starting
+            executor.add_node(node)
+            executor.spin()
     finally:
         node.refuse_requests()  # one that waits holds a thread of the executor
         executor.shutdown()

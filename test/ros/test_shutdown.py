@@ -1,0 +1,32 @@
+"""A shutdown ends quietly, a bug does not."""
+
+from __future__ import annotations
+
+import pytest
+import rclpy
+from rclpy.executors import ExternalShutdownException
+
+from clipose_ros.ros.shutdown import until_shutdown
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ExternalShutdownException()])
+def test_what_tells_of_a_shutdown_ends_quietly(error: BaseException) -> None:
+    context = rclpy.Context()
+    context.init()
+    reached = []
+    with until_shutdown(context):
+        reached.append(True)
+        raise error
+    context.try_shutdown()
+    assert reached == [True]
+
+
+def test_rclpy_s_own_error_counts_only_while_ros_is_up() -> None:
+    context = rclpy.Context()
+    context.init()
+    with pytest.raises(RuntimeError, match="a bug"), until_shutdown(context):
+        raise RuntimeError("a bug")
+    context.try_shutdown()
+    with until_shutdown(context):
+        raise RuntimeError("the given context is not valid")
+    assert not context.ok()
