@@ -22,6 +22,9 @@ from clipose_ros.model.graph import GraphOps, distance_order
 BLOCK = 16
 """Points handled by a thread between two looks at the schedule."""
 
+CLOUDS = 8
+"""Clouds whose distances are held at a time: few calls for a frame's objects, little memory for a training batch."""
+
 _FAST = {"contract", "reassoc", "nsz"}
 """Freedoms of the compiler that let it vectorise; infinities and NaN keep their meaning."""
 
@@ -29,9 +32,10 @@ _FAST = {"contract", "reassoc", "nsz"}
 @njit(parallel=True, fastmath=_FAST, cache=True)
 def _select_nearest(distances: Any, count: int, out: Any) -> None:
     """Column indices of the ``count`` smallest values of each row but its diagonal, ascending, by insertion."""
-    rows, columns = distances.shape
-    for i in prange(rows):
-        row = distances[i]
+    batch, rows, columns = distances.shape
+    for flat in prange(batch * rows):
+        b, i = flat // rows, flat % rows
+        row = distances[b, i]
         best = np.empty(count, np.float32)
         filled = 0
         for j in range(columns):
@@ -40,10 +44,10 @@ def _select_nearest(distances: Any, count: int, out: Any) -> None:
             place = filled if filled < count else count - 1
             while place > 0 and best[place - 1] > row[j]:
                 best[place] = best[place - 1]
-                out[i, place] = out[i, place - 1]
+                out[b, i, place] = out[b, i, place - 1]
                 place -= 1
             best[place] = row[j]
-            out[i, place] = j
+            out[b, i, place] = j
             if filled < count:
                 filled += 1
 
@@ -207,8 +211,9 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
         raise ShapeError(f"count must lie between 1 and {features.shape[1] - 1}, one less than the points, got {count}")
     with torch.no_grad():
         indices = np.empty((*features.shape[:2], count), np.int64)
-        for cloud, out in zip(features, indices, strict=True):  # one cloud's distances stay in the cache
-            _select_nearest(_numpy(distance_order(cloud[None], cloud[None]))[0], count, out)
+        for start in range(0, len(features), CLOUDS):
+            some = features[start : start + CLOUDS]
+            _select_nearest(_numpy(distance_order(some, some)), count, indices[start : start + CLOUDS])
         return torch.from_numpy(indices)
 
 

@@ -272,6 +272,8 @@ def main(args: list[str] | None = None) -> int:
     """Entry point of ``ros2 run clipose_ros pose_node``; gives the exit status."""
     # Threads that spin while they wait take the cores from the camera's driver. torch, not yet loaded, reads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # The network is hundreds of short calls, and each waits this long for the interpreter behind the busy executor.
+    sys.setswitchinterval(2e-4)
     rclpy.init(args=args)
     try:
         return run(PoseNode())
