@@ -82,6 +82,12 @@ class Encoding:
         ]
         return sum(terms[1:], start=terms[0])
 
+    def linear(self, layer: nn.Linear, beside: Tensor | None = None) -> Tensor:
+        """A layer on ``points`` with what is told beside concatenated: ``(B, N, E)`` or, for all, ``(B, 1, E)``."""
+        encoded = layer.in_features - (0 if beside is None else beside.shape[-1])
+        features = self.project(layer.weight[:, :encoded]) + layer.bias
+        return features if beside is None else features + F.linear(beside, layer.weight[:, encoded:])
+
 
 def _spread(features: Tensor, nearest: Tensor | None) -> Tensor:
     """Copy a level's features to the input points."""

@@ -30,11 +30,7 @@ class CloudHead(nn.Module):
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
         """Encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``."""
-        encoded = self.point1.in_features - (0 if beside is None else beside.shape[-1])
-        features = encoding.project(self.point1.weight[:, :encoded]) + self.point1.bias
-        if beside is not None:
-            features = features + F.linear(beside, self.point1.weight[:, encoded:])
-        features = F.relu(self.norm1(features))
+        features = F.relu(self.norm1(encoding.linear(self.point1, beside)))
         features = F.relu(self.norm2(self.point2(features)))
         pooled = F.relu(self.norm3(self.cloud1(features.amax(dim=1))))
         return self.cloud2(self.dropout(pooled))

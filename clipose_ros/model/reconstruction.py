@@ -32,10 +32,7 @@ class PointHead(nn.Module):
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
         """Encoding, and beside it ``(B, N, E)``, to ``(B, N, out_channels)``."""
-        encoded = self.first.in_features - (0 if beside is None else beside.shape[-1])
-        features = encoding.project(self.first.weight[:, :encoded]) + self.first.bias
-        if beside is not None:
-            features = features + F.linear(beside, self.first.weight[:, encoded:])
+        features = encoding.linear(self.first, beside)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             features = layer(F.relu(norm(features)))
         return features

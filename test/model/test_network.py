@@ -115,6 +115,17 @@ def test_projection_by_levels_equals_projection_of_the_concatenation() -> None:
         torch.testing.assert_close(encoding.project(weight), encoding.points @ weight.T, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("told", [0, 1, 256])
+def test_a_layer_on_an_encoding_equals_the_layer_on_the_concatenation(told: int) -> None:
+    net = network()
+    beside = torch.randn(2, told, 5) if told else None
+    layer = torch.nn.Linear(net.encoder.out_channels + (5 if told else 0), 10)
+    with torch.no_grad():
+        encoding = net.encoder(clouds(2) - clouds(2).mean(1, keepdim=True))
+        whole = encoding.points if beside is None else torch.cat([encoding.points, beside.expand(-1, 256, -1)], dim=-1)
+        torch.testing.assert_close(encoding.linear(layer, beside), layer(whole), atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_heads_that_look_at_all_points_are_the_paper_s(one_hot: bool) -> None:
     every, all_named = replace(TINY, one_hot=one_hot), replace(TINY, one_hot=one_hot, head_points=256)
