@@ -14,7 +14,7 @@ from clipose_ros.config import nest
 from clipose_ros.data.shards import load_clouds
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
-from clipose_ros.resources import config_path
+from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.distributed import ranks_joined
 from clipose_ros.training.plan import plan, rehearsal
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--validation", type=Path, nargs="+", required=True, help="clouds of other instances")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="go on from the folder's state")
+    begin.add_argument("--start", metavar="MODEL", help="begin with the weights of a model: a file or a shipped name")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be trained and how long; write nothing")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)
             if options.resume:
                 trainer.resume()
+            elif options.start:
+                trainer.start_from(model_path(options.start))
             trainer.run()
     except CliposeError as error:
         print(f"train: {error}", file=sys.stderr)

@@ -144,7 +144,19 @@ def augment(batch: Batch, axial: Tensor, config: AugmentConfig, generator: torch
     points = points + noise * chosen(config.noise_probability).view(-1, 1, 1)
     points = points[:, torch.randperm(points.shape[1], generator=generator)]
     moved = PoseTruth(turns @ truth.R, t, size, truth.x_determined)
+    points, moved = mirror(points, moved, chosen(config.mirror_probability))
     return Batch(points, batch.category, moved, batch.rows, batch.images)
+
+
+def mirror(points: Tensor, truth: PoseTruth, chosen: Tensor) -> tuple[Tensor, PoseTruth]:
+    """Mirror the view left to right where ``chosen``: what is seen then is the object mirrored by its own plane z = 0.
+
+    That object is the same one or as likely an instance, and its pose is a rotation again.
+    """
+    view = torch.where(chosen.unsqueeze(1), points.new_tensor([-1.0, 1.0, 1.0]), points.new_ones(3))
+    own = torch.where(chosen.unsqueeze(1), points.new_tensor([1.0, 1.0, -1.0]), points.new_ones(3))
+    R = view.unsqueeze(2) * truth.R * own.unsqueeze(1)
+    return points * view.unsqueeze(1), replace(truth, R=R, t=truth.t * view)
 
 
 def scale_boxes(points: Tensor, truth: PoseTruth, factors: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.accuracy import Accuracy, as_records
+from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.fused import FUSED
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.graph import REFERENCE, GraphOps
@@ -204,6 +205,23 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
+
+    def start_from(self, model: Path) -> None:
+        """Start with a checkpoint's weights in place of random ones, to fit a model to data of one's own.
+
+        Raises:
+            CheckpointError: The file cannot be read.
+            TrainingError: It is of another architecture or other categories than this run.
+        """
+        start = load_checkpoint(model)
+        for what, own, other in (
+            ("architecture", self.network.architecture, start.architecture),
+            ("categories", self.categories, start.categories),
+        ):
+            if own != other:
+                raise TrainingError(f"'{model}' is of other {what} than this run: expected {own}, got {other}")
+        self.network.load_state_dict(start.state_dict())
+        self._averaged().load_state_dict(start.state_dict())
 
     def resume(self) -> None:
         """Go on from the folder's state as if never stopped.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.training.batches import Batch, BatchSource, augment, cut, random_turns
+from clipose_ros.training.batches import Batch, BatchSource, augment, cut, mirror, random_turns
 from clipose_ros.training.config import AugmentConfig
 
 ALWAYS = {"scale_probability": 1.0, "tilt_probability": 1.0}
@@ -67,6 +69,18 @@ def test_cloud_and_truth_move_together(step: int, tilt: float, roll: float) -> N
     torch.testing.assert_close(sixteenths, sixteenths.round(), atol=2e-3, rtol=0)
     assert box_coordinates(batch).abs().max() <= 0.5 + 1e-3
     torch.testing.assert_close(batch.truth.R @ batch.truth.R.mT, torch.eye(3).expand(16, 3, 3), atol=1e-5, rtol=0)
+
+
+def test_mirrored_views_show_objects_mirrored_by_their_own_plane() -> None:
+    plain = source(STILL).at(2)
+    chosen = torch.arange(16) % 2 == 0
+    points, truth = mirror(plain.points, plain.truth, chosen)
+    before, after = box_coordinates(plain), box_coordinates(replace(plain, points=points, truth=truth))
+    signs = torch.where(chosen.unsqueeze(1), torch.tensor([1.0, 1.0, -1.0]), torch.ones(3)).unsqueeze(1)
+    torch.testing.assert_close(after, signs * before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(truth.R), torch.ones(16))
+    torch.testing.assert_close(points[chosen, :, 0], -plain.points[chosen, :, 0])
+    assert torch.equal(points[~chosen], plain.points[~chosen]) and torch.equal(truth.t[~chosen], plain.truth.t[~chosen])
 
 
 def test_scaling_stays_in_its_bounds_and_keeps_round_things_round() -> None:

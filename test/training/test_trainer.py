@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 
 def test_training_lowers_the_error_and_leaves_a_model(tmp_path: Path) -> None:
-    changes = {"steps": 40, "validate_every": 40, "learning_rate": 0.01, "ema_decay": 0.8}
+    changes = {"steps": 80, "validate_every": 80, "learning_rate": 0.01, "ema_decay": 0.8}
     run = trainer(tmp_path, **changes, weights={"translation": 40.0, "size": 40.0})
     before = run.validate()["mean"]
     after = run.run()["mean"]
@@ -83,6 +84,21 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
         assert torch.equal(value, rest.network.state_dict()[name]), name
     for name, value in whole.average.state_dict().items():
         assert torch.equal(value, rest.average.state_dict()[name]), name
+
+
+def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trainer(tmp_path / "first")
+    first.run()
+    model = tmp_path / "first" / "model.safetensors"
+    second = trainer(tmp_path / "second", seed=5)
+    assert second.validate() != first.validate()
+    second.start_from(model)
+    assert second.validate() == first.validate()
+    for name, value in first.average.module.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, supports=3))
+    with pytest.raises(TrainingError, match="architecture.*supports=3.*supports=2"):
+        trainer(tmp_path / "third").start_from(model)
 
 
 def test_a_stop_signal_saves_the_state_first(tmp_path: Path) -> None:
