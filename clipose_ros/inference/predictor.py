@@ -11,9 +11,9 @@ from clipose_ros.categories import Category, CategorySet
 from clipose_ros.errors import DegenerateInputError, DeviceError, ShapeError
 from clipose_ros.geometry.rotation import rotation_from_axes
 from clipose_ros.geometry.se3 import make_transform
+from clipose_ros.inference.engine import Engine, create_engine
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.graph import REFERENCE
-from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, PoseEstimate
 
@@ -22,45 +22,44 @@ class Predictor:
     """Poses and sizes of object clouds.
 
     Args:
-        network: A network in evaluation mode, on ``device``.
-        device: Where it computes: ``cpu`` or ``cuda:N``.
+        engine: What computes the network.
     """
 
-    def __init__(self, network: CLIPoseNet, device: str = "cpu") -> None:
-        self._network = network.eval()
-        self._device = device
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     @classmethod
-    def load(cls, model: str, device: str = "auto", threads: int = 0) -> Predictor:
+    def load(cls, model: str, device: str = "auto", threads: int = 0, engine: str = "auto") -> Predictor:
         """Make a predictor from a checkpoint.
 
         Args:
             model: A ``.safetensors`` file, or the name of a shipped model (``clipose_small``).
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-            threads: CPU threads of torch in this process; 0 leaves its choice.
+            threads: CPU threads of the network in this process; 0 leaves the choice to the libraries.
+            engine: What computes it, one of ``engine.ENGINES``.
 
         Raises:
             CheckpointError: There is no such model, or it is corrupt or of another architecture.
             DeviceError: The device does not exist here.
+            ConfigError: There is no such engine, or it cannot compute on the device.
         """
         name = resolve_device(device)
-        if threads > 0:
-            torch.set_num_threads(threads)
-        if name == "cpu":
+        operations = REFERENCE
+        if name == "cpu" and engine == "auto":
             from clipose_ros.model.fused import FUSED  # costs numba's import, which only the CPU needs
 
-            return cls(load_checkpoint(model_path(model), FUSED), name)
-        return cls(load_checkpoint(model_path(model), REFERENCE).to(name), name)
+            operations = FUSED
+        return cls(create_engine(engine, load_checkpoint(model_path(model), operations), name, threads))
 
     @property
     def device(self) -> str:
         """Where it computes."""
-        return self._device
+        return self._engine.device
 
     @property
     def categories(self) -> CategorySet:
         """What the network was trained on."""
-        return self._network.categories
+        return self._engine.categories
 
     def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
         """Pose a batch of clouds. An object's result does not depend on its companions in the batch.
@@ -86,13 +85,10 @@ class Predictor:
             )
         if not len(categories):
             return []
-        index = torch.tensor([self.categories.index(name) for name in categories])
-        with torch.inference_mode():
-            output = self._network(torch.from_numpy(points).to(self._device), index.to(self._device))
-            axes = torch.stack([output.axis_y, output.axis_x, output.translation, output.size], dim=1)
-            confidences = torch.stack([output.confidence_y, output.confidence_x], dim=1)
-        vectors = axes.double().cpu().numpy()
-        sure = confidences.double().cpu().numpy()
+        index = np.array([self.categories.index(name) for name in categories], np.int64)
+        raw = self._engine(points, index)
+        vectors = np.stack([raw.axis_y, raw.axis_x, raw.translation, raw.size], axis=1).astype(np.float64)
+        sure = np.stack([raw.confidence_y, raw.confidence_x], axis=1).astype(np.float64)
         return [_pose(self.categories[name], v, c) for name, v, c in zip(categories, vectors, sure, strict=True)]
 
 

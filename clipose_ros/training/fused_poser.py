@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.inference.predictor import Predictor
+from clipose_ros.inference.reference_engine import ReferenceEngine
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import image_batch
@@ -61,4 +62,6 @@ class FusedPoser:
                 other = self._source.tower(image_batch(self._images, places).to(self._device))
         told = cast(CLIPoseNet, _Told(self._network, other))
         names = [self._samples.categories.names[kind] for kind in index]
-        return Predictor(told, self._device).predict(self._samples.points[rows].astype(np.float32), names)
+        return Predictor(ReferenceEngine(told, self._device)).predict(
+            self._samples.points[rows].astype(np.float32), names
+        )

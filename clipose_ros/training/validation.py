@@ -11,6 +11,7 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.evaluation.accuracy import Accuracy
 from clipose_ros.evaluation.clouds import evaluate_poses
 from clipose_ros.inference.predictor import Predictor
+from clipose_ros.inference.reference_engine import ReferenceEngine
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.training.companions import CompanionSource
@@ -31,7 +32,7 @@ def make_poser(
     if isinstance(network, FusionNet) and companions is not None:
         images = samples.images if config.fusion.modality == "image" else None
         return FusedPoser(network, companions, samples, images, device)
-    predictor = Predictor(network, device)
+    predictor = Predictor(ReferenceEngine(network, device))
 
     def pose(rows: slice) -> list[PoseEstimate]:
         names = [samples.categories.names[i] for i in samples.category_index[rows]]
