@@ -11,33 +11,30 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import rclpy
-import rclpy.signals
-import yaml
-from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.live import Live
 
 from clipose_ros.cli.children import Child
 from clipose_ros.cli.demo_output import Album, progress_line, summary_text, table
+from clipose_ros.cli.live_system import (
+    LiveSystem,
+    SilenceError,
+    live_system,
+    ros_arguments,
+    segmenter_parameters,
+    set_parameters,
+)
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
-from clipose_ros.ros.observer import Observer
-from clipose_ros.ros.shutdown import until_shutdown
 
-_POSE_NODE = ("-m", "clipose_ros.ros.pose_node")
-_STARTUP_LIMIT_S = 600.0
 _FIRST_POSE_S = 20.0  # the first clouds are slow: libraries load, kernels are compiled
 _LINE_EVERY_S = 3.0
 
@@ -120,79 +117,40 @@ def _plan(options: argparse.Namespace) -> Plan:
     """What to run, checked as far as it can be before anything starts."""
     if options.duration <= 0.0:
         raise ConfigError(f"--duration must be positive, got {options.duration:g}")
-    node = {"network.model": options.model, **_settings(options.settings)}
+    node = {"network.model": options.model, **set_parameters(options.settings)}
     if options.input is None:
         camera = {"seed": options.seed, "frames": options.frames, "rate_hz": options.rate or 30.0}
-        backend = _segmentation(options.segmenter) if options.segmenter else {}
+        backend = segmenter_parameters(options.segmenter) if options.segmenter else {}
         named = options.segmenter or "labels (the camera's own label images, until a trained segmenter ships)"
         intro = f"Synthetic RGB-D camera, scene {options.seed}. Segmentation: {named}."
         files = ["--params-file", str(config_path("demo.yaml"))]
-        command = ["clipose_ros.ros.synthetic_camera", *_ros_arguments(camera)]
-        return Plan(command, [*_ros_arguments({**backend, **node}), *files], intro, max(options.duration / 8, 0.5))
+        command = ["clipose_ros.ros.synthetic_camera", *ros_arguments(camera)]
+        return Plan(command, [*ros_arguments({**backend, **node}), *files], intro, max(options.duration / 8, 0.5))
     if not options.segmenter:
         raise ConfigError(
             "--input needs --segmenter, since real images come without labels: give local weights, as in --segmenter "
             "yolo:/path/to/yolo11n-seg.onnx (ultralytics, AGPL-3.0). Nothing is downloaded automatically"
         )
-    segmentation = _segmentation(options.segmenter)
+    segmentation = segmenter_parameters(options.segmenter)
     count = len(open_rgbd_folder(options.input))
     hold_s = min(max(options.duration / count, 0.5), 5.0)
     camera = {"folder": str(options.input.resolve()), "hold_s": hold_s, "rate_hz": options.rate or 15.0}
     intro = f"{count} RGB-D frames of {options.input}, each held for {hold_s:.1f} s. Segmentation: {options.segmenter}."
-    command = ["clipose_ros.ros.rgbd_player", *_ros_arguments(camera)]
-    return Plan(command, _ros_arguments({**segmentation, **node}), intro, hold_s / 2)
-
-
-def _segmentation(segmenter: str) -> dict[str, Any]:
-    """Parameters of ``BACKEND:WEIGHTS``."""
-    backend, _, weights = segmenter.partition(":")
-    if backend not in ("yolo", "mask_rcnn") or not Path(weights).exists():
-        raise ConfigError(
-            f"--segmenter must be yolo:WEIGHTS or mask_rcnn:WEIGHTS with a local file, got '{segmenter}'. Nothing is "
-            "downloaded automatically"
-        )
-    return {"segmentation.backend": backend, "segmentation.model": str(Path(weights).resolve())}
-
-
-def _settings(entries: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` entries, values read as YAML."""
-    settings = {}
-    for entry in entries:
-        name, sign, value = entry.partition("=")
-        if not (name and sign):
-            raise ConfigError(f"--set needs NAME=VALUE, got '{entry}'")
-        settings[name] = yaml.safe_load(value)
-    return settings
-
-
-def _ros_arguments(parameters: Mapping[str, Any]) -> list[str]:
-    """Parameters as a node's arguments. JSON is YAML, so no string can be mistaken for a number."""
-    pairs = [("-p", f"{name}:={json.dumps(value)}") for name, value in parameters.items()]
-    return ["--ros-args", *(argument for pair in pairs for argument in pair)]
+    command = ["clipose_ros.ros.rgbd_player", *ros_arguments(camera)]
+    return Plan(command, ros_arguments({**segmentation, **node}), intro, hold_s / 2)
 
 
 def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
     """Start everything, watch, end everything, tell."""
-    environment = _environment()
-    os.environ.update(environment)
-    options.output.mkdir(parents=True, exist_ok=True)
-    domain = environment["ROS_DOMAIN_ID"]
-    console.print(
-        f"{plan.intro}\nOther ROS nodes can watch with ROS_DOMAIN_ID={domain}.", highlight=False, soft_wrap=True
-    )
-    with contextlib.ExitStack() as stack:
-        album = stack.enter_context(Album(options.output, plan.picture_every_s))
-        observer = stack.enter_context(_observer())
-
-        def start(name: str, *arguments: str) -> Child:
-            log = options.output / f"{name.replace(' ', '_')}.log"
-            return stack.enter_context(Child(name, [sys.executable, *arguments], environment, log))
-
-        camera = start("camera", "-m", *plan.camera)
-        node = start("pose node", *_POSE_NODE, *plan.node)
-        _wait_for_poses(observer, camera, node, console)
-        _watch(observer, (camera, node), album, options.duration, console)
-        summary = observer.summary()
+    with live_system(options.output) as system, Album(options.output, plan.picture_every_s) as album:
+        domain = os.environ["ROS_DOMAIN_ID"]
+        console.print(
+            f"{plan.intro}\nOther ROS nodes can watch with ROS_DOMAIN_ID={domain}.", highlight=False, soft_wrap=True
+        )
+        camera, node = system.start_camera(*plan.camera), system.start_node(*plan.node)
+        _wait_for_poses(system, camera, console)
+        _watch(system, album, options.duration, console)
+        summary = system.observer.summary()
         (options.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
         if not summary["frames_posed"]:
             answered = summary["frames_in"] - summary["dropped"]
@@ -204,75 +162,32 @@ def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
     return 0
 
 
-def _environment() -> dict[str, str]:
-    """Of all three processes: room for images in shared memory, and a domain of its own where none was chosen.
-
-    Camera, node and this process share the cores: threads that spin while they wait for each other would slow the
-    network tenfold on a busy machine, so they sleep.
-    """
-    environment = {
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(config_path("fastdds.xml")),
-        "ROS_DOMAIN_ID": str(random.randint(60, 101)),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONUNBUFFERED": "1",
-    }
-    return environment | dict(os.environ)
-
-
-@contextlib.contextmanager
-def _observer() -> Iterator[Observer]:
-    """The observing node, spinning in a thread of its own."""
-    # Signals stay ours: children must end before ROS does.
-    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-    observer, executor = Observer(), SingleThreadedExecutor()
-    executor.add_node(observer)
-
-    def spin() -> None:
-        with until_shutdown(observer.context):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
-    try:
-        yield observer
-    finally:
-        executor.shutdown()
-        thread.join()
-        observer.destroy_node()
-        rclpy.try_shutdown()
-
-
-def _wait_for_poses(observer: Observer, camera: Child, node: Child, console: Console) -> None:
+def _wait_for_poses(system: LiveSystem, camera: Child, console: Console) -> None:
     """Wait until the pose node answers, and a while longer for a first object, telling what is waited for."""
-    limit, told = time.monotonic() + _STARTUP_LIMIT_S, ""
-    while not observer.rows():
-        camera.check()
-        node.check()
-        if observer.answered:
-            limit = min(limit, time.monotonic() + _FIRST_POSE_S)
-        if time.monotonic() >= limit:
-            if observer.answered:
-                return
-            raise NoPosesError(
-                f"the pose node answered nothing in {_STARTUP_LIMIT_S:g} s. Its last words:\n{node.tail(6)}"
-            )
+    told = ""
+
+    def answers() -> bool:
+        nonlocal told
         last = camera.tail(1).strip()
         if last != told:
             console.print(f"camera: {last}", highlight=False, markup=False, soft_wrap=True)
             told = last
-        time.sleep(0.2)
+        return system.observer.answered
+
+    system.wait_until(answers, "an answer of the pose node")
+    with contextlib.suppress(SilenceError):  # there may be nothing to pose: the watch tells
+        system.wait_until(lambda: bool(system.observer.rows()), "a first object", _FIRST_POSE_S)
 
 
-def _watch(observer: Observer, children: Sequence[Child], album: Album, duration_s: float, console: Console) -> None:
+def _watch(system: LiveSystem, album: Album, duration_s: float, console: Console) -> None:
     """Show and keep what comes for a while: a live table on a terminal, now and then a line elsewhere."""
+    observer = system.observer
     observer.begin()
     begun, line_due = time.monotonic(), 0.0
     live = Live(console=console, refresh_per_second=5) if console.is_terminal else None
     with live or contextlib.nullcontext():
         while (elapsed := time.monotonic() - begun) < duration_s:
-            for child in children:
-                child.check()
+            system.check()
             while not observer.pictures.empty():
                 album.add(observer.pictures.get_nowait())
             rows = observer.rows()

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,10 @@ class SequenceConfig(Section):
     """What is filmed, and how."""
 
     seed: int = option(0, "Equal seeds show equal scenes.", low=0, high=2**31 - 1)
+    objects: int = option(
+        0, "So many objects and nothing else on the table; 0: one of each category at least, among other things.",
+        low=0, high=8,
+    )  # fmt: skip
     frames: int = option(
         60, "Frames of one sweep of the camera, all rendered before the first is shown.", low=2, high=3000
     )
@@ -53,36 +57,46 @@ class SequenceFrame:
     T_world_camera: FloatArray
 
 
-def demo_scene(seed: int) -> Scene:
-    """A table with at least one object of every category; the same for the same seed."""
-    rng = np.random.default_rng(seed)
+def demo_scene(seed: int, objects: int = 0) -> Scene:
+    """A table with so many objects, of as many categories as can be; the same for the same seed.
+
+    Args:
+        seed: Of the random choices.
+        objects: At most 8; 0 for at least one of every category, and distractors.
+    """
+    rng, config = np.random.default_rng(seed), _SCENE
+    if objects:
+        config = replace(_SCENE, objects_min=objects, objects_max=objects, distractors_max=0)
+    kinds = min(objects or len(NOCS_CATEGORIES), len(NOCS_CATEGORIES))
     while True:  # a crowded table may lack the room for one of them: one in three does
-        scene = make_scene(rng, _SCENE)
-        if {item.object.category for item in scene.objects} == set(NOCS_CATEGORIES.names):
+        scene = make_scene(rng, config)
+        enough = len(scene.objects) >= objects
+        if enough and len({item.object.category for item in scene.objects}) == kinds:
             return scene
 
 
-def render_sequence(config: SequenceConfig) -> Iterator[SequenceFrame]:
+def render_sequence(config: SequenceConfig, colour: bool = True) -> Iterator[SequenceFrame]:
     """Render one sweep, in order, on all cores. Played forwards and backwards in turn it moves without a jump.
 
     Args:
         config: What to film; equal settings give equal frames, however many processes render.
+        colour: False leaves rgb black, in half the time.
     """
     workers = min(config.workers or min(os.cpu_count() or 1, 8), config.frames)
     if workers == 1:
-        film = _Film(config)
+        film = _Film(config, colour)
         yield from map(film.frame, range(config.frames))
         return
     # Spawned, not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up, initargs=(config,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up, initargs=(config, colour)) as pool:
         yield from pool.map(_render, range(config.frames))
 
 
 class _Film:
     """Renders single frames of the sequence."""
 
-    def __init__(self, config: SequenceConfig) -> None:
+    def __init__(self, config: SequenceConfig, colour: bool) -> None:
         focal = FOCAL_PER_WIDTH * config.width
         self._intrinsics = CameraIntrinsics(
             focal, focal, (config.width - 1) / 2, (config.height - 1) / 2, config.width, config.height
@@ -91,13 +105,13 @@ class _Film:
         self._orbit = Orbit(
             distance_m=config.distance_m, swing_deg=config.swing_deg, period_s=2.0 * (config.frames - 1)
         )
-        self._config = config
-        self._renderer = Renderer(demo_scene(config.seed))
+        self._config, self._colour = config, colour
+        self._renderer = Renderer(demo_scene(config.seed, config.objects))
 
     def frame(self, index: int) -> SequenceFrame:
         """Frame ``index``; its sensor noise depends on seed and index alone."""
         T_world_camera = self._orbit.T_world_camera(index - (self._config.frames - 1) / 2)
-        view = self._renderer.render(T_world_camera, self._intrinsics, shadow_rays=2)
+        view = self._renderer.render(T_world_camera, self._intrinsics, self._colour, shadow_rays=2)
         rng = np.random.default_rng([self._config.seed, index])
         depth = simulate_depth(view.depth, view.cos_incidence, view.albedo, self._intrinsics.fx, rng)
         frame = RgbdFrame(view.rgb, depth, self._intrinsics, labels=view.labels)
@@ -107,10 +121,10 @@ class _Film:
 _film: _Film | None = None  # of a rendering process, which serves one sequence only
 
 
-def _set_up(config: SequenceConfig) -> None:
+def _set_up(config: SequenceConfig, colour: bool) -> None:
     """Build the scene once per rendering process."""
     global _film
-    _film = _Film(config)
+    _film = _Film(config, colour)
 
 
 def _render(index: int) -> SequenceFrame:

@@ -119,7 +119,7 @@ class LiveStatistics:
                 self._errors.setdefault(item.category, []).append(error)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON. Latencies and errors are None where there is none to take the middle of.
+        """Plain values for JSON; ``rate_hz`` is of answered frames. None where there are too few for a figure.
 
         Frames later than the last answer are not counted: they may still be on their way.
         """
@@ -131,8 +131,10 @@ class LiveStatistics:
             "frames_in": len(frames_in),
             "frames_posed": self._posed,
             "dropped": len(frames_in - self._answered.keys()),
+            "rate_hz": _rate_hz(self._answered),
             "latency_ms_p50": _percentile(latencies, 50),
             "latency_ms_p95": _percentile(latencies, 95),
+            "latency_ms_p99": _percentile(latencies, 99),
             "categories": {name: self._category(name) for name in sorted(self._counts)},
         }
 
@@ -143,6 +145,12 @@ class LiveStatistics:
             "translation_error_cm_median": _percentile([e.translation_cm for e in errors], 50),
             "rotation_error_deg_median": _percentile([e.rotation_deg for e in errors], 50),
         }
+
+
+def _rate_hz(stamps_ns: Iterable[int]) -> float | None:
+    """Stamps per second between the first and the last, None of fewer than two."""
+    ordered = sorted(stamps_ns)
+    return round((len(ordered) - 1) / (1e-9 * (ordered[-1] - ordered[0])), 3) if len(ordered) > 1 else None
 
 
 def _percentile(values: Sequence[float], percent: float) -> float | None:

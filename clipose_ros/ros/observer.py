@@ -51,9 +51,12 @@ class Observer(Node):
     Args:
         pose_node: Name of the pose node.
         categories: Where symmetries come from.
+        pictures: Whether to subscribe to the annotated image, which the node draws only where somebody does.
     """
 
-    def __init__(self, pose_node: str = "pose_node", categories: CategorySet = NOCS_CATEGORIES) -> None:
+    def __init__(
+        self, pose_node: str = "pose_node", categories: CategorySet = NOCS_CATEGORIES, pictures: bool = True
+    ) -> None:
         super().__init__("observer")
         self._categories = categories
         self._lock = threading.Lock()
@@ -66,7 +69,8 @@ class Observer(Node):
         self.create_subscription(CameraInfo, "rgb/camera_info", self._on_info, _QUEUE)
         self.create_subscription(Detection3DArray, "truth/detections", self._on_truth, _QUEUE)
         self.create_subscription(Detection3DArray, f"{pose_node}/detections", self._on_detections, 50)
-        self.create_subscription(Image, f"{pose_node}/debug_image", self._on_picture, _QUEUE)
+        if pictures:
+            self.create_subscription(Image, f"{pose_node}/debug_image", self._on_picture, _QUEUE)
 
     def begin(self) -> None:
         """Forget what was counted so far: the measurement starts now."""

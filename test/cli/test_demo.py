@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clipose_ros.cli import demo
+from clipose_ros.cli import demo, live_system
 from clipose_ros.cli.children import Child
 from clipose_ros.cli.demo_output import progress_line, summary_text, table
 from clipose_ros.evaluation.live import LiveError, SeenObject
@@ -16,7 +16,10 @@ from clipose_ros.ros.observer import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX_NODE = str(ROOT / "test" / "ros" / "box_pose_node.py")
-KEYS = ["frames_in", "frames_posed", "dropped", "latency_ms_p50", "latency_ms_p95", "categories"]
+KEYS = [
+    "frames_in", "frames_posed", "dropped", "rate_hz", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99",
+    "categories",
+]  # fmt: skip
 DATA = os.environ.get("CLIPOSE_DATA", "")
 
 
@@ -31,7 +34,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
         started.append(self)
 
     monkeypatch.setattr(Child, "__init__", noted)
-    monkeypatch.setattr(demo, "_POSE_NODE", (BOX_NODE,))
+    monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE,))
     monkeypatch.setattr(demo, "_FIRST_POSE_S", 1.0)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(60 + os.getpid() % 20))
     for name in (
@@ -84,7 +87,7 @@ def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children: list[Ch
 def test_a_dead_node_is_a_failure_with_its_last_words(
     tmp_path: Path, children: list[Child], monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr(demo, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     arguments = ["--frames", "2", "--rate", "5", "--output", str(tmp_path), "--model", "/nowhere/absent.safetensors"]
     assert demo.main(arguments) == 1
     assert "pose node ended by itself" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
@@ -116,7 +119,7 @@ def test_what_is_shown_says_how_far_off() -> None:
     ]
     mug = {"count": 3, "translation_error_cm_median": 1.24, "rotation_error_deg_median": 4.0}
     can = {"count": 2, "translation_error_cm_median": None, "rotation_error_deg_median": None}
-    summary = dict(zip(KEYS, (9, 3, 6, 12.5, None, {"mug": mug, "can": can}), strict=True))
+    summary = dict(zip(KEYS, (9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can}), strict=True))
     assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
     assert "can_1 0.50 (" not in progress_line(rows, summary, 3.0)
     view = table(rows, summary, 3.0, 30.0)
@@ -130,7 +133,7 @@ def test_what_is_shown_says_how_far_off() -> None:
 
 @pytest.mark.skipif(not DATA, reason="CLIPOSE_DATA does not name a folder with real weights and images")
 def test_a_folder_of_real_frames_has_no_errors_to_tell(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(demo, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     if not list((ROOT / "models").glob("clipose_small.safetensors")):
         pytest.skip("models/clipose_small.safetensors is not in this checkout")
     weights = f"{DATA}/weights/yolov8n-seg_int8.tflite"

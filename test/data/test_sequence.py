@@ -16,6 +16,13 @@ def test_every_category_is_on_the_table(seed: int) -> None:
     assert {item.object.category for item in demo_scene(seed).objects} == set(NOCS_CATEGORIES.names)
 
 
+@pytest.mark.parametrize("objects", [1, 3, 5, 8])
+def test_a_table_holds_as_many_objects_as_asked_for(objects: int) -> None:
+    placed = demo_scene(0, objects).objects
+    assert len(placed) == objects
+    assert len({item.object.category for item in placed}) == min(objects, 6)
+
+
 def test_frames_are_equal_however_many_processes_render() -> None:
     alone = list(render_sequence(SequenceConfig(workers=1, **SMALL)))
     shared = list(render_sequence(SequenceConfig(workers=2, **SMALL)))

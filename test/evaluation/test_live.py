@@ -68,8 +68,10 @@ def test_summary_counts_frames_drops_and_latency() -> None:
         "frames_in": 7,  # 70, 80 and 90 came after the last answer
         "frames_posed": 3,
         "dropped": 3,
+        "rate_hz": 50.0,  # four answers in the 60 ms from the first to the last
         "latency_ms_p50": 35.0,
         "latency_ms_p95": 48.5,
+        "latency_ms_p99": 49.7,
         "categories": {"mug": {"count": 3, "translation_error_cm_median": 3.0, "rotation_error_deg_median": 0.0}},
     }
 
@@ -79,7 +81,7 @@ def test_summary_of_nothing_and_without_truth() -> None:
     statistics.frame(5)
     nothing = statistics.summary()
     assert (nothing["frames_in"], nothing["dropped"], nothing["frames_posed"]) == (1, 1, 0)
-    assert nothing["latency_ms_p50"] is None and nothing["categories"] == {}
+    assert nothing["latency_ms_p50"] is None and nothing["rate_hz"] is None and nothing["categories"] == {}
     statistics.answer(5, 10, [seen("bowl", pose(0.0))])
     assert statistics.summary()["categories"] == {
         "bowl": {"count": 1, "translation_error_cm_median": None, "rotation_error_deg_median": None}
