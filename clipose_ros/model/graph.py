@@ -34,8 +34,8 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
         ``(B, N, count)`` int64, nearest first; a point is never its own neighbour.
     """
     with torch.no_grad():
-        distances = distance_order(features, features)
-        distances.diagonal(dim1=1, dim2=2).fill_(float("inf"))
+        own = torch.eye(features.shape[1], dtype=torch.bool, device=features.device)
+        distances = distance_order(features, features).masked_fill(own, float("inf"))
         return distances.topk(count, dim=-1, largest=False).indices
 
 
