@@ -21,6 +21,9 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 ByteArray: TypeAlias = NDArray[np.uint8]
 LabelArray: TypeAlias = NDArray[np.uint16]
 
+TIME_JUMP_NS = 100_000_000
+"""A stamp this far before an earlier one means a clock or bag that started over; nearer, it is disorder on the way."""
+
 
 @dataclass(frozen=True, slots=True)
 class CameraIntrinsics:

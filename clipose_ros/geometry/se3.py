@@ -19,6 +19,21 @@ from clipose_ros.errors import DegenerateInputError, ShapeError
 from clipose_ros.types import FloatArray
 
 _SMALL_ANGLE = 1e-2  # below, the Taylor series to the fourth order is exact to 1e-13; above, the closed form is
+_YZX, _ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])
+
+
+def _shepperd() -> FloatArray:
+    """``(9, 16)``: the elements of a rotation into those of 4 q q^T less the identity, q in the order x, y, z, w."""
+    weights = np.zeros((3, 3, 4, 4))
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        weights[i, i, [0, 1, 2, 3], [0, 1, 2, 3]] = -1.0
+        weights[i, i, [i, 3], [i, 3]] = 1.0
+        weights[j, i, [i, j], [j, i]] = weights[i, j, [i, j], [j, i]] = 1.0
+        weights[k, j, [i, 3], [3, i]], weights[j, k, [i, 3], [3, i]] = 1.0, -1.0
+    return weights.reshape(9, 16)
+
+
+_SHEPPERD = _shepperd()
 
 
 def make_transform(R: ArrayLike, t: ArrayLike) -> FloatArray:
@@ -58,7 +73,7 @@ def transform_points(T: ArrayLike, points: ArrayLike) -> FloatArray:
 def exp_so3(rotation_vector: ArrayLike) -> FloatArray:
     """Rotation ``(..., 3, 3)`` by a rotation vector ``(..., 3)``: axis times angle in radians (Rodrigues' formula)."""
     phi = _checked("rotation_vector", rotation_vector, (3,))
-    a, b, _ = _coefficients(np.linalg.norm(phi, axis=-1))
+    a, b = _coefficients(np.linalg.norm(phi, axis=-1))
     W = _hat(phi)
     return np.eye(3) + a * W + b * (W @ W)
 
@@ -80,7 +95,9 @@ def exp_se3(twist: ArrayLike) -> FloatArray:
     """Rigid motion ``(..., 4, 4)`` of a twist ``(..., 6)``: translation part in metres, rotation vector in radians."""
     twist = _checked("twist", twist, (6,))
     rho, phi = twist[..., :3], twist[..., 3:]
-    _, b, c = _coefficients(np.linalg.norm(phi, axis=-1))
+    angle = np.linalg.norm(phi, axis=-1)
+    _, b = _coefficients(angle)
+    c = _third_coefficient(angle)
     W = _hat(phi)
     V = np.eye(3) + b * W + c * (W @ W)
     return make_transform(exp_so3(phi), _apply(V, rho))
@@ -91,7 +108,7 @@ def log_se3(T: ArrayLike) -> FloatArray:
     T = _checked("T", T, (4, 4))
     phi = log_so3(T[..., :3, :3])
     angle = np.linalg.norm(phi, axis=-1)
-    a, b, _ = _coefficients(angle)
+    a, b = _coefficients(angle)
     small = (angle < _SMALL_ANGLE)[..., None, None]
     squared = np.square(angle)[..., None, None]
     d = np.where(small, 1.0 / 12.0 + squared / 720.0, (1.0 - a / (2.0 * b)) / np.where(small, 1.0, squared))
@@ -108,19 +125,8 @@ def quat_xyzw_from_rotation(R: ArrayLike) -> FloatArray:
         everywhere.
     """
     R = _checked("R", R, (3, 3))
-    m00, m11, m22 = R[..., 0, 0], R[..., 1, 1], R[..., 2, 2]
-    yz, zx, xy = R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]
-    xy_sum, zx_sum, yz_sum = R[..., 1, 0] + R[..., 0, 1], R[..., 0, 2] + R[..., 2, 0], R[..., 2, 1] + R[..., 1, 2]
     # row k is 4 q_k q: every row is the quaternion up to scale, and the longest one is well conditioned
-    rows = np.stack(
-        [
-            np.stack([1.0 + m00 - m11 - m22, xy_sum, zx_sum, yz], axis=-1),
-            np.stack([xy_sum, 1.0 - m00 + m11 - m22, yz_sum, zx], axis=-1),
-            np.stack([zx_sum, yz_sum, 1.0 - m00 - m11 + m22, xy], axis=-1),
-            np.stack([yz, zx, xy, 1.0 + m00 + m11 + m22], axis=-1),
-        ],
-        axis=-2,
-    )
+    rows = (R.reshape(*R.shape[:-2], 9) @ _SHEPPERD).reshape(*R.shape[:-2], 4, 4) + np.eye(4)
     longest = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
     quat_xyzw = np.take_along_axis(rows, longest[..., None, None], axis=-2)[..., 0, :]
     quat_xyzw = quat_xyzw / np.linalg.norm(quat_xyzw, axis=-1, keepdims=True)
@@ -166,15 +172,24 @@ def rotation_angle_deg(R_a: ArrayLike, R_b: ArrayLike) -> Any:
     return float(angle_deg) if np.ndim(angle_deg) == 0 else angle_deg
 
 
-def _coefficients(angle: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """sin(a)/a, (1 - cos a)/a^2, (a - sin a)/a^3, each ``(..., 1, 1)``, without loss of digits near zero."""
+def _coefficients(angle: Any) -> tuple[FloatArray, FloatArray]:
+    """sin(a)/a and (1 - cos a)/a^2, each ``(..., 1, 1)``, without loss of digits near zero."""
     angle = np.asarray(angle)[..., None, None]
-    a = np.sinc(angle / np.pi)
-    b = 0.5 * np.square(np.sinc(angle / (2.0 * np.pi)))
+    return np.sinc(angle / np.pi), 0.5 * np.square(np.sinc(angle / (2.0 * np.pi)))
+
+
+def _third_coefficient(angle: Any) -> FloatArray:
+    """(a - sin a)/a^3, ``(..., 1, 1)``, without loss of digits near zero."""
+    angle = np.asarray(angle)[..., None, None]
     small = angle < _SMALL_ANGLE
     safe = np.where(small, 1.0, angle)
     series = 1.0 / 6.0 - np.square(angle) / 120.0 + np.square(np.square(angle)) / 5040.0
-    return a, b, np.where(small, series, (safe - np.sin(safe)) / safe**3)
+    return np.where(small, series, (safe - np.sin(safe)) / safe**3)
+
+
+def cross(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Cross products ``(..., 3)`` of vectors ``(..., 3)``; many times faster than NumPy's for a few of them."""
+    return a.take(_YZX, -1) * b.take(_ZXY, -1) - a.take(_ZXY, -1) * b.take(_YZX, -1)
 
 
 def _hat(v: FloatArray) -> FloatArray:

@@ -6,9 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_JUMP_NS = (
-    100_000_000  # a step back of more than this is a clock or bag that started over; less is disorder on the wire
-)
+from clipose_ros.types import TIME_JUMP_NS
 
 
 @dataclass
@@ -34,7 +32,7 @@ class SyncWatch:
             Whether time jumped back on this topic; everything heard before is forgotten then.
         """
         heard = self._heard.get(topic)
-        jumped = heard is not None and bool(heard.stamps_ns) and stamp_ns < heard.stamps_ns[-1] - _JUMP_NS
+        jumped = heard is not None and bool(heard.stamps_ns) and stamp_ns < heard.stamps_ns[-1] - TIME_JUMP_NS
         if jumped:
             for other in self._heard.values():
                 other.stamps_ns.clear()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from clipose_ros.categories import Symmetry
 from clipose_ros.types import FloatArray
 
 _AXIS_DECAY = 13.7  # the network is trained to say exp(-13.7 d^2) of an axis that is d away from the truth
@@ -16,39 +16,42 @@ _POSITION = 0.05  # standard deviation of the position as a fraction of the box'
 
 
 def pose_covariance(
-    R_frame_object: FloatArray,
-    size: FloatArray,
-    score: float,
-    axis_confidences: tuple[float, float],
-    symmetry: Symmetry,
-    drift_m: float = 0.0,
+    R_frame_object: ArrayLike,
+    size: ArrayLike,
+    score: ArrayLike,
+    axis_confidences: ArrayLike,
+    axial_y: ArrayLike,
+    drift_m: ArrayLike = 0.0,
 ) -> FloatArray:
-    """Covariance of a pose about the fixed axes of its frame.
+    """Covariance of poses about the fixed axes of their frame.
 
     Rotation: a confidence c says that the axis is d = sqrt(-ln c / 13.7) away from the truth. The error of the y axis
-        is a turn about x
-    or z, half of its variance each; that of the x axis is a turn about y or z, so what z does not explain is a turn
-    about y. Where the shape is axially symmetric the turn about y is free: the variance of a uniform angle. Position:
-    the network gives no confidence of its own, so one twentieth of the diagonal, grown by one over the root of the
-    score.
+    is a turn about x or z, half of its variance each; that of the x axis is a turn about y or z, so what z does not
+    explain is a turn about y. Where the shape is axially symmetric the turn about y is free: the variance of a uniform
+    angle. Position: the network gives no confidence of its own, so one twentieth of the diagonal, grown by one over the
+    root of the score.
 
     Args:
-        R_frame_object: ``(3, 3)``.
-        size: ``(3,)`` metres.
-        score: In [0, 1].
-        axis_confidences: Of the y and of the x axis, in [0, 1].
-        symmetry: Of the category.
-        drift_m: How far the object may have moved since it was seen, metres.
+        R_frame_object: ``(..., 3, 3)``.
+        size: ``(..., 3)`` metres.
+        score: ``(...)`` in [0, 1].
+        axis_confidences: ``(..., 2)`` of the y and of the x axis, in [0, 1].
+        axial_y: ``(...)`` bool, whether the shape is axially symmetric.
+        drift_m: ``(...)``, how far the object may have moved since it was seen, metres.
 
     Returns:
-        ``(6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2; symmetric and positive definite.
+        ``(..., 6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2; symmetric and positive definite.
     """
-    error_y, error_x = (-math.log(max(c, 1e-9)) / _AXIS_DECAY for c in axis_confidences)
-    about_x = about_z = max(error_y / 2.0, _ROTATION_FLOOR)
-    about_y = _FREE if symmetry.axial_y else max(error_x - about_z, _ROTATION_FLOOR)
-    position = (_POSITION * float(np.linalg.norm(size))) ** 2 / max(score, 0.01) + drift_m**2
-    covariance = np.zeros((6, 6))
-    covariance[:3, :3] = position * np.eye(3)
-    turns = R_frame_object @ np.diag([about_x, about_y, about_z]) @ R_frame_object.T
-    covariance[3:, 3:] = (turns + turns.T) / 2.0
+    R = np.asarray(R_frame_object, dtype=np.float64)
+    error = -np.log(np.maximum(axis_confidences, 1e-9)) / _AXIS_DECAY
+    about = np.empty((*R.shape[:-2], 3))
+    about_z = np.maximum(error[..., 0] / 2.0, _ROTATION_FLOOR)
+    about[..., 0] = about[..., 2] = about_z
+    about[..., 1] = np.where(axial_y, _FREE, np.maximum(error[..., 1] - about_z, _ROTATION_FLOOR))
+    diagonal_squared = np.square(size).sum(axis=-1)
+    position = _POSITION**2 * diagonal_squared / np.maximum(score, 0.01) + np.square(drift_m)
+    covariance = np.zeros((*R.shape[:-2], 6, 6))
+    covariance[..., [0, 1, 2], [0, 1, 2]] = position[..., None]
+    turns = (R * about[..., None, :]) @ np.swapaxes(R, -1, -2)
+    covariance[..., 3:, 3:] = (turns + np.swapaxes(turns, -1, -2)) / 2.0
     return covariance

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 from clipose_ros.geometry.se3 import rotate_covariance
 from clipose_ros.types import FloatArray, TrackedObject
 
@@ -19,12 +21,11 @@ def express_in(tracks: Sequence[TrackedObject], T_target_camera: FloatArray) -> 
     Returns:
         New tracks; ``cloud`` stays in the camera frame, as its name says.
     """
-    R = T_target_camera[:3, :3]
+    if not tracks:
+        return []
+    T_target_object = T_target_camera @ np.stack([track.T_frame_object for track in tracks])
+    covariances = rotate_covariance(np.stack([track.covariance for track in tracks]), T_target_camera[:3, :3])
     return [
-        dataclasses.replace(
-            track,
-            T_frame_object=T_target_camera @ track.T_frame_object,
-            covariance=rotate_covariance(track.covariance, R),
-        )
-        for track in tracks
+        dataclasses.replace(track, T_frame_object=T, covariance=covariance)
+        for track, T, covariance in zip(tracks, T_target_object, covariances, strict=True)
     ]

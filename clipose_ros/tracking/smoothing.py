@@ -30,34 +30,36 @@ def gain(smoothing: float, dt_s: float) -> float:
     return 1.0 - float(smoothing ** (dt_s / _PERIOD_S))
 
 
-def blend(old: ArrayLike, new: ArrayLike, share: float) -> FloatArray:
-    """``old`` moved towards ``new`` by that share."""
-    return (1.0 - share) * np.asarray(old, dtype=np.float64) + share * np.asarray(new, dtype=np.float64)
-
-
-def smooth_pose(T_old: FloatArray, T_new: FloatArray, share: float, jump_m: float) -> FloatArray:
-    """Move a pose towards a measured one: positions along the line, rotations along the geodesic.
+def smooth_pose(T_old: FloatArray, T_new: FloatArray, share: ArrayLike, jump_m: float) -> FloatArray:
+    """Move poses towards measured ones: positions along the line, rotations along the geodesic.
 
     Small deviations are noise and get the constant gain. The nearer a deviation comes to a jump, the nearer its gain
     comes to one, and beyond it the measurement is taken at once: a moved object is followed instead of dragged after,
     and lag stays below the jump.
 
     Args:
-        T_old: ``(4, 4)`` estimate.
-        T_new: ``(4, 4)`` measurement in the same frame.
-        share: Gain of small deviations, in [0, 1].
+        T_old: ``(..., 4, 4)`` estimates.
+        T_new: ``(..., 4, 4)`` measurements in the same frame.
+        share: ``(...)``, gain of small deviations, in [0, 1].
         jump_m: Deviation in metres from which the measured position is taken as it is.
 
     Returns:
-        ``(4, 4)`` float64.
+        ``(..., 4, 4)`` float64.
     """
-    move = T_new[:3, 3] - T_old[:3, 3]
-    turn = log_so3(T_old[:3, :3].T @ T_new[:3, :3])
-    t = T_old[:3, 3] + _raised(share, float(np.linalg.norm(move)) / jump_m) * move
-    R = T_old[:3, :3] @ exp_so3(_raised(share, float(np.linalg.norm(turn)) / _JUMP_RAD) * turn)
+    R_old, t_old = T_old[..., :3, :3], T_old[..., :3, 3]
+    move = T_new[..., :3, 3] - t_old
+    turn = log_so3(np.swapaxes(R_old, -1, -2) @ T_new[..., :3, :3])
+    share = np.asarray(share, dtype=np.float64)[..., None]
+    t = t_old + _raised(share, _length(move) / jump_m) * move
+    R = R_old @ exp_so3(_raised(share, _length(turn) / _JUMP_RAD) * turn)
     return make_transform(R, t)
 
 
-def _raised(share: float, deviation: float) -> float:
+def _raised(share: FloatArray, deviation: FloatArray) -> FloatArray:
     """The gain of a deviation given as a fraction of a jump."""
-    return share + (1.0 - share) * min(1.0, deviation) ** 2
+    return share + (1.0 - share) * np.square(np.minimum(1.0, deviation))
+
+
+def _length(v: FloatArray) -> FloatArray:
+    """Lengths ``(..., 1)`` of vectors ``(..., 3)``."""
+    return np.sqrt(np.square(v).sum(axis=-1, keepdims=True))

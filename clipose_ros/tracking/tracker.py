@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.categories import CategorySet, Symmetry
+from clipose_ros.categories import CategorySet
 from clipose_ros.config import TrackingConfig
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
 from clipose_ros.tracking.association import associate
 from clipose_ros.tracking.covariance import pose_covariance
-from clipose_ros.tracking.frames import express_in
-from clipose_ros.tracking.smoothing import blend, gain, smooth_pose
-from clipose_ros.types import FloatArray, FrameResult, ObjectCloud, PoseEstimate, TrackedObject
+from clipose_ros.tracking.smoothing import gain, smooth_pose
+from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, PoseEstimate, TrackedObject
 
 
 @dataclass(slots=True, eq=False)
@@ -30,12 +29,23 @@ class _Track:
     axis_confidences: tuple[float, float]
     born_ns: int
     seen_ns: int
-    hits: int = 1
-    cloud: ObjectCloud | None = None
+    hits: int
+    cloud: ObjectCloud | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """An object as one frame shows it."""
+
+    pose: PoseEstimate
+    cloud: ObjectCloud
+    T_tracking_object: FloatArray
 
 
 class Tracker:
-    """Follows objects over frames: association per category, smoothing, a fixed yaw for symmetric objects, lifetimes.
+    """Follows objects over frames: association by category, smoothing, a fixed yaw for symmetric objects, lifetimes.
+
+    All objects of a frame are worked on at once: the cost is that of the calls, hardly that of the objects.
 
     Args:
         config: All of its settings but ``frame`` can be changed by ``reconfigure``.
@@ -44,13 +54,13 @@ class Tracker:
 
     def __init__(self, config: TrackingConfig, categories: CategorySet) -> None:
         self._config = config
-        self._categories = categories
+        self._axial = {category.name: category.symmetry.axial_y for category in categories}
         self.reset()
 
     def reset(self) -> None:
         """Forget every track; identities start over."""
         self._tracks: list[_Track] = []
-        self._next_ids = dict.fromkeys(self._categories.names, 1)
+        self._next_ids = dict.fromkeys(self._axial, 1)
         self._now_ns: int | None = None
 
     def reconfigure(self, config: TrackingConfig) -> None:
@@ -64,7 +74,8 @@ class Tracker:
     ) -> list[TrackedObject]:
         """Take in the poses of one frame.
 
-        A stamp before the last one forgets every track first: a bag loops or a simulation restarts.
+        A stamp more than ``TIME_JUMP_NS`` before the last one forgets every track first: a bag loops or a simulation
+        restarts. One less far back is a frame that was overtaken on its way, and counts as of the last one's time.
 
         Args:
             result: Poses in the camera frame.
@@ -79,96 +90,97 @@ class Tracker:
             those that this frame observed from those that are carried on. Tracks unseen for longer than ``max_age_s``
             are gone.
         """
-        if self._now_ns is not None and stamp_ns < self._now_ns:
+        if self._now_ns is not None and stamp_ns < self._now_ns - TIME_JUMP_NS:
             self.reset()
-        self._now_ns = stamp_ns
+        now_ns = self._now_ns = max(stamp_ns, self._now_ns or stamp_ns)
         longest_ns = self._config.max_age_s * 1e9
-        self._tracks = [track for track in self._tracks if stamp_ns - track.seen_ns <= longest_ns]
+        self._tracks = [track for track in self._tracks if now_ns - track.seen_ns <= longest_ns]
         for track in self._tracks:
             track.cloud = None
-        pairs = list(zip(result.poses, result.clouds, strict=True))
-        for category in self._categories.names:
-            self._update_category(
-                category, [p for p in pairs if p[0].category == category], stamp_ns, T_tracking_camera
-            )
+        measured = _in_tracking_frame(result, T_tracking_camera)
+        pairs = self._associated(measured)
+        self._continue([self._tracks[i] for i, _ in pairs], [measured[j] for _, j in pairs], now_ns)
+        known = {j for _, j in pairs}
+        self._begin([item for j, item in enumerate(measured) if j not in known], now_ns)
         least = 1 if confirm else self._config.min_hits
         reported = sorted((t for t in self._tracks if t.hits >= least), key=lambda t: (t.category, t.id))
-        T_camera_tracking = invert_transform(T_tracking_camera)
-        return express_in([self._report(track, stamp_ns) for track in reported], T_camera_tracking)
+        return self._report(reported, now_ns, invert_transform(T_tracking_camera))
 
-    def _update_category(
-        self,
-        category: str,
-        pairs: list[tuple[PoseEstimate, ObjectCloud]],
-        stamp_ns: int,
-        T_tracking_camera: FloatArray,
-    ) -> None:
-        """Continue the tracks of one category, and start new ones."""
-        tracks = [track for track in self._tracks if track.category == category]
-        measured = [T_tracking_camera @ pose.T_camera_object for pose, _ in pairs]
-        matches = associate(_positions(t.T_tracking_object for t in tracks), _positions(measured), self._config.gate_m)
-        symmetry = self._categories[category].symmetry
-        for i, j in matches:
-            self._continue(tracks[i], measured[j], pairs[j], symmetry, stamp_ns)
-        for j in sorted(set(range(len(pairs))) - {j for _, j in matches}):
-            pose, cloud = pairs[j]
-            T = canonicalize_yaw(measured[j], symmetry)
+    def _associated(self, measured: Sequence[_Measured]) -> list[tuple[int, int]]:
+        """Indices of tracks and of what continues them."""
+        comparable = [[track.category == item.pose.category for item in measured] for track in self._tracks]
+        positions = [np.array([item.T_tracking_object[:3, 3] for item in items]) for items in (self._tracks, measured)]
+        return associate(*positions, self._config.gate_m, np.array(comparable, dtype=np.bool_))
+
+    def _continue(self, tracks: Sequence[_Track], measured: Sequence[_Measured], now_ns: int) -> None:
+        """Move tracks towards what was measured of them."""
+        if not tracks:
+            return
+        share = np.array([gain(self._config.smoothing, 1e-9 * (now_ns - track.seen_ns)) for track in tracks])
+        axial = [self._axial[track.category] for track in tracks]
+        T_old, T_new = _transforms(tracks), _transforms(measured)
+        R_old = T_old[:, :3, :3]
+        # the free yaw of the measurement must not pull: only its y axis counts
+        T = smooth_pose(T_old, align_yaw(T_new, axial, R_old), share, self._config.gate_m / 2.0)
+        T = canonicalize_yaw(T, axial, R_old)
+        old, new, weight = _figures(tracks), _figures([item.pose for item in measured]), share[:, None]
+        figures = (1.0 - weight) * old + weight * new
+        for track, item, T_tracking_object, values in zip(tracks, measured, T, figures, strict=True):
+            track.T_tracking_object, track.size = T_tracking_object, values[:3]
+            track.score, *sure = values[3:].tolist()
+            track.axis_confidences = (sure[0], sure[1])
+            track.seen_ns, track.hits, track.cloud = now_ns, track.hits + 1, item.cloud
+
+    def _begin(self, measured: Sequence[_Measured], now_ns: int) -> None:
+        """Start tracks of what continues none."""
+        for item in measured:
+            pose, category = item.pose, item.pose.category
             self._tracks.append(
                 _Track(
-                    id=self._next_ids[category], category=category, T_tracking_object=T, size=pose.size,
-                    score=pose.score, axis_confidences=pose.axis_confidences, born_ns=stamp_ns, seen_ns=stamp_ns,
-                    cloud=cloud,
+                    id=self._next_ids[category], category=category,
+                    T_tracking_object=canonicalize_yaw(item.T_tracking_object, self._axial[category]),
+                    size=pose.size, score=pose.score, axis_confidences=pose.axis_confidences,
+                    born_ns=now_ns, seen_ns=now_ns, hits=1, cloud=item.cloud,
                 )
             )  # fmt: skip
             self._next_ids[category] += 1
 
-    def _continue(
-        self,
-        track: _Track,
-        T_measured: FloatArray,
-        pair: tuple[PoseEstimate, ObjectCloud],
-        symmetry: Symmetry,
-        stamp_ns: int,
-    ) -> None:
-        """Move a track towards what was measured."""
-        pose, cloud = pair
-        share = gain(self._config.smoothing, (stamp_ns - track.seen_ns) * 1e-9)
-        R_old = track.T_tracking_object[:3, :3]
-        # the free yaw of the measurement must not pull: only its y axis counts
-        T = align_yaw(T_measured, symmetry, R_old)
-        T = smooth_pose(track.T_tracking_object, T, share, self._config.gate_m / 2.0)
-        track.T_tracking_object = canonicalize_yaw(T, symmetry, R_old)
-        track.size = blend(track.size, pose.size, share)
-        track.score = float(blend(track.score, pose.score, share))
-        sure_y, sure_x = blend(track.axis_confidences, pose.axis_confidences, share)
-        track.axis_confidences = (float(sure_y), float(sure_x))
-        track.seen_ns, track.hits, track.cloud = stamp_ns, track.hits + 1, cloud
-
-    def _report(self, track: _Track, stamp_ns: int) -> TrackedObject:
-        """A track as others see it, in the tracking frame."""
+    def _report(self, tracks: Sequence[_Track], now_ns: int, T_camera_tracking: FloatArray) -> list[TrackedObject]:
+        """Tracks as others see them, in the camera frame."""
+        if not tracks:
+            return []
+        T_camera_object = T_camera_tracking @ _transforms(tracks)
         # unseen, an object may have moved, but not so far that it is taken for another before the track is dropped
-        unseen_s = (stamp_ns - track.seen_ns) * 1e-9
-        drift_m = self._config.gate_m * unseen_s / self._config.max_age_s if unseen_s > 0.0 else 0.0
-        return TrackedObject(
-            track_id=track.id,
-            category=track.category,
-            T_frame_object=track.T_tracking_object,
-            size=track.size,
-            score=track.score,
-            covariance=pose_covariance(
-                track.T_tracking_object[:3, :3],
-                track.size,
-                track.score,
-                track.axis_confidences,
-                self._categories[track.category].symmetry,
-                drift_m,
-            ),
-            age_s=(stamp_ns - track.born_ns) * 1e-9,
-            seen=track.seen_ns == stamp_ns,
-            cloud=track.cloud,
+        unseen_s = np.array([(now_ns - track.seen_ns) * 1e-9 for track in tracks])
+        drift_m = self._config.gate_m * unseen_s / max(self._config.max_age_s, 1e-9)
+        figures = _figures(tracks)
+        axial = [self._axial[track.category] for track in tracks]
+        covariances = pose_covariance(
+            T_camera_object[:, :3, :3], figures[:, :3], figures[:, 3], figures[:, 4:], axial, drift_m
         )
+        return [
+            TrackedObject(
+                track_id=track.id, category=track.category, T_frame_object=T, size=track.size, score=track.score,
+                covariance=covariance, age_s=(now_ns - track.born_ns) * 1e-9, seen=track.cloud is not None,
+                cloud=track.cloud,
+            )
+            for track, T, covariance in zip(tracks, T_camera_object, covariances, strict=True)
+        ]  # fmt: skip
 
 
-def _positions(transforms: Iterable[FloatArray]) -> FloatArray:
-    """``(N, 3)`` positions of poses."""
-    return np.array([T[:3, 3] for T in transforms]).reshape(-1, 3)
+def _in_tracking_frame(result: FrameResult, T_tracking_camera: FloatArray) -> list[_Measured]:
+    """What a frame shows, where smoothing happens."""
+    if not result.poses:
+        return []
+    T = T_tracking_camera @ np.stack([pose.T_camera_object for pose in result.poses])
+    return [_Measured(*item) for item in zip(result.poses, result.clouds, T, strict=True)]
+
+
+def _transforms(items: Sequence[_Track | _Measured]) -> FloatArray:
+    """``(N, 4, 4)`` poses in the tracking frame."""
+    return np.array([item.T_tracking_object for item in items])
+
+
+def _figures(items: Sequence[_Track] | Sequence[PoseEstimate]) -> FloatArray:
+    """``(N, 6)``: size, score and axis confidences, which are all smoothed alike."""
+    return np.array([[*item.size, item.score, *item.axis_confidences] for item in items])

@@ -32,3 +32,21 @@ def test_nearest_first_would_be_wrong_here():
     tracks = np.array([[0.0, 0, 0], [0.10, 0, 0]])
     detections = np.array([[0.06, 0, 0], [0.19, 0, 0]])
     assert associate(tracks, detections, 0.1) == [(0, 0), (1, 1)]
+
+
+@given(points, points, st.data())
+def test_kinds_that_do_not_compare_are_paired_each_among_themselves(tracks, detections, data):
+    kinds = st.sampled_from("ab")
+    kind_i = np.array([data.draw(kinds) for _ in tracks])
+    kind_j = np.array([data.draw(kinds) for _ in detections])
+    pairs = associate(tracks, detections, 0.7, kind_i[:, None] == kind_j[None])
+    alone = []
+    for kind in "ab":
+        i, j = np.flatnonzero(kind_i == kind), np.flatnonzero(kind_j == kind)
+        alone += [(i[a], j[b]) for a, b in associate(tracks[i], detections[j], 0.7)]
+
+    def total(chosen):
+        return len(chosen), pytest.approx(sum(np.linalg.norm(tracks[i] - detections[j]) for i, j in chosen), abs=1e-9)
+
+    assert total(pairs) == total(alone)
+    assert all(kind_i[i] == kind_j[j] for i, j in pairs)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.transform import Rotation
 
 from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform, rotation_angle_deg
 from clipose_ros.tracking.smoothing import gain, smooth_pose
@@ -65,3 +66,23 @@ def test_a_moving_object_is_followed_closely_and_noise_is_damped():
         (lags if 50 < k < 150 else noise if k > 200 else []).append(pose[0, 3] - truth)
     assert np.abs(lags).max() < 0.05
     assert np.std(noise) < 0.0015
+
+
+def smoothed_one(old, new, share, jump_m):
+    """The filter in scipy's words, one pose at a time."""
+    R_old, R_new = Rotation.from_matrix(old[:3, :3]), Rotation.from_matrix(new[:3, :3])
+    move, turn = new[:3, 3] - old[:3, 3], (R_old.inv() * R_new).as_rotvec()
+    raised = [
+        share + (1 - share) * min(1.0, deviation) ** 2
+        for deviation in (np.linalg.norm(move) / jump_m, np.linalg.norm(turn) / np.radians(40.0))
+    ]
+    R = R_old * Rotation.from_rotvec(raised[1] * turn)
+    return make_transform(R.as_matrix(), old[:3, 3] + raised[0] * move)
+
+
+@given(arrays(np.float64, (5, 6), elements=st.floats(-0.5, 0.5)), st.lists(strengths, min_size=5, max_size=5))
+def test_many_at_once_are_as_each_alone(twists, shares):
+    old, new = exp_se3(twists), exp_se3(np.roll(twists, 1, axis=0))
+    smoothed = smooth_pose(old, new, shares, 0.1)
+    for k in range(5):
+        assert np.allclose(smoothed[k], smoothed_one(old[k], new[k], shares[k], 0.1), atol=1e-9)

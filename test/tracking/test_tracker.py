@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -223,3 +224,56 @@ def test_a_frame_twice_changes_nothing():
     (first,) = tracking.update(result(pose()), 5, IDENTITY)
     (again,) = tracking.update(result(pose(t=(0.001, 0.0, 1.0))), 5, IDENTITY)
     assert np.allclose(first.T_frame_object, again.T_frame_object, atol=1e-6) and again.seen
+
+
+def test_a_frame_overtaken_on_its_way_forgets_nothing_and_adds_no_age():
+    tracking = tracker(min_hits=1)
+    run(tracking, [result(pose())] * 3, start_ns=10**10)
+    (late,) = tracking.update(result(pose(t=(0.01, 0.0, 1.0))), 10**10 + FRAME_NS, IDENTITY)
+    (next_one,) = tracking.update(result(pose()), 10**10 + 3 * FRAME_NS, IDENTITY)
+    assert late.name == next_one.name == "mug_1" and late.seen
+    assert late.age_s == pytest.approx(2 * FRAME_NS * 1e-9) and next_one.age_s == pytest.approx(3 * FRAME_NS * 1e-9)
+
+
+def test_seen_is_what_this_very_frame_shows_even_at_an_equal_stamp():
+    tracking = tracker(min_hits=1)
+    tracking.update(result(pose()), 5, IDENTITY)
+    (track,) = tracking.update(result(), 5, IDENTITY)
+    assert not track.seen and track.cloud is None
+
+
+def test_many_objects_at_once_are_as_each_alone():
+    """Objects far apart do not know of each other: the tracks of a full table are those of each object by itself."""
+    rng = np.random.default_rng(3)
+    categories = ["mug", "can", "bottle", "laptop", "bowl", "camera"]
+    together, alone = tracker(frame="world"), {name: tracker(frame="world") for name in categories}
+    for k in range(60):
+        T = make_transform(exp_so3([0.0, 0.01 * k, 0.02 * k]), [0.01 * k, 0.0, 0.0])
+        there = [
+            pose(name, (0.5 * i + rng.normal(0, 0.01), 0.0, 1.0), UPRIGHT @ exp_so3(rng.normal(0, 0.2, 3)))
+            for i, name in enumerate(categories)
+            if rng.random() < 0.8
+        ]
+        tracks = {track.name: track for track in together.update(result(*there), k * FRAME_NS, T)}
+        expected = {}
+        for name in categories:
+            own = [p for p in there if p.category == name]
+            expected |= {t.name: t for t in alone[name].update(result(*own), k * FRAME_NS, T)}
+        assert tracks.keys() == expected.keys()
+        for name, track in tracks.items():
+            for field in ("T_frame_object", "covariance", "size", "score", "age_s", "seen"):
+                assert np.allclose(getattr(track, field), getattr(expected[name], field), atol=1e-12)
+
+
+def test_nothing_grows_with_the_frames():
+    """Objects come and go all the time; what is remembered of them goes with them."""
+    tracking = tracker(min_hits=1, max_age_s=0.2)
+
+    def remembered():
+        return len(pickle.dumps(tracking))
+
+    sizes = []
+    for k in range(300):
+        tracking.update(result(pose(t=(0.5 * (k % 40), 0.0, 1.0))), k * FRAME_NS, IDENTITY)
+        sizes.append(remembered())
+    assert max(sizes[250:]) < 1.05 * max(sizes[20:60])
