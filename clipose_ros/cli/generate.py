@@ -18,7 +18,7 @@ from clipose_ros.data.meshes import MeshLibrary
 from clipose_ros.data.nocs import NocsDataset
 from clipose_ros.data.nocs_files import SUBSETS
 from clipose_ros.data.nocs_samples import nocs_samples
-from clipose_ros.data.samples import CloudSamples, generate_samples
+from clipose_ros.data.samples import generate_samples
 from clipose_ros.errors import CliposeError, ConfigError
 
 
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target.add_argument("--out", type=Path, help="the .npz file to write; it appears when it is whole")
     target.add_argument("--shards", type=Path, help="the folder of WebDataset shards to begin, go on with or extend")
     parser.add_argument("--workers", type=int, default=1, help="with --shards: processes")
-    parser.add_argument("--scenes-per-shard", type=int, default=50, help="with --shards: scenes in each")
+    parser.add_argument(
+        "--scenes-per-shard", type=int, default=50, help="with --shards: scenes, or frames of --nocs, in each"
+    )
     parser.add_argument(
         "--image-size", type=int, default=0, help="side of an image of each object, for recipes with CLIP; 0 for none"
     )
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.shards is not None:
             return write_shards(options)
         if options.nocs is not None:
-            samples = samples_of_nocs(options)
+            samples = nocs_samples(nocs_of(options), options.seed, options.frames, image_side=options.image_size)
         else:
             samples = generate_samples(
                 options.scenes, options.seed, catalogue=catalogue_of(options), image_side=options.image_size
@@ -62,20 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_shards(options: argparse.Namespace) -> int:
-    """Simulate into the folder of ``--shards``; returns the exit status.
+    """Write into the folder of ``--shards``; returns the exit status.
 
     Raises:
-        ConfigError: NOCS data is asked for too, or the folder was begun otherwise.
-        DataError: A shard cannot be written.
+        ConfigError: Options contradict each other, or the folder was begun otherwise.
+        DataError: A shard cannot be written, or a file of the NOCS data is missing or malformed.
     """
-    from clipose_ros.data.shard_writing import ShardRecipe, generate_shards  # loads torch, by way of webdataset
+    # these load torch, by way of webdataset
+    from clipose_ros.data.shard_sources import NocsFrames, SceneSource, SimulatedScenes
+    from clipose_ros.data.shard_writing import generate_shards
 
+    source: SceneSource
     if options.nocs is not None:
-        raise ConfigError("--shards takes simulated scenes: write the clouds of --nocs with --out")
-    recipe = ShardRecipe(
-        options.seed, options.scenes_per_shard, options.image_size, catalogue_of(options), objects_record(options)
-    )
-    manifest = generate_shards(options.shards, recipe, options.scenes, options.workers, partial(print, flush=True))
+        dataset = nocs_of(options)
+        source, scenes = NocsFrames(dataset, options.seed, options.image_size), len(dataset)
+        scenes = min(scenes, options.frames or scenes)
+    else:
+        source = SimulatedScenes(options.seed, options.image_size, catalogue_of(options), objects_record(options))
+        scenes = options.scenes
+    tell = partial(print, flush=True)
+    manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, options.workers, tell)
     print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards")
     return 0
 
@@ -122,7 +130,7 @@ def catalogue_of(options: argparse.Namespace) -> Catalogue:
 
 
 def add_nocs_options(parser: argparse.ArgumentParser) -> None:
-    """Options that take frames of NOCS data in place of simulated scenes; ``samples_of_nocs`` reads them."""
+    """Options that take frames of NOCS data in place of simulated scenes; ``nocs_of`` reads them."""
     group = parser.add_argument_group("NOCS data", "real or rendered frames in place of simulated scenes")
     group.add_argument("--nocs", type=Path, help="folder of the unpacked archives")
     group.add_argument("--subset", choices=tuple(SUBSETS), default="real_train", help="part of the data")
@@ -134,19 +142,19 @@ def add_nocs_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def samples_of_nocs(options: argparse.Namespace) -> CloudSamples:
-    """The clouds that the options of ``add_nocs_options`` describe.
+def nocs_of(options: argparse.Namespace) -> NocsDataset:
+    """The part of the data that the options of ``add_nocs_options`` name; tells of frames that lack files.
 
     Raises:
         ConfigError: Options for simulated objects are given too.
-        DataError: A file is missing or malformed.
+        DataError: A folder is missing, or holds no whole frame.
     """
     if options.meshes is not None or options.categories is not None:
         raise ConfigError("--nocs shows its own objects: leave out --meshes and --categories")
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=not options.box_centred_mugs)
     for path in dataset.missing[:1]:
         print(f"generate: {len(dataset.missing)} files are missing, such as {path}; those frames are left out")
-    return nocs_samples(dataset, options.seed, options.frames, image_side=options.image_size)
+    return dataset
 
 
 if __name__ == "__main__":

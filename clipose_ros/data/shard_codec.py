@@ -5,46 +5,20 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from webdataset import TarWriter
 
-from clipose_ros.categories import CategorySet
-from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.errors import CliposeError, DataError
-from clipose_ros.types import ByteArray, FloatArray
 
 Encoded = Mapping[str, Any]
 """A cloud as its tar holds it: bytes by suffix, and its ``__key__``."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, tarfile.TarError, CliposeError)
 """What comes of a shard or manifest that is missing, cut off or something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class CloudSample:
-    """One cloud with its truth, as a row of ``CloudSamples``.
-
-    Attributes:
-        points: ``(N, 3)`` float32, metres, camera optical frame.
-        category: Name.
-        T_camera_object: ``(4, 4)`` float32.
-        size: ``(3,)`` float32, full extent, metres, object frame.
-        handle_visible: Whether the cloud shows the mug's handle; true for other categories.
-        visible_fraction: Visible share of the object's outline.
-        image: ``(H, H, 3)`` uint8 RGB, or None.
-    """
-
-    points: FloatArray
-    category: str
-    T_camera_object: FloatArray
-    size: FloatArray
-    handle_visible: bool
-    visible_fraction: float
-    image: ByteArray | None = None
 
 
 def tar_chunks(samples: Iterable[tuple[str, CloudSample]]) -> Iterator[bytes]:
@@ -77,6 +51,18 @@ def encoded(sample: CloudSample) -> dict[str, bytes]:
     return files
 
 
+def category_of(encoded: Encoded) -> str:
+    """Name of the cloud's category.
+
+    Raises:
+        DataError: Its tar holds something else under that name.
+    """
+    try:
+        return str(json.loads(encoded["truth.json"])["category"])
+    except UNREADABLE as error:
+        raise DataError(f"{encoded['__url__']}: {encoded['__key__']} is no cloud ({error})") from error
+
+
 def decoded(encoded: Encoded) -> CloudSample:
     """The cloud.
 
@@ -98,18 +84,3 @@ def decoded(encoded: Encoded) -> CloudSample:
         )
     except (*UNREADABLE, cv2.error) as error:
         raise DataError(f"{encoded['__url__']}: {encoded['__key__']} is no cloud ({error})") from error
-
-
-def stacked(samples: Sequence[CloudSample], categories: CategorySet) -> CloudSamples:
-    """Clouds, at least one, as arrays; images only where all have one."""
-    images = [sample.image for sample in samples if sample.image is not None]
-    return CloudSamples(
-        points=np.stack([sample.points for sample in samples]),
-        category_index=np.array([categories.index(sample.category) for sample in samples], dtype=np.int64),
-        T_camera_object=np.stack([sample.T_camera_object for sample in samples]),
-        size=np.stack([sample.size for sample in samples]),
-        handle_visible=np.array([sample.handle_visible for sample in samples], dtype=bool),
-        visible_fraction=np.array([sample.visible_fraction for sample in samples], dtype=np.float32),
-        categories=categories,
-        images=np.stack(images) if len(images) == len(samples) else None,
-    )

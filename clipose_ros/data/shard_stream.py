@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clipose_ros.data.cloud_sample import stacked
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shard_codec import Encoded, decoded, stacked
+from clipose_ros.data.shard_codec import Encoded, decoded
 from clipose_ros.data.shards import read_encoded, read_manifests
 from clipose_ros.errors import ConfigError
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,8 +22,9 @@ from webdataset import gopen
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
+from clipose_ros.data.cloud_sample import stacked
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shard_codec import UNREADABLE, Encoded, decoded, stacked
+from clipose_ros.data.shard_codec import UNREADABLE, Encoded, decoded
 from clipose_ros.errors import DataError
 
 MANIFEST = "manifest.json"
@@ -31,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What the manifest says of a shard.
+    """What the manifest says of a shard. Of NOCS data a scene is a frame.
 
     Attributes:
         name: File name.
@@ -201,7 +203,7 @@ def load_clouds(*paths: str | Path) -> CloudSamples:
     Raises:
         DataError: One is missing or malformed, or of other categories than the others.
     """
-    folders = [path for path in paths if "://" in str(path) or Path(path).is_dir()]
+    folders = [path for path in paths if is_folder(path)]
     files = [path for path in paths if path not in folders]
     if not folders:
         return CloudSamples.load(*files)
@@ -225,8 +227,21 @@ def joined(first: CloudSamples, second: CloudSamples) -> CloudSamples:
     return CloudSamples(**arrays, categories=first.categories, images=images)
 
 
+def is_folder(source: str | Path) -> bool:
+    """Whether this is a folder, by path or URL, and no file."""
+    return _is_url(source) or Path(source).is_dir()
+
+
+def _is_url(source: str | Path) -> bool:
+    return "://" in str(source) or str(source).startswith("pipe:")
+
+
 def _url(source: str | Path, name: str) -> str:
-    """Where a file of a folder is; ``name`` must not lead out of it."""
-    if Path(name).name != name:
+    """Where a file of a folder is; ``name`` must neither lead out of it nor be a command, should a shell read it."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise DataError(f"the manifest of {source} names a shard '{name}', which is no plain file name")
-    return f"{str(source).rstrip('/')}/{name}" if "://" in str(source) else str(Path(source).absolute() / name)
+    if not _is_url(source):
+        return str(Path(source).absolute() / name)
+    if "{}" in str(source):
+        return str(source).replace("{}", name)
+    return f"{str(source).rstrip('/')}/{name}"

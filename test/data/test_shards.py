@@ -21,16 +21,21 @@ from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import generate
+from clipose_ros.data.cloud_sample import CloudSample
+from clipose_ros.data.nocs import NocsDataset
+from clipose_ros.data.nocs_fixture import write_nocs_fixture
+from clipose_ros.data.nocs_samples import nocs_samples
 from clipose_ros.data.samples import CloudSamples, generate_samples
-from clipose_ros.data.shard_codec import CloudSample, Encoded, tar_chunks
+from clipose_ros.data.shard_codec import Encoded, tar_chunks
+from clipose_ros.data.shard_sources import NocsFrames, SimulatedScenes
 from clipose_ros.data.shard_stream import ShardStream
-from clipose_ros.data.shard_writing import ShardRecipe, generate_shards
+from clipose_ros.data.shard_writing import generate_shards
 from clipose_ros.data.shards import MANIFEST, Manifest, Shard, load_clouds, read_shards, sha256_of, write_whole
 from clipose_ros.errors import ConfigError, DataError
 
 ARRAYS = ("points", "category_index", "T_camera_object", "size", "handle_visible", "visible_fraction")
-RECIPE = ShardRecipe(seed=5, scenes_per_shard=2)
-SCENES = 5
+SOURCE = SimulatedScenes(seed=5)
+SCENES, PER_SHARD = 5, 2
 SIZES = (4, 0, 7, 1, 5)
 """Clouds per shard of ``numbered``, one of them empty."""
 
@@ -47,7 +52,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
-    generate_shards(folder, RECIPE, SCENES, workers=2, tell=lambda line: None)
+    generate_shards(folder, SOURCE, SCENES, PER_SHARD, workers=2, tell=lambda line: None)
     return folder
 
 
@@ -86,7 +91,7 @@ def numbers(samples: CloudSamples) -> list[int]:
 
 
 def test_shards_hold_what_is_simulated_in_one_process(folder: Path) -> None:
-    assert_equal(read_shards(folder), generate_samples(SCENES, RECIPE.seed))
+    assert_equal(read_shards(folder), generate_samples(SCENES, SOURCE.seed))
 
 
 def test_the_manifest_tells_what_there_is(folder: Path) -> None:
@@ -123,29 +128,30 @@ def test_a_second_run_keeps_whole_shards_and_makes_damaged_ones_anew(copy: Path,
     (copy / names[2]).unlink()
     (copy / ".clouds-000001.tar.1.part").write_bytes(b"half")
     lines: list[str] = []
-    generate_shards(copy, RECIPE, SCENES, workers=1, tell=lines.append)
+    generate_shards(copy, SOURCE, SCENES, PER_SHARD, workers=1, tell=lines.append)
     assert contents(copy) == contents(folder), "other workers and an interruption change no byte"
     assert (copy / names[0]).stat().st_mtime_ns == kept
     assert "1 shards are there already, 2 to do" in lines[0]
 
 
 def test_more_scenes_extend_a_folder(copy: Path) -> None:
-    generate_shards(copy, RECIPE, SCENES + 1, tell=lambda line: None)
-    assert_equal(read_shards(copy), generate_samples(SCENES + 1, RECIPE.seed))
+    generate_shards(copy, SOURCE, SCENES + 1, PER_SHARD, tell=lambda line: None)
+    assert_equal(read_shards(copy), generate_samples(SCENES + 1, SOURCE.seed))
 
 
 def test_a_folder_that_was_begun_otherwise_is_refused(copy: Path) -> None:
     before = contents(copy)
     for other, named in (
-        (replace(RECIPE, seed=6), "seed 5, got 6"),
-        (replace(RECIPE, scenes_per_shard=3), "scenes_per_shard 2, got 3"),
-        (replace(RECIPE, image_side=32), "image_side 0, got 32"),
-        (replace(RECIPE, objects={"meshes": "x"}), "objects"),
+        (replace(SOURCE, seed=6), "seed 5, got 6"),
+        (replace(SOURCE, image_side=32), "image_side 0, got 32"),
+        (replace(SOURCE, objects={"meshes": "x"}), "objects"),
     ):
         with pytest.raises(ConfigError, match=named):
-            generate_shards(copy, other, SCENES)
+            generate_shards(copy, other, SCENES, PER_SHARD)
+    with pytest.raises(ConfigError, match="scenes_per_shard 2, got 3"):
+        generate_shards(copy, SOURCE, SCENES, 3)
     with pytest.raises(ConfigError, match="begun for 5 scenes, got 4"):
-        generate_shards(copy, RECIPE, 4)
+        generate_shards(copy, SOURCE, 4, PER_SHARD)
     assert contents(copy) == before
 
 
@@ -235,9 +241,35 @@ def test_files_and_folders_go_together(folder: Path, tmp_path: Path) -> None:
     assert_equal(load_clouds(tmp_path / "more.npz"), samples)
 
 
-def test_nocs_clouds_and_shards_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate.main(["--seed", "1", "--shards", str(tmp_path / "x"), "--nocs", str(tmp_path)]) == 1
-    assert "--out" in capsys.readouterr().err
+def test_shards_of_nocs_frames_hold_the_clouds_of_one_file(tmp_path: Path) -> None:
+    root, folder, wanted = tmp_path / "nocs", tmp_path / "shards", tmp_path / "one.npz"
+    write_nocs_fixture(root, "real_train", scenes=1, frames=3, seed=2)
+    options = ["--nocs", str(root), "--seed", "4", "--image-size", "24", "--box-centred-mugs"]
+    shards = ["--shards", str(folder), "--scenes-per-shard", "1", "--workers", "2"]
+    assert generate.main([*options, "--out", str(wanted)]) == 0
+    assert generate.main([*options, *shards, "--frames", "2"]) == 0
+    assert Manifest.read(folder).scenes == 2
+    two = contents(folder)
+    assert generate.main([*options, *shards]) == 0, "more frames extend it"
+    assert {name: contents(folder)[name] for name in two if name != MANIFEST}.items() <= two.items()
+    one, many = CloudSamples.load(wanted), read_shards(folder)
+    assert one.images is not None and many.images is not None and many.images.shape[1:] == (24, 24, 3)
+    for name in (*ARRAYS, "images"):  # shards have the frames in random order
+        rows = [sorted(zip(c.points.tolist(), getattr(c, name).tolist(), strict=True)) for c in (one, many)]
+        assert rows[0] == rows[1], name
+    assert Manifest.read(folder).made_by["objects"]["mug_centre"] == "box"
+    assert generate.main([*options[:-1], *shards]) == 1, "mugs centred otherwise need another folder"
+
+
+def test_nocs_frames_are_a_choice_that_more_of_them_extend(tmp_path: Path) -> None:
+    write_nocs_fixture(tmp_path, "real_train", scenes=1, frames=2, seed=2)
+    dataset = NocsDataset(tmp_path, "real_train")
+    source = NocsFrames(dataset, seed=1)
+    first = [cloud.points for cloud in source.clouds(0)]
+    np.testing.assert_array_equal(np.stack(first), nocs_samples(dataset, seed=1, frames=1).points)
+    assert source.as_record() != NocsFrames(dataset, seed=2).as_record()
+    (tmp_path / "Real" / "train" / "scene_1" / "0001_color.png").unlink()
+    assert source.as_record() != NocsFrames(NocsDataset(tmp_path, "real_train"), seed=1).as_record()
 
 
 @given(window=st.integers(1, 6), batch=st.integers(1, 9), seed=st.integers(0, 99), start=st.integers(0, 30))

@@ -1,0 +1,50 @@
+"""One cloud with its truth, as a folder of shards or a source of clouds gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.types import ByteArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSample:
+    """One cloud with its truth, as a row of ``CloudSamples``.
+
+    Attributes:
+        points: ``(N, 3)`` float32, metres, camera optical frame.
+        category: Name.
+        T_camera_object: ``(4, 4)`` float32.
+        size: ``(3,)`` float32, full extent, metres, object frame.
+        handle_visible: Whether the cloud shows the mug's handle; true for other categories.
+        visible_fraction: Visible share of the object's outline.
+        image: ``(H, H, 3)`` uint8 RGB, or None.
+    """
+
+    points: FloatArray
+    category: str
+    T_camera_object: FloatArray
+    size: FloatArray
+    handle_visible: bool
+    visible_fraction: float
+    image: ByteArray | None = None
+
+
+def stacked(samples: Sequence[CloudSample], categories: CategorySet) -> CloudSamples:
+    """Clouds, at least one, as arrays; images only where all have one."""
+    images = [sample.image for sample in samples if sample.image is not None]
+    return CloudSamples(
+        points=np.stack([sample.points for sample in samples]),
+        category_index=np.array([categories.index(sample.category) for sample in samples], dtype=np.int64),
+        T_camera_object=np.stack([sample.T_camera_object for sample in samples]),
+        size=np.stack([sample.size for sample in samples]),
+        handle_visible=np.array([sample.handle_visible for sample in samples], dtype=bool),
+        visible_fraction=np.array([sample.visible_fraction for sample in samples], dtype=np.float32),
+        categories=categories,
+        images=np.stack(images) if len(images) == len(samples) else None,
+    )
