@@ -8,6 +8,7 @@ SEGMENTER ?=
 OUTPUT ?= demo_output
 TESTS ?= test
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 PY := $(abspath $(VENV))/bin/python
 # A domain of this run's own, so that two runs on one machine do not hear each other.
@@ -17,7 +18,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint lock clean
+.PHONY: help env demo test bench lint lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -33,6 +34,9 @@ demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=second
 test: env ## Run the tests: TESTS=path PYTEST_ARGS=options
 	ROS_PYTHON_CHECK_FIELDS=1 '$(PY)' -m pytest $(TESTS) $(PYTEST_ARGS)
 
+bench: env ## Measure stages and the whole way on this machine, which should be idle: BENCH_ARGS=options
+	@'$(PY)' -m clipose_ros.cli.benchmark $(BENCH_ARGS)
+
 lint: env ## Style, types and layers
 	'$(PY)' -m ruff check .
 	'$(PY)' -m ruff format --check .
@@ -43,5 +47,5 @@ lock: env ## Renew environment/constraints.txt
 	'$(PY)' environment/lock.py
 
 clean: ## Remove what builds, tests and the demo leave behind; the environment stays
-	rm -rf build install log demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf build install log demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

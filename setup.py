@@ -12,6 +12,7 @@ EXECUTABLES = {
     "pose_node": "clipose_ros.ros.pose_node:main",
     "synthetic_camera": "clipose_ros.ros.synthetic_camera:main",
     "rgbd_player": "clipose_ros.ros.rgbd_player:main",
+    "benchmark": "clipose_ros.cli.benchmark:main",
     "demo": "clipose_ros.cli.demo:main",
     "evaluate": "clipose_ros.cli.evaluate:main",
     "generate": "clipose_ros.cli.generate:main",

@@ -6,13 +6,28 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from clipose_ros.errors import CliposeError
 
 _PATIENCE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Told to end in whatever way, this process leaves its blocks as on Ctrl-C: children end before it does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class ChildDiedError(CliposeError):

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from clipose_ros.cli.children import Child
+from clipose_ros.cli.children import Child, ended_by_signals
 from clipose_ros.cli.demo_output import Album, progress_line, summary_text, table
 from clipose_ros.cli.live_system import (
     LiveSystem,
@@ -64,19 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
     console = Console()
-    # Told to end in whatever way, the children end first.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        return _run(options, _plan(options), console)
-    except CliposeError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("demo: interrupted", file=sys.stderr)
-        return 130
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with ended_by_signals():
+        try:
+            return _run(options, _plan(options), console)
+        except CliposeError as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("demo: interrupted", file=sys.stderr)
+            return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -199,10 +194,6 @@ def _watch(system: LiveSystem, album: Album, duration_s: float, console: Console
                 )
                 line_due = elapsed + _LINE_EVERY_S
             time.sleep(0.05)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""Engines against the plain network: same weights, same clouds, one after the other in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.benchmark.sheets import POINTS
+from clipose_ros.benchmark.timing import Timing, time_call
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.errors import ConfigError, DeviceError
+from clipose_ros.inference.engine import ENGINES, Engine, RawPoses, create_engine
+from clipose_ros.inference.predictor import resolve_device
+from clipose_ros.model.checkpoint import load_checkpoint
+from clipose_ros.model.network import PRESETS, CLIPoseNet
+from clipose_ros.resources import model_path
+
+REFERENCE = "reference"
+"""The engine that all others are compared with: the plain PyTorch module."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which cells are measured: every batch at ``POINTS`` points, every number of points at batch 1.
+
+    Attributes:
+        batches: Clouds at a time.
+        points: Points of a cloud.
+        budget_s: For each cell of each engine.
+    """
+
+    batches: tuple[int, ...] = (1, 2, 5, 16)
+    points: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
+    budget_s: float = 1.0
+
+    def cells(self) -> list[tuple[int, int]]:
+        """Batch and points of each cell, once."""
+        return list(dict.fromkeys([(b, POINTS) for b in self.batches] + [(1, n) for n in self.points]))
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Networks of the same weights, one per engine.
+
+    Attributes:
+        model: Its name in the tables.
+        engines: By name; those that this machine lacks are in ``absent`` with the reason.
+        absent: Why an engine is not there.
+        automatic: Which of them ``auto`` is.
+    """
+
+    model: str
+    engines: dict[str, Engine]
+    absent: dict[str, str]
+    automatic: str
+
+
+def shipped(model: str) -> Callable[[], CLIPoseNet]:
+    """Builds the network of a checkpoint."""
+    return lambda: load_checkpoint(model_path(model))
+
+
+def paper_widths() -> CLIPoseNet:
+    """The network at the paper's widths, with random weights: how fast it is does not depend on them."""
+    torch.manual_seed(0)
+    return CLIPoseNet(PRESETS["clipose"], NOCS_CATEGORIES).eval()
+
+
+def contestant(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> Contestant:
+    """All engines that this machine has, with the reference among them."""
+    name = resolve_device(device)
+    engines: dict[str, Engine] = {}
+    absent: dict[str, str] = {}
+    for engine in (REFERENCE, *(e for e in ENGINES if e not in ("auto", REFERENCE))):
+        try:
+            engines[engine] = create_engine(engine, build(), name, threads)
+        except (ConfigError, DeviceError, ImportError) as error:
+            absent[engine] = str(error)
+    return Contestant(model, engines, absent, create_engine("auto", build(), name, threads).name)
+
+
+def time_networks(contestants: Sequence[Contestant], inputs: Inputs, grid: Grid) -> Iterator[dict[str, Any]]:
+    """One record per model, engine and cell, as each is measured.
+
+    ``ratio`` is the reference's median over this engine's, in the same cell; ``deviation`` the largest difference from
+    the reference's axes, translations and sizes (metres).
+    """
+    for contestant_ in contestants:
+        for batch, points in grid.cells():
+            clouds, names = inputs.batch(batch, points)
+            plain: tuple[Timing, RawPoses] | None = None
+            for name, engine in contestant_.engines.items():
+                index = np.array([engine.categories.index(category) for category in names], np.int64)
+                timing = time_call(lambda: engine(clouds, index), grid.budget_s)  # noqa: B023 - called at once
+                answer = engine(clouds, index)
+                plain = plain or (timing, answer)
+                yield {
+                    "model": contestant_.model,
+                    "engine": name,
+                    "device": engine.device,
+                    "batch": batch,
+                    "points": points,
+                    **asdict(timing),
+                    "pose_ms": round(timing.median_ms / batch, 4),
+                    "ratio": round(plain[0].median_ms / timing.median_ms, 2),
+                    "deviation": _deviation(plain[1], answer),
+                }
+
+
+def _deviation(expected: RawPoses, got: RawPoses) -> float:
+    """Largest difference of any value."""
+    pairs = (
+        (expected.axis_y, got.axis_y),
+        (expected.axis_x, got.axis_x),
+        (expected.translation, got.translation),
+        (expected.size, got.size),
+    )
+    return max(float(np.abs(a - b).max()) for a, b in pairs)

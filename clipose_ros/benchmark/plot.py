@@ -1,0 +1,100 @@
+"""A record as one picture: network, frame, latency, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from clipose_ros.benchmark.sheets import POINTS
+
+_FRAME_MS = 1000.0 / 30.0
+
+
+def plot(record: Mapping[str, Any], path: Path) -> None:
+    """Draw the parts that a record has; a part that is missing leaves its place empty.
+
+    Args:
+        record: As the benchmark writes it.
+        path: A file whose ending matplotlib knows.
+    """
+    figure = Figure(figsize=(12.0, 8.0), layout="constrained")
+    (batches, points), (stages, live) = figure.subplots(2, 2)
+    _lines(batches, [row for row in record.get("network", ()) if row["points"] == POINTS], "batch", "clouds at a time")
+    _lines(points, [row for row in record.get("network", ()) if row["batch"] == 1], "points", "points of a cloud")
+    _stages(stages, record.get("stages", ()))
+    _latencies(live, record.get("live", ()))
+    figure.savefig(path, dpi=110)
+
+
+def _lines(axes: Axes, rows: Sequence[Mapping[str, Any]], across: str, label: str) -> None:
+    """Milliseconds per pose, one line per model and engine; the band lies between the quartiles."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    engines = list(dict.fromkeys(row["engine"] for row in rows))
+    for model, style in zip(models, ("-", "--", ":", "-."), strict=False):
+        for number, engine in enumerate(engines):
+            mine = sorted(
+                (row for row in rows if (row["model"], row["engine"]) == (model, engine)), key=lambda row: row[across]
+            )
+            x = [row[across] for row in mine]
+            axes.plot(
+                x, [row["pose_ms"] for row in mine], style, marker="o", color=f"C{number}", label=f"{engine}, {model}"
+            )
+            low, high = ([row[key] / row["batch"] for row in mine] for key in ("low_ms", "high_ms"))
+            axes.fill_between(x, low, high, color=f"C{number}", alpha=0.2, linewidth=0)
+    axes.set(xlabel=label, ylabel="ms per pose", title=f"Network by {label}")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    ticks = sorted({row[across] for row in rows})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.grid(alpha=0.3, which="both")
+    if rows:
+        axes.legend(fontsize="x-small")
+
+
+def _stages(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One bar per stage, from the first at the top."""
+    names = [row["stage"] for row in rows]
+    medians = [row["median_ms"] for row in rows]
+    reach = [
+        [row["median_ms"] - row["low_ms"] for row in rows],
+        [row["high_ms"] - row["median_ms"] for row in rows],
+    ]
+    axes.barh(range(len(rows)), medians, xerr=reach, color="C0", ecolor="0.3")
+    axes.set_yticks(range(len(rows)), names, fontsize="small")
+    for place, value in enumerate(medians):
+        axes.annotate(f" {value:.2f}", (value, place), va="center", fontsize="small")
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set(xlabel="ms", title="Stages of a frame with 5 objects")
+
+
+def _latencies(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Percentiles of latency by number of objects, with the rate that was kept up."""
+    labels = [f"{row['objects']}, {row['segmenter']}" for row in rows]
+    for number, percent in enumerate(("p50", "p95", "p99")):
+        heights = [row[f"latency_ms_{percent}"] or 0.0 for row in rows]
+        axes.bar([place + 0.27 * (number - 1) for place in range(len(rows))], heights, 0.25, label=percent)
+    for place, row in enumerate(rows):
+        share = 1.0 - row["dropped"] / row["frames_in"] if row["frames_in"] else 0.0
+        height = row["latency_ms_p99"] or 0.0
+        axes.annotate(
+            f"{row['rate_hz'] or 0.0:.1f} Hz\n{100 * share:.1f} % answered",
+            (place, height),
+            ha="center",
+            va="bottom",
+            fontsize="small",
+        )
+    axes.axhline(_FRAME_MS, color="0.5", linewidth=1, linestyle=":")
+    axes.set_xticks(range(len(rows)), labels)
+    axes.margins(y=0.2)
+    axes.set(
+        xlabel="objects, segmentation",
+        ylabel="ms from stamp to subscriber",
+        title="End to end at 30 Hz; dotted: one period",
+    )
+    if rows:
+        axes.legend(fontsize="small")

@@ -1,0 +1,220 @@
+"""``benchmark``: how fast it is here, stage by stage and end to end, beside the plain network in the same run.
+
+Writes ``benchmark.json``, ``benchmark.png`` and the logs of the processes. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from clipose_ros.benchmark.sheets import Sheet, machine_line, sheets
+from clipose_ros.cli.children import ended_by_signals
+from clipose_ros.cli.live_benchmark import LiveCase, run_live
+from clipose_ros.cli.live_system import live_environment, segmenter_parameters, set_parameters
+from clipose_ros.errors import CliposeError, ConfigError
+
+FORMAT = "clipose_ros benchmark/1"
+"""Names the layout of the record; it changes where a figure's meaning or name does."""
+_Rows = Iterator[dict[str, Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    console.width = max(console.width, 160)  # a pipe claims 80 columns
+    # As the node is launched, and before torch loads: threads that wait for each other sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", live_environment()["OMP_WAIT_POLICY"])
+    with ended_by_signals():
+        try:
+            record = _read(options.record) if options.record else _measured(options, console)
+            _tell(record, options, console)
+        except (CliposeError, OSError) as error:
+            print(f"benchmark: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("benchmark: interrupted", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--only",
+        nargs="+",
+        choices=tuple(_SECTIONS),
+        metavar="PART",
+        help=f"of {', '.join(_SECTIONS)}; all if left out",
+    )
+    add("--model", default="clipose_small", help="pose network: a shipped name or a file (clipose_small)")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--engine", default="auto", help="what computes the network in the stages and end to end (auto)")
+    add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves the choice to the libraries")
+    add("--budget", type=float, default=1.0, metavar="S", help="seconds for each cell of each engine (1)")
+    add("--objects", type=int, nargs="+", default=[1, 3, 5], metavar="N", help="on the table, end to end (1 3 5)")
+    add("--minutes", type=float, default=0.2, metavar="M", help="watched with each, end to end (0.2); 10 for memory")
+    add("--rate", type=float, default=30.0, metavar="HZ", help="images per second, end to end (30)")
+    add("--frames", type=int, default=12, metavar="N", help="images that the camera renders and replays (12)")
+    add(
+        "--segmenter", action="append", default=[], metavar="BACKEND:WEIGHTS",
+        help="also time yolo:FILE or mask_rcnn:FILE, a local file, as a stage and end to end; may be repeated",
+    )  # fmt: skip
+    add(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="a parameter of the pose node, end to end; may be repeated",
+    )  # fmt: skip
+    add("--output", type=Path, default=Path("benchmark_output"), metavar="DIR", help="where results go")
+    add("--json", type=Path, metavar="FILE", help="where the record goes (benchmark.json in --output)")
+    add("--page", type=Path, metavar="FILE", help="also put the figures into this page, such as docs/performance.md")
+    add("--record", type=Path, metavar="FILE", help="measure nothing, but show and draw this record")
+    return parser
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A record that an earlier run wrote."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--record must be a file that --json wrote, got '{path}': {error}") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ConfigError(f"--record must be of format '{FORMAT}', got '{path}'")
+    return record
+
+
+def _measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure part by part; the record on disk grows with each."""
+    from clipose_ros.benchmark.machine import describe_machine  # loads torch, which --help and --record need not
+
+    cases = _live_cases(options)  # wrong options are told before anything is timed
+    options.output.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine()}
+    for part in options.only or _SECTIONS:
+        console.print(f"measuring: {part}", highlight=False)
+        record[part] = list(_SECTIONS[part](options, cases))
+        _save(record, options)
+    return record
+
+
+def _save(record: dict[str, Any], options: argparse.Namespace) -> None:
+    path = options.json or options.output / "benchmark.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _tell(record: dict[str, Any], options: argparse.Namespace, console: Console) -> None:
+    """Tables here, the plot beside the record, and the page where one was named."""
+    from clipose_ros.benchmark.page import update_page
+    from clipose_ros.benchmark.plot import plot
+
+    console.print(machine_line(record["machine"]), highlight=False)
+    for sheet in sheets(record):
+        console.print(_rendered(sheet))
+    options.output.mkdir(parents=True, exist_ok=True)
+    plot(record, options.output / "benchmark.png")
+    if options.page:
+        update_page(options.page, record)
+
+
+def _rendered(sheet: Sheet) -> Table:
+    table = Table(title=sheet.title, title_justify="left")
+    for number, name in enumerate(sheet.head):
+        table.add_column(name, justify="right" if number else "left")
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
+
+
+def _network(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+    from clipose_ros.benchmark.inputs import Inputs
+    from clipose_ros.benchmark.network import Grid, contestant, paper_widths, shipped, time_networks
+
+    contestants = [
+        contestant(name, build, options.device, options.threads)
+        for name, build in ((options.model, shipped(options.model)), ("paper's widths", paper_widths))
+    ]
+    return time_networks(contestants, Inputs.rendered(), Grid(budget_s=options.budget))
+
+
+def _start(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+    from clipose_ros.benchmark.start import time_start
+
+    for cache, times in (("on disk", 3), ("none", 1)):
+        timing = time_start(options.model, options.device, options.engine, cache == "none", times)
+        yield {"model": options.model, "engine": options.engine, "cache": cache, **asdict(timing)}
+
+
+def _stages(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+    from clipose_ros.benchmark.frame import frame_stages, posed, segmentation_stage
+    from clipose_ros.benchmark.inputs import Inputs
+    from clipose_ros.benchmark.timing import time_call
+    from clipose_ros.config import SegmentationConfig, nest
+    from clipose_ros.inference.predictor import Predictor
+    from clipose_ros.ros.message_stages import message_stages
+
+    inputs = Inputs.rendered()
+    predictor = Predictor.load(options.model, options.device, options.threads, options.engine)
+    seen = posed(inputs, predictor)
+    calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, seen)
+    calls |= message_stages(inputs.frame, seen.tracks)
+    for segmenter in options.segmenter:
+        config = SegmentationConfig.from_mapping(nest(segmenter_parameters(segmenter))["segmentation"])
+        name = f"segmentation, {_short(segmenter)}"
+        calls[name] = segmentation_stage(config, predictor.categories, predictor.device, inputs)
+    for stage, call in calls.items():
+        yield {"stage": stage, **asdict(time_call(call, options.budget))}
+
+
+def _live(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+    for number, case in enumerate(cases):
+        yield run_live(case, options.output / f"live_{number}")
+
+
+def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
+    """Each number of objects with label images, the largest with each real segmenter."""
+    node = {
+        "network.model": options.model,
+        "network.device": options.device,
+        "network.threads": options.threads,
+        "network.engine": options.engine,
+        **set_parameters(options.settings),
+    }
+    camera = {"rate_hz": options.rate, "frames": options.frames}
+    seconds = 60.0 * options.minutes
+    if seconds <= 0.0:
+        raise ConfigError(f"--minutes must be positive, got {options.minutes:g}")
+    cases = [LiveCase(count, seconds, "labels", node, camera) for count in options.objects]
+    most = max(options.objects)
+    return cases + [
+        LiveCase(most, seconds, _short(name), {**node, **segmenter_parameters(name)}, camera)
+        for name in options.segmenter
+    ]
+
+
+def _short(segmenter: str) -> str:
+    """``yolo:/path/to/model.onnx`` without its folders."""
+    backend, _, weights = segmenter.partition(":")
+    return f"{backend} {Path(weights).name}"
+
+
+_SECTIONS: dict[str, Callable[[argparse.Namespace, Sequence[LiveCase]], _Rows]] = {
+    "network": _network,
+    "stages": _stages,
+    "start": _start,
+    "live": _live,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

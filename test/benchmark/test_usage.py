@@ -1,0 +1,39 @@
+"""What a process costs, read from the kernel's own books."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from clipose_ros.benchmark.usage import UsageMeter
+
+
+def test_own_memory_and_work_are_seen() -> None:
+    meter = UsageMeter(os.getpid())
+    held = bytearray(64 * 2**20)
+    held[::4096] = b"x" * len(held[::4096])
+    sum(range(2_000_000))
+    meter.look()
+    usage = meter.usage()
+    assert usage.rss_last_mib - usage.rss_first_mib > 55.0
+    assert usage.rss_most_mib >= usage.rss_last_mib > 0.0
+    assert usage.growth_mib_per_min > 0.0
+    assert usage.cpu_percent > 0.0
+
+
+def test_growth_is_the_slope_in_mebibytes_per_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = UsageMeter(os.getpid())
+    monkeypatch.setattr(meter, "_looks", [(10.0 + s, 0.5 * s, 200.0 + 0.25 * s) for s in range(300)])
+    usage = meter.usage()
+    assert usage.growth_mib_per_min == pytest.approx(15.0)
+    assert usage.cpu_percent == pytest.approx(50.0)
+    assert (usage.rss_first_mib, usage.rss_last_mib, len(usage.rss_mib)) == (200.0, 274.75, 120)
+
+
+def test_a_process_that_is_gone_is_told() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    meter = UsageMeter(process.pid)
+    process.communicate(b"\n")
+    with pytest.raises(FileNotFoundError):
+        meter.look()

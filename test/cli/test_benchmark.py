@@ -1,0 +1,152 @@
+"""The benchmark end to end, small: what it writes, and that nothing it started stays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from clipose_ros.benchmark.frame import frame_stages, posed
+from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.benchmark.sheets import PICTURE, REST, sheets
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli import benchmark, live_benchmark, live_system
+from clipose_ros.cli.children import Child, ChildDiedError
+from clipose_ros.cli.live_benchmark import LiveCase, run_live
+from clipose_ros.config import SegmentationConfig
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.ros.message_stages import message_stages
+from clipose_ros.segmentation.labels import LabelSegmenter
+
+ROOT = Path(__file__).resolve().parents[2]
+BOX_NODE = str(ROOT / "test" / "ros" / "box_pose_node.py")
+SMALL = {"frames": 2, "width": 160, "height": 120, "workers": 1, "rate_hz": 10.0}
+LIVE_KEYS = [
+    "objects", "segmenter", "seconds", "start_s", "objects_posed", "frames_in", "frames_posed", "dropped", "rate_hz",
+    "latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "categories", "processes",
+]  # fmt: skip
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
+    """Every process started; a domain of its own, a node without weights."""
+    started: list[Child] = []
+    original = Child.__init__
+
+    def noted(self: Child, *arguments) -> None:
+        original(self, *arguments)
+        started.append(self)
+
+    monkeypatch.setattr(Child, "__init__", noted)
+    monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE,))
+    monkeypatch.setattr(live_benchmark, "_SETTLING_S", 0.1)
+    for name, value in live_system.live_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(80 + os.getpid() % 10))
+    return started
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition, limit_s: float = 60.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "the condition never held"
+        time.sleep(0.02)
+
+
+def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children: list[Child]) -> None:
+    record = run_live(LiveCase(objects=2, seconds=2.0, camera=SMALL), tmp_path)
+    assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
+    assert list(record) == LIVE_KEYS
+    assert record["frames_in"] >= record["frames_posed"] >= 1 and record["dropped"] < record["frames_in"]
+    assert 0.0 < record["latency_ms_p50"] <= record["latency_ms_p95"] <= record["latency_ms_p99"]
+    assert 0.0 < record["rate_hz"] < 30.0 and 0.0 < record["objects_posed"] <= 2.0
+    assert list(record["processes"]) == ["camera", "node", "subscriber"]
+    assert all(usage["cpu_percent"] >= 0.0 < usage["rss_most_mib"] for usage in record["processes"].values())
+    assert json.loads(json.dumps(record, allow_nan=False))["objects"] == 2
+    assert len(sheets({"live": [record]})) == 2
+
+
+def test_a_node_that_dies_ends_the_run_with_its_last_words(
+    tmp_path: Path, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE, "--crash"))
+    with pytest.raises(ChildDiedError, match=r"pose node ended by itself(.|\n)*a bug in the worker"):
+        run_live(LiveCase(objects=1, seconds=60.0, camera=SMALL), tmp_path)
+    assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
+
+
+def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, children: list[Child]) -> None:
+    def kill() -> None:
+        wait_for(lambda: len(children) == 2)
+        os.kill(children[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(ChildDiedError, match=r"camera ended by itself \(SIGKILL\)"):
+        run_live(LiveCase(objects=1, seconds=60.0, camera=SMALL), tmp_path)
+    killer.join()
+    assert not any(is_alive(child.pid) for child in children)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children: list[Child], number: int) -> None:
+    command = [sys.executable, "-m", "clipose_ros.cli.benchmark", "--only", "live", "--output", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = tmp_path / "live_0" / "camera.log"
+    wait_for(lambda: log.is_file() and "rendering" in log.read_text())
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(number)
+    assert "interrupted" in process.communicate(timeout=60)[1] and process.returncode == 130
+    assert listed and not any(is_alive(int(pid)) for pid in listed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
+        (["--set", "score"], "NAME=VALUE, got 'score'"),
+        (["--minutes", "0"], "positive"),
+        (["--record", __file__], "must be a file that --json wrote"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_starts(tmp_path, children, capsys, arguments, message) -> None:
+    assert benchmark.main([*arguments, "--output", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().err
+    assert children == [] and not list(tmp_path.iterdir())
+
+
+def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
+    arguments = ["--output", str(tmp_path), "--json", str(tmp_path / "mine.json")]
+    assert benchmark.main([*arguments, "--only", "stages", "--budget", "0"]) == 0
+    told = capsys.readouterr().out
+    record = json.loads((tmp_path / "mine.json").read_text())
+    assert list(record) == ["format", "machine", "stages"] and (tmp_path / "benchmark.png").is_file()
+    assert set(REST) | set(PICTURE) | {"network"} == {row["stage"] for row in record["stages"]}
+    assert "all but segmentation and network" in told
+    assert benchmark.main(["--output", str(tmp_path), "--record", str(tmp_path / "mine.json")]) == 0
+    assert told.partition("Stages of")[2] == capsys.readouterr().out.partition("Stages of")[2]
+
+
+def test_stages_do_what_the_node_does() -> None:
+    inputs = Inputs.rendered()
+    predictor = Predictor.load("clipose_small", "cpu")
+    seen = posed(inputs, predictor)
+    results = {name: call() for name, call in frame_stages(inputs, predictor, seen).items()}
+    results |= {name: call() for name, call in message_stages(inputs.frame, seen.tracks).items()}
+    assert len(results["clouds"]) == len(results["network"]) == len(results["plausibility"]) == len(seen.tracks) == 5
+    found = LabelSegmenter(SegmentationConfig(backend="labels"), NOCS_CATEGORIES).segment(results["messages in"])
+    assert [item.box for item in found] == [item.box for item in results["segmentation, labels"]]
+    assert (results["drawing"] != inputs.frame.rgb).any()
+    assert results["picture out"].encoding == "rgb8"
