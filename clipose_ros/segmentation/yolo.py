@@ -58,8 +58,8 @@ class YoloSegmenter:
         self._device = None if device == "auto" else device
         self._image_size = config.image_size
         self._classes: dict[int, str] = {}
-        with _tamed_ultralytics():
-            self._model = _load(str(path))
+        with tamed_ultralytics():
+            self._model = load_yolo(str(path))
             # The first run loads an exported model for good; better here than in the first frame.
             self._predict(np.zeros((64, 64, 3), dtype=np.uint8), str(path))
         loaded = self._model.predictor.model
@@ -116,7 +116,7 @@ class YoloSegmenter:
             ) from error
 
 
-def _load(path: str) -> Any:
+def load_yolo(path: str) -> Any:
     """An ultralytics model, or SegmentationError where the library is missing or the file is none of its models."""
     try:
         from ultralytics import YOLO
@@ -134,7 +134,7 @@ def _load(path: str) -> Any:
 
 
 @contextlib.contextmanager
-def _tamed_ultralytics() -> Iterator[None]:
+def tamed_ultralytics() -> Iterator[None]:
     """Import and set up ultralytics without letting it send, install or write anything, or retune the whole process.
 
     It reads its environment once, when first imported: offline, no automatic installs, settings in a folder that is

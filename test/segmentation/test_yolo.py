@@ -15,7 +15,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
-from clipose_ros.segmentation.yolo import _tamed_ultralytics
+from clipose_ros.segmentation.yolo import tamed_ultralytics
 
 pytestmark = pytest.mark.skipif(
     find_spec("ultralytics") is None, reason="ultralytics is optional (AGPL-3.0) and not installed"
@@ -45,7 +45,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def architecture(name: str) -> torch.nn.Module:
     """An untrained ultralytics network."""
-    with _tamed_ultralytics():
+    with tamed_ultralytics():
         from ultralytics import YOLO
 
         return YOLO(name).model
