@@ -259,6 +259,14 @@ class CheckConfig(Section):
     size_tolerance: float = option(
         2.5, "The points' extent may exceed the predicted size by at most this factor.", low=1.0, high=100.0, live=True
     )
+    hidden_tolerance: float = option(
+        10.0,
+        "The predicted size may exceed the points' extent by at most this factor, diagonal by diagonal: the rest of "
+        "the object is taken to be hidden.",
+        low=1.0,
+        high=1000.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -184,12 +184,12 @@ def _third_coefficient(angle: Any) -> FloatArray:
     small = angle < _SMALL_ANGLE
     safe = np.where(small, 1.0, angle)
     series = 1.0 / 6.0 - np.square(angle) / 120.0 + np.square(np.square(angle)) / 5040.0
-    return np.where(small, series, (safe - np.sin(safe)) / safe**3)
+    return np.asarray(np.where(small, series, (safe - np.sin(safe)) / safe**3))
 
 
 def cross(a: FloatArray, b: FloatArray) -> FloatArray:
     """Cross products ``(..., 3)`` of vectors ``(..., 3)``; many times faster than NumPy's for a few of them."""
-    return a.take(_YZX, -1) * b.take(_ZXY, -1) - a.take(_ZXY, -1) * b.take(_YZX, -1)
+    return np.asarray(a.take(_YZX, -1) * b.take(_ZXY, -1) - a.take(_ZXY, -1) * b.take(_YZX, -1))
 
 
 def _hat(v: FloatArray) -> FloatArray:

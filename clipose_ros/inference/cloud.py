@@ -47,24 +47,25 @@ def extract_cloud(frame: RgbdFrame, instance: InstanceMask, config: CloudConfig)
         figures.
     """
     x0, y0, x1, y1 = instance.box
-    depth = frame.depth[y0:y1, x0:x1]
-    in_range = (depth >= config.depth_min_m) & (depth <= config.depth_max_m)  # False for NaN
-    pixels = np.flatnonzero(in_range & _eroded(instance.mask, config.erode_px))
-    if pixels.size < config.min_points:  # a mask so thin keeps its rim
-        pixels = np.flatnonzero(in_range & instance.mask)
+    depth = np.ascontiguousarray(frame.depth[y0:y1, x0:x1])
+    usable = (depth >= config.depth_min_m) & (depth <= config.depth_max_m)  # False for NaN
+    inner = np.flatnonzero(usable & _eroded(instance.mask, config.erode_px))
+    usable &= instance.mask
+    # a mask so thin keeps its rim
+    pixels = inner if inner.size >= config.min_points else np.flatnonzero(usable)
     if pixels.size < config.min_points:
         return _rejected(instance, config, depth, pixels.size)
     rng = np.random.default_rng(pixels.size)
-    v, u = np.divmod(_spread(pixels, _CANDIDATES * config.points, rng), x1 - x0)
-    z = depth[v, u]
+    pixels = _spread(pixels, _CANDIDATES * config.points, rng)
+    z = depth.reshape(-1).take(pixels)
+    kept = np.arange(z.size)
     if config.outlier_mad > 0.0:
-        side_px = math.sqrt(np.count_nonzero(in_range & instance.mask))
+        side_px = math.sqrt(np.count_nonzero(usable))
         near, far = _depth_bounds(z, config.outlier_mad, side_px / frame.intrinsics.fx)
         kept = np.flatnonzero((z >= near) & (z <= far))
-    else:
-        kept = np.arange(z.size)
     order = np.resize(rng.permutation(kept), config.points)
-    points_camera = backproject_pixels(u[order] + x0, v[order] + y0, z[order], frame.intrinsics)
+    v, u = np.divmod(pixels.take(order), x1 - x0)
+    points_camera = backproject_pixels(u + x0, v + y0, z.take(order), frame.intrinsics)
     return ObjectCloud(instance, points_camera.astype(np.float32))
 
 
@@ -100,15 +101,15 @@ def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[fl
     bound = deviations * deviation + _MARGIN * side_m + grain
     step = max(1, round(_RUN * ordered.size))
     gap = _GAP_M + grain
-    first, last = np.searchsorted(ordered, [median - bound, median + bound])
-    core = int(last - first)
-    return -_run_end(-ordered[:last][::-1], core, step, gap), _run_end(ordered[first:], core, step, gap)
+    first, last = ordered.searchsorted([median - bound, median + bound])
+    return -_run_end(-ordered[first::-1], step, gap), _run_end(ordered[last - 1 :], step, gap)
 
 
-def _run_end(ordered: FloatArray, core: int, step: int, gap: float) -> float:
-    """Last value of a run: the first ``core`` sorted values, and more while ``step`` of them lie in each ``gap``."""
-    ahead = np.append(ordered[core - 1 + step :], np.full(step, np.inf))[: ordered.size - core + 1]
-    return float(ordered[core - 1 + int(np.argmax(ahead - ordered[core - 1 :] > gap))])
+def _run_end(tail: FloatArray, step: int, gap: float) -> float:
+    """Last of the sorted values that belongs to a run with the first one: ``step`` of them lie in each ``gap``."""
+    ahead = np.full(tail.size, np.inf)
+    ahead[:-step] = tail[step:]
+    return float(tail[np.argmax(ahead - tail > gap)])
 
 
 def _rejected(instance: InstanceMask, config: CloudConfig, depth: FloatArray, usable: int) -> Rejection:

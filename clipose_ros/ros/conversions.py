@@ -22,7 +22,12 @@ from std_msgs.msg import Header
 from clipose_ros.errors import FrameError
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
 
-_COLOR_CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
+_TO_RGB = {
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+}
 _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     "rgb8": (np.uint8, 3),
     "bgr8": (np.uint8, 3),
@@ -33,6 +38,7 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     "16UC1": (np.uint16, 1),
     "32FC1": (np.float32, 1),
 }
+_SPARSE = 16
 _DEPTH = ("16UC1", "mono16", "32FC1")
 _LABELS = ("16UC1", "mono16")
 
@@ -85,10 +91,8 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
 
 def read_color(message: Image, topic: str) -> ByteArray:
     """``(H, W, 3)`` uint8 R G B of an rgb8, bgr8, rgba8, bgra8 or mono8 image."""
-    pixels = _pixels(message, topic, tuple(_COLOR_CHANNELS))
-    if message.encoding == "rgb8":
-        return np.ascontiguousarray(pixels)
-    return np.ascontiguousarray(pixels[..., _COLOR_CHANNELS[message.encoding]])
+    pixels = np.ascontiguousarray(_pixels(message, topic, ("rgb8", *_TO_RGB)))
+    return pixels if message.encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, _TO_RGB[message.encoding]))
 
 
 def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
@@ -109,13 +113,17 @@ def read_depth(message: Image, topic: str) -> FloatArray:
     """``(H, W)`` float32 metres of a 16UC1 (mm) or 32FC1 (m) image; invalid pixels stay 0, NaN or infinite."""
     pixels = _pixels(message, topic, _DEPTH)[..., 0]
     is_metric = message.encoding == "32FC1"
-    depth = np.ascontiguousarray(pixels) if is_metric else pixels.astype(np.float32) * np.float32(1e-3)
-    if not ((depth > 0.0) & np.isfinite(depth)).any():
+    depth = np.ascontiguousarray(pixels) if is_metric else np.multiply(pixels, np.float32(1e-3), dtype=np.float32)
+    if not (_any_valid(depth[::_SPARSE, ::_SPARSE]) or _any_valid(depth)):  # a few pixels nearly always tell
         raise FrameError(
             f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or "
             "too close?"
         )
     return depth
+
+
+def _any_valid(depth: FloatArray) -> bool:
+    return bool(((depth > 0.0) & np.isfinite(depth)).any())
 
 
 def read_labels(message: Image, topic: str) -> LabelArray:
@@ -126,7 +134,12 @@ def read_labels(message: Image, topic: str) -> LabelArray:
 def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
     """Pinhole of the rectified image: P, shifted by the roi and divided by the binning."""
     p, roi = message.p, message.roi
-    if not (p[0] > 0.0 and p[5] > 0.0 and np.isfinite(p).all()):
+    if not np.isfinite(p).all():
+        raise FrameError(
+            f"'{topic}' has values that are not finite in its projection matrix P {[float(v) for v in p]}: the "
+            "camera is not calibrated, or its driver spoils the calibration"
+        )
+    if not (p[0] > 0.0 and p[5] > 0.0):
         raise FrameError(
             f"'{topic}' has focal lengths {p[0]} and {p[5]} in its projection matrix P: the camera is not calibrated, "
             "or its driver does not publish the calibration of the rectified image"
@@ -134,9 +147,14 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
     bin_x, bin_y = max(message.binning_x, 1), max(message.binning_y, 1)
     whole = roi.width == 0 or roi.height == 0
     width, height = (message.width, message.height) if whole else (roi.width, roi.height)
-    if width // bin_x == 0 or height // bin_y == 0:
+    if width == 0 or height == 0:
         raise FrameError(
             f"'{topic}' describes an image of {width}x{height} pixels: the driver must fill in width and height"
+        )
+    if bin_x > width or bin_y > height:
+        raise FrameError(
+            f"'{topic}' has a binning of {bin_x}x{bin_y}, which leaves nothing of {width}x{height} pixels: the driver "
+            "must fill in how many pixels of the sensor make one of the image"
         )
     left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
     return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
@@ -148,8 +166,15 @@ def image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:
     pixels = np.ascontiguousarray(image, dtype=np.dtype(dtype).newbyteorder("<"))
     message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding)
     message.step = image.shape[1] * channels * pixels.itemsize
-    message.data = array.array("B", pixels.tobytes())  # an ndarray or bytes would be copied element by element
+    message.data = byte_array(pixels)
     return message
+
+
+def byte_array(values: NDArray[Any]) -> array.array[int]:
+    """The bytes of a contiguous array as message fields want them: anything else is copied element by element."""
+    data = array.array("B")
+    data.frombytes(values.reshape(-1).view(np.uint8).data)
+    return data
 
 
 def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:

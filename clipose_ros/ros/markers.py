@@ -2,75 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from geometry_msgs.msg import Point, Pose
 from rclpy.duration import Duration
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
-from clipose_ros.ros.messages import pose
-from clipose_ros.types import FloatArray, TrackedObject
+from clipose_ros.geometry.boxes import BOX_EDGES, BOX_SIGNS
+from clipose_ros.types import TrackedObject
 from clipose_ros.visualization.draw import AXIS_COLOURS, category_colour
+from clipose_ros.visualization.labels import Colour
 
 _LINE_M = 0.003
 _LETTER_M = 0.03
+_BOX_LINES = 0.5 * BOX_SIGNS[BOX_EDGES.ravel()]
+"""``(24, 3)`` ends of the edges of a box of size one."""
+_AXIS_LINES = np.kron(0.5 * np.eye(3), [[0.0], [1.0]])
+"""``(6, 3)`` ends of its axes."""
 
 
 class Markers:
-    """Makes the marker array of a frame, and remembers what it must delete later."""
+    """Makes the marker array of a frame. The markers of a track are kept while it lives, and filled in anew."""
 
     def __init__(self) -> None:
-        self._shown: set[tuple[str, int]] = set()
+        self._shown: dict[tuple[str, int], _TrackMarkers] = {}
 
-    def of_frame(self, header: Header, tracks: Sequence[TrackedObject], lifetime_s: float) -> MarkerArray:
-        """Markers of the tracks, and deletions of those shown before that are not among them."""
-        markers = [marker for track in tracks for marker in (_box(track), _axes(track), _label(track))]
-        for marker in markers:
-            marker.header = header
-            marker.lifetime = Duration(seconds=lifetime_s).to_msg()
-        shown = {(marker.ns, marker.id) for marker in markers}
+    def of_frame(
+        self, header: Header, tracks: Sequence[TrackedObject], poses: Sequence[Pose], lifetime_s: float
+    ) -> MarkerArray:
+        """Markers of the tracks, and deletions of those shown before that are not among them.
+
+        Args:
+            header: Of the frame.
+            tracks: What is shown.
+            poses: Their poses as messages.
+            lifetime_s: Seconds until the markers vanish.
+        """
+        before, self._shown = self._shown, {}
+        lifetime = Duration(seconds=lifetime_s).to_msg()
+        sizes = np.array([track.size for track in tracks]).reshape(-1, 1, 3)
+        boxes, axes = (sizes * _BOX_LINES).tolist(), (sizes * _AXIS_LINES).tolist()
+        for k, track in enumerate(tracks):
+            key = (track.category, track.track_id)
+            markers = self._shown[key] = before.pop(key) if key in before else _TrackMarkers(*key)
+            markers.fill(track, poses[k], boxes[k], axes[k])
+            for marker in markers.all:
+                marker.header, marker.lifetime = header, lifetime
         gone = [
-            Marker(header=header, ns=ns, id=number, action=Marker.DELETE) for ns, number in sorted(self._shown - shown)
+            Marker(header=header, ns=marker.ns, id=marker.id, action=Marker.DELETE)
+            for _, markers in sorted(before.items())
+            for marker in markers.all
         ]
-        self._shown = shown
-        return MarkerArray(markers=gone + markers)
+        return MarkerArray(markers=[*gone, *(marker for markers in self._shown.values() for marker in markers.all)])
 
 
-def _marker(track: TrackedObject, part: str, kind: int, at: Pose) -> Marker:
-    r, g, b = (value / 255.0 for value in category_colour(track.category))
-    marker = Marker(ns=f"{track.category}/{part}", id=track.track_id, type=kind, action=Marker.ADD, pose=at)
-    marker.color = ColorRGBA(r=r, g=g, b=b, a=1.0 if track.seen else 0.4)
-    return marker
+class _TrackMarkers:
+    """Box, axes and label of one track."""
+
+    def __init__(self, category: str, number: int) -> None:
+        self._box = _marker(category, number, "box", Marker.LINE_LIST)
+        self._box.scale.x = _LINE_M
+        self._box.points = [Point() for _ in _BOX_LINES]
+        self._axes = _marker(category, number, "axes", Marker.LINE_LIST)
+        self._axes.scale.x = 2.0 * _LINE_M
+        self._axes.points = [Point() for _ in _AXIS_LINES]
+        self._axes.colors = [_rgba(colour) for colour in AXIS_COLOURS for _ in range(2)]
+        self._label = _marker(category, number, "label", Marker.TEXT_VIEW_FACING)
+        self._label.scale.z = _LETTER_M
+        self.all = (self._box, self._axes, self._label)
+
+    def fill(
+        self, track: TrackedObject, pose: Pose, box: Iterable[Sequence[float]], axes: Iterable[Sequence[float]]
+    ) -> None:
+        self._box.pose = self._axes.pose = pose
+        self._label.pose.position = pose.position  # the text itself stays upright
+        self._label.text = f"{track.name} {track.score:.2f}"
+        for marker, lines in ((self._box, box), (self._axes, axes)):
+            for point, (x, y, z) in zip(marker.points, lines, strict=True):
+                point.x, point.y, point.z = x, y, z
+        for marker in self.all:
+            marker.color.a = 1.0 if track.seen else 0.4
 
 
-def _box(track: TrackedObject) -> Marker:
-    marker = _marker(track, "box", Marker.LINE_LIST, pose(track.T_frame_object))
-    marker.scale = Vector3(x=_LINE_M)
-    marker.points = [_point(corner) for corner in box_corners(np.eye(4), track.size)[BOX_EDGES.ravel()]]
-    return marker
+def _marker(category: str, number: int, part: str, kind: int) -> Marker:
+    return Marker(
+        ns=f"{category}/{part}", id=number, type=kind, action=Marker.ADD, color=_rgba(category_colour(category))
+    )
 
 
-def _axes(track: TrackedObject) -> Marker:
-    marker = _marker(track, "axes", Marker.LINE_LIST, pose(track.T_frame_object))
-    marker.scale = Vector3(x=2.0 * _LINE_M)
-    for axis, colour in zip(np.diag(0.5 * np.asarray(track.size)), AXIS_COLOURS, strict=True):
-        r, g, b = (value / 255.0 for value in colour)
-        marker.points += [Point(), _point(axis)]
-        marker.colors += [ColorRGBA(r=r, g=g, b=b, a=1.0)] * 2
-    return marker
-
-
-def _label(track: TrackedObject) -> Marker:
-    top = pose(track.T_frame_object)
-    top.orientation = Quaternion(w=1.0)
-    marker = _marker(track, "label", Marker.TEXT_VIEW_FACING, top)
-    marker.scale = Vector3(z=_LETTER_M)
-    marker.text = f"{track.name} {track.score:.2f}"
-    return marker
-
-
-def _point(xyz: FloatArray) -> Point:
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+def _rgba(colour: Colour) -> ColorRGBA:
+    r, g, b = (value / 255.0 for value in colour)
+    return ColorRGBA(r=r, g=g, b=b, a=1.0)

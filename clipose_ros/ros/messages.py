@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import array
 from collections.abc import Sequence
 
 import numpy as np
-from geometry_msgs.msg import (
-    Point,
-    Pose,
-    PoseArray,
-    PoseWithCovariance,
-    Quaternion,
-    Transform,
-    TransformStamped,
-    Vector3,
-)
-from numpy.typing import NDArray
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, TransformStamped, Vector3
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
-from tf_transformations import quaternion_from_matrix
-from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose
+from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesisWithPose
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.geometry.se3 import transform_points
+from clipose_ros.geometry.se3 import quat_xyzw_from_rotation, transform_points
+from clipose_ros.ros.conversions import byte_array
 from clipose_ros.types import FloatArray, TrackedObject
 
-_CLOUD_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("category", "<u2"), ("track", "<u2")])
+_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("category", "<u2"), ("track", "<u2")])
 _CLOUD_FIELDS = [
     PointField(name="x", offset=0, datatype=PointField.FLOAT32, count=1),
     PointField(name="y", offset=4, datatype=PointField.FLOAT32, count=1),
@@ -39,42 +28,63 @@ _CLOUD_FIELDS = [
 
 def pose(T_frame_object: FloatArray) -> Pose:
     """A transform as a pose."""
-    x, y, z = (float(v) for v in T_frame_object[:3, 3])
-    return Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(T_frame_object))
+    message = Pose()
+    (position,), (quat_xyzw,) = _positions_and_quaternions([T_frame_object])
+    _set_pose(message, position, quat_xyzw)
+    return message
 
 
-def detections(header: Header, tracks: Sequence[TrackedObject]) -> Detection3DArray:
-    """One detection per track; ``id`` is the track's name, ``bbox.size`` the full extent in the object's own axes."""
-    return Detection3DArray(header=header, detections=[_detection(header, track) for track in tracks])
+class ObjectMessages:
+    """What is told about the tracks of a frame.
 
+    Making these messages takes several times as long as filling them in. So they are kept, and each ``fill`` overwrites
+    the last one's.
 
-def poses(header: Header, tracks: Sequence[TrackedObject]) -> PoseArray:
-    """The poses alone, in the order of the detections."""
-    return PoseArray(header=header, poses=[pose(track.T_frame_object) for track in tracks])
+    Attributes:
+        detections: One detection per track; ``id`` is the track's name, ``bbox.size`` the full extent in the object's
+            own axes.
+        poses: The poses alone, in the order of the detections.
+        transforms: One TF frame per track, a child of the header's frame.
+    """
 
+    def __init__(self) -> None:
+        self.detections = Detection3DArray()
+        self.poses = PoseArray()
+        self.transforms = TFMessage()
+        self._detections: list[Detection3D] = []
+        self._transforms: list[TransformStamped] = []
 
-def transforms(header: Header, tracks: Sequence[TrackedObject], prefix: str) -> TFMessage:
-    """One TF frame per track, a child of the header's frame."""
-    return TFMessage(
-        transforms=[
-            TransformStamped(
-                header=header, child_frame_id=prefix + track.name, transform=_transform(track.T_frame_object)
-            )
-            for track in tracks
-        ]
-    )
+    def fill(self, header: Header, tracks: Sequence[TrackedObject], tf_prefix: str) -> None:
+        """Write the tracks of a frame into the messages; ``tf_prefix`` is put before the names of TF frames."""
+        number = len(tracks)
+        while len(self._detections) < number:
+            self._detections.append(_empty_detection())
+            self._transforms.append(TransformStamped())
+        self.detections.header = self.poses.header = header
+        self.detections.detections = self._detections[:number]
+        self.transforms.transforms = self._transforms[:number]
+        self.poses.poses = [detection.bbox.center for detection in self.detections.detections]
+        positions, quaternions = _positions_and_quaternions([track.T_frame_object for track in tracks])
+        for k, track in enumerate(tracks):
+            _set_detection(self._detections[k], header, track, positions[k], quaternions[k])
+            stamped = self._transforms[k]
+            stamped.header, stamped.child_frame_id = header, tf_prefix + track.name
+            _set_xyz(stamped.transform.translation, positions[k])
+            _set_quaternion(stamped.transform.rotation, quaternions[k])
 
 
 def object_cloud(
     header: Header, tracks: Sequence[TrackedObject], T_frame_camera: FloatArray, categories: CategorySet
 ) -> PointCloud2:
     """The observed points of all tracks: x, y, z in metres, category id and track id."""
-    parts = [
-        _cloud_points(track, T_frame_camera, categories[track.category].id)
-        for track in tracks
-        if track.cloud is not None
-    ]
-    points = np.concatenate([np.empty(0, _CLOUD_POINT), *parts])
+    seen = [(track, track.cloud) for track in tracks if track.cloud is not None]
+    points = np.empty(sum(len(cloud.points_camera) for _, cloud in seen), _CLOUD_POINT)
+    end = 0
+    for track, cloud in seen:
+        begin, end = end, end + len(cloud.points_camera)
+        part = points[begin:end]
+        part["xyz"] = transform_points(T_frame_camera, cloud.points_camera)
+        part["category"], part["track"] = categories[track.category].id, track.track_id & 0xFFFF
     return PointCloud2(
         header=header,
         height=1,
@@ -83,39 +93,43 @@ def object_cloud(
         is_bigendian=False,
         point_step=_CLOUD_POINT.itemsize,
         row_step=_CLOUD_POINT.itemsize * points.size,
-        data=array.array("B", points.tobytes()),
+        data=byte_array(points),
         is_dense=True,
     )
 
 
-def _detection(header: Header, track: TrackedObject) -> Detection3D:
-    centre = pose(track.T_frame_object)
-    x, y, z = (float(v) for v in track.size)
-    result = ObjectHypothesisWithPose(
-        hypothesis=ObjectHypothesis(class_id=track.category, score=float(track.score)),
-        pose=PoseWithCovariance(
-            pose=centre, covariance=np.ascontiguousarray(track.covariance, dtype=np.float64).reshape(36)
-        ),
-    )
-    return Detection3D(
-        header=header, results=[result], bbox=BoundingBox3D(center=centre, size=Vector3(x=x, y=y, z=z)), id=track.name
-    )
+def _empty_detection() -> Detection3D:
+    """With one result, whose pose is the centre of the box."""
+    result, box = ObjectHypothesisWithPose(), BoundingBox3D()
+    result.pose.pose = box.center
+    return Detection3D(results=[result], bbox=box)
 
 
-def _transform(T_frame_object: FloatArray) -> Transform:
-    x, y, z = (float(v) for v in T_frame_object[:3, 3])
-    return Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(T_frame_object))
+def _set_detection(
+    message: Detection3D, header: Header, track: TrackedObject, position: list[float], quat_xyzw: list[float]
+) -> None:
+    (result,), box = message.results, message.bbox
+    message.header, message.id = header, track.name
+    result.hypothesis.class_id, result.hypothesis.score = track.category, float(track.score)
+    result.pose.covariance = np.ascontiguousarray(track.covariance, dtype=np.float64).reshape(36)
+    _set_pose(box.center, position, quat_xyzw)
+    _set_xyz(box.size, track.size.tolist())
 
 
-def _quaternion(T_frame_object: FloatArray) -> Quaternion:
-    x, y, z, w = (float(v) for v in quaternion_from_matrix(T_frame_object))
-    return Quaternion(x=x, y=y, z=z, w=w)
+def _positions_and_quaternions(transforms: Sequence[FloatArray]) -> tuple[list[list[float]], list[list[float]]]:
+    """x, y, z of each transform, and x, y, z, w."""
+    T = np.array(transforms).reshape(-1, 4, 4)
+    return T[:, :3, 3].tolist(), quat_xyzw_from_rotation(T[:, :3, :3]).tolist()
 
 
-def _cloud_points(track: TrackedObject, T_frame_camera: FloatArray, category_id: int) -> NDArray[np.void]:
-    assert track.cloud is not None
-    xyz = transform_points(T_frame_camera, track.cloud.points_camera)
-    points = np.empty(len(xyz), _CLOUD_POINT)
-    points["x"], points["y"], points["z"] = xyz[:, 0], xyz[:, 1], xyz[:, 2]
-    points["category"], points["track"] = category_id, track.track_id & 0xFFFF
-    return points
+def _set_pose(message: Pose, position: list[float], quat_xyzw: list[float]) -> None:
+    _set_xyz(message.position, position)
+    _set_quaternion(message.orientation, quat_xyzw)
+
+
+def _set_xyz(message: Point | Vector3, xyz: list[float]) -> None:
+    message.x, message.y, message.z = xyz
+
+
+def _set_quaternion(message: Quaternion, quat_xyzw: list[float]) -> None:
+    message.x, message.y, message.z, message.w = quat_xyzw

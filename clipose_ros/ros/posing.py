@@ -119,4 +119,5 @@ class FramePoser:
                 f"'{self._topics.depth}': {what}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or "
                 "glossy? cloud.min_points says how many points are asked for"
             )
-        return f"'{self._topics.color}': {what}: see check.centre_tolerance and check.size_tolerance"
+        settings = "check.centre_tolerance, check.size_tolerance and check.hidden_tolerance"
+        return f"'{self._topics.color}': {what}: see {settings}"

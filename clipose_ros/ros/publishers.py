@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from visualization_msgs.msg import MarkerArray
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import PublishConfig
-from clipose_ros.ros import messages
 from clipose_ros.ros.conversions import image_message, ros_stamp
 from clipose_ros.ros.markers import Markers
+from clipose_ros.ros.messages import ObjectMessages, object_cloud
 from clipose_ros.types import FloatArray, FrameResult, RgbdFrame, TrackedObject
 from clipose_ros.visualization.draw import draw_tracks
 
@@ -51,7 +51,7 @@ class Publishers:
     def __init__(self, node: LifecycleNode, categories: CategorySet) -> None:
         self._node = node
         self._categories = categories
-        self._markers = Markers()
+        self._objects, self._markers = ObjectMessages(), Markers()
         reliable = QoSProfile(depth=10)
         self._detections = node.create_lifecycle_publisher(Detection3DArray, "~/detections", reliable)
         self._poses = node.create_lifecycle_publisher(PoseArray, "~/poses", reliable)
@@ -61,19 +61,18 @@ class Publishers:
         self._tf = node.create_lifecycle_publisher(TFMessage, "/tf", QoSProfile(depth=100))
 
     def publish(self, posed: PosedFrame, config: PublishConfig) -> None:
-        """Tell everything about a frame; the cloud and the picture only where somebody listens."""
+        """Tell everything about a frame, where somebody listens."""
         header = Header(stamp=ros_stamp(posed.frame.stamp_ns), frame_id=posed.frame_id)
-        self._detections.publish(messages.detections(header, posed.tracks))
-        self._poses.publish(messages.poses(header, posed.tracks))
-        if config.tf and posed.tracks:
-            self._tf.publish(messages.transforms(header, posed.tracks, config.tf_prefix))
-        self._marker_array.publish(self._markers.of_frame(header, posed.tracks, config.marker_lifetime_s))
-        if _is_heard(self._object_cloud):
-            self._object_cloud.publish(
-                messages.object_cloud(header, posed.tracks, posed.T_frame_camera, self._categories)
-            )
-        if _is_heard(self._debug_image):
-            self._debug_image.publish(_debug_image(posed))
+        objects, tracks = self._objects, posed.tracks
+        objects.fill(header, tracks, config.tf_prefix)
+        if config.tf and tracks:
+            _tell(self._tf, lambda: objects.transforms)
+        _tell(self._detections, lambda: objects.detections)
+        _tell(self._poses, lambda: objects.poses)
+        lifetime_s = config.marker_lifetime_s
+        _tell(self._marker_array, lambda: self._markers.of_frame(header, tracks, objects.poses.poses, lifetime_s))
+        _tell(self._object_cloud, lambda: object_cloud(header, tracks, posed.T_frame_camera, self._categories))
+        _tell(self._debug_image, lambda: _debug_image(posed))
 
     def close(self) -> None:
         """Give the publishers back."""
@@ -88,8 +87,10 @@ class Publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def _is_heard(publisher: Any) -> bool:
-    return bool(publisher.get_subscription_count())
+def _tell(publisher: Any, make: Callable[[], Any]) -> None:
+    """Publish a message, which is not even made where nobody listens."""
+    if publisher.get_subscription_count():
+        publisher.publish(make())
 
 
 def _debug_image(posed: PosedFrame) -> Image:

@@ -62,4 +62,4 @@ def _raised(share: FloatArray, deviation: FloatArray) -> FloatArray:
 
 def _length(v: FloatArray) -> FloatArray:
     """Lengths ``(..., 1)`` of vectors ``(..., 3)``."""
-    return np.sqrt(np.square(v).sum(axis=-1, keepdims=True))
+    return np.asarray(np.sqrt(np.square(v).sum(axis=-1, keepdims=True)))

@@ -108,9 +108,11 @@ class Tracker:
 
     def _associated(self, measured: Sequence[_Measured]) -> list[tuple[int, int]]:
         """Indices of tracks and of what continues them."""
+        if not self._tracks or not measured:
+            return []
         comparable = [[track.category == item.pose.category for item in measured] for track in self._tracks]
-        positions = [np.array([item.T_tracking_object[:3, 3] for item in items]) for items in (self._tracks, measured)]
-        return associate(*positions, self._config.gate_m, np.array(comparable, dtype=np.bool_))
+        positions, seen = _transforms(self._tracks)[:, :3, 3], _transforms(measured)[:, :3, 3]
+        return associate(positions, seen, self._config.gate_m, np.array(comparable))
 
     def _continue(self, tracks: Sequence[_Track], measured: Sequence[_Measured], now_ns: int) -> None:
         """Move tracks towards what was measured of them."""
@@ -176,7 +178,7 @@ def _in_tracking_frame(result: FrameResult, T_tracking_camera: FloatArray) -> li
     return [_Measured(*item) for item in zip(result.poses, result.clouds, T, strict=True)]
 
 
-def _transforms(items: Sequence[_Track | _Measured]) -> FloatArray:
+def _transforms(items: Sequence[_Track] | Sequence[_Measured]) -> FloatArray:
     """``(N, 4, 4)`` poses in the tracking frame."""
     return np.array([item.T_tracking_object for item in items])
 

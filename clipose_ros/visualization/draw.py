@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from clipose_ros.geometry.boxes import BOX_EDGES, BOX_SIGNS, box_corners
-from clipose_ros.geometry.camera import project
-from clipose_ros.geometry.se3 import transform_points
 from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, InstanceMask, TrackedObject
 from clipose_ros.visualization.labels import Colour, LabelPainter, Rectangle
+from clipose_ros.visualization.lines import EDGES, object_lines
+
+IntArray: TypeAlias = NDArray[np.int32]
 
 CATEGORY_COLOURS: dict[str, Colour] = {
     "bottle": (90, 190, 255),
@@ -27,7 +29,6 @@ CATEGORY_COLOURS: dict[str, Colour] = {
 AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((255, 40, 40), (40, 220, 40), (60, 90, 255))
 """R G B of the axes x, y, z."""
 
-_NEAR_M = 0.02  # lines are cut off this far in front of the camera
 _SUBPIXEL = 4  # bits of the fraction of a pixel that OpenCV draws with
 
 
@@ -63,15 +64,19 @@ def draw_tracks(
     image = np.array(rgb, dtype=np.uint8, order="C")
     for mask in masks:
         _tint(image, mask)
+    if not tracks:
+        return image
     ordered = sorted(tracks, key=lambda track: -float(track.T_frame_object[2, 3]))
-    for track in ordered:
-        _draw_box(image, track, intrinsics)
-        _draw_axes(image, track, intrinsics)
-    painter = LabelPainter(image)
-    for track in reversed(ordered):  # the nearest chooses its place first
-        anchor = _pixel_bounds(track, intrinsics)
+    lines = object_lines(np.array([t.T_frame_object for t in ordered]), np.array([t.size for t in ordered]), intrinsics)
+    ends = np.rint(lines.pixels * 2**_SUBPIXEL).clip(-(2**30), 2**30).astype(np.int32)
+    for k, track in enumerate(ordered):
+        _draw_box(image, track, ends[k, :EDGES], lines.shown[k, :EDGES], lines.facing[k])
+        _draw_axes(image, track, ends[k, EDGES:], lines.shown[k, EDGES:], lines.far_first[k])
+    painter, bounds = LabelPainter(image), lines.bounds()
+    for k in reversed(range(len(ordered))):  # the nearest chooses its place first
+        anchor = _inside(bounds[k], intrinsics)
         if anchor is not None:
-            painter.draw(_label(track), anchor, _colour(track))
+            painter.draw(_label(ordered[k]), anchor, _colour(ordered[k]))
     return image
 
 
@@ -79,89 +84,40 @@ def _tint(image: ByteArray, instance: InstanceMask) -> None:
     """Colour a mask lightly and trace its outline."""
     x0, y0, x1, y1 = instance.box
     colour = category_colour(instance.category)
-    window = image[y0:y1, x0:x1]
-    window[instance.mask] = (0.65 * window[instance.mask] + 0.35 * np.array(colour)).astype(np.uint8)
-    outlines, _ = cv2.findContours(
-        instance.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0)
-    )
-    cv2.drawContours(image, outlines, -1, colour, 1, cv2.LINE_AA)
+    window, mask = image[y0:y1, x0:x1], instance.mask.view(np.uint8)
+    tinted = cv2.transform(window, np.column_stack([0.65 * np.eye(3), 0.35 * np.array(colour)]))
+    cv2.copyTo(tinted, mask, window)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0))
+    cv2.drawContours(image, outlines, -1, colour, 1)
 
 
-def _draw_box(image: ByteArray, track: TrackedObject, intrinsics: CameraIntrinsics) -> None:
-    """Edges of the far side first and thin, then those that the camera sees."""
-    corners = box_corners(track.T_frame_object, track.size)
+def _draw_box(image: ByteArray, track: TrackedObject, ends: IntArray, shown: BoolArray, facing: BoolArray) -> None:
+    """Edges ``(12, 2, 2)`` of the far side first and thin, then those that the camera sees."""
     thickness = _thickness(image)
     colour = _colour(track)
     shade: Colour = (round(0.6 * colour[0]), round(0.6 * colour[1]), round(0.6 * colour[2]))
-    visible = _visible_edges(track)
-    for a, b in BOX_EDGES[~visible]:
-        _draw_line(image, corners[a], corners[b], intrinsics, shade, thickness)
-    for a, b in BOX_EDGES[visible]:
-        _draw_line(image, corners[a], corners[b], intrinsics, colour, 2 * thickness)
+    cv2.polylines(image, list(ends[shown & ~facing]), False, shade, thickness, cv2.LINE_AA, _SUBPIXEL)
+    cv2.polylines(image, list(ends[shown & facing]), False, colour, 2 * thickness, cv2.LINE_AA, _SUBPIXEL)
 
 
-def _visible_edges(track: TrackedObject) -> BoolArray:
-    """``(12,)`` bool: which edges belong to a face that looks towards the camera."""
-    R, t = track.T_frame_object[:3, :3], track.T_frame_object[:3, 3]
-    eye = -R.T @ t  # the camera in object coordinates
-    signs = BOX_SIGNS[BOX_EDGES]  # (12, 2, 3)
-    on_face = signs[:, 0] == signs[:, 1]  # the two faces of an edge: the axes along which it does not run
-    towards = signs[:, 0] * eye > 0.5 * np.asarray(track.size)
-    return np.asarray((on_face & towards).any(axis=1))
-
-
-def _draw_axes(image: ByteArray, track: TrackedObject, intrinsics: CameraIntrinsics) -> None:
-    """Arrows from the centre, all of one length, the farthest tip first."""
-    length = 0.6 * float(np.median(track.size))
-    centre, *tips = transform_points(track.T_frame_object, np.vstack([np.zeros(3), length * np.eye(3)]))
-    for k in sorted(range(3), key=lambda k: -float(tips[k][2])):
-        colour = AXIS_COLOURS[k] if track.seen else _dimmed(AXIS_COLOURS[k])
-        _draw_line(image, centre, tips[k], intrinsics, colour, 2 * _thickness(image), arrow=True)
-
-
-def _draw_line(
-    image: ByteArray,
-    start: FloatArray,
-    end: FloatArray,
-    intrinsics: CameraIntrinsics,
-    colour: Colour,
-    thickness: int,
-    arrow: bool = False,
+def _draw_axes(
+    image: ByteArray, track: TrackedObject, ends: IntArray, shown: BoolArray, far_first: NDArray[np.intp]
 ) -> None:
-    """A line between two points of the camera frame, cut off in front of the camera."""
-    points = _in_front(start, end)
-    if points is None:
-        return
-    a, b = np.rint(project(points, intrinsics) * 2**_SUBPIXEL).clip(-(2**30), 2**30).astype(int).tolist()
-    if arrow:
-        cv2.arrowedLine(image, a, b, colour, thickness, cv2.LINE_AA, shift=_SUBPIXEL, tipLength=0.18)
-    else:
-        cv2.line(image, a, b, colour, thickness, cv2.LINE_AA, shift=_SUBPIXEL)
+    """Arrows ``(3, 2, 2)`` from the centre, the farthest tip first."""
+    thickness = 2 * _thickness(image)
+    for k in far_first.tolist():
+        if shown[k]:
+            colour = AXIS_COLOURS[k] if track.seen else _dimmed(AXIS_COLOURS[k])
+            start, tip = ends[k].tolist()
+            cv2.arrowedLine(image, start, tip, colour, thickness, cv2.LINE_AA, _SUBPIXEL, 0.18)
 
 
-def _in_front(start: FloatArray, end: FloatArray) -> FloatArray | None:
-    """The part ``(2, 3)`` of a line that lies in front of the camera, or None."""
-    if max(start[2], end[2]) < _NEAR_M:
-        return None
-    points = np.array([start, end])
-    for this, other in ((0, 1), (1, 0)):
-        if points[this, 2] < _NEAR_M:
-            share = (_NEAR_M - points[this, 2]) / (points[other, 2] - points[this, 2])
-            points[this] += share * (points[other] - points[this])
-    return points
-
-
-def _pixel_bounds(track: TrackedObject, intrinsics: CameraIntrinsics) -> Rectangle | None:
-    """Pixel rectangle around a box as far as it is inside the image, or None where none of it is."""
-    corners = box_corners(track.T_frame_object, track.size)
-    parts = [part for a, b in BOX_EDGES if (part := _in_front(corners[a], corners[b])) is not None]
-    if not parts:
-        return None
-    pixels = project(np.concatenate(parts), intrinsics)
-    (x0, y0), (x1, y1) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
-    if x1 < 0 or y1 < 0 or x0 > intrinsics.width - 1 or y0 > intrinsics.height - 1:
-        return None
+def _inside(bounds: FloatArray, intrinsics: CameraIntrinsics) -> Rectangle | None:
+    """The part of a pixel rectangle that is inside the image, or None where none of it is."""
+    x0, y0, x1, y1 = bounds.tolist()
     right, bottom = intrinsics.width - 1, intrinsics.height - 1
+    if x1 < 0 or y1 < 0 or x0 > right or y0 > bottom:
+        return None
     return int(max(x0, 0)), int(max(y0, 0)), int(min(x1, right)), int(min(y1, bottom))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clipose_ros.config import CloudConfig
 from clipose_ros.geometry.camera import project
-from clipose_ros.inference.cloud import extract_cloud
+from clipose_ros.inference.cloud import _depth_bounds, extract_cloud
 from clipose_ros.types import CameraIntrinsics, InstanceMask, ObjectCloud, Rejection, RejectionReason, RgbdFrame
 
 CAMERA = CameraIntrinsics(577.5, 577.5, 319.5, 239.5, 640, 480)
@@ -211,3 +211,32 @@ def test_coarse_depth_steps_of_a_far_object_are_not_gaps():
     depth = np.round((3.4 + 0.3 * v + np.zeros((480, 640))) / 0.035) * 0.035
     kept = cloud_of(frame_of(depth), square(200, 100, 60, 280))
     assert np.ptp(kept[:, 2]) == pytest.approx(np.ptp(depth[102:378, 201:259]), abs=0.036)
+
+
+def bounds_one_by_one(z, deviations, side_rad):
+    """The trimming in words: all within the bound belongs, and from there on as long as depth goes on."""
+    ordered = sorted(float(value) for value in z)
+    middle = len(ordered) // 2
+    median = ordered[middle]
+    grain = 0.003 * median * median
+    spread = sorted(abs(value - median) for value in ordered)[middle]
+    bound = deviations * spread + 0.25 * side_rad * median + grain
+    step, gap = max(1, round(0.003 * len(ordered))), 0.015 + grain
+    far = max(k for k, value in enumerate(ordered) if value <= median + bound)
+    near = min(k for k, value in enumerate(ordered) if value >= median - bound)
+    while far + step < len(ordered) and ordered[far + step] - ordered[far] <= gap:
+        far += 1
+    while near - step >= 0 and ordered[near] - ordered[near - step] <= gap:
+        near -= 1
+    return ordered[near], ordered[far]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(64, 1500), st.floats(0.3, 3.0), st.floats(0.0, 0.4), st.floats(0.5, 8.0), st.integers(0, 2**31))
+def test_trimming_is_what_its_words_say(number, distance, stray, deviations, seed):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(distance, 0.02, number)
+    strays = rng.random(number) < stray
+    z[strays] += rng.choice([-1.0, 1.0], strays.sum()) * rng.exponential(0.15, strays.sum())
+    z = np.abs(z).astype(np.float32)
+    assert _depth_bounds(z, deviations, 0.1) == pytest.approx(bounds_one_by_one(z, deviations, 0.1), rel=1e-6)

@@ -7,7 +7,7 @@ import pytest
 
 from clipose_ros.config import CheckConfig
 from clipose_ros.geometry.se3 import exp_so3, make_transform
-from clipose_ros.inference.plausibility import check_pose
+from clipose_ros.inference.plausibility import _inner_extent, check_pose
 from clipose_ros.types import InstanceMask, ObjectCloud, PoseEstimate, RejectionReason
 
 CONFIG = CheckConfig()
@@ -81,3 +81,16 @@ def test_tolerances_are_those_of_the_settings():
     assert verdict(strict, size=SIZE * 0.8).reason is RejectionReason.SIZE_CONTRADICTS_POINTS
     assert verdict(strict, T_camera_object=moved([-0.08, 0.0, 0.0])).reason is RejectionReason.CENTRE_OUTSIDE_POINTS
     assert verdict(CheckConfig(score_threshold=0.0), score=0.0) is None
+
+
+def test_how_much_may_be_hidden_is_a_setting():
+    assert verdict(size=SIZE * 12).reason is RejectionReason.SIZE_CONTRADICTS_POINTS
+    assert verdict(CheckConfig(hidden_tolerance=20.0), size=SIZE * 12) is None
+    assert "1/1.5 of it" in verdict(CheckConfig(hidden_tolerance=1.5), size=SIZE * 3).detail
+
+
+@pytest.mark.parametrize("number", [2, 7, 128, 1021])
+def test_the_extent_is_that_between_the_percentiles(number):
+    points = np.random.default_rng(number).normal(size=(number, 3)) * [0.01, 0.1, 1.0]
+    low, high = np.percentile(points, [5.0, 95.0], axis=0)
+    assert np.allclose(_inner_extent(points.T), high - low, rtol=1e-12)

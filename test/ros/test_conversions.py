@@ -162,6 +162,39 @@ def test_uncalibrated_camera_is_refused(changes):
         conversions.read_intrinsics(camera_info(**changes), TOPIC)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"p": [500.0, 0.0, float("nan"), *[0.0] * 9]}, "not finite.*P.*nan"),
+        ({"p": [float("inf"), *[0.0] * 11]}, "not finite.*P.*inf"),
+        ({"binning_x": 2**31, "binning_y": 1}, "binning of 2147483648x1.*640x480"),
+        ({"binning_y": 481}, "binning of 1x481.*640x480"),
+    ],
+)
+def test_absurd_calibrations_are_called_by_their_name(changes, words):
+    with pytest.raises(FrameError, match=f"'{TOPIC}'.*{words}"):
+        conversions.read_intrinsics(camera_info(**changes), TOPIC)
+
+
+def test_pixels_are_not_copied_on_their_way_in():
+    rgb = conversions.image_message(np.ones((4, 5, 3), np.uint8), "rgb8", Header())
+    depth = conversions.image_message(np.ones((4, 5), np.float32), "32FC1", Header())
+    labels = conversions.image_message(np.ones((4, 5), np.uint16), "16UC1", Header())
+    for pixels, message in (
+        (conversions.read_color(rgb, TOPIC), rgb),
+        (conversions.read_depth(depth, TOPIC), depth),
+        (conversions.read_labels(labels, TOPIC), labels),
+    ):
+        assert np.shares_memory(pixels, np.frombuffer(message.data, np.uint8))
+
+
+def test_a_single_valid_pixel_makes_depth_usable():
+    depth = np.full((40, 50), np.nan, np.float32)
+    depth[17, 23] = 0.8
+    read = conversions.read_depth(conversions.image_message(depth, "32FC1", Header()), TOPIC)
+    np.testing.assert_array_equal(read, depth)
+
+
 def test_camera_without_a_size_is_refused():
     with pytest.raises(FrameError, match=f"'{TOPIC}'.*0x0 pixels"):
         conversions.read_intrinsics(camera_info(width=0, height=0), TOPIC)

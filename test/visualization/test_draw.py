@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clipose_ros.geometry.boxes import box_corners
+from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform
 from clipose_ros.types import CameraIntrinsics, InstanceMask, TrackedObject
 from clipose_ros.visualization.draw import AXIS_COLOURS, CATEGORY_COLOURS, category_colour, draw_tracks
 from clipose_ros.visualization.labels import LabelPainter
+from clipose_ros.visualization.lines import object_lines
 
 CAMERA = CameraIntrinsics(577.5, 577.5, 319.5, 239.5, 640, 480)
 UPRIGHT = exp_so3([0.4, 0.0, 0.0]) @ np.diag([1.0, -1.0, -1.0])
@@ -145,3 +146,35 @@ def test_text_is_readable_on_any_colour():
         image = np.full((480, 640, 3), 128, np.uint8)
         LabelPainter(image).draw(["mug_1"], (300, 200, 340, 240), colour)
         assert (image == ink).all(axis=-1).any()
+
+
+def clipped_one(start, end, near=0.02):
+    """The part of a line in front of the camera, one line at a time."""
+    if max(start[2], end[2]) < near:
+        return None
+    points = [start, end]
+    for this, other in ((start, end), (end, start)):
+        if this[2] < near:
+            cut = this + (near - this[2]) / (other[2] - this[2]) * (other - this)
+            points[0 if this is start else 1] = cut
+    return np.array(points)
+
+
+@settings(deadline=None)
+@given(arrays(np.float64, (3, 6), elements=st.floats(-2, 2)), arrays(np.float64, (3, 3), elements=st.floats(0.01, 3)))
+def test_lines_of_many_objects_are_those_of_each_alone(twists, sizes):
+    T = exp_se3(twists)
+    lines = object_lines(T, sizes, CAMERA)
+    for k in range(3):
+        corners = box_corners(T[k], sizes[k])
+        arrows = [(T[k, :3, 3], T[k, :3, 3] + 0.6 * np.median(sizes[k]) * T[k, :3, axis]) for axis in range(3)]
+        ends = [(corners[a], corners[b]) for a, b in BOX_EDGES] + arrows
+        drawn = []
+        for number, (start, end) in enumerate(ends):
+            part = clipped_one(start, end)
+            assert lines.shown[k, number] == (part is not None)
+            if part is not None:
+                assert np.allclose(lines.pixels[k, number], project(part, CAMERA), rtol=1e-6, atol=1e-3)
+                drawn += lines.pixels[k, number].tolist() if number < 12 else []
+        expected = [*np.min(drawn, axis=0), *np.max(drawn, axis=0)] if drawn else [np.inf, np.inf, -np.inf, -np.inf]
+        assert np.array_equal(lines.bounds()[k], expected)
