@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from clipose_ros.config import nest
+from clipose_ros.data.shard_stream import open_clouds
 from clipose_ros.data.shards import load_clouds
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
@@ -26,9 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
     parser.add_argument("--recipe", required=True, help="name of a shipped recipe (see --list), or a YAML file of one")
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, help="clouds from `generate`: .npz files, folders of shards"
+        "--data",
+        nargs="+",
+        required=True,
+        help="clouds from `generate`: folders of shards or their URLs, which are streamed, or .npz files",
     )
-    parser.add_argument("--validation", type=Path, nargs="+", required=True, help="clouds of other instances")
+    parser.add_argument("--validation", nargs="+", required=True, help="clouds of other instances; read into memory")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--resume", action="store_true", help="go on from the folder's state")
@@ -42,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
-        training, validation = load_clouds(*options.data), load_clouds(*options.validation)
+        training = open_clouds(*options.data, seed=config.seed, images=config.with_images)
+        validation = load_clouds(*options.validation)
         if validation.categories != training.categories:
             raise ConfigError(
                 f"training clouds are of {', '.join(training.categories.names)}, validation clouds of "
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             with rehearsal(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
-                print(plan(trainer, training, {"training": options.data, "validation": options.validation}))
+                print(plan(trainer, {"training": options.data, "validation": options.validation}))
             return 0
         with ranks_joined(device) as own:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)

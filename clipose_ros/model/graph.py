@@ -18,8 +18,11 @@ def distance_order(a: Tensor, b: Tensor) -> Tensor:
     """Values that order b's points by their distance from each of a's.
 
     ``(B, N, C)`` and ``(B, M, C)`` to ``(B, N, M)``: squared distances less a constant per row, which costs one pass
-    over memory.
+    over memory. In float32 also where matrix products are lowered: points a millimetre apart would fall together.
     """
+    if torch.is_autocast_enabled(a.device.type):
+        with torch.autocast(a.device.type, enabled=False):
+            return distance_order(a.float(), b.float())
     return torch.baddbmm(b.square().sum(-1).unsqueeze(1), a, b.transpose(1, 2), alpha=-2.0)
 
 

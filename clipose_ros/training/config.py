@@ -32,7 +32,16 @@ class AugmentConfig(Section):
     scale_low: float = option(0.8, "Smallest factor of a box side.", low=0.1, high=1.0)
     scale_high: float = option(1.2, "Largest factor of a box side.", low=1.0, high=10.0)
     scale_probability: float = option(0.3, "How often a box is scaled.", low=0.0, high=1.0)
-    noise_m: float = option(0.002, "Standard deviation of noise on each point, metres.", low=0.0, high=0.1)
+    taper_low: float = option(0.8, "Smallest factor of the width at a tapered object's end.", low=0.1, high=1.0)
+    taper_high: float = option(1.2, "Largest factor of the width at a tapered object's end.", low=1.0, high=10.0)
+    taper_probability: float = option(0.3, "How often an object is tapered along y.", low=0.0, high=1.0)
+    taper_categories: tuple[str, ...] = option(("bowl", "mug"), "Categories that stay what they are when tapered.")
+    noise: str = option(
+        "sensor", "Noise in all directions, or HS-Pose's, which moves points away from the object's centre.",
+        choices=("sensor", "outward"),
+    )  # fmt: skip
+    noise_m: float = option(0.002, "Standard deviation of a sensor's noise, metres.", low=0.0, high=0.1)
+    noise_share: float = option(0.2, "Largest outward noise, as a share of the offset.", low=0.0, high=1.0)
     noise_probability: float = option(0.2, "How often a cloud gets noise.", low=0.0, high=1.0)
     cut_fraction: float = option(0.3, "Largest part of a cloud cut off behind a random plane.", low=0.0, high=0.9)
     cut_probability: float = option(0.15, "How often a cloud is cut.", low=0.0, high=1.0)
@@ -73,6 +82,10 @@ class TrainConfig(Section):
     )
     validate_every: int = option(2000, "Steps between validations; each also writes the run's state.", low=1)
     seed: int = option(0, "Seed of initial weights, sampling and augmentation.", low=0)
+    precision: str = option(
+        "auto", "Of the network in training; auto: bf16 on CUDA devices that have it. Losses are in fp32 always.",
+        choices=("auto", "fp32", "bf16"),
+    )  # fmt: skip
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=256)
     tensorboard: bool = option(True, "Keep curves and pictures for TensorBoard in the run's folder.")
     text_features: str = option("", "Text features: a .npy file, or a folder that keeps them; the run's if empty.")

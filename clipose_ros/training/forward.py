@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from clipose_ros.model.encoder import PointNorm
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch
 from clipose_ros.training.companions import Companions, CompanionSource
 from clipose_ros.training.config import FusionConfig
 from clipose_ros.training.distributed import joint_mean, rank_and_size
 from clipose_ros.training.objective import Objective
+from clipose_ros.training.precision import in_full
 
 
 class Forward(nn.Module):
@@ -21,18 +23,27 @@ class Forward(nn.Module):
         objective: What it is told.
         companions: Texts and images, where they take part.
         fusion: What a fusion network sees of them.
+        lowered: Whether network and companions multiply in bfloat16; the objective never does.
     """
 
     def __init__(
-        self, network: CLIPoseNet, objective: Objective, companions: CompanionSource | None, fusion: FusionConfig
+        self,
+        network: CLIPoseNet,
+        objective: Objective,
+        companions: CompanionSource | None,
+        fusion: FusionConfig,
+        lowered: bool,
     ) -> None:
         super().__init__()
         self.network, self.objective, self.companions, self.fusion = network, objective, companions, fusion
+        self.lowered = lowered
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The loss and its terms."""
-        companions = None if self.companions is None else self.companions(batch)
-        return self.objective(batch, self._output(batch, companions), companions)
+        with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.lowered):
+            companions = None if self.companions is None else self.companions(batch)
+            output = self._output(batch, companions)
+        return self.objective(batch, in_full(output), in_full(companions))
 
     def _output(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
         """The network's output; a fusion network is told the other modality."""
@@ -42,12 +53,32 @@ class Forward(nn.Module):
         return self.network(batch.points, batch.category, other)
 
 
+class JointPointNorm(nn.SyncBatchNorm):
+    """``PointNorm`` over the joint batch."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(B, N, C)`` to the same."""
+        return super().forward(features.flatten(0, 1)).reshape(features.shape)
+
+
+def join_norms(module: nn.Module) -> None:
+    """Let every batch norm below a module see the joint batch; parameters and statistics stay the same objects."""
+    for name, child in module.named_children():
+        join_norms(child)
+        if isinstance(child, nn.BatchNorm1d):
+            kind = JointPointNorm if isinstance(child, PointNorm) else nn.SyncBatchNorm
+            joint = kind(child.num_features, child.eps, child.momentum).train(child.training)
+            for key, value in (*child.named_parameters(), *child.named_buffers()):
+                setattr(joint, key, value)
+            setattr(module, name, joint)
+
+
 def across_ranks(forward: Forward, device: str) -> nn.Module:
     """The same, whose gradients are averaged over the ranks; on CUDA batch norms see the joint batch."""
     if rank_and_size()[1] == 1:
         return forward
     if device.startswith("cuda"):
-        nn.SyncBatchNorm.convert_sync_batchnorm(forward)
+        join_norms(forward)
     return nn.parallel.DistributedDataParallel(forward, forward_sync_buffers=False, find_unused_parameters=True)
 
 

@@ -58,8 +58,7 @@ class FusedPoser:
             if self._images is None or self._source.tower is None:
                 other = self._source.category_text()[torch.from_numpy(index).to(self._device)]
             else:
-                places = torch.arange(len(self._samples))[rows]
-                other = self._source.tower(image_batch(self._images, places).to(self._device))
+                other = self._source.tower(image_batch(self._images[rows]).to(self._device))
         told = cast(CLIPoseNet, _Told(self._network, other))
         names = [self._samples.categories.names[kind] for kind in index]
         return Predictor(ReferenceEngine(told, self._device)).predict(

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from torch import nn
 
-from clipose_ros.categories import CategorySet
-from clipose_ros.data.samples import CloudSamples
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.contrastive import ContrastiveWeights
+from clipose_ros.training.precision import lowers
 from clipose_ros.training.schedule import early_steps
 from clipose_ros.training.trainer import Trainer
 
@@ -37,17 +36,16 @@ def rehearsal(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, 
         yield config, aside
 
 
-def plan(trainer: Trainer, training: CloudSamples, files: Mapping[str, Sequence[Path]]) -> str:
+def plan(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
     """The plan of a run, to be read. The trainer takes a few steps and is of no use afterwards.
 
     Args:
         trainer: Of the recipe, at its first step.
-        training: The clouds that it trains on.
         files: Where training and validation clouds come from, by those names.
     """
     config = trainer.config
     sections = [
-        ("data", _data(training, trainer.validation, trainer.categories, files)),
+        ("data", _data(trainer, files)),
         ("model", _model(trainer)),
         ("schedule", _schedule(config)),
         ("losses", _losses(config)),
@@ -56,25 +54,26 @@ def plan(trainer: Trainer, training: CloudSamples, files: Mapping[str, Sequence[
     return "\n".join(f"{name}\n" + "".join(f"  {line}\n" for line in lines) for name, lines in sections)
 
 
-def _data(
-    training: CloudSamples, validation: CloudSamples, categories: CategorySet, files: Mapping[str, Sequence[Path]]
-) -> list[str]:
+def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
     """Files, clouds and how many there are of each category."""
-    lines = [f"{name:<12}{', '.join(str(path) for path in paths)}" for name, paths in files.items()]
-    images = "none" if training.images is None else "x".join(str(n) for n in training.images.shape[1:3])
-    lines.append(f"{'points':<12}{training.points.shape[1]} in each cloud, images: {images}")
+    training, validation = trainer.clouds, trainer.validation
+    lines = [f"{name:<12}{', '.join(paths)}" for name, paths in files.items()]
+    clouds, _ = training.take(range(1))
+    images = "none" if clouds.images is None else "x".join(str(n) for n in clouds.images.shape[1:3])
+    how = "streamed from shards" if training.held is None else "in memory"
+    lines.append(f"{'points':<12}{clouds.points.shape[1]} in each cloud, images: {images}, {how}")
     lines.append(f"{'category':<12}{'training':>10}{'validation':>12}")
-    for place, name in enumerate(categories.names):
-        counts = [int((samples.category_index == place).sum()) for samples in (training, validation)]
-        lines.append(f"{name:<12}{counts[0]:>10}{counts[1]:>12}")
-    lines.append(f"{'all':<12}{len(training):>10}{len(validation):>12}")
+    for place, name in enumerate(trainer.categories.names):
+        lines.append(f"{name:<12}{training.counts[place]:>10}{int((validation.category_index == place).sum()):>12}")
+    lines.append(f"{'all':<12}{training.counts.sum():>10}{len(validation):>12}")
     return lines
 
 
 def _model(trainer: Trainer) -> list[str]:
     """Parameters by part."""
     config, network = trainer.config, trainer.network
-    lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device}"]
+    precision = "bf16" if lowers(config.precision, trainer.device) else "fp32"
+    lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
     lines += [_counted(name, module) for name, module in network.named_children()]
     lines.append(_counted("the network", network))
     for name, module in (("training only", trainer.objective), ("CLIP", trainer.companions)):

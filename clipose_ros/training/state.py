@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from clipose_ros.errors import CliposeError
 from clipose_ros.model.checkpoint import save_checkpoint
@@ -84,6 +85,20 @@ class RunFolder:
             raise TrainingError(f"nothing to resume: '{path}' does not exist")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return state
+
+
+def random_state(device: str) -> dict[str, Tensor]:
+    """Where torch's random numbers stand: the CPU's, and on CUDA the device's, which draws dropout there."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else state
+
+
+def set_random_state(state: Tensor | dict[str, Tensor], device: str) -> None:
+    """Put back what ``random_state`` gave, as far as this device has it; older states hold the CPU's alone."""
+    states = {"cpu": state} if isinstance(state, Tensor) else state
+    torch.set_rng_state(states["cpu"].cpu())
+    if device.startswith("cuda") and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
 
 
 def _partial(path: Path) -> Path:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from clipose_ros.categories import CategorySet
+from clipose_ros.data.cloud_source import CloudSource, InMemory
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.accuracy import Accuracy, as_records
@@ -23,7 +24,7 @@ from clipose_ros.model.fused import FUSED
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.graph import REFERENCE, GraphOps
 from clipose_ros.model.network import CLIPoseNet
-from clipose_ros.training.batches import BatchSource
+from clipose_ros.training.batches import NO_IMAGES, BatchSource
 from clipose_ros.training.companions import CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.distributed import any_rank, leader_first, rank_and_size
@@ -31,8 +32,9 @@ from clipose_ros.training.forward import Forward, across_ranks, over_ranks
 from clipose_ros.training.monitor import Monitor
 from clipose_ros.training.objective import Objective, load_trained_state, trained_state
 from clipose_ros.training.pictures import box_pictures
+from clipose_ros.training.precision import lowers
 from clipose_ros.training.schedule import early_steps, learning_rate_factor, make_optimizer
-from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError
+from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
 from clipose_ros.training.validation import Poser, judge, make_poser, score
 from clipose_ros.types import ByteArray
 
@@ -43,26 +45,35 @@ class Trainer:
     Args:
         config: The recipe.
         categories: What the clouds are of.
-        training: Clouds to learn from.
+        training: Clouds to learn from: in memory, or a source.
         validation: Clouds to judge by, of other instances.
         folder: Where state, log, the last model and the best one go; it is made when first written to.
         device: ``cpu`` or ``cuda:N``.
     """
 
     def __init__(
-        self, config: TrainConfig, categories: CategorySet, training: CloudSamples, validation: CloudSamples, folder:
-        Path,
+        self,
+        config: TrainConfig,
+        categories: CategorySet,
+        training: CloudSamples | CloudSource,
+        validation: CloudSamples,
+        folder: Path,
         device: str = "cpu",
-    ) -> None:  # fmt: skip
+    ) -> None:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
         self.config, self.categories, self.device = config, categories, device
         self.folder = RunFolder(folder)
         self.monitor = Monitor(self.folder, config)
+        self.clouds = InMemory(training, config.seed) if isinstance(training, CloudSamples) else training
         self.validation = validation
-        ops = FUSED if device == "cpu" else REFERENCE
-        self.companions = self._make_companions(training)
+        rank, ranks = rank_and_size()
+        self.leads = rank == 0  # it alone validates, tells and writes
+        self.source = BatchSource(self.clouds, config, rank, ranks)
+        self.companions = self._make_companions()
+        lowered = lowers(config.precision, device)
+        ops = FUSED if device == "cpu" and not lowered else REFERENCE
         self.network = self._make_network(ops).to(device).train()
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
@@ -72,29 +83,18 @@ class Trainer:
         self.extras = torch.nn.ModuleList(parts)
         self.parameters = [p for m in (self.network, self.extras) for p in m.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(config, self.parameters)
-        forward = Forward(self.network, self.objective, self.companions, config.fusion)
+        forward = Forward(self.network, self.objective, self.companions, config.fusion, lowered)
         self.forward = across_ranks(forward, device)
-        images = training.images if config.with_images else None
-        rank, ranks = rank_and_size()
-        self.leads = rank == 0  # it alone validates, tells and writes
-        self.source = BatchSource(training, categories, config.augment, config.batch, config.seed, images, rank, ranks)
         self.step, self.best = 0, -1.0
 
-    def _make_companions(self, training: CloudSamples) -> CompanionSource | None:
+    def _make_companions(self) -> CompanionSource | None:
         """Texts and images with CLIP, where the recipe has them take part."""
-        config = self.config
-        if not config.with_clip:
+        if not self.config.with_clip:
             return None
-        if config.with_images and (training.images is None or self.validation.images is None):
-            raise ConfigError(
-                "this recipe needs images, the clouds have none: make them with `generate --image-size 224`, or train "
-                "with texts alone: contrast.cloud_image=0 contrast.image_text=0 contrast.classification=0"
-            )
-        features = Path(config.text_features) if config.text_features else self.folder.path / "text_features"
+        if self.config.with_images and self.validation.images is None:
+            raise ConfigError(f"{NO_IMAGES}; that holds for validation clouds, too")
         with leader_first():
-            return make_companions(
-                config.clip, config.prompts, training, self.categories, config.seed, features, config.with_images
-            ).to(self.device)
+            return make_companions(self.config, self.clouds, self.folder.path / "text_features", self.device)
 
     def _make_network(self, ops: GraphOps) -> CLIPoseNet:
         """The network that will be deployed, or a fusion to compare it with."""
@@ -203,7 +203,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "extras": trained_state(self.extras),
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": random_state(self.device),
         }
 
     def start_from(self, model: Path) -> None:
@@ -239,7 +239,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         load_trained_state(self.extras, state.get("extras", {}))  # not in states of older versions
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"].cpu())
+        set_random_state(state["random"], self.device)
         self.step, self.best = state["step"], state.get("best", -1.0)
 
 

@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import generate
@@ -26,9 +24,8 @@ from clipose_ros.data.nocs import NocsDataset
 from clipose_ros.data.nocs_fixture import write_nocs_fixture
 from clipose_ros.data.nocs_samples import nocs_samples
 from clipose_ros.data.samples import CloudSamples, generate_samples
-from clipose_ros.data.shard_codec import Encoded, tar_chunks
+from clipose_ros.data.shard_codec import tar_chunks
 from clipose_ros.data.shard_sources import NocsFrames, SimulatedScenes
-from clipose_ros.data.shard_stream import ShardStream
 from clipose_ros.data.shard_writing import generate_shards
 from clipose_ros.data.shards import MANIFEST, Manifest, Shard, load_clouds, read_shards, sha256_of, write_whole
 from clipose_ros.errors import ConfigError, DataError
@@ -270,65 +267,3 @@ def test_nocs_frames_are_a_choice_that_more_of_them_extend(tmp_path: Path) -> No
     assert source.as_record() != NocsFrames(dataset, seed=2).as_record()
     (tmp_path / "Real" / "train" / "scene_1" / "0001_color.png").unlink()
     assert source.as_record() != NocsFrames(NocsDataset(tmp_path, "real_train"), seed=1).as_record()
-
-
-@given(window=st.integers(1, 6), batch=st.integers(1, 9), seed=st.integers(0, 99), start=st.integers(0, 30))
-@settings(max_examples=25, deadline=None)
-def test_a_resumed_stream_equals_an_uninterrupted_one(
-    numbered: Path, window: int, batch: int, seed: int, start: int
-) -> None:
-    def stream() -> ShardStream:
-        return ShardStream(numbered, batch=batch, seed=seed, window=window)
-
-    straight, resumed = stream(), stream()
-    for step in range(start):
-        straight.at(step)
-    for step in range(start, start + 4):
-        assert_equal(straight.at(step), resumed.at(step))
-
-
-@given(readers=st.integers(1, 5), window=st.integers(1, 6), batch=st.integers(1, 4), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
-def test_readers_share_an_epoch_without_overlap_or_loss(
-    numbered: Path, readers: int, window: int, batch: int, seed: int
-) -> None:
-    def stream(reader: int) -> ShardStream:
-        return ShardStream(numbered, batch=batch, seed=seed, window=window, reader=reader, readers=readers)
-
-    total, streams = sum(SIZES), [stream(reader) for reader in range(readers)]
-    steps = -(-2 * total // (batch * readers))
-    taken = [[n for step in range(steps) for n in numbers(stream.at(step))] for stream in streams]
-    together = [number for row in zip(*taken, strict=True) for number in row]
-    for epoch in (0, 1):
-        assert sorted(together[epoch * total : (epoch + 1) * total]) == list(range(total))
-    alone = ShardStream(numbered, batch=len(together), seed=seed, window=window)
-    assert numbers(alone.at(0)) == together, "the number of readers changes no order"
-
-
-def test_orders_follow_seed_and_epoch_and_mix_shards(numbered: Path) -> None:
-    total = sum(SIZES)
-    stream = ShardStream(numbered, batch=total, seed=1, window=5)
-    first, second = numbers(stream.at(0)), numbers(stream.at(1))
-    assert first != second and first != sorted(first)
-    assert numbers(ShardStream(numbered, batch=total, seed=2, window=5).at(0)) != first
-    place = ShardStream(numbered, batch=1, seed=1, window=2).place(total + 3)
-    assert place.epoch == 1 and len(stream) == total
-    with pytest.raises(ConfigError, match="reader 2 of 2"):
-        ShardStream(numbered, batch=1, seed=1, reader=2, readers=2)
-
-
-def test_each_window_is_read_once_an_epoch(numbered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clipose_ros.data import shard_stream
-
-    reads: list[str] = []
-    original = shard_stream.read_encoded
-
-    def counted(source: str | Path, shard: Shard) -> list[Encoded]:
-        reads.append(shard.name)
-        return original(source, shard)
-
-    monkeypatch.setattr(shard_stream, "read_encoded", counted)
-    stream = ShardStream(numbered, batch=1, seed=3, window=2)
-    for step in range(len(stream)):
-        stream.at(step)
-    assert len(reads) == len(set(reads)) and len(reads) >= 4

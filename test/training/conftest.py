@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.shard_codec import tar_chunks
+from clipose_ros.data.shards import Manifest, Shard, sha256_of, write_whole
 from clipose_ros.model.network import Architecture
 
 TINY_CLIP = "clipose-tiny-recipes"
 
 
 @pytest.fixture(scope="session")
-def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name of a model with twelve small layers, known to open_clip."""
+def tiny_clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with twelve small layers, as open_clip reads it."""
     path = tmp_path_factory.mktemp("open_clip") / f"{TINY_CLIP}.json"
     vision = {"image_size": 32, "layers": 12, "width": 32, "patch_size": 8, "head_width": 16}
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
     path.write_text(json.dumps({"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}))
-    open_clip.add_model_config(path)
-    return TINY_CLIP
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tiny_clip_file: Path) -> str:
+    """The model's name, known to open_clip."""
+    open_clip.add_model_config(tiny_clip_file)
+    return tiny_clip_file.stem
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +55,45 @@ def seen_samples() -> CloudSamples:
     images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     seen = np.ones(count, bool), np.ones(count, np.float32)
     return CloudSamples(points.astype(np.float32), index, T, size, *seen, images=images)
+
+
+@pytest.fixture(scope="session")
+def to_shards() -> Callable[[CloudSamples, Path], Path]:
+    """Writes clouds with images into three shards of a folder."""
+
+    def write(samples: CloudSamples, folder: Path) -> Path:
+        shards = []
+        for i, rows in enumerate(np.split(np.arange(len(samples)), 3)):
+            path = folder / f"clouds-{i:06d}.tar"
+            write_whole(path, tar_chunks((f"{row:07d}", row_of(samples, row)) for row in rows))
+            names = [NOCS_CATEGORIES.names[kind] for kind in samples.category_index[rows]]
+            counts = {name: names.count(name) for name in NOCS_CATEGORIES.names}
+            shards.append(Shard(path.name, i, 1, len(rows), path.stat().st_size, sha256_of(path), counts))
+        Manifest({"image_side": 32}, len(shards), NOCS_CATEGORIES, tuple(shards)).write(folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def seen_shards(
+    seen_samples: CloudSamples,
+    to_shards: Callable[[CloudSamples, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The same clouds in three shards."""
+    return to_shards(seen_samples, tmp_path_factory.mktemp("seen"))
+
+
+def row_of(samples: CloudSamples, row: int) -> CloudSample:
+    """One of the clouds."""
+    assert samples.images is not None
+    return CloudSample(
+        samples.points[row],
+        samples.categories.names[samples.category_index[row]],
+        samples.T_camera_object[row],
+        samples.size[row],
+        bool(samples.handle_visible[row]),
+        float(samples.visible_fraction[row]),
+        samples.images[row],
+    )
