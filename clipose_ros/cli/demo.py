@@ -35,6 +35,7 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
 
 _FIRST_POSE_S = 20.0  # the first clouds are slow: libraries load, kernels are compiled
+_TABLE_EVERY_S = 0.2
 _LINE_EVERY_S = 3.0
 
 
@@ -178,21 +179,21 @@ def _watch(system: LiveSystem, album: Album, duration_s: float, console: Console
     """Show and keep what comes for a while: a live table on a terminal, now and then a line elsewhere."""
     observer = system.observer
     observer.begin()
-    begun, line_due = time.monotonic(), 0.0
-    live = Live(console=console, refresh_per_second=5) if console.is_terminal else None
+    begun, due = time.monotonic(), 0.0
+    live = Live(console=console, refresh_per_second=round(1.0 / _TABLE_EVERY_S)) if console.is_terminal else None
     with live or contextlib.nullcontext():
         while (elapsed := time.monotonic() - begun) < duration_s:
             system.check()
             while not observer.pictures.empty():
                 album.add(observer.pictures.get_nowait())
-            rows = observer.rows()
-            if live is not None:
-                live.update(table(rows, observer.summary(), elapsed, duration_s))
-            elif elapsed >= line_due:
-                console.print(
-                    progress_line(rows, observer.summary(), elapsed), highlight=False, markup=False, soft_wrap=True
-                )
-                line_due = elapsed + _LINE_EVERY_S
+            if elapsed >= due:
+                due = elapsed + (_LINE_EVERY_S if live is None else _TABLE_EVERY_S)
+                rows, summary = observer.rows(), observer.summary()
+                if live is not None:
+                    live.update(table(rows, summary, elapsed, duration_s))
+                else:
+                    line = progress_line(rows, summary, elapsed)
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
             time.sleep(0.05)
 
 

@@ -222,8 +222,7 @@ class PoseNode(LifecycleNode):
             outcome = Outcome(
                 True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks)
             )
-        for request in requests:
-            request.answer(outcome)
+        self._detect_once.answer(requests, outcome)
 
     def _on_timer(self) -> None:
         """Once a second: look for silent topics, tell how it goes."""
@@ -241,7 +240,7 @@ class PoseNode(LifecycleNode):
             "device": device,
             "model": config.network.model,
         }
-        status = self._health.status(f"{self.get_name()}: poses", device, state)
+        status = self._health.status(f"{self.get_fully_qualified_name()}: poses", device, state)
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
@@ -30,10 +31,6 @@ class Request:
     after_frame: int
     outcome: Future[Outcome] = field(default_factory=Future)
 
-    def answer(self, outcome: Outcome) -> None:
-        """Let the waiting service callback reply."""
-        self.outcome.set_result(outcome)
-
 
 class EnableService:
     """``~/enable`` sets the parameter ``enabled``, so that both always agree."""
@@ -58,7 +55,8 @@ class DetectOnceService:
 
     def __init__(self, node: Node) -> None:
         self._lock = threading.Lock()
-        self._requests: list[Request] = []
+        self._waiting: list[Request] = []
+        self._claimed: list[Request] = []
         self._last_frame = 0
         self._refusal = "the node is not active"
         node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=MutuallyExclusiveCallbackGroup())
@@ -69,38 +67,46 @@ class DetectOnceService:
             self._refusal = ""
 
     def close(self) -> None:
-        """Refuse requests from now on, also those that wait."""
+        """Refuse requests from now on, also those that wait or whose frame is in work."""
         with self._lock:
             self._refusal = "the node is not active"
-            refused, self._requests = self._requests, []
-        for request in refused:
-            request.answer(Outcome(False, self._refusal))
+            refused, self._waiting = self._claimed + self._waiting, []
+        self.answer(refused, Outcome(False, self._refusal))
 
     def number_frame(self) -> tuple[int, bool]:
         """Number of a frame that has just arrived, and whether anybody waits for one."""
         with self._lock:
             self._last_frame += 1
-            return self._last_frame, bool(self._requests)
+            return self._last_frame, bool(self._waiting)
 
     def claim(self, frame: int) -> list[Request]:
         """Take over the requests that this frame answers: those made before it arrived."""
         with self._lock:
-            claimed = [request for request in self._requests if request.after_frame < frame]
-            self._requests = [request for request in self._requests if request.after_frame >= frame]
+            claimed = [request for request in self._waiting if request.after_frame < frame]
+            self._waiting = [request for request in self._waiting if request.after_frame >= frame]
+            self._claimed += claimed
         return claimed
+
+    def answer(self, requests: Sequence[Request], outcome: Outcome) -> None:
+        """Let the service callbacks that wait for these reply, unless they have been answered."""
+        with self._lock:
+            self._claimed = [request for request in self._claimed if request not in requests]
+            for request in requests:
+                if not request.outcome.done():
+                    request.outcome.set_result(outcome)
 
     def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             refusal, request = self._refusal, Request(self._last_frame)
             if not refusal:
-                self._requests.append(request)
+                self._waiting.append(request)
         if refusal:
             outcome = Outcome(False, refusal)
         elif wait([request.outcome], DETECT_ONCE_TIMEOUT_S).done:
             outcome = request.outcome.result()
         else:
             with self._lock:
-                self._requests = [other for other in self._requests if other is not request]
+                self._waiting = [other for other in self._waiting if other is not request]
             outcome = Outcome(False, f"no frame was posed within {DETECT_ONCE_TIMEOUT_S:.0f} s: see /diagnostics")
         response.success, response.message = outcome.success, outcome.message
         return response

@@ -96,6 +96,7 @@ def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, cam
     assert state(ros) == "unconfigured" and counts(ros) == ((0,) * 5, (0,) * 5)
     ros.wait_for(lambda: str(error) in node.value("last_error"), "diagnostics to say why")
     assert node.diagnostics[-1].status[0].level == b"\x02"
+    assert node.diagnostics[-1].status[0].name == "/pose_node: poses"
     node.node._make_pipeline = works
     assert change(ros, Transition.TRANSITION_CONFIGURE) and change(ros, Transition.TRANSITION_ACTIVATE)
     camera.wait_until_heard()

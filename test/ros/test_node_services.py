@@ -9,6 +9,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from clipose_ros.config import PoseNodeConfig, leaves
+from clipose_ros.ros.services import Outcome
 
 
 def set_parameter(ros, name, value):
@@ -79,6 +80,21 @@ def test_detect_once_is_refused_while_inactive_and_when_deactivated_meanwhile(ro
     ros.wait_for(waiting.done, "the reply")
     assert not waiting.result().success and "not active" in waiting.result().message
     assert "not active" in ros.call(Trigger, "pose_node/detect_once", Trigger.Request()).message
+
+
+def test_detect_once_does_not_wait_for_a_frame_whose_work_ended_in_a_bug(ros, camera, start_node):
+    service = start_node().node._detect_once
+    client = ros.node.create_client(Trigger, "pose_node/detect_once")
+    ros.wait_for(client.service_is_ready, "the service")
+    waiting = client.call_async(Trigger.Request())
+    ros.wait_for(lambda: service.number_frame()[1], "the request's arrival")
+    claimed = service.claim(10**9)
+    assert len(claimed) == 1 and not service.number_frame()[1]
+    service.close()
+    ros.wait_for(waiting.done, "the reply")
+    assert not waiting.result().success and "not active" in waiting.result().message
+    service.answer(claimed, Outcome(True, "too late"))
+    assert service.claim(10**9) == [] and not claimed[0].outcome.result().success
 
 
 def test_every_setting_is_a_described_and_typed_parameter(ros, start_node):
