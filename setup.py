@@ -15,6 +15,7 @@ EXECUTABLES = {
     "benchmark": "clipose_ros.cli.benchmark:main",
     "demo": "clipose_ros.cli.demo:main",
     "evaluate": "clipose_ros.cli.evaluate:main",
+    "export": "clipose_ros.cli.export:main",
     "generate": "clipose_ros.cli.generate:main",
     "train": "clipose_ros.cli.train:main",
 }

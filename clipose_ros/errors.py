@@ -17,6 +17,10 @@ class CheckpointError(CliposeError):
     """A model file is missing, corrupt, or describes another architecture. The message names the file."""
 
 
+class ExportError(CliposeError):
+    """A network cannot be written for another runtime, or does not compute the same there."""
+
+
 class DeviceError(CliposeError):
     """The compute device asked for does not exist on this machine."""
 
