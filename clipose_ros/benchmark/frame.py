@@ -13,7 +13,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import CheckConfig, CloudConfig, SegmentationConfig, TrackingConfig
 from clipose_ros.inference.cloud import extract_cloud
 from clipose_ros.inference.pipeline import PosePredictor
-from clipose_ros.inference.plausibility import check_pose
+from clipose_ros.inference.plausibility import check_poses
 from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.segmentation.labels import LabelSegmenter
 from clipose_ros.tracking.tracker import Tracker
@@ -57,7 +57,7 @@ def frame_stages(inputs: Inputs, predictor: PosePredictor, seen: Posed) -> dict[
         "segmentation, labels": lambda: labels.segment(frame),
         "clouds": lambda: [extract_cloud(frame, instance, cloud_config) for instance in masks],
         "network": lambda: predictor.predict(stacked, names),
-        "plausibility": lambda: [check_pose(p, c, check) for p, c in zip(seen.poses, seen.clouds, strict=True)],
+        "plausibility": lambda: check_poses(seen.poses, seen.clouds, check),
         "tracking": lambda: tracker.update(seen.result, next(stamps), np.eye(4)),
         "drawing": lambda: draw_tracks(frame.rgb, seen.tracks, frame.intrinsics, masks),
     }

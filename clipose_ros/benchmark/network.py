@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.benchmark.rivals import OnnxRuntime
 from clipose_ros.benchmark.sheets import POINTS
 from clipose_ros.benchmark.timing import Timing, time_call
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.errors import ConfigError, DeviceError
+from clipose_ros.errors import ConfigError, DeviceError, ExportError
 from clipose_ros.inference.engine import ENGINES, Engine, RawPoses, create_engine
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.model.checkpoint import load_checkpoint
@@ -49,15 +51,13 @@ class Contestant:
 
     Attributes:
         model: Its name in the tables.
-        engines: By name; those that this machine lacks are in ``absent`` with the reason.
-        absent: Why an engine is not there.
-        automatic: Which of them ``auto`` is.
+        engines: By name, the reference first.
+        absent: Why an engine is not among them.
     """
 
     model: str
     engines: dict[str, Engine]
     absent: dict[str, str]
-    automatic: str
 
 
 def shipped(model: str) -> Callable[[], CLIPoseNet]:
@@ -72,16 +72,20 @@ def paper_widths() -> CLIPoseNet:
 
 
 def contestant(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> Contestant:
-    """All engines that this machine has, with the reference among them."""
-    name = resolve_device(device)
-    engines: dict[str, Engine] = {}
-    absent: dict[str, str] = {}
-    for engine in (REFERENCE, *(e for e in ENGINES if e not in ("auto", REFERENCE))):
+    """All engines that this machine has, and on a CPU onnxruntime for comparison."""
+    place = resolve_device(device)
+    makers: dict[str, Callable[[], Engine]] = {
+        name: partial(create_engine, name, build(), place, threads) for name in ENGINES if name != "auto"
+    }
+    if place == "cpu":
+        makers[OnnxRuntime.name] = partial(OnnxRuntime, build(), threads)
+    found = Contestant(model, {}, {})
+    for name in sorted(makers, key=lambda name: name != REFERENCE):
         try:
-            engines[engine] = create_engine(engine, build(), name, threads)
-        except (ConfigError, DeviceError, ImportError) as error:
-            absent[engine] = str(error)
-    return Contestant(model, engines, absent, create_engine("auto", build(), name, threads).name)
+            found.engines[name] = makers[name]()
+        except (ConfigError, DeviceError, ExportError) as error:
+            found.absent[name] = str(error)
+    return found
 
 
 def time_networks(contestants: Sequence[Contestant], inputs: Inputs, grid: Grid) -> Iterator[dict[str, Any]]:
@@ -95,6 +99,8 @@ def time_networks(contestants: Sequence[Contestant], inputs: Inputs, grid: Grid)
             clouds, names = inputs.batch(batch, points)
             plain: tuple[Timing, RawPoses] | None = None
             for name, engine in contestant_.engines.items():
+                if name == OnnxRuntime.name and points != POINTS:
+                    continue
                 index = np.array([engine.categories.index(category) for category in names], np.int64)
                 timing = time_call(lambda: engine(clouds, index), grid.budget_s)  # noqa: B023 - called at once
                 answer = engine(clouds, index)

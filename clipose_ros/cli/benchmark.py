@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ from clipose_ros.errors import CliposeError, ConfigError
 FORMAT = "clipose_ros benchmark/1"
 """Names the layout of the record; it changes where a figure's meaning or name does."""
 _Rows = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every part is told."""
+
+    options: argparse.Namespace
+    cases: Sequence[LiveCase]
+    console: Console
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,12 +108,12 @@ def _measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure part by part; the record on disk grows with each."""
     from clipose_ros.benchmark.machine import describe_machine  # loads torch, which --help and --record need not
 
-    cases = _live_cases(options)  # wrong options are told before anything is timed
+    run = _Run(options, _live_cases(options), console)  # wrong options are told before anything is timed
     options.output.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine()}
     for part in options.only or _SECTIONS:
         console.print(f"measuring: {part}", highlight=False)
-        record[part] = list(_SECTIONS[part](options, cases))
+        record[part] = list(_SECTIONS[part](run))
         _save(record, options)
     return record
 
@@ -137,26 +146,30 @@ def _rendered(sheet: Sheet) -> Table:
     return table
 
 
-def _network(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+def _network(run: _Run) -> _Rows:
     from clipose_ros.benchmark.inputs import Inputs
     from clipose_ros.benchmark.network import Grid, contestant, paper_widths, shipped, time_networks
 
+    options = run.options
     contestants = [
         contestant(name, build, options.device, options.threads)
         for name, build in ((options.model, shipped(options.model)), ("paper's widths", paper_widths))
     ]
+    for name, reason in contestants[0].absent.items():
+        run.console.print(f"not measured: {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
     return time_networks(contestants, Inputs.rendered(), Grid(budget_s=options.budget))
 
 
-def _start(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+def _start(run: _Run) -> _Rows:
     from clipose_ros.benchmark.start import time_start
 
+    options = run.options
     for cache, times in (("on disk", 3), ("none", 1)):
         timing = time_start(options.model, options.device, options.engine, cache == "none", times)
         yield {"model": options.model, "engine": options.engine, "cache": cache, **asdict(timing)}
 
 
-def _stages(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
+def _stages(run: _Run) -> _Rows:
     from clipose_ros.benchmark.frame import frame_stages, posed, segmentation_stage
     from clipose_ros.benchmark.inputs import Inputs
     from clipose_ros.benchmark.timing import time_call
@@ -164,7 +177,7 @@ def _stages(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
     from clipose_ros.inference.predictor import Predictor
     from clipose_ros.ros.message_stages import message_stages
 
-    inputs = Inputs.rendered()
+    options, inputs = run.options, Inputs.rendered()
     predictor = Predictor.load(options.model, options.device, options.threads, options.engine)
     seen = posed(inputs, predictor)
     calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, seen)
@@ -177,9 +190,9 @@ def _stages(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
         yield {"stage": stage, **asdict(time_call(call, options.budget))}
 
 
-def _live(options: argparse.Namespace, cases: Sequence[LiveCase]) -> _Rows:
-    for number, case in enumerate(cases):
-        yield run_live(case, options.output / f"live_{number}")
+def _live(run: _Run) -> _Rows:
+    for number, case in enumerate(run.cases):
+        yield run_live(case, run.options.output / f"live_{number}")
 
 
 def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
@@ -209,7 +222,7 @@ def _short(segmenter: str) -> str:
     return f"{backend} {Path(weights).name}"
 
 
-_SECTIONS: dict[str, Callable[[argparse.Namespace, Sequence[LiveCase]], _Rows]] = {
+_SECTIONS: dict[str, Callable[[_Run], _Rows]] = {
     "network": _network,
     "stages": _stages,
     "start": _start,

@@ -8,7 +8,7 @@ from clipose_ros.benchmark import network
 from clipose_ros.benchmark.inputs import OBJECTS, Inputs
 from clipose_ros.benchmark.network import Grid, contestant, time_networks
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, ExportError
 from clipose_ros.inference.engine import create_engine
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
@@ -40,9 +40,16 @@ def test_cells_are_measured_once() -> None:
     assert Grid((1, 4), (256, 1024)).cells() == [(1, 1024), (4, 1024), (1, 256)]
 
 
-def test_records_say_what_was_timed(inputs: Inputs) -> None:
+def no_export(*arguments):
+    raise ExportError("no onnx here")
+
+
+def test_records_say_what_was_timed(inputs: Inputs, monkeypatch) -> None:
+    monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)
     rows = list(time_networks([contestant("tiny", tiny, "cpu", 0)], inputs, Grid((1, 2), (128,), budget_s=0.0)))
     assert all(list(row) == KEYS for row in rows)
+    assert {row["engine"] for row in rows} >= {"reference"}
+    assert np.isfinite([row["deviation"] for row in rows]).all()
     plain = [row for row in rows if row["engine"] == "reference"]
     assert [(row["batch"], row["points"]) for row in plain] == [(1, 1024), (2, 1024), (1, 128)]
     assert all(row["ratio"] == 1.0 and row["deviation"] == 0.0 for row in plain)
@@ -57,6 +64,21 @@ def test_an_engine_that_is_not_for_this_machine_is_left_out_with_its_reason(monk
         return create_engine(name, *arguments)
 
     monkeypatch.setattr(network, "create_engine", create)
+    monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)
     monkeypatch.setattr(network, "ENGINES", ("auto", "abacus", "reference"))
     found = contestant("tiny", tiny, "cpu", 0)
-    assert list(found.engines) == ["reference"] and found.absent == {"abacus": "no beads here"}
+    assert list(found.engines) == ["reference"]
+    assert found.absent == {"abacus": "no beads here", "onnxruntime": "no onnx here"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_onnxruntime_competes_with_the_same_network(inputs: Inputs) -> None:
+    pytest.importorskip("onnxruntime")
+    rival, plain = network.OnnxRuntime(tiny()), create_engine("reference", tiny(), "cpu")
+    for batch in (1, 3):
+        clouds, names = inputs.batch(batch, 1024)
+        index = np.array([rival.categories.index(name) for name in names], np.int64)
+        got, expected = rival(clouds, index), plain(clouds, index)
+        np.testing.assert_allclose(got.size, expected.size, atol=0.02)
+        assert got.axis_y.shape == (batch, 3) and got.confidence_x.shape == (batch,)
