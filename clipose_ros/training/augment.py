@@ -95,8 +95,9 @@ def scale_boxes(points: Tensor, truth: PoseTruth, factors: Tensor) -> tuple[Tens
 def taper(points: Tensor, truth: PoseTruth, ends: Tensor, axial: Tensor) -> tuple[Tensor, PoseTruth]:
     """Widen objects along their y axis: x and z times a factor that goes linearly from the box's bottom to its top.
 
-    How wide a tapered object is depends on where it is widest. The cloud tells: its reach from the y axis along x and
-    z, for axial objects in the round, grows by a factor that the size takes over. The box stays where it is.
+    How wide a tapered object is depends on where it is widest. The points in its box tell: their reach from the y axis
+    along x and z, for axial objects in the round, grows by a factor that the size takes over. The box stays where it
+    is.
 
     Args:
         points: ``(B, N, 3)``.
@@ -108,10 +109,13 @@ def taper(points: Tensor, truth: PoseTruth, ends: Tensor, axial: Tensor) -> tupl
     height = (local[:, :, 1] / truth.size[:, None, 1] + 0.5).clamp(0.0, 1.0)
     factor = torch.lerp(ends[:, :1], ends[:, 1:], height)
     wide = torch.stack([factor, torch.ones_like(factor), factor], dim=-1)
-    grown = (_reach(local * wide, axial) + _TINY) / (_reach(local, axial) + _TINY)
+    own = local * (local.abs() <= _SLACK * truth.size.unsqueeze(1)).all(dim=-1, keepdim=True)
+    grown = (_reach(own * wide, axial) + _TINY) / (_reach(own, axial) + _TINY)
     return in_camera(local * wide, truth), replace(truth, size=truth.size * grown)
 
 
+_SLACK = 0.55
+"""Points count as the object's own up to this share of the size away from its centre: half, and noise."""
 _TINY = 1e-6
 """Metres that keep the growth of nothing at 1."""
 

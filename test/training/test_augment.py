@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.model import network
+from clipose_ros.model.network import Architecture
 from clipose_ros.training.augment import (
     Dice,
     augment,
@@ -24,8 +29,9 @@ from clipose_ros.training.augment import (
     taper,
     turn,
 )
-from clipose_ros.training.config import AugmentConfig
+from clipose_ros.training.config import AugmentConfig, TrainConfig
 from clipose_ros.training.losses import PoseTruth
+from clipose_ros.training.trainer import Trainer
 
 COUNT, POINTS = 16, 64
 STILL = {"scale_probability": 0.0, "tilt_probability": 0.0, "noise_probability": 0.0, "cut_probability": 0.0,
@@ -139,6 +145,9 @@ def test_a_tapered_cup_gets_the_size_of_the_tapered_cup() -> None:
     truth = PoseTruth(torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.08, 0.1, 0.08]]), torch.zeros(1).bool())
     _, wide = taper(cup, truth, torch.tensor([[0.9, 1.2]]), torch.tensor([True]))
     torch.testing.assert_close(wide.size, torch.tensor([[0.096, 0.1, 0.096]]), atol=1e-5, rtol=0)
+    beside = torch.cat([cup, torch.tensor([[[0.3, -0.05, 0.0]]])], dim=1)  # the table
+    _, same = taper(beside, truth, torch.tensor([[0.9, 1.2]]), torch.tensor([True]))
+    torch.testing.assert_close(same.size, wide.size)
     _, narrow = taper(cup, truth, torch.tensor([[0.9, 0.8]]), torch.tensor([False]))
     torch.testing.assert_close(narrow.size, torch.tensor([[0.072, 0.1, 0.072]]), atol=1e-4, rtol=0)
 
@@ -231,3 +240,21 @@ def test_probabilities_are_how_often() -> None:
         _, varied = augment(points, replace(truth), AXIAL, NONE, config, dice(seed))
         scaled += int(((varied.size - truth.size).abs().amax(dim=1) > 1e-6).sum())
     assert scaled / (40 * COUNT) == pytest.approx(0.3, abs=0.07)
+
+
+def test_a_shift_changes_no_loss_and_is_left_out(
+    tmp_path: Path, seen_samples: CloudSamples, tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(network.PRESETS, "clipose_small", tiny_architecture)
+    terms = ("symmetry", "point_matching", "box_matching", "face_normal", "face_distance", "voting", "box_translation")
+    shape = {**dict.fromkeys(terms, 1.0), "symmetry_widths": [8], "face_widths": [8]}
+    config = TrainConfig.from_mapping({"batch": 6, "threads": 1, "shape": shape})
+    trainer = Trainer(config, NOCS_CATEGORIES, seen_samples, seen_samples, tmp_path)
+    trainer.network.eval()
+    batch = trainer.source.at(0)
+    shift = 0.05 * (2.0 * torch.rand(6, 3) - 1.0)
+    truth = replace(batch.truth, t=batch.truth.t + shift)
+    shifted = replace(batch, points=batch.points + shift.unsqueeze(1), truth=truth)
+    (loss, values), (same, others) = trainer.forward(batch), trainer.forward(shifted)
+    torch.testing.assert_close(same, loss, rtol=1e-3, atol=1e-3)
+    assert others == pytest.approx(values, rel=1e-2, abs=1e-3)
