@@ -18,6 +18,7 @@ EXECUTABLES = {
     "export": "clipose_ros.cli.export:main",
     "generate": "clipose_ros.cli.generate:main",
     "train": "clipose_ros.cli.train:main",
+    "train_segmenter": "clipose_ros.cli.train_segmenter:main",
 }
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-
 from clipose_ros import __version__
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.shard_codec import tar_chunks
 from clipose_ros.data.shard_sources import SceneSource
 from clipose_ros.data.shards import MANIFEST, Manifest, Shard, sha256_of, write_whole
+from clipose_ros.data.workers import begin_worker
 from clipose_ros.errors import ConfigError, DataError
 
 _DECISIVE = ("numpy", "scipy", "trimesh", "embreex", "opencv-python-headless")
@@ -138,17 +134,7 @@ def _write_shard(path: Path, first: int, scenes: int) -> Shard:
 
 
 def _begin_worker(source: SceneSource) -> None:
-    """Set up a worker: its source, one thread, and no life beyond that of the process that started it."""
+    """Set up a worker with its source."""
     global _source
     _source = source
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise DataError("workers are started by generate_shards alone")
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)  # the queue would be waited on for ever
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    begin_worker()
