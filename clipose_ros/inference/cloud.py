@@ -94,10 +94,12 @@ def _depth_bounds(z: FloatArray, deviations: float, side_rad: float) -> tuple[fl
     the wall behind do not.
     """
     ordered = np.sort(z).astype(np.float64)
-    median = float(ordered[ordered.size // 2])
+    middle = ordered.size // 2
+    median = float(ordered[middle])
     side_m = side_rad * median  # of the square with as much area as is visible
     grain = _GRAIN_PER_M * median * median
-    deviation = float(np.partition(np.abs(ordered - median), ordered.size // 2)[ordered.size // 2])
+    # The half of the values that is nearest to the median lies side by side: no other stretch as long is as narrow.
+    deviation = float(np.maximum(median - ordered[: ordered.size - middle], ordered[middle:] - median).min())
     bound = deviations * deviation + _MARGIN * side_m + grain
     step = max(1, round(_RUN * ordered.size))
     gap = _GAP_M + grain

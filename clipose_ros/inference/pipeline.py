@@ -12,7 +12,7 @@ import numpy as np
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import MOST_INSTANCES, PoseNodeConfig, SegmentationConfig
 from clipose_ros.inference.cloud import extract_cloud
-from clipose_ros.inference.plausibility import check_pose
+from clipose_ros.inference.plausibility import check_poses
 from clipose_ros.segmentation.base import Segmenter
 from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import (
@@ -74,8 +74,10 @@ class PosePipeline:
         """
         from clipose_ros.inference.predictor import Predictor  # torch loads here, not where only the types are needed
 
-        predictor = Predictor.load(config.network.model, config.network.device, config.network.threads)
+        network = config.network
+        predictor = Predictor.load(network.model, network.device, network.threads, network.engine)
         _enabled(config, predictor.categories)  # before the segmenter's weights are loaded in vain
+        predictor.warm_up(config.cloud.points)
         segmenter = create_segmenter(config.segmentation, predictor.categories, predictor.device)
         return cls(segmenter, predictor, config)
 
@@ -113,7 +115,7 @@ class PosePipeline:
         extracted = time.perf_counter()
         poses = self._poses(clouds)
         predicted = time.perf_counter()
-        verdicts = [check_pose(pose, cloud, config.check) for pose, cloud in zip(poses, clouds, strict=True)]
+        verdicts = check_poses(poses, clouds, config.check)
         rejections = unread + rejections + [verdict for verdict in verdicts if verdict is not None]
         return FrameResult(
             poses=tuple(pose for pose, verdict in zip(poses, verdicts, strict=True) if verdict is None),

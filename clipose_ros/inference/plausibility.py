@@ -1,6 +1,8 @@
-"""Whether a pose agrees with the very points that it was made from."""
+"""Whether poses agree with the very points that they were made from."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,8 +12,10 @@ from clipose_ros.types import FloatArray, ObjectCloud, PoseEstimate, Rejection, 
 _OUTER = 0.05  # of the points at either end do not count for the extent: a few stray ones do not condemn a pose
 
 
-def check_pose(pose: PoseEstimate, cloud: ObjectCloud, config: CheckConfig) -> Rejection | None:
-    """Reject a pose that is not finite, too uncertain, or contradicted by its points.
+def check_poses(
+    poses: Sequence[PoseEstimate], clouds: Sequence[ObjectCloud], config: CheckConfig
+) -> list[Rejection | None]:
+    """Reject poses that are not finite, too uncertain, or contradicted by their points.
 
     The size is contradicted where the points extend farther along an axis of the box than ``size_tolerance`` times that
     side, or where the box's diagonal exceeds theirs by more than the factor ``hidden_tolerance``. The centre is
@@ -19,62 +23,78 @@ def check_pose(pose: PoseEstimate, cloud: ObjectCloud, config: CheckConfig) -> R
     the object's diagonal.
 
     Args:
-        pose: With its final score.
-        cloud: The points that it was made from.
+        poses: With their final scores.
+        clouds: The points that each was made from, equally many.
         config: Thresholds.
 
     Returns:
-        None where the pose may be published, else the reason with its figures.
+        For each pose None where it may be published, else the reason with its figures.
     """
+    if not poses:
+        return []
+    T, size = np.array([pose.T_camera_object for pose in poses]), np.array([pose.size for pose in poses])
+    finite = np.isfinite(T).all(axis=(1, 2)) & np.isfinite(size).all(axis=1)
+    T[~finite] = np.eye(4)
+    points_camera = np.ascontiguousarray(  # (B, 3, N): all that follows is by axis
+        np.stack([cloud.points_camera for cloud in clouds]).transpose(0, 2, 1), dtype=np.float64
+    )
+    R, t = T[:, :3, :3], T[:, :3, 3:]
+    extents = _inner_extent(np.swapaxes(R, 1, 2) @ (points_camera - t))
+    low, high = points_camera.min(axis=2), points_camera.max(axis=2)
+    outside = np.linalg.norm(np.maximum(np.maximum(low - t[..., 0], t[..., 0] - high), 0.0), axis=1)
+    verdicts: list[Rejection | None] = []
+    for k, (pose, cloud) in enumerate(zip(poses, clouds, strict=True)):
+        found = _contradiction(pose, bool(finite[k]), extents[k], float(outside[k]), config)
+        verdicts.append(None if found is None else Rejection(pose.category, *found, cloud.instance))
+    return verdicts
 
-    def rejected(reason: RejectionReason, detail: str) -> Rejection:
-        return Rejection(pose.category, reason, detail, cloud.instance)
 
-    if not (np.isfinite(pose.T_camera_object).all() and np.isfinite([*pose.size, pose.score]).all()):
-        return rejected(RejectionReason.NOT_FINITE, f"size {_words(pose.size)} m, score {pose.score}")
+def _contradiction(
+    pose: PoseEstimate, finite: bool, extent: FloatArray, outside: float, config: CheckConfig
+) -> tuple[RejectionReason, str] | None:
+    """What speaks against a pose.
+
+    Args:
+        pose: The pose.
+        finite: Whether pose and size are.
+        extent: ``(3,)``, how far its points extend along the object's axes, metres.
+        outside: How far its centre lies outside the points' box, metres.
+        config: Thresholds.
+    """
+    if not (finite and np.isfinite(pose.score)):
+        return RejectionReason.NOT_FINITE, f"size {_words(pose.size)} m, score {pose.score}"
     if pose.score < config.score_threshold:
-        return rejected(RejectionReason.LOW_SCORE, f"{pose.score:.3f} is below {config.score_threshold:g}")
-    points_camera = np.ascontiguousarray(cloud.points_camera.T, dtype=np.float64)  # (3, N): all that follows is by axis
-    contradiction = _size_contradiction(pose, points_camera, config)
-    if contradiction is not None:
-        return rejected(RejectionReason.SIZE_CONTRADICTS_POINTS, contradiction)
-    low, high = points_camera.min(axis=1), points_camera.max(axis=1)
-    centre = pose.T_camera_object[:3, 3]
-    outside = float(np.linalg.norm(np.maximum(np.maximum(low - centre, centre - high), 0.0)))
-    limit = config.centre_tolerance * float(np.linalg.norm(pose.size))
+        return RejectionReason.LOW_SCORE, f"{pose.score:.3f} is below {config.score_threshold:g}"
+    if not (pose.size > 0.0).all():
+        return RejectionReason.SIZE_CONTRADICTS_POINTS, f"size {_words(pose.size)} m is not positive"
+    diagonal, contradiction = float(np.linalg.norm(pose.size)), ""
+    if (extent > config.size_tolerance * pose.size).any():
+        contradiction = f"more than {config.size_tolerance:g} times"
+    elif diagonal > config.hidden_tolerance * np.linalg.norm(extent):
+        contradiction = f"less than 1/{config.hidden_tolerance:g} of it is visible"
+    if contradiction:
+        figures = (
+            f"the points extend over {_words(extent)} m along the object's axes, the size is {_words(pose.size)} m"
+        )
+        return RejectionReason.SIZE_CONTRADICTS_POINTS, f"{figures}: {contradiction}"
+    limit = config.centre_tolerance * diagonal
     if outside > limit:
         detail = f"{outside:.3f} m outside their box, at most {limit:.3f} m is allowed"
-        return rejected(RejectionReason.CENTRE_OUTSIDE_POINTS, detail)
+        return RejectionReason.CENTRE_OUTSIDE_POINTS, detail
     return None
 
 
-def _size_contradiction(pose: PoseEstimate, points_camera: FloatArray, config: CheckConfig) -> str | None:
-    """In words, how the predicted size and the extent of the points ``(3, N)`` contradict each other."""
-    if not (pose.size > 0.0).all():
-        return f"size {_words(pose.size)} m is not positive"
-    R, t = pose.T_camera_object[:3, :3], pose.T_camera_object[:3, 3:]
-    extent = _inner_extent(R.T @ (points_camera - t))
-    if (extent > config.size_tolerance * pose.size).any():
-        verdict = f"more than {config.size_tolerance:g} times"
-    elif np.linalg.norm(pose.size) > config.hidden_tolerance * np.linalg.norm(extent):
-        verdict = f"less than 1/{config.hidden_tolerance:g} of it is visible"
-    else:
-        return None
-    figures = f"the points extend over {_words(extent)} m along the object's axes, the size is {_words(pose.size)} m"
-    return f"{figures}: {verdict}"
-
-
 def _inner_extent(values: FloatArray) -> FloatArray:
-    """Extent ``(3,)`` of values ``(3, N)`` along each row, less the outermost ``_OUTER`` at either end.
+    """Extent ``(...)`` of values ``(..., N)``, less the outermost ``_OUTER`` at either end.
 
     Between two values it goes linearly, as NumPy's percentiles do, which take ten times as long.
     """
-    ordered = np.sort(values, axis=1)
-    place = _OUTER * (values.shape[1] - 1)
-    k = int(place)
-    share = place - k
-    low = ordered[:, k] + share * (ordered[:, k + 1] - ordered[:, k])
-    high = ordered[:, -1 - k] - share * (ordered[:, -1 - k] - ordered[:, -2 - k])
+    last = values.shape[-1] - 1
+    k = int(_OUTER * last)
+    share = _OUTER * last - k
+    ordered = np.partition(values, [k, k + 1, last - k - 1, last - k], axis=-1)
+    low = ordered[..., k] + share * (ordered[..., k + 1] - ordered[..., k])
+    high = ordered[..., last - k] - share * (ordered[..., last - k] - ordered[..., last - k - 1])
     return np.asarray(high - low)
 
 

@@ -16,7 +16,7 @@ from clipose_ros.geometry.se3 import quat_xyzw_from_rotation, transform_points
 from clipose_ros.ros.conversions import byte_array
 from clipose_ros.types import FloatArray, TrackedObject
 
-_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("category", "<u2"), ("track", "<u2")])
+_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("names", "<u2", 2)])  # category and track
 _CLOUD_FIELDS = [
     PointField(name="x", offset=0, datatype=PointField.FLOAT32, count=1),
     PointField(name="y", offset=4, datatype=PointField.FLOAT32, count=1),
@@ -77,14 +77,12 @@ def object_cloud(
     header: Header, tracks: Sequence[TrackedObject], T_frame_camera: FloatArray, categories: CategorySet
 ) -> PointCloud2:
     """The observed points of all tracks: x, y, z in metres, category id and track id."""
-    seen = [(track, track.cloud) for track in tracks if track.cloud is not None]
-    points = np.empty(sum(len(cloud.points_camera) for _, cloud in seen), _CLOUD_POINT)
-    end = 0
-    for track, cloud in seen:
-        begin, end = end, end + len(cloud.points_camera)
-        part = points[begin:end]
-        part["xyz"] = transform_points(T_frame_camera, cloud.points_camera)
-        part["category"], part["track"] = categories[track.category].id, track.track_id & 0xFFFF
+    seen = [(track, track.cloud.points_camera) for track in tracks if track.cloud is not None]
+    points_camera = np.concatenate([np.empty((0, 3), np.float32), *(points for _, points in seen)])
+    points = np.empty(len(points_camera), _CLOUD_POINT)
+    points["xyz"] = transform_points(T_frame_camera, points_camera)
+    names = [(categories[track.category].id, track.track_id & 0xFFFF) for track, _ in seen]
+    points["names"] = np.repeat(np.array(names, np.uint16).reshape(-1, 2), [len(part) for _, part in seen], axis=0)
     return PointCloud2(
         header=header,
         height=1,

@@ -85,8 +85,9 @@ def _tint(image: ByteArray, instance: InstanceMask) -> None:
     x0, y0, x1, y1 = instance.box
     colour = category_colour(instance.category)
     window, mask = image[y0:y1, x0:x1], instance.mask.view(np.uint8)
-    tinted = cv2.transform(window, np.column_stack([0.65 * np.eye(3), 0.35 * np.array(colour)]))
-    cv2.copyTo(tinted, mask, window)
+    red, green, blue = (0.35 * value for value in colour)
+    mixture = np.array([[0.65, 0.0, 0.0, red], [0.0, 0.65, 0.0, green], [0.0, 0.0, 0.65, blue]])
+    cv2.copyTo(cv2.transform(window, mixture), mask, window)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0))
     cv2.drawContours(image, outlines, -1, colour, 1)
 

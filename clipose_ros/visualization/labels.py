@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -56,11 +57,17 @@ class LabelPainter:
         wanted = [(middle, y0 - height - gap), (middle, y1 + gap), (x1 + gap, y0), (x0 - width - gap, y0)]
         wanted += [(middle, y0 - step * height - gap) for step in (2, 3)] + [(middle, y1 + height + gap)]
         right, bottom = self.image.shape[1] - width, self.image.shape[0] - height
-        places = [(max(0, min(x, right)), max(0, min(y, bottom))) for x, y in wanted]
-        plates = [(x, y, x + width, y + height) for x, y in places]
-        # other plates weigh more than the object itself, which may fill the whole image
-        cost = [4 * sum(_shared(plate, other) for other in self._taken) + _shared(plate, anchor) for plate in plates]
-        return places[cost.index(min(cost))]
+        best, least = (0, 0), math.inf
+        for x, y in wanted:
+            x, y = max(0, min(x, right)), max(0, min(y, bottom))
+            plate = (x, y, x + width, y + height)
+            # other plates weigh more than the object itself, which may fill the whole image
+            cost = 4 * sum(_shared(plate, other) for other in self._taken) + _shared(plate, anchor)
+            if cost < least:
+                best, least = (x, y), cost
+            if not cost:
+                break
+        return best
 
 
 def _shared(a: Rectangle, b: Rectangle) -> int:

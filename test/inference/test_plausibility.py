@@ -7,7 +7,7 @@ import pytest
 
 from clipose_ros.config import CheckConfig
 from clipose_ros.geometry.se3 import exp_so3, make_transform
-from clipose_ros.inference.plausibility import _inner_extent, check_pose
+from clipose_ros.inference.plausibility import _inner_extent, check_poses
 from clipose_ros.types import InstanceMask, ObjectCloud, PoseEstimate, RejectionReason
 
 CONFIG = CheckConfig()
@@ -31,7 +31,8 @@ POSE = PoseEstimate("bottle", T, SIZE, 0.7, (0.8, 0.0))
 
 
 def verdict(config=CONFIG, **changes):
-    return check_pose(dataclasses.replace(POSE, **changes), CLOUD, config)
+    (found,) = check_poses([dataclasses.replace(POSE, **changes)], [CLOUD], config)
+    return found
 
 
 def moved(offset):
@@ -94,3 +95,15 @@ def test_the_extent_is_that_between_the_percentiles(number):
     points = np.random.default_rng(number).normal(size=(number, 3)) * [0.01, 0.1, 1.0]
     low, high = np.percentile(points, [5.0, 95.0], axis=0)
     assert np.allclose(_inner_extent(points.T), high - low, rtol=1e-12)
+
+
+def test_many_at_once_are_as_each_alone():
+    poses = [
+        dataclasses.replace(POSE, **changes)
+        for changes in ({}, {"size": SIZE * 0.3}, {"score": np.nan}, {"T_camera_object": moved([0.0, 0.0, 0.8])}, {})
+    ]
+    verdicts = check_poses(poses, [CLOUD] * len(poses), CONFIG)
+    alone = [check_poses([pose], [CLOUD], CONFIG)[0] for pose in poses]
+    assert [v and (v.reason, v.detail) for v in verdicts] == [v and (v.reason, v.detail) for v in alone]
+    assert [v is None for v in verdicts] == [True, False, False, False, True]
+    assert check_poses([], [], CONFIG) == []
