@@ -235,6 +235,10 @@ class CloudConfig(Section):
             )
 
 
+ENGINES = ("auto", "reference", "fused", "fused_int8")
+"""What can compute the pose network; ``auto`` is the fastest for the device that keeps float32's accuracy."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig(Section):
     """The pose network."""
@@ -242,6 +246,9 @@ class NetworkConfig(Section):
     model: str = option("clipose_small", "A checkpoint file, or the name of a shipped model.")
     device: str = option("auto", "auto, cpu, cuda or cuda:N.")
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch.", low=0, high=256)
+    engine: str = option(
+        "auto", "What computes it: auto is the fastest for the device that keeps float32's accuracy.", choices=ENGINES
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What computes the network: clouds in, raw predictions out, NumPy on both sides.
 
 Engines share the weights and differ in how they compute with them. ``reference`` is the network's own PyTorch module,
-the readable definition of what every other engine has to give.
+the readable definition of what every other engine has to give. ``fused`` is compiled loops for CPUs; ``fused_int8`` has
+its larger matrix products in 8-bit integers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.categories import CategorySet
+from clipose_ros.config import ENGINES as ENGINES
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from clipose_ros.model.network import CLIPoseNet
 
 IndexArray = NDArray[np.int64]
-
-ENGINES = ("auto", "reference")
-"""Names of the engines; ``auto`` is the fastest one for the device that keeps float32's accuracy."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,22 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
         name: One of ``ENGINES``.
         network: Whose weights it takes; in evaluation mode.
         device: Where it is to compute: ``cpu`` or ``cuda:N``.
-        threads: CPU threads of this process for it; 0 leaves the choice to the libraries.
+        threads: CPU threads for it; 0 leaves the choice to torch.
 
     Raises:
-        ConfigError: There is no such engine.
+        ConfigError: There is no such engine, or it cannot compute on the device.
+        DeviceError: The CPU lacks the instructions that it needs.
     """
-    import torch
-
-    from clipose_ros.inference.reference_engine import ReferenceEngine
-
     if name not in ENGINES:
         raise ConfigError(f"'network.engine' must be one of {', '.join(ENGINES)}, got '{name}'")
-    if threads > 0:
-        torch.set_num_threads(threads)
-    return ReferenceEngine(network.to(device), device)
+    if name == "auto":
+        name = "fused" if device == "cpu" else "reference"
+    if name == "reference":
+        from clipose_ros.inference.reference_engine import ReferenceEngine
+
+        return ReferenceEngine(network.to(device), device, threads)
+    if device != "cpu":
+        raise ConfigError(f"'network.engine' '{name}' computes on the CPU alone, got device '{device}': choose 'auto'")
+    from clipose_ros.inference.fused_engine import FusedEngine  # numba loads here, which only the CPU needs
+
+    return FusedEngine(network, name, threads)

@@ -13,7 +13,6 @@ from clipose_ros.geometry.rotation import rotation_from_axes
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.engine import Engine, create_engine
 from clipose_ros.model.checkpoint import load_checkpoint
-from clipose_ros.model.graph import REFERENCE
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, PoseEstimate
 
@@ -35,7 +34,7 @@ class Predictor:
         Args:
             model: A ``.safetensors`` file, or the name of a shipped model (``clipose_small``).
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-            threads: CPU threads of the network in this process; 0 leaves the choice to the libraries.
+            threads: CPU threads of the network; 0 leaves the choice to torch.
             engine: What computes it, one of ``engine.ENGINES``.
 
         Raises:
@@ -44,12 +43,11 @@ class Predictor:
             ConfigError: There is no such engine, or it cannot compute on the device.
         """
         name = resolve_device(device)
-        operations = REFERENCE
-        if name == "cpu" and engine == "auto":
-            from clipose_ros.model.fused import FUSED  # costs numba's import, which only the CPU needs
+        return cls(create_engine(engine, load_checkpoint(model_path(model)), name, threads))
 
-            operations = FUSED
-        return cls(create_engine(engine, load_checkpoint(model_path(model), operations), name, threads))
+    def warm_up(self, points: int) -> None:
+        """Compile and allocate what the first clouds of so many points would have to wait for."""
+        self._engine.warm_up(points)
 
     @property
     def device(self) -> str:

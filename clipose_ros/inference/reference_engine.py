@@ -17,11 +17,14 @@ class ReferenceEngine:
     Args:
         network: In evaluation mode, on ``device``.
         device: ``cpu`` or ``cuda:N``.
+        threads: CPU threads of torch in this process; 0 leaves them as they are.
     """
 
     name = "reference"
 
-    def __init__(self, network: CLIPoseNet, device: str = "cpu") -> None:
+    def __init__(self, network: CLIPoseNet, device: str = "cpu", threads: int = 0) -> None:
+        if threads:
+            torch.set_num_threads(threads)
         self._network = network.eval()
         self.device = device
 
