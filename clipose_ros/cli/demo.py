@@ -119,9 +119,9 @@ def _plan(options: argparse.Namespace) -> Plan:
         backend = segmenter_parameters(options.segmenter) if options.segmenter else {}
         named = options.segmenter or "labels (the camera's own label images, until a trained segmenter ships)"
         intro = f"Synthetic RGB-D camera, scene {options.seed}. Segmentation: {named}."
-        files = ["--params-file", str(config_path("demo.yaml"))]
         command = ["clipose_ros.ros.synthetic_camera", *ros_arguments(camera)]
-        return Plan(command, [*ros_arguments({**backend, **node}), *files], intro, max(options.duration / 8, 0.5))
+        arguments = ros_arguments({**backend, **node}, config_path("demo.yaml"))
+        return Plan(command, arguments, intro, max(options.duration / 8, 0.5))
     if not options.segmenter:
         raise ConfigError(
             "--input needs --segmenter, since real images come without labels: give local weights, as in --segmenter "

@@ -58,7 +58,7 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
         )
         system.wait_until(lambda: system.observer.summary()["frames_in"] > 0, "a frame of the camera")
         begun = time.monotonic()
-        node = system.start_node(*ros_arguments(case.node), "--params-file", str(config_path("demo.yaml")))
+        node = system.start_node(*ros_arguments(case.node, config_path("demo.yaml")))
         system.wait_until(lambda: system.observer.answered, "an answer of the pose node")
         start_s = time.monotonic() - begun
         _watch(system, {}, _SETTLING_S)

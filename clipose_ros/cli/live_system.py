@@ -126,9 +126,13 @@ def live_environment() -> dict[str, str]:
     return environment | dict(os.environ)
 
 
-def ros_arguments(parameters: Mapping[str, Any]) -> list[str]:
-    """Parameters as a node's arguments. JSON is YAML, so no string can be mistaken for a number."""
-    pairs = [("-p", f"{name}:={json.dumps(value)}") for name, value in parameters.items()]
+def ros_arguments(parameters: Mapping[str, Any], *files: Path) -> list[str]:
+    """Parameters, and files of them, as a node's arguments. JSON is YAML, so no string can be mistaken for a number.
+
+    Of what is said twice the later holds: files in their order, then the parameters.
+    """
+    pairs = [("--params-file", str(file)) for file in files]
+    pairs += [("-p", f"{name}:={json.dumps(value)}") for name, value in parameters.items()]
     return ["--ros-args", *(argument for pair in pairs for argument in pair)]
 
 
