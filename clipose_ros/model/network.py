@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -92,6 +93,16 @@ class NetworkOutput:
     encoding: Encoding
 
 
+def check_shape(shape: Sequence[int]) -> None:
+    """Check that clouds are ``(B, N, 3)``, N a multiple of 16 and at least ``MIN_POINTS``.
+
+    Raises:
+        ShapeError: They are not.
+    """
+    if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
+        raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {tuple(shape)}")
+
+
 class CLIPoseNet(nn.Module):
     """The inference network of CLIPose: a graph encoder, two axis heads, a translation-and-size head.
 
@@ -129,9 +140,7 @@ class CLIPoseNet(nn.Module):
         Raises:
             ShapeError: The points have another shape.
         """
-        shape = tuple(points_camera.shape)
-        if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
-            raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {shape}")
+        check_shape(points_camera.shape)
         mean = points_camera.mean(dim=1, keepdim=True)
         centred = (points_camera - mean) / self.architecture.unit_m
         return self.read(self.encoder(centred), centred, mean.squeeze(1), category)

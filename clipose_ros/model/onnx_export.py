@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipose_ros.errors import ExportError, ShapeError
-from clipose_ros.model.encoder import MIN_POINTS
-from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.errors import ExportError
+from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray
 
 FORMAT = "clipose_ros.onnx/1"
@@ -79,8 +78,7 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
         ShapeError: The number of points does not fit the network.
     """
     require("onnx", "onnxscript")
-    if points % 16 or points < MIN_POINTS:
-        raise ShapeError(f"points must be a multiple of 16 and at least {MIN_POINTS}, got {points}")
+    check_shape((2, points, 3))
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's own insides
