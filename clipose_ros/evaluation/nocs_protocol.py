@@ -13,7 +13,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +126,17 @@ def as_record(scores: Scores, thresholds: Thresholds = TABLE) -> dict[str, Any]:
     figures = dict(zip(scores.thresholds.names, values, strict=True))
     counts = {"truths": scores.truths, "predictions": scores.predictions, "matched": scores.matched}
     return counts | {name: figures[name] for name in thresholds.names}
+
+
+def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str, Any]:
+    """Plain values for JSON: by kind what it means, and the record of each category."""
+    return {
+        kind.value: {
+            "meaning": kind.meaning,
+            "categories": {name: as_record(scores) for name, scores in table.items()},
+        }
+        for kind, table in by_kind.items()
+    }
 
 
 def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) -> tuple[FloatArray, FloatArray]:

@@ -1,18 +1,19 @@
-"""A page of HTML, complete in itself, that shows how predictions fare by the NOCS protocol."""
+"""A page of HTML, complete in itself, that shows how predictions fare."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from clipose_ros.evaluation.accuracy import THRESHOLDS
+from clipose_ros.evaluation.accuracy import THRESHOLDS, Accuracy
+from clipose_ros.evaluation.breakdown import CENTIMETRES, DEGREES, Breakdown
 from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.nocs_protocol import TABLE, MatchedPair, Scores, Thresholds, as_record
-from clipose_ros.geometry.boxes import BOX_EDGES
-from clipose_ros.types import FloatArray
+from clipose_ros.evaluation.latency import Latency
+from clipose_ros.evaluation.nocs_protocol import TABLE, Scores, Thresholds, as_record
+from clipose_ros.evaluation.page import note, page, picture, shown, table
+from clipose_ros.evaluation.worst_cases import Case, draw_cases
 
 IOU_GRID = tuple(k / 100 for k in range(101))
 ROTATION_GRID_DEG = tuple(float(d) for d in range(61))
@@ -47,95 +48,114 @@ PAPER_TABLE_I: Mapping[str, tuple[float | None, ...]] = {
 }
 """Means on REAL275 as the CLIPose paper prints them, at ``THRESHOLDS``; None where it has a dash."""
 
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1b1f24; }
-table { border-collapse: collapse; margin: .8em 0 1.6em; }
-th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #d8dee4; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; }
-tr.strong td { font-weight: 600; border-top: 2px solid #57606a; }
-img { max-width: 100%; }
-p.note { color: #57606a; }
-"""
+MATCHED = (
+    "Average precision, per cent. Poses count where predictions and truths were matched at IoU > 0.1, and recall is "
+    "over the matched ones."
+)
+SHARES = (
+    "Every cloud is judged by itself. There is no detector in it, so nothing is missed or found twice, and no score "
+    "ranks the poses: this is no average precision. Bottles, bowls, cans and mugs with hidden handle by their y axis "
+    "alone."
+)
+BREAKDOWN = (
+    f"Share of objects posed within {DEGREES:g}° and {CENTIMETRES:g} cm, per cent, and in brackets how many objects "
+    "there are. Small numbers say little."
+)
+SINGLE = (
+    "Average precision, per cent, of clouds under known masks: each is an image of its own with one truth and one "
+    "detection, whose score is the pose's confidence. What a detector misses or invents is not in it."
+)
+WORST = (
+    "By the larger of degrees / 10 and centimetres / 5. True boxes blue, predicted ones orange; thick edges are the "
+    "bottom, the line from the middle points to the front (+x)."
+)
 
 
-def report_html(title: str, source: str, by_kind: Mapping[IouKind, Mapping[str, Scores]], worst: int = 12) -> str:
-    """Make the page.
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a page shows.
 
-    Args:
+    Attributes:
         title: Of the page.
-        source: What was scored, for the reader.
+        source: What was judged.
+        latency: What is known of the time it took.
         by_kind: Scores at ``REPORT_THRESHOLDS``, by kind of IoU.
-        worst: How many of the worst poses to show.
-
-    Returns:
-        HTML that needs no other file.
+        protocol: How to read them.
+        shares: Share of objects posed within thresholds, where each object is known to be there.
+        breakdown: Where poses fail.
+        cases: The worst poses.
     """
-    parts = [f"<h1>{escape(title)}</h1><p>{escape(source)}</p>"]
-    for kind, table in by_kind.items():
-        records = {name: as_record(scores, REPORT_THRESHOLDS) for name, scores in table.items()}
+
+    title: str
+    source: str
+    latency: Latency
+    by_kind: Mapping[IouKind, Mapping[str, Scores]]
+    protocol: str = MATCHED
+    shares: Mapping[str, Accuracy] = field(default_factory=dict)
+    breakdown: Breakdown = field(default_factory=dict)
+    cases: Sequence[Case] = ()
+
+
+def report_html(report: Report) -> str:
+    """Make the page: HTML that needs no other file."""
+    parts = [f"<p>{escape(report.source)}</p>", f"<p>{escape(report.latency.sentence)}</p>"]
+    if report.shares:
+        parts += ["<h2>Share of objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
+    for kind, scores in report.by_kind.items():
+        records = {name: as_record(each, REPORT_THRESHOLDS) for name, each in scores.items()}
         parts += [
-            f"<h2>IoU {kind.value}</h2><p class='note'>{escape(kind.meaning)}. Average precision, per cent. Poses "
-            "count where predictions and truths were matched at IoU &gt; 0.1, and recall is over the matched ones.</p>",
+            f"<h2>Average precision, IoU {kind.value}</h2>",
+            note(f"{kind.meaning}. {report.protocol}"),
             _scores_table(records),
-            _image(_curves(records), f"average precision over thresholds, IoU {kind.value}"),
+            picture(_curves(records), f"average precision over thresholds, IoU {kind.value}"),
         ]
-    if IouKind.RELEASED in by_kind:  # what the paper's figures are matched with
-        parts += ["<h2>Beside published figures</h2>", _paper_table(by_kind[IouKind.RELEASED]["mean"])]
-    kind, table = list(by_kind.items())[-1]
-    if pairs := worst_pairs((p for scores in table.values() for p in scores.pairs), worst):
-        parts += [
-            f"<h2>Worst poses</h2><p class='note'>Of those matched at IoU {kind.value}, by the larger of degrees / 10 "
-            "and centimetres / 5. True boxes blue, predicted ones orange, as the camera sees them; thick edges are the "
-            "bottom.</p>",
-            _image(_worst(pairs), "worst poses"),
-        ]
-    body = "\n".join(parts)
-    return (
-        f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
-        f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
-
-
-def worst_pairs(pairs: Iterable[MatchedPair], count: int) -> list[MatchedPair]:
-    """Those farthest off, worst first: by the larger of degrees / 10 and centimetres / 5."""
-    return sorted(pairs, key=lambda p: max(p.rotation_deg / 10.0, p.translation_cm / 5.0), reverse=True)[:count]
+    if IouKind.RELEASED in report.by_kind:  # what the paper's figures are matched with
+        parts += ["<h2>Beside published figures</h2>", *_paper_table(report.by_kind[IouKind.RELEASED]["mean"])]
+    if report.breakdown:
+        parts += ["<h2>Where poses fail</h2>", note(BREAKDOWN), *_breakdown_tables(report.breakdown)]
+    if report.cases:
+        parts += ["<h2>Worst poses</h2>", note(WORST), picture(draw_cases(report.cases), "worst poses")]
+    return page(report.title, parts)
 
 
 def _scores_table(records: Mapping[str, Mapping[str, Any]]) -> str:
     """Figures by category."""
     names = ("truths", "predictions", "matched", *TABLE.names)
-    rows = [[name, *(_shown(record[key]) for key in names)] for name, record in records.items()]
-    return _table(["category", *names], rows, strong="mean")
+    rows = [[name, *(shown(record[key]) for key in names)] for name, record in records.items()]
+    return table(["category", *names], rows, strong=["mean"])
 
 
-def _paper_table(mean: Scores) -> str:
+def _paper_table(mean: Scores) -> list[str]:
     """The mean over categories beside the paper's Table I."""
     names = Thresholds(iou=()).names
     record = as_record(mean)
-    rows = [[method, *map(_shown, figures)] for method, figures in PAPER_TABLE_I.items()]
-    rows.append(["these results", *(_shown(record[key]) for key in names)])
-    note = (
-        "<p class='note'>Methods' means on REAL275 from Table I of the CLIPose paper, and these results with IoU "
-        "released. They compare only where these are of REAL275 too, with the same detections.</p>"
+    rows = [[method, *map(shown, figures)] for method, figures in PAPER_TABLE_I.items()]
+    rows.append(["these results", *(shown(record[key]) for key in names)])
+    explained = (
+        "Methods' means on REAL275 from Table I of the CLIPose paper, and these results with IoU released. They "
+        "compare only where these are of REAL275 too, with the same detections."
     )
-    return note + _table(["method", *names], rows, strong="these results")
+    return [note(explained), table(["method", *names], rows, strong=["these results"])]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], strong: str) -> str:
-    """An HTML table; the row of that name stands out."""
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = [
-        f"<tr{' class=strong' if row[0] == strong else ''}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
-        for row in rows
-    ]
-    return f"<table><tr>{cells}</tr>\n" + "\n".join(lines) + "</table>"
+def _shares_table(shares: Mapping[str, Accuracy]) -> str:
+    """Medians of the errors, and shares."""
+    rows = []
+    for name, row in shares.items():
+        medians = row.rotation_deg_median, row.translation_cm_median, row.size_percent_median
+        rows.append([name, str(row.count), *map(shown, medians), *map(shown, row.within.values())])
+    head = ["category", "objects", "rotation, deg", "translation, cm", "size, %", *shares["mean"].within]
+    return table(head, rows, strong=["mean"])
 
 
-def _shown(value: float | None) -> str:
-    """A figure for the reader."""
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.1f}"
+def _breakdown_tables(factors: Breakdown) -> list[str]:
+    """A table for each factor."""
+    tables = []
+    for factor, bins in factors.items():
+        names = list(next(iter(bins.values())))
+        rows = [[label, *(f"{shown(c.percent)} ({c.count})" for c in cells.values())] for label, cells in bins.items()]
+        tables.append(table([factor, *names], rows))
+    return tables
 
 
 def _curves(records: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -160,41 +180,3 @@ def _curves(records: Mapping[str, Mapping[str, Any]]) -> Any:
     if panels[0].lines:
         panels[0].legend(fontsize=8, loc="lower left")
     return figure
-
-
-def _worst(pairs: Sequence[MatchedPair]) -> Any:
-    """Boxes of the worst pairs, projected as the camera sees them."""
-    from matplotlib.figure import Figure
-
-    columns = 4
-    rows = -(-len(pairs) // columns)
-    figure = Figure(figsize=(11.0, 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels:
-        panel.set_axis_off()
-    for panel, pair in zip(panels, pairs, strict=False):
-        _draw_box(panel, pair.corners_true, "#0969da")
-        _draw_box(panel, pair.corners_estimate, "#d4580a")
-        panel.set_aspect("equal")
-        panel.invert_yaxis()
-        panel.set_title(
-            f"{pair.category}: {pair.rotation_deg:.0f}°, {pair.translation_cm:.1f} cm, IoU {pair.iou:.2f}\n"
-            f"{pair.frame[-38:]}",
-            fontsize=8,
-        )
-    return figure
-
-
-def _draw_box(panel: Any, corners: FloatArray, colour: str) -> None:
-    """A box's edges in normalised image coordinates."""
-    pixels = corners[:, :2] / corners[:, 2:].clip(min=1e-3)  # a wrong box may reach behind the camera
-    for number, edge in enumerate(BOX_EDGES):
-        panel.plot(*pixels[edge].T, color=colour, linewidth=2.2 if number < 4 else 1.0, solid_capstyle="round")
-
-
-def _image(figure: Any, alternative: str) -> str:
-    """A figure inside the page."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
-    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"

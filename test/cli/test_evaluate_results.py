@@ -79,7 +79,7 @@ def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.Captu
     assert evaluate.main(["--results", str(results), "--report", str(page)]) == 0
     assert "2 result files" in page.read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
-        evaluate.main(["--data", "clouds.npz", "--report", str(page)])
+        evaluate.main(["--sequence", "5", "--report", str(page)])
     assert "--report goes with" in capsys.readouterr().err
 
 

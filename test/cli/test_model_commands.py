@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate, generate
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.evaluation.film import CloudFilm
+from clipose_ros.geometry.se3 import make_transform
+from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
+from clipose_ros.types import FloatArray, PoseEstimate
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
 
@@ -27,7 +33,7 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_generated_clouds_can_be_evaluated(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
-    report = tmp_path / "figures.json"
+    figures_at, page = tmp_path / "figures.json", tmp_path / "report.html"
     arguments = [
         "--model",
         str(tmp_path / "tiny.safetensors"),
@@ -36,13 +42,50 @@ def test_generated_clouds_can_be_evaluated(clouds: Path, tmp_path: Path, capsys:
         "--device",
         "cpu",
         "--json",
-        str(report),
+        str(figures_at),
+        "--report",
+        str(page),
+        "--breakdown",
     ]
     assert evaluate.main(arguments) == 0
-    figures = json.loads(report.read_text())
-    counts = {name: row["count"] for name, row in figures.items()}
+    figures = json.loads(figures_at.read_text())
+    counts = {name: row["count"] for name, row in figures["shares"].items()}
     assert counts.pop("mean") == sum(counts.values()) == len(CloudSamples.load(clouds))
-    assert "10deg5cm" in capsys.readouterr().out
+    assert figures["iou"]["corrected"]["categories"]["mean"]["truths"] == len(CloudSamples.load(clouds))
+    assert list(figures["iou_equal_scores"]) == ["corrected"]
+    assert figures["latency"]["median_ms"] > 0.0 and "distance, m" in figures["breakdown"]
+    printed = capsys.readouterr().out
+    assert "10deg5cm" in printed and "distance, m" in printed and "whose score is the pose's confidence" in printed
+    shown = page.read_text(encoding="utf-8")
+    assert "Where poses fail" in shown and "Worst poses" in shown and "poses of six clouds at once on cpu" in shown
+
+
+class Still:
+    """Puts every object where its points are."""
+
+    categories = NOCS_CATEGORIES
+    device = "cpu"
+
+    def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
+        poses = make_transform(np.tile(np.eye(3), (len(categories), 1, 1)), points_camera.mean(axis=1))
+        return [PoseEstimate(c, T, np.full(3, 0.1), 0.9, (0.9, 0.9)) for c, T in zip(categories, poses, strict=True)]
+
+
+def test_tracks_on_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = np.repeat(np.arange(30), 2)
+    points = np.random.default_rng(0).uniform([-0.05, -0.05, 0.95], [0.05, 0.05, 1.05], (60, 256, 3))
+    poses = np.tile(np.eye(4), (30, 1, 1))
+    film = CloudFilm(points.astype(np.float32), rows, np.tile(["can", "mug"], 30), np.tile([1, 2], 30), poses)
+    film.save(tmp_path / "film.npz")
+    sequence = ["--sequence", "1", "--film", str(tmp_path / "film.npz"), "--smoothing", "0", "0.8"]
+    monkeypatch.setattr(Predictor, "load", lambda *_: Still())
+    assert evaluate.main([*sequence, "--json", str(tmp_path / "figures.json")]) == 0
+    settings = json.loads((tmp_path / "figures.json").read_text())["settings"]
+    assert [(s["frame"], s["smoothing"]) for s in settings] == [(f, v) for f in ("world", "camera") for v in (0.0, 0.8)]
+    assert "Static objects before a moving camera" in capsys.readouterr().out
+    for wrong in (["--sequence", "0"], [*sequence, "--report", "x.html"], ["--data", "x", "--film", "y"]):
+        with pytest.raises(SystemExit):
+            evaluate.main(wrong)
 
 
 def test_what_is_missing_is_named(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

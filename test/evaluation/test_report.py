@@ -10,9 +10,11 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.evaluation.accuracy import THRESHOLDS
 from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.nocs_protocol import TABLE, MatchedPair, as_record, evaluate_frames
-from clipose_ros.evaluation.report import PAPER_TABLE_I, REPORT_THRESHOLDS, report_html, worst_pairs
+from clipose_ros.evaluation.latency import Latency
+from clipose_ros.evaluation.nocs_protocol import TABLE, as_record, evaluate_frames
+from clipose_ros.evaluation.report import PAPER_TABLE_I, REPORT_THRESHOLDS, Report, report_html
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
+from clipose_ros.evaluation.worst_cases import cases_of_pairs
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 
@@ -62,12 +64,16 @@ def scores():
 
 
 def test_page_is_whole_and_carries_the_figures(scores):
-    page = report_html("Title <1>", "from a & b", scores)
+    pairs = [pair for of_category in scores[IouKind.ORIENTED].values() for pair in of_category.pairs]
+    cases = cases_of_pairs(pairs, NOCS_CATEGORIES)
+    latency = Latency("of a test", [10.0, 20.0, 30.0])
+    page = report_html(Report("Title <1>", "from a & b", latency, scores, cases=cases))
     reader = Reader()
     reader.feed(page)
     assert reader.open == []
     assert not re.search(r"https?:|<script|<link", page)
     assert "Title <1>" in reader.text and "from a & b" in reader.text
+    assert "20.0 ms (median), 29.0 ms (95th percentile), of a test" in reader.text
     assert len(reader.pictures) == len(IouKind) + 1
     for picture in reader.pictures:
         assert base64.b64decode(picture.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
@@ -90,16 +96,8 @@ def test_curves_pass_through_the_tables_figures(scores):
 
 def test_nothing_to_show_is_shown_as_such():
     table = evaluate_frames([], NOCS_CATEGORIES, thresholds=REPORT_THRESHOLDS)
-    page = report_html("empty", "", table)
-    assert "Worst poses" not in page and "–" in page
-
-
-def test_worst_come_first():
-    def pair(degrees, cm):
-        return MatchedPair("", "mug", 0.5, degrees, cm, np.zeros((8, 3)), np.zeros((8, 3)))
-
-    pairs = [pair(1.0, 1.0), pair(30.0, 0.0), pair(0.0, 20.0), pair(2.0, 2.0)]
-    assert worst_pairs(pairs, 3) == [pairs[2], pairs[1], pairs[3]]
+    page = report_html(Report("empty", "", Latency("nobody knows"), table))
+    assert "Worst poses" not in page and "–" in page and "Latency: nobody knows." in page
 
 
 def test_papers_figures_are_at_the_tables_thresholds():

@@ -1,0 +1,83 @@
+"""Tables of ``evaluate`` for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from clipose_ros.evaluation.accuracy import Accuracy
+from clipose_ros.evaluation.breakdown import CENTIMETRES, DEGREES, Breakdown
+from clipose_ros.evaluation.iou import IouKind
+from clipose_ros.evaluation.nocs_protocol import TABLE, Scores, as_record
+
+if TYPE_CHECKING:  # it loads the tracker, which tables of scores do without
+    from clipose_ros.evaluation.smoothness import Smoothness
+
+
+def shares_table(table: Mapping[str, Accuracy]) -> Table:
+    """Errors and shares by category."""
+    result = Table(title="Share of objects posed within a threshold, per cent; medians")
+    thresholds = list(next(iter(table.values())).within) if table else []
+    for name in ("category", "objects", "rotation deg", "translation cm", "size %", *thresholds):
+        result.add_column(name, justify="left" if name == "category" else "right")
+    for name, row in table.items():
+        medians = (row.rotation_deg_median, row.translation_cm_median, row.size_percent_median)
+        figures = [f"{value:.2f}" for value in medians] + [f"{row.within[key]:.1f}" for key in thresholds]
+        result.add_row(name, str(row.count), *figures, end_section=name == list(table)[-2:][0])
+    return result
+
+
+def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
+    """Average precision by category; a dash where a category has no truths."""
+    result = Table(title=title)
+    for name in ("category", "truths", "matched", *TABLE.names):
+        result.add_column(name, justify="left" if name == "category" else "right")
+    for name, scores in table.items():
+        record = as_record(scores)
+        figures = ["-" if record[key] is None else f"{record[key]:.1f}" for key in TABLE.names]
+        last = name == list(table)[-2]
+        result.add_row(name, str(scores.truths), str(scores.matched), *figures, end_section=last)
+    return result
+
+
+def protocol_title(kind: IouKind) -> str:
+    """What the figures of one kind of IoU are."""
+    return f"NOCS protocol, average precision in per cent, IoU {kind.value}: {kind.meaning}"
+
+
+def breakdown_table(factors: Breakdown) -> Table:
+    """Shares by category and by how an object was seen."""
+    names = list(next(iter(next(iter(factors.values())).values())))
+    within = f"{DEGREES:g} deg and {CENTIMETRES:g} cm"
+    result = Table(title=f"Share of objects posed within {within}, per cent, and how many there are")
+    for name in ("", *names):
+        result.add_column(name, justify="right" if name else "left")
+    for factor, bins in factors.items():
+        result.add_row(f"[bold]{factor}[/]")
+        for label, cells in bins.items():
+            figures = ["-" if cell.percent is None else f"{cell.percent:.0f} ({cell.count})" for cell in cells.values()]
+            result.add_row(label, *figures, end_section=label == list(bins)[-1])
+    return result
+
+
+def smoothness_table(rows: Sequence[tuple[str, float, Smoothness]]) -> Table:
+    """Jitter, lag and identities by setting: tracking frame, smoothing and figures."""
+    result = Table(title="Static objects before a moving camera, by the tracker's settings; medians over the objects")
+    heads = ("smoothed in", "smoothing", "std mm", "std deg", "step mm", "step deg", "worst std mm", "worst std deg")
+    for name in (*heads, "lag ms", "turn lag ms", "id switches", "reported %"):
+        result.add_column(name, justify="left" if name == "smoothed in" else "right")
+    for frame, smoothing, figures in rows:
+        j, worst = figures.jitter, figures.worst
+        values = (j.position_mm, j.angle_deg, j.position_step_mm, j.angle_step_deg, worst.position_mm, worst.angle_deg)
+        result.add_row(
+            frame,
+            f"{smoothing:g}",
+            *(f"{value:.2f}" for value in values),
+            f"{figures.lag_ms:.0f}",
+            f"{figures.turn_lag_ms:.0f}",
+            str(figures.identity_switches),
+            f"{100.0 * figures.reported:.1f}",
+        )
+    return result

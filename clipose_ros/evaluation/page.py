@@ -1,0 +1,58 @@
+"""Pieces of a page of HTML that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Iterable, Sequence
+from html import escape
+from typing import Any
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1b1f24; }
+table { border-collapse: collapse; margin: .8em 0 1.6em; }
+th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #d8dee4; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; }
+tr.strong td { font-weight: 600; border-top: 2px solid #57606a; }
+img { max-width: 100%; }
+p.note { color: #57606a; }
+"""
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A whole page of HTML parts."""
+    body = "\n".join(parts)
+    return (
+        f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
+        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def note(text: str) -> str:
+    """A paragraph that explains."""
+    return f"<p class='note'>{escape(text)}</p>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], strong: Collection[str] = ()) -> str:
+    """A table; rows that begin with one of ``strong`` stand out."""
+    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = [
+        f"<tr{' class=strong' if row[0] in strong else ''}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
+        for row in rows
+    ]
+    return f"<table><tr>{cells}</tr>\n" + "\n".join(lines) + "</table>"
+
+
+def shown(value: float | None) -> str:
+    """A figure for the reader; a dash where there is none."""
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.1f}"
+
+
+def picture(figure: Any, alternative: str) -> str:
+    """A matplotlib figure inside the page."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"

@@ -1,0 +1,269 @@
+"""How still tracked objects stand that stand still, what that costs in lag, and how often an object is mistaken.
+
+A film of static objects before a moving camera is posed frame by frame and tracked under several settings. Jitter is
+the spread of an object's pose in the world. For lag the same measurements are carried along a known swing, as if
+somebody moved the objects: lag is the shift in time at which tracked and single-frame poses agree best.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.config import CheckConfig, TrackingConfig
+from clipose_ros.errors import DataError
+from clipose_ros.evaluation.film import FPS, CloudFilm
+from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform
+from clipose_ros.inference.pipeline import PosePredictor
+from clipose_ros.inference.plausibility import check_poses
+from clipose_ros.tracking.tracker import Tracker
+from clipose_ros.types import FloatArray, FrameResult, InstanceMask, ObjectCloud, StageTimes
+
+SWING_HZ = 0.4
+SWING_M = 0.1
+SWING_DEG = 20.0
+"""The swing of a moved object: to and fro along the world's x axis, and about it."""
+_LAGS_S = np.arange(0.0, 0.6, 0.002)
+
+Motion = Callable[[float, FloatArray], FloatArray]
+"""Where a static object's pose in the world is carried at a time, seconds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosedFrame:
+    """The poses of one frame of a film.
+
+    Attributes:
+        result: As the pipeline gives it.
+        instances: Which object of the scene each pose is of.
+        T_world_camera: ``(4, 4)``.
+        time_s: Since the first frame.
+    """
+
+    result: FrameResult
+    instances: tuple[int, ...]
+    T_world_camera: FloatArray
+    time_s: float
+
+
+@dataclass(slots=True, eq=False)
+class ObjectPath:
+    """An object through a film, by single frames or tracked; lists grow together."""
+
+    category: str
+    times_s: list[float] = field(default_factory=list)
+    T_world_object: list[FloatArray] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """How far a static object's pose in the world strays.
+
+    Attributes:
+        position_mm: Root mean square distance from the mean position.
+        angle_deg: Root mean square angle to the mean orientation, of the y axis alone where any turn about it looks the
+            same.
+        position_step_mm: Root mean square change between frames.
+        angle_step_deg: Likewise.
+    """
+
+    position_mm: float
+    angle_deg: float
+    position_step_mm: float
+    angle_step_deg: float
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothness:
+    """What a setting of the tracker does; medians over the objects.
+
+    Attributes:
+        jitter: Of all objects.
+        worst: Largest figures of any object.
+        objects: Objects seen.
+        identity_switches: Times an object got another id.
+        reported: Share of single-frame poses that came out, 0 to 1; the first of an object wait for ``min_hits``.
+        lag_ms: Delay of the positions of moved objects.
+        turn_lag_ms: Delay of their orientations.
+    """
+
+    jitter: Jitter
+    worst: Jitter
+    objects: int
+    identity_switches: int
+    reported: float
+    lag_ms: float
+    turn_lag_ms: float
+
+
+def pose_film(film: CloudFilm, predictor: PosePredictor, check: CheckConfig | None = None) -> list[PosedFrame]:
+    """Pose all clouds, frame by frame, as the node does."""
+    frames = []
+    for number in range(film.frames):
+        rows = np.flatnonzero(film.frame == number)
+        found = predictor.predict(film.points[rows], [str(name) for name in film.category[rows]])
+        clouds = [ObjectCloud(_mask(pose.category), film.points[row]) for row, pose in zip(rows, found, strict=True)]
+        verdicts = check_poses(found, clouds, check or CheckConfig())
+        kept = [i for i, verdict in enumerate(verdicts) if verdict is None]
+        poses, seen = tuple(found[i] for i in kept), tuple(clouds[i] for i in kept)
+        instances = tuple(int(film.instance[rows[i]]) for i in kept)
+        result = FrameResult(poses, seen, (), StageTimes(0.0, 0.0, 0.0))
+        frames.append(PosedFrame(result, instances, film.T_world_camera[number], number / FPS))
+    return frames
+
+
+def _mask(category: str) -> InstanceMask:
+    """Stands for the pixels that a film does not keep."""
+    return InstanceMask(category, 1.0, (0, 0, 1, 1), np.ones((1, 1), dtype=bool))
+
+
+def measure(
+    frames: Sequence[PosedFrame], config: TrackingConfig, categories: CategorySet, in_world: bool = True
+) -> Smoothness:
+    """Figures of one setting of the tracker.
+
+    Args:
+        frames: As of ``pose_film``.
+        config: The setting; its frame does not matter.
+        categories: Of the predictor.
+        in_world: Whether to smooth in the world's frame, else in the camera's.
+
+    Raises:
+        DataError: Nothing was tracked.
+    """
+    single, tracked = single_paths(frames), track(frames, config, categories, in_world)
+    if not tracked:
+        raise DataError(
+            f"no object was tracked in {len(frames)} frames: its poses contradict their points, or none came"
+        )
+    jitters = [jitter(path, categories) for path in tracked.values()]
+    swung = [carried(frame, single, swing) for frame in frames]
+    raw, followed = single_paths(swung), track(swung, config, categories, in_world)
+    lags = [lags_ms(raw[i], path, categories) for i, path in followed.items()]
+    posed = sum(len(path.times_s) for path in single.values())
+    return Smoothness(
+        jitter=_over(jitters, np.median),
+        worst=_over(jitters, np.max),
+        objects=len(tracked),
+        identity_switches=sum(int(np.count_nonzero(np.diff(path.ids))) for path in tracked.values()),
+        reported=sum(len(path.times_s) for path in tracked.values()) / max(posed, 1),
+        lag_ms=float(np.median([lag[0] for lag in lags])),
+        turn_lag_ms=float(np.median([lag[1] for lag in lags])),
+    )
+
+
+def single_paths(frames: Iterable[PosedFrame]) -> dict[int, ObjectPath]:
+    """Every object's poses of single frames, by instance."""
+    paths: dict[int, ObjectPath] = {}
+    for frame in frames:
+        for pose, instance in zip(frame.result.poses, frame.instances, strict=True):
+            path = paths.setdefault(instance, ObjectPath(pose.category))
+            path.times_s.append(frame.time_s)
+            path.T_world_object.append(frame.T_world_camera @ pose.T_camera_object)
+            path.ids.append(instance)
+    return paths
+
+
+def track(
+    frames: Iterable[PosedFrame], config: TrackingConfig, categories: CategorySet, in_world: bool = True
+) -> dict[int, ObjectPath]:
+    """Every object's tracked poses, by instance, in the frames that saw it."""
+    tracker, paths = Tracker(config, categories), dict[int, ObjectPath]()
+    for frame in frames:
+        instance_of = dict(zip(map(id, frame.result.clouds), frame.instances, strict=True))
+        T_tracking_camera = frame.T_world_camera if in_world else np.eye(4)
+        for item in tracker.update(frame.result, round(1e9 * frame.time_s), T_tracking_camera):
+            if item.seen:
+                path = paths.setdefault(instance_of[id(item.cloud)], ObjectPath(item.category))
+                path.times_s.append(frame.time_s)
+                path.T_world_object.append(frame.T_world_camera @ item.T_frame_object)
+                path.ids.append(item.track_id)
+    return paths
+
+
+def swing(time_s: float, centre: FloatArray) -> FloatArray:
+    """``(4, 4)`` displacement in the world of an object that is swung around its place ``centre``."""
+    phase = np.sin(2.0 * np.pi * SWING_HZ * time_s)
+    R = exp_so3(np.array([np.radians(SWING_DEG) * phase, 0.0, 0.0]))
+    moved = np.array([SWING_M * phase, 0.0, 0.0])
+    return make_transform(R, centre + moved - R @ centre)
+
+
+def carried(frame: PosedFrame, paths: dict[int, ObjectPath], motion: Motion) -> PosedFrame:
+    """The frame as it were if its objects were carried along a motion around their median places."""
+    poses = []
+    for pose, instance in zip(frame.result.poses, frame.instances, strict=True):
+        centre = np.median([T[:3, 3] for T in paths[instance].T_world_object], axis=0)
+        T_world_object = motion(frame.time_s, centre) @ frame.T_world_camera @ pose.T_camera_object
+        T_camera_object = invert_transform(frame.T_world_camera) @ T_world_object
+        poses.append(dataclasses.replace(pose, T_camera_object=T_camera_object))
+    return dataclasses.replace(frame, result=dataclasses.replace(frame.result, poses=tuple(poses)))
+
+
+def jitter(path: ObjectPath, categories: CategorySet) -> Jitter:
+    """Spread of a static object's poses."""
+    T = np.array(path.T_world_object)
+    R, t = T[:, :3, :3], T[:, :3, 3]
+    axial = categories[path.category].symmetry.axial_y
+    turned = _angles_deg(R, _mean_rotation(R, axial), axial)
+    return Jitter(
+        position_mm=1e3 * _rms(np.linalg.norm(t - t.mean(axis=0), axis=1)),
+        angle_deg=_rms(turned),
+        position_step_mm=1e3 * _rms(np.linalg.norm(np.diff(t, axis=0), axis=1)),
+        angle_step_deg=_rms(_angles_deg(R[1:], R[:-1], axial)),
+    )
+
+
+def lags_ms(raw: ObjectPath, tracked: ObjectPath, categories: CategorySet) -> tuple[float, float]:
+    """Delay of a tracked moving object against its single-frame poses: of the position and of the orientation."""
+    T_raw, T = np.array(raw.T_world_object), np.array(tracked.T_world_object)
+    axes = [1] if categories[raw.category].symmetry.axial_y else [0, 1]
+    of_position = _lag_s(raw.times_s, T_raw[:, :3, 3], tracked.times_s, T[:, :3, 3])
+    turned = [values[:, :3, axes].reshape(len(values), -1) for values in (T_raw, T)]
+    return 1e3 * of_position, 1e3 * _lag_s(raw.times_s, turned[0], tracked.times_s, turned[1])
+
+
+def _lag_s(times_raw: Sequence[float], raw: FloatArray, times: Sequence[float], signal: FloatArray) -> float:
+    """The shift of ``raw`` ``(N, D)`` at which it is nearest to ``signal`` ``(M, D)``, by mean absolute difference."""
+    known = np.asarray(times) >= times_raw[0] + _LAGS_S[-1]
+    at = np.asarray(times)[known]
+    costs = []
+    for lag in _LAGS_S:
+        shifted = np.stack([np.interp(at - lag, times_raw, column) for column in raw.T], axis=1)
+        costs.append(np.abs(shifted - signal[known]).mean() if known.any() else 0.0)
+    return float(_LAGS_S[int(np.argmin(costs))])
+
+
+def _mean_rotation(R: FloatArray, axial: bool) -> FloatArray:
+    """The rotation nearest to the mean of rotations ``(N, 3, 3)``; of axial objects its y axis alone means anything."""
+    mean = R.mean(axis=0)
+    if axial:
+        mean[:, [0, 2]] = 0.0
+    U, _, Vt = np.linalg.svd(mean)
+    flip = np.diag([1.0, 1.0, np.linalg.det(U @ Vt)])
+    return np.asarray(U @ flip @ Vt)
+
+
+def _angles_deg(R: FloatArray, R_other: FloatArray, axial: bool) -> FloatArray:
+    """Angles between rotations ``(N, 3, 3)`` and others, or between their y axes."""
+    if axial:
+        cosine = (R[..., :, 1] * R_other[..., :, 1]).sum(axis=-1)
+    else:
+        cosine = 0.5 * ((R * R_other).sum(axis=(-2, -1)) - 1.0)
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
+
+def _rms(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+
+
+def _over(jitters: Sequence[Jitter], statistic: Callable[[NDArray[np.float64]], object]) -> Jitter:
+    """A statistic of each figure over the objects."""
+    columns = np.array([dataclasses.astuple(each) for each in jitters]).reshape(-1, 4).T
+    return Jitter(*(float(np.asarray(statistic(column))) for column in columns))
