@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clipose_ros.benchmark.sheets import POINTS
-
-_FRAME_MS = 1000.0 / 30.0
 
 
 def plot(record: Mapping[str, Any], path: Path) -> None:
@@ -27,6 +26,9 @@ def plot(record: Mapping[str, Any], path: Path) -> None:
     _lines(points, [row for row in record.get("network", ()) if row["batch"] == 1], "points", "points of a cloud")
     _stages(stages, record.get("stages", ()))
     _latencies(live, record.get("live", ()))
+    lines, names = batches.get_legend_handles_labels()
+    if lines:
+        figure.legend(lines, names, loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=110)
 
 
@@ -51,8 +53,6 @@ def _lines(axes: Axes, rows: Sequence[Mapping[str, Any]], across: str, label: st
     ticks = sorted({row[across] for row in rows})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.grid(alpha=0.3, which="both")
-    if rows:
-        axes.legend(fontsize="x-small")
 
 
 def _stages(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -65,16 +65,16 @@ def _stages(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     ]
     axes.barh(range(len(rows)), medians, xerr=reach, color="C0", ecolor="0.3")
     axes.set_yticks(range(len(rows)), names, fontsize="small")
-    for place, value in enumerate(medians):
-        axes.annotate(f" {value:.2f}", (value, place), va="center", fontsize="small")
+    for place, row in enumerate(rows):
+        axes.annotate(f" {row['median_ms']:.3g}", (row["high_ms"], place), va="center", fontsize="small")
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set(xlabel="ms", title="Stages of a frame with 5 objects")
+    axes.set(xscale="log" if rows else "linear", xlabel="ms", title="Stages of a frame with 5 objects")
 
 
 def _latencies(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     """Percentiles of latency by number of objects, with the rate that was kept up."""
-    labels = [f"{row['objects']}, {row['segmenter']}" for row in rows]
+    labels = [f"{row['objects']}\n" + textwrap.fill(row["segmenter"], 16) for row in rows]
     for number, percent in enumerate(("p50", "p95", "p99")):
         heights = [row[f"latency_ms_{percent}"] or 0.0 for row in rows]
         axes.bar([place + 0.27 * (number - 1) for place in range(len(rows))], heights, 0.25, label=percent)
@@ -88,13 +88,13 @@ def _latencies(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             va="bottom",
             fontsize="small",
         )
-    axes.axhline(_FRAME_MS, color="0.5", linewidth=1, linestyle=":")
-    axes.set_xticks(range(len(rows)), labels)
+        axes.axhline(1000.0 / row["asked_hz"], color="0.5", linewidth=1, linestyle=":")
+    axes.set_xticks(range(len(rows)), labels, fontsize="small")
     axes.margins(y=0.2)
     axes.set(
-        xlabel="objects, segmentation",
+        xlabel="objects and segmentation",
         ylabel="ms from stamp to subscriber",
-        title="End to end at 30 Hz; dotted: one period",
+        title="End to end; dotted: from one image to the next",
     )
     if rows:
         axes.legend(fontsize="small")

@@ -128,7 +128,7 @@ def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
         )
         for row in rows
     )
-    yield Sheet("Camera, node and subscriber over DDS at 30 Hz", head, tuple(cells))
+    yield Sheet(f"Camera, node and subscriber over DDS at {rows[0]['asked_hz']:g} Hz", head, tuple(cells))
     head = ("process", "objects", "segmenter", "CPU %", "RSS MiB first", "last", "most", "growth MiB/min", "minutes")
     costs = (
         (

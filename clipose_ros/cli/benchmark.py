@@ -204,14 +204,14 @@ def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
         "network.engine": options.engine,
         **set_parameters(options.settings),
     }
-    camera = {"rate_hz": options.rate, "frames": options.frames}
+    camera = {"frames": options.frames}
     seconds = 60.0 * options.minutes
     if seconds <= 0.0:
         raise ConfigError(f"--minutes must be positive, got {options.minutes:g}")
-    cases = [LiveCase(count, seconds, "labels", node, camera) for count in options.objects]
+    cases = [LiveCase(count, seconds, options.rate, "labels", node, camera) for count in options.objects]
     most = max(options.objects)
     return cases + [
-        LiveCase(most, seconds, _short(name), {**node, **segmenter_parameters(name)}, camera)
+        LiveCase(most, seconds, options.rate, _short(name), {**node, **segmenter_parameters(name)}, camera)
         for name in options.segmenter
     ]
 

@@ -24,13 +24,15 @@ class LiveCase:
     Attributes:
         objects: On the table.
         seconds: Watched, once answers come.
+        rate_hz: Images per second.
         segmenter: Its name in the tables.
         node: Parameters of the pose node; segmentation by label images unless they say otherwise.
-        camera: Parameters of the synthetic camera.
+        camera: More parameters of the synthetic camera.
     """
 
     objects: int
     seconds: float
+    rate_hz: float = 30.0
     segmenter: str = "labels"
     node: Mapping[str, Any] = field(default_factory=dict)
     camera: Mapping[str, Any] = field(default_factory=dict)
@@ -54,7 +56,8 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
     """
     with live_system(folder, pictures=False) as system:
         camera = system.start_camera(
-            "clipose_ros.ros.synthetic_camera", *ros_arguments({"objects": case.objects, **case.camera})
+            "clipose_ros.ros.synthetic_camera",
+            *ros_arguments({"objects": case.objects, "rate_hz": case.rate_hz, **case.camera}),
         )
         system.wait_until(lambda: system.observer.summary()["frames_in"] > 0, "a frame of the camera")
         begun = time.monotonic()
@@ -74,6 +77,7 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
     return {
         "objects": case.objects,
         "segmenter": case.segmenter,
+        "asked_hz": case.rate_hz,
         "seconds": case.seconds,
         "start_s": round(start_s, 2),
         "objects_posed": sum(figures["count"] for figures in summary["categories"].values()) / max(answered, 1),

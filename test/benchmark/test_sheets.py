@@ -34,9 +34,10 @@ RECORD = {
     "training": [{"preset": "tiny", "batch": 8, "kind": "plain", **TIMING, "ratio": None, "peak_gib": 1.5}],
     "live": [
         {
-            "objects": 3, "segmenter": "labels", "seconds": 12.0, "start_s": 3.21, "objects_posed": 2.5,
-            "frames_in": 360, "frames_posed": 350, "dropped": 9, "rate_hz": 29.2, "latency_ms_p50": 20.0,
-            "latency_ms_p95": 30.0, "latency_ms_p99": None, "categories": {}, "processes": {"node": USAGE},
+            "objects": 3, "segmenter": "labels", "asked_hz": 30.0, "seconds": 12.0, "start_s": 3.21,
+            "objects_posed": 2.5, "frames_in": 360, "frames_posed": 350, "dropped": 9, "rate_hz": 29.2,
+            "latency_ms_p50": 20.0, "latency_ms_p95": 30.0, "latency_ms_p99": None, "categories": {},
+            "processes": {"node": USAGE},
         }
     ],
 }  # fmt: skip

@@ -25,10 +25,10 @@ from clipose_ros.segmentation.labels import LabelSegmenter
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX_NODE = str(ROOT / "test" / "ros" / "box_pose_node.py")
-SMALL = {"frames": 2, "width": 160, "height": 120, "workers": 1, "rate_hz": 10.0}
+SMALL = {"frames": 2, "width": 160, "height": 120, "workers": 1}
 LIVE_KEYS = [
-    "objects", "segmenter", "seconds", "start_s", "objects_posed", "frames_in", "frames_posed", "dropped", "rate_hz",
-    "latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "categories", "processes",
+    "objects", "segmenter", "asked_hz", "seconds", "start_s", "objects_posed", "frames_in", "frames_posed", "dropped",
+    "rate_hz", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "categories", "processes",
 ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def wait_for(condition, limit_s: float = 60.0) -> None:
 
 
 def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children: list[Child]) -> None:
-    record = run_live(LiveCase(objects=2, seconds=2.0, camera=SMALL), tmp_path)
+    record = run_live(LiveCase(objects=2, seconds=2.0, rate_hz=10.0, camera=SMALL), tmp_path)
     assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
     assert list(record) == LIVE_KEYS
     assert record["frames_in"] >= record["frames_posed"] >= 1 and record["dropped"] < record["frames_in"]
@@ -83,7 +83,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_words(
 ) -> None:
     monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE, "--crash"))
     with pytest.raises(ChildDiedError, match=r"pose node ended by itself(.|\n)*a bug in the worker"):
-        run_live(LiveCase(objects=1, seconds=60.0, camera=SMALL), tmp_path)
+        run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
 
 
@@ -95,7 +95,7 @@ def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, ch
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(ChildDiedError, match=r"camera ended by itself \(SIGKILL\)"):
-        run_live(LiveCase(objects=1, seconds=60.0, camera=SMALL), tmp_path)
+        run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     killer.join()
     assert not any(is_alive(child.pid) for child in children)
 
