@@ -42,12 +42,29 @@ class Level:
     features: Tensor
     nearest: Tensor | None
 
+    @property
+    def count(self) -> int:
+        """How many input points there are."""
+        return (self.features if self.nearest is None else self.nearest).shape[1]
+
+    def first(self, count: int) -> Level:
+        """The same for the first ``count`` input points alone; the points that they are nearest to all stay."""
+        if self.nearest is None:
+            return Level(self.features[:, :count], None)
+        return Level(self.features, self.nearest[:, :count])
+
 
 @dataclass(frozen=True)
 class Encoding:
-    """What an encoder says of a batch of clouds, level by level from fine to coarse."""
+    """What an encoder says of a batch of clouds, level by level from fine to coarse.
+
+    Attributes:
+        levels: What it says.
+        ops: How layers on it are computed.
+    """
 
     levels: tuple[Level, ...]
+    ops: GraphOps = REFERENCE
 
     @property
     def points(self) -> Tensor:
@@ -61,32 +78,37 @@ class Encoding:
 
     def first(self, count: int) -> Encoding:
         """The encoding of the first ``count`` input points alone; the levels' own points all stay."""
-        return Encoding(
-            tuple(
-                Level(level.features[:, :count], None)
-                if level.nearest is None
-                else Level(level.features, level.nearest[:, :count])
-                for level in self.levels
-            )
-        )
+        return Encoding(tuple(level.first(count) for level in self.levels), self.ops)
 
-    def project(self, weight: Tensor) -> Tensor:
-        """``points`` times a weight ``(C', C)``: ``(B, N, C')``, without ever making ``points``.
+    def project(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``points`` times a weight ``(C', C)``, and a bias: ``(B, N, C')``, without ever making ``points``.
 
         A matrix product per point commutes with copying points, so each level is multiplied where it has fewest of
         them.
         """
+        fine, coarse = [level for level in self.levels if level.nearest is None], []
+        own: list[Tensor] = []
         parts = weight.split([level.features.shape[-1] for level in self.levels], dim=1)
-        terms = [
-            _spread(F.linear(level.features, w), level.nearest) for level, w in zip(self.levels, parts, strict=True)
-        ]
-        return sum(terms[1:], start=terms[0])
+        for level, part in zip(self.levels, parts, strict=True):
+            if level.nearest is None:
+                own.append(part)
+            else:
+                coarse.append(F.linear(level.features, part))
+        if coarse and bias is not None:
+            coarse[-1] = coarse[-1] + bias  # each point hears of one coarse point per level, and those are few
+        whole: Tensor | None = None
+        if fine:  # in one product, however many there are
+            features = torch.cat([level.features for level in fine], dim=-1) if len(fine) > 1 else fine[0].features
+            whole = F.linear(features, torch.cat(own, dim=1), None if coarse else bias)
+        return self.ops.spread_sum(whole, coarse, [level.nearest for level in self.levels if level.nearest is not None])
 
     def linear(self, layer: nn.Linear, beside: Tensor | None = None) -> Tensor:
         """A layer on ``points`` with what is told beside concatenated: ``(B, N, E)`` or, for all, ``(B, 1, E)``."""
-        encoded = layer.in_features - (0 if beside is None else beside.shape[-1])
-        features = self.project(layer.weight[:, :encoded]) + layer.bias
-        return features if beside is None else features + F.linear(beside, layer.weight[:, encoded:])
+        if beside is None:
+            return self.project(layer.weight, layer.bias)
+        points = self.levels[0].count
+        everywhere = beside.new_zeros((len(beside), points), dtype=torch.int64) if beside.shape[1] < points else None
+        return Encoding((*self.levels, Level(beside, everywhere)), self.ops).project(layer.weight, layer.bias)
 
 
 def _spread(features: Tensor, nearest: Tensor | None) -> Tensor:
@@ -105,7 +127,8 @@ class GlobalFeature(nn.Module):
     def forward(self, features: Tensor, neighbours: Tensor) -> Tensor:
         """``(B, N, C)`` with xyz neighbours ``(B, N, k)`` to ``(B, N, C)``."""
         overall = self.ops.max_over_neighbours(features, neighbours).mean(dim=1, keepdim=True)
-        return features + self.merge(torch.cat([features, overall.expand_as(features)], dim=-1))
+        own, shared = self.merge.weight.chunk(2, dim=1)  # of the concatenation of both, which is never made
+        return features + F.linear(features, own) + F.linear(overall, shared)
 
 
 class SurfaceLayer(nn.Module):
@@ -189,12 +212,12 @@ class GraphEncoder(nn.Module):
         """Centred points ``(B, N, 3)``, in random order, N a multiple of 16 and at least ``MIN_POINTS``."""
         near0 = self._neighbourhood(points)
         level0 = F.relu(self.layer0(points, near0))
-        level1 = F.relu(self.norm1(self.layer1(points, level0, near0)))
+        level1 = self.ops.norm_relu(self.norm1, self.layer1(points, level0, near0))
 
         points1, pooled1 = self._pool(points, level1, near0)
         near1 = self._neighbourhood(points1)
-        level2 = F.relu(self.norm2(self.layer2(points1, pooled1, near1)))
-        level3 = F.relu(self.norm3(self.layer3(points1, level2, near1)))
+        level2 = self.ops.norm_relu(self.norm2, self.layer2(points1, pooled1, near1))
+        level3 = self.ops.norm_relu(self.norm3, self.layer3(points1, level2, near1))
 
         points2, pooled2 = self._pool(points1, level3, near1)
         level4 = self.layer4(points2, pooled2, self._neighbourhood(points2))
@@ -204,7 +227,8 @@ class GraphEncoder(nn.Module):
                 Level(torch.cat([level0, level1], dim=-1), None),
                 Level(torch.cat([level2, level3], dim=-1), nearest_point(points, points1)),
                 Level(level4, nearest_point(points, points2)),
-            )
+            ),
+            self.ops,
         )
 
     def _neighbourhood(self, points: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ deterministic: equal input gives equal output on one device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,13 +94,36 @@ def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None
     return response.amax(dim=2).unflatten(-1, (count, channels)).mean(dim=2)
 
 
+def spread_sum(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[Tensor]) -> Tensor:
+    """Sum over levels of what each says of every point.
+
+    Args:
+        fine: ``(B, N, C)``, said of the points themselves; None where nothing is.
+        coarse: ``(B, M, C)`` each, said of fewer points; at least one where ``fine`` is None.
+        nearest: ``(B, N)`` int64 each, which of them every point listens to.
+
+    Returns:
+        ``(B, N, C)``.
+    """
+    terms = [] if fine is None else [fine]
+    terms += [gather_points(values, indices) for values, indices in zip(coarse, nearest, strict=True)]
+    return sum(terms[1:], start=terms[0])
+
+
+def norm_relu(norm: nn.Module, features: Tensor) -> Tensor:
+    """A point norm, then ReLU: ``(B, N, C)`` to the same."""
+    return F.relu(norm(features))
+
+
 @dataclass(frozen=True)
 class GraphOps:
-    """The operations over neighbourhoods that a device may have better code for."""
+    """The operations on clouds that a device may have better code for."""
 
     nearest_neighbours: Callable[[Tensor, int], Tensor]
     graph_response: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
     max_over_neighbours: Callable[[Tensor, Tensor], Tensor]
+    spread_sum: Callable[[Tensor | None, Sequence[Tensor], Sequence[Tensor]], Tensor] = spread_sum
+    norm_relu: Callable[[nn.Module, Tensor], Tensor] = norm_relu
 
 
 REFERENCE = GraphOps(nearest_neighbours, graph_response, max_over_neighbours)
@@ -136,8 +159,6 @@ class GraphConv(nn.Module):
         """Points ``(B, N, 3)``, features ``(B, N, C)`` and neighbours ``(B, N, k)`` to ``(B, N, C')``."""
         out_channels = self.supports.shape[-1]
         projected = self.project(features)
+        centre, around = projected.split([out_channels, projected.shape[-1] - out_channels], dim=-1)
         directions = neighbour_directions(points, neighbours)
-        response = self.ops.graph_response(
-            directions, F.normalize(self.supports, dim=0), projected[..., out_channels:], neighbours
-        )
-        return projected[..., :out_channels] + response
+        return centre + self.ops.graph_response(directions, F.normalize(self.supports, dim=0), around, neighbours)

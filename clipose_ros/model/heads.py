@@ -30,8 +30,8 @@ class CloudHead(nn.Module):
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
         """Encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``."""
-        features = F.relu(self.norm1(encoding.linear(self.point1, beside)))
-        features = F.relu(self.norm2(self.point2(features)))
+        features = encoding.ops.norm_relu(self.norm1, encoding.linear(self.point1, beside))
+        features = encoding.ops.norm_relu(self.norm2, self.point2(features))
         pooled = F.relu(self.norm3(self.cloud1(features.amax(dim=1))))
         return self.cloud2(self.dropout(pooled))
 

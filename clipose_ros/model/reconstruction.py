@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clipose_ros.model.encoder import Encoding, PointNorm
 
@@ -34,7 +33,7 @@ class PointHead(nn.Module):
         """Encoding, and beside it ``(B, N, E)``, to ``(B, N, out_channels)``."""
         features = encoding.linear(self.first, beside)
         for norm, layer in zip(self.norms, self.layers, strict=True):
-            features = layer(F.relu(norm(features)))
+            features = layer(encoding.ops.norm_relu(norm, features))
         return features
 
 

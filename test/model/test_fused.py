@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clipose_ros.errors import ShapeError
 from clipose_ros.model.fused import FUSED
-from clipose_ros.model.graph import REFERENCE, GraphOps, gather_points, neighbour_directions
+from clipose_ros.model.graph import REFERENCE, GraphOps, neighbour_directions
 
 shapes = st.tuples(
     st.integers(1, 3),
@@ -84,17 +84,62 @@ def test_a_point_that_is_doubled_is_its_double_s_neighbour() -> None:
         assert torch.equal(nearest, (torch.arange(40) + 20) % 40)
 
 
-def test_gradients_by_finite_differences_of_the_formula() -> None:
-    generator = torch.Generator().manual_seed(1)
-    points = torch.randn(1, 12, 3, dtype=torch.float64, generator=generator)
-    neighbours = REFERENCE.nearest_neighbours(points, 4)
+def double(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("ops", [REFERENCE, FUSED])
+@given(
+    counts=st.tuples(st.integers(1, 2), st.integers(2, 6), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**31)),
+    near=st.sampled_from(["one", "some", "all"]),
+    cloud=st.sampled_from(["apart", "doubled", "one place"]),
+    surface=st.booleans(),
+)
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_graph_response_s_gradient_by_finite_differences(
+    ops: GraphOps, counts: tuple[int, int, int, int, int], near: str, cloud: str, surface: bool
+) -> None:
+    """Also where neighbours tie: twins move together, so that the maximum has a gradient there."""
+    batch, half, supports_count, channels, seed = counts
+    points = double(batch, half, 3, seed=seed) * (0.0 if cloud == "one place" else 1.0)
+    copies = 2 if cloud == "doubled" else 1
+    points = points.repeat(1, copies, 1)
+    others = points.shape[1] - 1
+    neighbours = REFERENCE.nearest_neighbours(points, {"one": 1, "some": (others + 1) // 2, "all": others}[near])
     directions = neighbour_directions(points, neighbours)
-    supports = torch.randn(3, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
-    features = torch.randn(1, 12, 6, dtype=torch.float64, generator=generator, requires_grad=True)
+    supports = double(3, supports_count, channels, seed=seed + 1).requires_grad_()
+    features = double(batch, half, supports_count * channels, seed=seed + 2).requires_grad_()
+    if cloud == "doubled" and near != "all":
+        neighbours, directions = neighbours[:, :, :1], directions[:, :, :1]  # a twin alone may be cut off else
     assert torch.autograd.gradcheck(
-        lambda s, f: REFERENCE.graph_response(directions, s, f, neighbours), (supports, features)
+        lambda s, f: ops.graph_response(directions, s, None if surface else f.repeat(1, copies, 1), neighbours),
+        (supports, features),
+        fast_mode=False,
     )
-    assert torch.autograd.gradcheck(lambda v: gather_points(v, neighbours), (features,))
+
+
+@given(
+    counts=st.tuples(st.integers(1, 2), st.integers(2, 9), st.integers(1, 4), st.integers(0, 2**31)),
+    twins=st.booleans(),
+)
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_max_over_neighbours_gradient_by_finite_differences(counts: tuple[int, int, int, int], twins: bool) -> None:
+    batch, points_count, channels, seed = counts
+    copies = 2 if twins else 1
+    points = double(batch, points_count, 3, seed=seed).repeat(1, copies, 1)
+    neighbours = REFERENCE.nearest_neighbours(points, points.shape[1] - 1)
+    values = double(batch, points_count, channels, seed=seed + 1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: FUSED.max_over_neighbours(v.repeat(1, copies, 1), neighbours), (values,))
+
+
+def test_features_that_are_a_slice_of_something_wider_are_read_in_place() -> None:
+    points = double(2, 12, 3, seed=0)
+    neighbours = REFERENCE.nearest_neighbours(points, 4)
+    directions, supports = neighbour_directions(points, neighbours), double(3, 2, 3, seed=1)
+    wide = double(2, 12, 10, seed=2)
+    for features in (wide[..., 4:], wide[..., 2:8], wide.transpose(1, 2).contiguous().transpose(1, 2)[..., :6]):
+        expected = REFERENCE.graph_response(directions, supports, features, neighbours)
+        torch.testing.assert_close(FUSED.graph_response(directions, supports, features, neighbours), expected)
 
 
 @pytest.mark.parametrize("count", [0, 5, 9])
