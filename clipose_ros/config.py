@@ -205,7 +205,15 @@ class SegmentationConfig(Section):
     max_instances: int = option(
         16, "Most instances posed per frame, best scores first.", low=1, high=MOST_INSTANCES, live=True
     )
-    image_size: int = option(640, "Longer side of the network's input, pixels.", low=64, high=4096)
+    image_size: int = option(
+        640, "Longer side of the network's input, pixels; an exported model keeps its own.", low=64, high=4096
+    )
+    threads: int = option(
+        0,
+        "CPU threads of an exported `yolo` model (ONNX, OpenVINO, LiteRT); 0: one per core. A .pt model uses torch's.",
+        low=0,
+        high=256,
+    )
 
 
 @dataclass(frozen=True)
@@ -235,7 +243,7 @@ class CloudConfig(Section):
             )
 
 
-ENGINES = ("auto", "reference", "fused", "fused_int8")
+ENGINES = ("auto", "reference", "fused", "fused_int8", "cuda", "cuda_bf16", "cuda_fp16")
 """What can compute the pose network; ``auto`` is the fastest for the device that keeps float32's accuracy."""
 
 

@@ -102,6 +102,12 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
         from clipose_ros.inference.reference_engine import ReferenceEngine
 
         return ReferenceEngine(network.to(device), device, threads)
+    if name.startswith("cuda"):
+        if device == "cpu":
+            raise ConfigError(f"'network.engine' '{name}' computes on a CUDA device, got device 'cpu': choose 'auto'")
+        from clipose_ros.inference.cuda_engine import CudaEngine
+
+        return CudaEngine(network, device, name)
     if device != "cpu":
         raise ConfigError(f"'network.engine' '{name}' computes on the CPU alone, got device '{device}': choose 'auto'")
     from clipose_ros.inference.fused_engine import FusedEngine  # numba loads here, which only the CPU needs

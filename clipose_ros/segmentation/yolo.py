@@ -22,13 +22,14 @@ from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
 from clipose_ros.segmentation.overlap import without_repeats
+from clipose_ros.segmentation.runtimes import runtime_errors, set_threads
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
     "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=onnx' on "
     "a machine with network access."
 )
-_LOAD_ERRORS = (
+_LOAD_ERRORS: tuple[type[Exception], ...] = (
     AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, pickle.UnpicklingError,
     RuntimeError, TypeError, ValueError,
 )  # fmt: skip  # all that its many formats raise for a file that is not a model
@@ -62,7 +63,8 @@ class YoloSegmenter:
             self._model = load_yolo(str(path))
             # The first run loads an exported model for good; better here than in the first frame.
             self._predict(np.zeros((64, 64, 3), dtype=np.uint8), str(path))
-        loaded = self._model.predictor.model
+            loaded = self._model.predictor.model
+            set_threads(loaded, path, config.threads)
         task = getattr(loaded, "task", None) or self._model.task  # an exported model tells its task only once loaded
         if task != "segment":
             raise SegmentationError(
@@ -110,7 +112,13 @@ class YoloSegmenter:
                 verbose=False,
                 save=False,
             )[0]
-        except _LOAD_ERRORS as error:
+        except ModuleNotFoundError as error:
+            package = str(error.name).partition(".")[0].replace("_", "-")
+            raise SegmentationError(
+                f"'segmentation.model' '{self._model.model_name}' needs the Python package '{package}', which is not "
+                f"installed: pip install {package}, or give a model of another format (.pt, .onnx, .tflite)"
+            ) from error
+        except _LOAD_ERRORS + runtime_errors() as error:
             raise SegmentationError(
                 f"ultralytics cannot run '{self._model.model_name}' on '{what}': {error}"
             ) from error

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.errors import DeviceError, ShapeError
+from clipose_ros.errors import ConfigError, DeviceError, ShapeError
 from clipose_ros.inference.cuda_engine import CudaEngine
-from clipose_ros.inference.engine import RawPoses
+from clipose_ros.inference.engine import RawPoses, create_engine
 from clipose_ros.inference.reference_engine import ReferenceEngine
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.types import FloatArray
@@ -97,6 +97,11 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(network: CLIPoseNet) ->
 
     with pytest.raises(DeviceError, match=r"'cuda'.*'cpu'.*no C compiler found.*network\.engine 'reference'"):
         CudaEngine(network, "cpu", backend=broken).warm_up(POINTS)
+
+
+def test_it_is_refused_for_a_cpu(network: CLIPoseNet) -> None:
+    with pytest.raises(ConfigError, match="'cuda_bf16' computes on a CUDA device, got device 'cpu'"):
+        create_engine("cuda_bf16", network, "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -15,7 +15,6 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
-from clipose_ros.segmentation.yolo import tamed_ultralytics
 
 pytestmark = pytest.mark.skipif(
     find_spec("ultralytics") is None, reason="ultralytics is optional (AGPL-3.0) and not installed"
@@ -26,44 +25,8 @@ DATA = os.environ.get("CLIPOSE_DATA", "")
 MAP = ("cup:mug", "bottle:bottle", "bowl:bowl", "laptop:laptop")
 
 
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A yolov8n-seg with seeded random weights that finds cups, bottles, bowls and laptops everywhere."""
-    torch.manual_seed(0)
-    network = architecture("yolov8n-seg.yaml")
-    network.names[39], network.names[41], network.names[45], network.names[63] = "bottle", "cup", "bowl", "laptop"
-    head = network.model[-1]
-    with torch.no_grad():
-        for classes, coefficients in zip(head.cv3, head.cv4, strict=True):
-            classes[-1].weight.normal_(0.0, 0.2)
-            classes[-1].bias.fill_(-9.0)
-            classes[-1].bias[[39, 41, 45, 63]] = torch.randn(4)
-            coefficients[-1].bias.fill_(1.0)
-        head.proto.cv3.bn.bias.fill_(1.0)  # masks fill their boxes
-    return save(network, tmp_path_factory.mktemp("weights") / "random-seg.pt")
-
-
-def architecture(name: str) -> torch.nn.Module:
-    """An untrained ultralytics network."""
-    with tamed_ultralytics():
-        from ultralytics import YOLO
-
-        return YOLO(name).model
-
-
-def save(network: torch.nn.Module, path: Path) -> Path:
-    """Write a checkpoint as ultralytics writes them."""
-    torch.save({"model": network, "train_args": {}, "date": "", "version": ""}, path)
-    return path
-
-
 def config(model: Path | str, **changes) -> SegmentationConfig:
     return SegmentationConfig(backend="yolo", model=str(model), class_map=changes.pop("class_map", MAP), **changes)
-
-
-@pytest.fixture
-def image() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 255, (240, 320, 3), np.uint8)
 
 
 def test_masks_boxes_and_scores_keep_their_contract(random_weights: Path, make_frame, image: np.ndarray) -> None:
@@ -169,8 +132,8 @@ def test_a_class_that_the_model_lacks_is_named(random_weights: Path) -> None:
         create_segmenter(config(random_weights, class_map=("cupp:mug",)), NOCS_CATEGORIES, "cpu")
 
 
-def test_a_detector_without_masks_is_refused(tmp_path: Path) -> None:
-    path = save(architecture("yolov8n.yaml"), tmp_path / "plain.pt")
+def test_a_detector_without_masks_is_refused(make_weights) -> None:
+    path = make_weights("yolov8n.yaml")
     with pytest.raises(SegmentationError, match="segmentation model.*'detect'"):
         create_segmenter(config(path), NOCS_CATEGORIES, "cpu")
 
