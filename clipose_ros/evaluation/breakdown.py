@@ -74,8 +74,8 @@ def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
     return {
         "visible share of the outline": _binned(samples.visible_fraction, (0.5, 0.75, 0.95)),
         "distance, m": _binned(distance, (0.6, 0.9, 1.3)),
-        "elevation of the camera over the object's xz plane, degrees": _binned(elevation, (0.0, 30.0, 60.0)),
-        "turn of the camera about y from the front (+x), degrees": [
+        "elevation over the object's xz plane, degrees": _binned(elevation, (0.0, 30.0, 60.0)),
+        "turn about y from the front (+x), degrees": [
             (label, here & has_front) for label, here in _binned(turn, (45.0, 90.0, 135.0))
         ],
         "handle of a mug": [

@@ -12,6 +12,7 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1b1f24; }
 table { border-collapse: collapse; margin: .8em 0 1.6em; }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #d8dee4; font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 tr.strong td { font-weight: 600; border-top: 2px solid #57606a; }
 img { max-width: 100%; }

@@ -105,7 +105,7 @@ def report_html(report: Report) -> str:
         records = {name: as_record(each, REPORT_THRESHOLDS) for name, each in scores.items()}
         parts += [
             f"<h2>Average precision, IoU {kind.value}</h2>",
-            note(f"{kind.meaning}. {report.protocol}"),
+            note(f"{kind.meaning[0].upper()}{kind.meaning[1:]}. {report.protocol}"),
             _scores_table(records),
             picture(_curves(records), f"average precision over thresholds, IoU {kind.value}"),
         ]

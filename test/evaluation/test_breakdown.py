@@ -70,15 +70,15 @@ def test_every_cloud_is_in_the_bin_it_belongs_to(posed: PosedClouds) -> None:
                 assert percent == 100.0, (factor, label)
         if not factor.startswith(("turn", "handle")):
             assert sum(cells[ALL].count for cells in bins.values()) == 4
-    elevation = table["elevation of the camera over the object's xz plane, degrees"]
+    elevation = table["elevation over the object's xz plane, degrees"]
     assert elevation["from 60"]["can"].count + elevation["below 0"]["can"].count == 1
-    turn = table["turn of the camera about y from the front (+x), degrees"]
+    turn = table["turn about y from the front (+x), degrees"]
     assert turn["below 45"]["laptop"].count == 1 and all(cells["can"].count == 0 for cells in turn.values())
     assert breakdown_records(table)["distance, m"]["below 0.6"]["mug"] == {"count": 1, "percent": 0.0}
 
 
 def test_a_camera_above_is_above(posed: PosedClouds) -> None:
-    elevation = breakdown(posed)["elevation of the camera over the object's xz plane, degrees"]
+    elevation = breakdown(posed)["elevation over the object's xz plane, degrees"]
     T = posed.samples.T_camera_object[2].astype(np.float64)
     height = (-T[:3, 3]) @ T[:3, 1]  # of the camera along the can's y axis
     assert elevation["from 60" if height > 0 else "below 0"]["can"].count == 1
