@@ -152,7 +152,8 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 def _of_film(options: argparse.Namespace) -> Result:
     """Jitter, lag and identities of tracked objects under several settings of the tracker."""
     from clipose_ros.evaluation.film import CloudFilm, film_clouds
-    from clipose_ros.evaluation.smoothness import measure, pose_film
+    from clipose_ros.evaluation.paths import pose_film
+    from clipose_ros.evaluation.smoothness import measure
     from clipose_ros.inference.predictor import Predictor
 
     predictor = Predictor.load(options.model, options.device)

@@ -12,17 +12,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import TrackingConfig
 from clipose_ros.errors import DataError
 from clipose_ros.evaluation.film import CloudFilm, film_clouds
-from clipose_ros.evaluation.smoothness import (
-    ObjectPath,
-    PosedFrame,
-    jitter,
-    lags_ms,
-    measure,
-    pose_film,
-    single_paths,
-    swing,
-    track,
-)
+from clipose_ros.evaluation.paths import ObjectPath, PosedFrame, pose_film, single_paths, swing, track
+from clipose_ros.evaluation.smoothness import jitter, lags_ms, measure
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 from clipose_ros.types import FloatArray, PoseEstimate
 
