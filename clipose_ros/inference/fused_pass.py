@@ -21,8 +21,8 @@ from clipose_ros.types import FloatArray
 
 Stage = Callable[[int], None]
 
-BLOCK = 64
-"""Points whose wide head features are held at a time: as many as stay in a core's cache."""
+BLOCK = 128
+"""Points whose wide head features are held at a time: enough for fast products, few enough for the cache."""
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,19 @@ COPIED = 4
 SHORTLIST = 256
 """Most values that are ranked against each other."""
 
+LANES = 16
+"""Values of a vector register, into which lists are filled up."""
+
 _TINY = np.float32(1e-12)
 _ZERO = np.float32(0.0)
 _INFINITE = np.float32(np.inf)
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _limit(values: Any, count: int, minima: Any, ranks: Any) -> Any:
-    """A bound that at least ``count`` values do not exceed, and few more.
+def _group_minima(values: Any, minima: Any) -> None:
+    """Deal values ``(N,)`` into as many groups as minima has places, and find the smallest of each.
 
-    The values are dealt into groups; ``count`` groups whose minimum lies below the bound hold as many such values.
+    Side by side they are found in vector registers; a single running minimum would take one value at a time.
     """
     groups, size = minima.shape[0], values.shape[0]
     minima[:] = np.inf
@@ -44,6 +47,16 @@ def _limit(values: Any, count: int, minima: Any, ranks: Any) -> Any:
     rest = values[size // groups * groups :]
     for g in range(rest.shape[0]):
         minima[g] = min(minima[g], rest[g])
+
+
+@njit(nogil=True, fastmath=FAST, cache=True)
+def _limit(values: Any, count: int, minima: Any, ranks: Any) -> Any:
+    """A bound that at least ``count`` values do not exceed, and few more.
+
+    Of the groups that ``_group_minima`` makes, ``count`` whose minimum does not exceed it hold as many such values.
+    """
+    groups = minima.shape[0]
+    _group_minima(values, minima)
     ranks[:groups] = 0
     for h in range(groups):
         value = minima[h]
@@ -54,6 +67,12 @@ def _limit(values: Any, count: int, minima: Any, ranks: Any) -> Any:
         if ranks[g] >= count:
             limit = min(limit, minima[g])
     return limit
+
+
+@njit(nogil=True, cache=True)
+def _groups(count: int) -> int:
+    """How many groups make a short list soonest: ranking their minima takes time, and so do more values on the list."""
+    return (count * 9 // 4 + LANES - 1) // LANES * LANES
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
@@ -88,15 +107,14 @@ def _smallest(values: Any, own: int, minima: Any, ranks: Any, listed: Any, keys:
     if not limit < _INFINITE or found > SHORTLIST:
         _insert(values, own, count, chosen)
         return
+    whole = (found + LANES - 1) // LANES * LANES
+    keys[:whole], ranks[:whole] = np.inf, 0
     for a in range(found):
         keys[a] = values[listed[a]]
-    ranks[:found] = 0
     for b in range(found):
         key = keys[b]
-        for a in range(b):
-            ranks[a] += key < keys[a]
-        for a in range(b + 1, found):
-            ranks[a] += key <= keys[a]
+        for a in range(whole):
+            ranks[a] += np.int32(key < keys[a]) + np.int32((key == keys[a]) & (b < a))
     for a in range(found):
         if ranks[a] < count:
             chosen[ranks[a]] = listed[a]
@@ -107,7 +125,7 @@ def nearest_points(points: Any, start: int, stop: int, out: Any) -> None:
     """Nearest other points by distance, nearest first: points ``(3, N)`` to out ``(N, k)``."""
     size, count = points.shape[1], out.shape[1]
     values, keys = np.empty(size, np.float32), np.empty(SHORTLIST, np.float32)
-    minima, ranks = np.empty((count * 3 + 63) // 64 * 64, np.float32), np.empty(SHORTLIST, np.int32)
+    minima, ranks = np.empty(_groups(count), np.float32), np.empty(SHORTLIST, np.int32)
     listed = np.empty(size + 1, np.int32)
     px, py, pz = points[0], points[1], points[2]
     for i in range(start, stop):
@@ -130,7 +148,7 @@ def nearest_features(products: Any, squares: Any, start: int, stop: int, out: An
     """
     size, count = products.shape[1], out.shape[1]
     values, keys = np.empty(size, np.float32), np.empty(SHORTLIST, np.float32)
-    minima, ranks = np.empty((count * 3 + 63) // 64 * 64, np.float32), np.empty(SHORTLIST, np.int32)
+    minima, ranks = np.empty(_groups(count), np.float32), np.empty(SHORTLIST, np.int32)
     listed = np.empty(size + 1, np.int32)
     for i in range(start, stop):
         row = products[i]
@@ -144,15 +162,18 @@ def closest(points: Any, candidates: int, start: int, stop: int, out: Any) -> No
     """Which of the first ``candidates`` points is closest to each point: points ``(3, N)`` to out ``(N,)``."""
     px, py, pz = points[0], points[1], points[2]
     values = np.empty(candidates, np.float32)
+    bits = values.view(np.int32)
     for i in range(start, stop):
         for j in range(candidates):
             x, y, z = px[j] - px[i], py[j] - py[i], pz[j] - pz[i]
             values[j] = x * x + y * y + z * z
-        least = _INFINITE
+        least = bits[
+            0
+        ]  # floats that are not negative order as their bits do, and integers are compared sixteen at once
         for j in range(candidates):
-            least = min(least, values[j])
+            least = min(least, bits[j])
         best = 0
-        while best < candidates - 1 and values[best] != least:
+        while bits[best] != least:
             best += 1
         out[i] = best
 

@@ -15,6 +15,7 @@ from clipose_ros.inference.kernels_graph import FAST
 
 _ZERO = np.float32(0.0)
 _LARGEST = np.float32(127.0)
+_MAGNITUDE = np.int32(0x7FFFFFFF)
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
@@ -46,33 +47,39 @@ def settle(
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _quantise_row(row: Any, out: Any) -> Any:
-    """``row`` as int8 by its largest magnitude; returns the scale that undoes it."""
-    largest = _ZERO
+def _quantise_row(row: Any, largest: Any, out: Any) -> Any:
+    """``row`` as int8 by its largest magnitude; returns the scale that undoes it. Largest ``(1,)`` is room for that.
+
+    Without their signs floats order as their bits do, and integers are compared sixteen at once.
+    """
+    bits, top = row.view(np.int32), np.int32(0)
     for c in range(row.shape[0]):
-        largest = max(largest, abs(row[c]))
-    factor = _LARGEST / largest if largest > _ZERO else _ZERO
+        top = max(top, bits[c] & _MAGNITUDE)
+    largest.view(np.int32)[0] = top
+    factor = _LARGEST / largest[0] if top else _ZERO
     for c in range(row.shape[0]):
         out[c] = np.int8(np.rint(row[c] * factor))
-    return largest / _LARGEST
+    return largest[0] / _LARGEST
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
 def quantise(values: Any, place: int, start: int, stop: int, out: Any, scales: Any) -> None:
     """Rows ``start`` to ``stop`` from column ``place`` on, as int8 out ``(stop - start, C)`` and scales ``(N,)``."""
+    width = out.shape[1]
+    largest = np.empty(1, np.float32)
     for i in range(start, stop):
-        scales[i] = _quantise_row(values[i, place : place + out.shape[1]], out[i - start])
+        scales[i] = _quantise_row(values[i, place : place + width], largest, out[i - start])
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
 def _spread(
     i: int, fine: Any, middle: Any, coarse: Any, a: Any, b: Any, c: Any, columns: Any, bias: Any, points: Any,
-    beside: Any, out: Any,
+    beside: Any, own: Any, out: Any,
 ) -> None:  # fmt: skip
-    """One point's first head layer: the levels' products, the category's bias and the point's place, rectified."""
-    u, v, w = columns[0], columns[1], columns[2]
+    """A head's first layer at a point: the levels' products, the category's bias and the point's place, rectified."""
+    u, v, w = columns[0, own], columns[1, own], columns[2, own]
     x, y, z = points[0, i], points[1, i], points[2, i]
-    wx, wy, wz = beside[0], beside[1], beside[2]
+    wx, wy, wz = beside[0, own], beside[1, own], beside[2, own]
     for m in range(out.shape[0]):
         levels = np.float32(fine[m]) * a * u[m] + np.float32(middle[m]) * b * v[m] + np.float32(coarse[m]) * c * w[m]
         out[m] = max(levels + bias[m] + x * wx[m] + y * wy[m] + z * wz[m], _ZERO)
@@ -103,13 +110,12 @@ def spread(
         out: ``(3, stop - start or more, W)``.
     """
     wide = out.shape[2]
-    row = np.empty(3 * wide, np.float32)
-    for i in range(start, stop):
-        j, k = to_middle[i], to_coarse[i]
-        _spread(i, fine[i - start], middle[j], coarse[k], fine_scales[i], middle_scales[j], coarse_scales[k],
-                columns, bias, points, beside, row)  # fmt: skip
-        for head in range(3):
-            out[head, i - start] = row[head * wide : (head + 1) * wide]
+    for head in range(3):  # one head's weights at a time: they stay in the nearest cache
+        own = slice(head * wide, (head + 1) * wide)
+        for i in range(start, stop):
+            j, k = to_middle[i], to_coarse[i]
+            _spread(i, fine[i - start, own], middle[j, own], coarse[k, own], fine_scales[i], middle_scales[j],
+                    coarse_scales[k], columns, bias[own], points, beside, own, out[head, i - start])  # fmt: skip
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
@@ -119,13 +125,14 @@ def spread_int8(
 ) -> None:  # fmt: skip
     """As ``spread``, to int8 out with its scales ``(3, stop - start or more)``."""
     wide = out.shape[2]
-    row = np.empty(3 * wide, np.float32)
-    for i in range(start, stop):
-        j, k = to_middle[i], to_coarse[i]
-        _spread(i, fine[i - start], middle[j], coarse[k], fine_scales[i], middle_scales[j], coarse_scales[k],
-                columns, bias, points, beside, row)  # fmt: skip
-        for head in range(3):
-            scales[head, i - start] = _quantise_row(row[head * wide : (head + 1) * wide], out[head, i - start])
+    row, largest = np.empty(wide, np.float32), np.empty(1, np.float32)
+    for head in range(3):
+        own = slice(head * wide, (head + 1) * wide)
+        for i in range(start, stop):
+            j, k = to_middle[i], to_coarse[i]
+            _spread(i, fine[i - start, own], middle[j, own], coarse[k, own], fine_scales[i], middle_scales[j],
+                    coarse_scales[k], columns, bias[own], points, beside, own, row)  # fmt: skip
+            scales[head, i - start] = _quantise_row(row, largest, out[head, i - start])
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
