@@ -26,8 +26,8 @@ from clipose_ros.segmentation.runtimes import runtime_errors, set_threads
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
-    "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=onnx' on "
-    "a machine with network access."
+    "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=openvino' "
+    "on a machine with network access."
 )
 _LOAD_ERRORS: tuple[type[Exception], ...] = (
     AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, pickle.UnpicklingError,
