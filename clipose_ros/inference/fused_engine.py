@@ -14,7 +14,8 @@ import torch
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError, ShapeError
 from clipose_ros.inference.engine import IndexArray, RawPoses
-from clipose_ros.inference.fused_pass import Cloud, CloudPass
+from clipose_ros.inference.fused_cloud import Cloud
+from clipose_ros.inference.fused_pass import CloudPass
 from clipose_ros.inference.fused_weights import MakeProduct, encoder_weights, head_weights
 from clipose_ros.inference.products import Float32Product, Int8Product
 from clipose_ros.inference.team import Team

@@ -34,7 +34,7 @@ class LayerWeights:
         project: To the centre's and the supports' features, ``C + S * C``; None in the surface layer.
         shift: ``(C + S * C,)``, its bias over its columns' factors.
         merge: ``(C + C_in, C)``, of the response beside the layer's input; None in ``gcn3d``.
-        overall: ``(C, C)``, of the global feature.
+        overall: ``(C, C)``, of the global feature, which comes first.
         scale: ``(C,)``, what multiplies the result.
         offset: ``(C,)``, what is added to it.
         least: 0 where a rectifier follows, else minus infinity.
@@ -45,7 +45,7 @@ class LayerWeights:
     project: Product | None
     shift: FloatArray
     merge: Tensor | None
-    overall: Tensor
+    overall: FloatArray
     scale: FloatArray
     offset: FloatArray
     least: np.float32
@@ -115,7 +115,15 @@ def _layer(layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: MakeP
         overall, scale = scale.unsqueeze(1) * other, torch.ones(channels)
     supports = F.normalize(layer.conv.supports, dim=0).reshape(3, count * channels)
     return LayerWeights(
-        supports.numpy(), count, project, shift, merge, overall, scale.numpy(), offset.numpy(), np.float32(0.0)
+        supports.numpy(),
+        count,
+        project,
+        shift,
+        merge,
+        overall.t().contiguous().numpy(),
+        scale.numpy(),
+        offset.numpy(),
+        np.float32(0.0),
     )
 
 

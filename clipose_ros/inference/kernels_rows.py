@@ -19,6 +19,21 @@ _MAGNITUDE = np.int32(0x7FFFFFFF)
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
+def shift_of(totals: Any, count: int, overall: Any, offset: Any) -> Any:
+    """``offset + mean @ overall`` ``(C,)``; the mean is the sum of totals ``(parts, C)`` over ``count`` points."""
+    shift = offset.copy()
+    for m in range(overall.shape[0]):
+        mean = _ZERO
+        for part in range(totals.shape[0]):
+            mean += totals[part, m]
+        mean /= np.float32(count)
+        row = overall[m]
+        for c in range(shift.shape[0]):
+            shift[c] += mean * row[c]
+    return shift
+
+
+@njit(nogil=True, fastmath=FAST, cache=True)
 def settle(
     values: Any, scale: Any, shift: Any, least: Any, start: int, stop: int, out: Any, place: int, squares: Any
 ) -> None:

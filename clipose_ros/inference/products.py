@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from clipose_ros.inference.kernels_rows import quantise
 from clipose_ros.types import FloatArray
+
+
+class Rows:
+    """Rows ``start`` to ``stop`` of a buffer, C of its columns from ``place`` on, with a factor per row of the buffer.
+
+    Views are made here, once: making one takes as long as a small product.
+    """
+
+    def __init__(self, buffer: FloatArray, place: int, width: int, start: int, stop: int, scales: FloatArray) -> None:
+        self.buffer, self.place, self.start, self.stop, self.scales = buffer, place, start, stop, scales
+        self.tensor = torch.from_numpy(buffer)[start:stop, place : place + width]
 
 
 class Product(Protocol):
@@ -22,15 +33,18 @@ class Product(Protocol):
     result_type: DTypeLike
     """Of what comes out."""
 
+    width: int
+    """C."""
+
     columns: FloatArray
     """``(C',)``, positive."""
 
-    def operand(self, values: FloatArray, place: int, start: int, stop: int, scales: FloatArray) -> Tensor:
-        """Rows ``start`` to ``stop`` of values ``(N, ...)``, from column ``place`` on; writes their ``scales (N,)``."""
+    def __call__(self, rows: Rows, out: Tensor) -> None:
+        """Rows ``(P, C)`` times the weight to out ``(P, C')``; writes the rows' scales."""
         ...
 
-    def __call__(self, operand: Tensor, out: Tensor) -> None:
-        """Operand ``(P, C)`` times the weight to out ``(P, C')``."""
+    def multiply(self, operand: Tensor, out: Tensor) -> None:
+        """The same for an operand ``(P, C)`` of ``operand_type``."""
         ...
 
 
@@ -46,13 +60,14 @@ class Float32Product:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight.t().contiguous()
+        self.width = len(self._weight)
         self.columns: FloatArray = np.ones(len(weight), np.float32)
 
-    def operand(self, values: FloatArray, place: int, start: int, stop: int, scales: FloatArray) -> Tensor:
+    def __call__(self, rows: Rows, out: Tensor) -> None:
         """As ``Product`` says; scales are 1 already."""
-        return torch.from_numpy(values)[start:stop, place : place + len(self._weight)]
+        torch.mm(rows.tensor, self._weight, out=out)
 
-    def __call__(self, operand: Tensor, out: Tensor) -> None:
+    def multiply(self, operand: Tensor, out: Tensor) -> None:
         """As ``Product`` says."""
         torch.mm(operand, self._weight, out=out)
 
@@ -70,14 +85,15 @@ class Int8Product:
     def __init__(self, weight: Tensor) -> None:
         columns = weight.abs().amax(dim=1).clamp_min(1e-30) / 127.0
         self._weight = (weight / columns.unsqueeze(1)).round().to(torch.int8).t().contiguous()
+        self.width = len(self._weight)
         self.columns: FloatArray = columns.numpy()
 
-    def operand(self, values: FloatArray, place: int, start: int, stop: int, scales: FloatArray) -> Tensor:
+    def __call__(self, rows: Rows, out: Tensor) -> None:
         """As ``Product`` says."""
-        rows: Any = np.empty((stop - start, len(self._weight)), np.int8)
-        quantise(values, place, start, stop, rows, scales)
-        return torch.from_numpy(rows)
+        rounded: NDArray[np.int8] = np.empty((rows.stop - rows.start, self.width), np.int8)
+        quantise(rows.buffer, rows.place, rows.start, rows.stop, rounded, rows.scales)
+        self.multiply(torch.from_numpy(rounded), out)
 
-    def __call__(self, operand: Tensor, out: Tensor) -> None:
+    def multiply(self, operand: Tensor, out: Tensor) -> None:
         """As ``Product`` says."""
         torch._int_mm(operand, self._weight, out=out)

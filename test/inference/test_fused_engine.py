@@ -96,7 +96,7 @@ def test_neighbours_are_the_nearest_in_space_and_in_features(seed: int) -> None:
     engine = FusedEngine(network(TINY, seed), threads=1)
     engine(clouds(1, 128, seed), np.array([0]))
     layers, cloud = engine._passes[0].layers, engine._passes[0].cloud
-    level0 = engine._passes[0].heads._levels[0].buffer[:, 12 : 12 + 8].astype(np.float64)
+    level0 = layers[1]._joined.buffer[:, 12 : 12 + 8].astype(np.float64)
     for values, near in ((cloud.points[0].T.astype(np.float64), cloud.near[0]), (level0, layers[1].field)):
         distances = np.linalg.norm(values[:, None] - values[None], axis=2) ** 2
         np.fill_diagonal(distances, np.inf)
