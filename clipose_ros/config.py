@@ -214,6 +214,9 @@ class SegmentationConfig(Section):
         low=0,
         high=256,
     )
+    every_n: int = option(
+        1, "Detect on every n-th frame; between, masks are carried along by optical flow and depth.", low=1, high=30
+    )
 
 
 @dataclass(frozen=True)

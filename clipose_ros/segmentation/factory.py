@@ -5,10 +5,11 @@ from __future__ import annotations
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.segmentation.base import Segmenter
+from clipose_ros.segmentation.propagation import PropagatingSegmenter
 
 
 def create_segmenter(config: SegmentationConfig, categories: CategorySet, device: str = "auto") -> Segmenter:
-    """Build the backend ``config.backend``.
+    """Build the backend ``config.backend``, which rests between every ``config.every_n`` frames.
 
     Args:
         config: Backend, weights, class map and thresholds.
@@ -19,7 +20,12 @@ def create_segmenter(config: SegmentationConfig, categories: CategorySet, device
         SegmentationError: Weights or library of the backend are missing, or its classes do not fit ``class_map``.
         ConfigError: ``class_map`` is malformed or names an unknown category.
     """
-    # Each backend's libraries load only here: whoever segments by labels needs neither ultralytics nor torchvision.
+    backend = _backend(config, categories, device)
+    return backend if config.every_n == 1 else PropagatingSegmenter(backend, config)
+
+
+def _backend(config: SegmentationConfig, categories: CategorySet, device: str) -> Segmenter:
+    """What detects. Its libraries load only here: who segments by labels needs neither ultralytics nor torchvision."""
     if config.backend == "labels":
         from clipose_ros.segmentation.labels import LabelSegmenter
 
