@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -35,6 +32,7 @@ from clipose_ros.training.pictures import box_pictures
 from clipose_ros.training.precision import lowers
 from clipose_ros.training.schedule import early_steps, learning_rate_factor, make_optimizer
 from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
+from clipose_ros.training.stopping import stop_requested
 from clipose_ros.training.validation import Poser, judge, make_poser, score
 from clipose_ros.types import ByteArray
 
@@ -113,7 +111,7 @@ class Trainer:
             TrainingError: The loss is no longer finite, or the end cannot be written.
         """
         telling = self.monitor.running(self.step) if self.leads else nullcontext()
-        with _stop_requested() as stopped, telling:
+        with stop_requested() as stopped, telling:
             while self.step < self.config.steps and not any_rank(stopped(), self.device):
                 terms = self.optimise()
                 if self.leads:
@@ -241,19 +239,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         set_random_state(state["random"], self.device)
         self.step, self.best = state["step"], state.get("best", -1.0)
-
-
-@contextmanager
-def _stop_requested() -> Iterator[Any]:
-    """Whether SIGINT or SIGTERM came; the handlers before are put back."""
-    stop = []
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.append(number)
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

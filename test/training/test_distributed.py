@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import json
 import os
 import subprocess
@@ -12,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +25,8 @@ from clipose_ros.training.forward import join_norms
 WORKER = Path(__file__).with_name("ranks_worker.py")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_two_ranks_update_as_one_process_does(
     tmp_path: Path,
     seen_samples: CloudSamples,
@@ -35,19 +40,24 @@ def test_two_ranks_update_as_one_process_does(
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root, "GLOO_SOCKET_IFNAME": "lo"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    runs = []
-    for name, start in (("one", [sys.executable]), ("two", torchrun)):
-        command = [*start, str(WORKER), str(tmp_path / name), str(shards), str(tiny_clip_file)]
-        runs.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    for run in runs:
-        _, said = run.communicate(timeout=110)
-        assert run.returncode == 0, said[-3000:]
+    with contextlib.ExitStack() as stack:
+        runs = []
+        for name, start in (("one", [sys.executable]), ("two", torchrun)):
+            command = [*start, str(WORKER), str(tmp_path / name), str(shards), str(tiny_clip_file)]
+            runs.append(
+                stack.enter_context(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+            )
+            stack.callback(runs[-1].terminate)
+        for run in runs:
+            _, said = run.communicate(timeout=280)
+            assert run.returncode == 0, said[-3000:]
     one, two = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("one", "two"))
     assert one["step"] == two["step"] == 3
     assert {"1.tower.prompts", "1.tower.visual.proj", "1.text_projection.weight"} <= one["extras"].keys()
     for part in ("network", "average", "extras"):
         for name, value in one[part].items():
-            torch.testing.assert_close(two[part][name], value, rtol=1e-4, atol=2e-6, msg=f"{part} {name}")
+            told = functools.partial("{} {}: {}".format, part, name)
+            torch.testing.assert_close(two[part][name], value, rtol=1e-4, atol=1e-5, msg=told)  # a step moves by 1e-2
     records = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records] == [2, 3]
 
