@@ -143,7 +143,7 @@ def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
         for row in rows
         for name, usage in row["processes"].items()
     )
-    yield Sheet("What the processes cost; 100 % is one core", head, tuple(costs))
+    yield Sheet("What the processes cost; 100 % is one core, growth that of the second half", head, tuple(costs))
 
 
 def spread(row: Mapping[str, Any], scale: float = 1.0) -> str:

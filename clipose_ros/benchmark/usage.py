@@ -22,7 +22,8 @@ class Usage:
         rss_first_mib: Resident memory at the beginning.
         rss_last_mib: At the end.
         rss_most_mib: The most seen.
-        growth_mib_per_min: Slope of a line through resident memory over time.
+        growth_mib_per_min: Slope of a line through resident memory in the second half of the time: in the first, caches
+            and allocators fill.
         rss_mib: Resident memory at up to 120 evenly spread moments.
     """
 
@@ -62,7 +63,8 @@ class UsageMeter:
         """What was seen from the first look to the last; at least two are needed, some time apart."""
         at_s, cpu_s, rss_mib = np.array(self._looks).T
         elapsed_s = at_s[-1] - at_s[0]
-        slope = np.polyfit(at_s - at_s[0], rss_mib, 1)[0] * 60.0
+        settled = at_s >= min(at_s[0] + 0.5 * elapsed_s, at_s[-2])
+        slope = np.polyfit(at_s[settled] - at_s[-1], rss_mib[settled], 1)[0] * 60.0
         shown = rss_mib[np.linspace(0, len(rss_mib) - 1, min(len(rss_mib), 120)).round().astype(int)]
         return Usage(
             cpu_percent=round(float(100.0 * (cpu_s[-1] - cpu_s[0]) / elapsed_s), 1),

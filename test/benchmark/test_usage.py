@@ -24,11 +24,12 @@ def test_own_memory_and_work_are_seen() -> None:
 
 def test_growth_is_the_slope_in_mebibytes_per_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = UsageMeter(os.getpid())
-    monkeypatch.setattr(meter, "_looks", [(10.0 + s, 0.5 * s, 200.0 + 0.25 * s) for s in range(300)])
+    memory = [100.0 + 0.5 * s for s in range(140)] + [200.0 + 0.25 * s for s in range(160)]  # caches fill at first
+    monkeypatch.setattr(meter, "_looks", [(10.0 + s, 0.5 * s, mib) for s, mib in enumerate(memory)])
     usage = meter.usage()
     assert usage.growth_mib_per_min == pytest.approx(15.0)
     assert usage.cpu_percent == pytest.approx(50.0)
-    assert (usage.rss_first_mib, usage.rss_last_mib, len(usage.rss_mib)) == (200.0, 274.75, 120)
+    assert (usage.rss_first_mib, usage.rss_last_mib, len(usage.rss_mib)) == (100.0, 239.75, 120)
 
 
 def test_a_process_that_is_gone_is_told() -> None:
