@@ -79,7 +79,7 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     from clipose_ros.evaluation.clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor
 
-    predictor = Predictor.load(options.model, options.device)
+    predictor = Predictor.load(options.model, options.device, engine=options.engine)
     categories, samples = predictor.categories, load_clouds(*options.data)
     posed = pose_clouds(predictor, samples, lambda batches: _watched(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
@@ -122,7 +122,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
     from clipose_ros.inference.predictor import Predictor
 
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=options.truths == "maps")
-    predictor = Predictor.load(options.model, options.device)
+    predictor = Predictor.load(options.model, options.device, engine=options.engine)
     count = min(options.frames or len(dataset), len(dataset))
     images = _watched([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
@@ -156,7 +156,7 @@ def _of_film(options: argparse.Namespace) -> Result:
     from clipose_ros.evaluation.smoothness import measure
     from clipose_ros.inference.predictor import Predictor
 
-    predictor = Predictor.load(options.model, options.device)
+    predictor = Predictor.load(options.model, options.device, engine=options.engine)
     if options.film and options.film.exists():
         film = CloudFilm.load(options.film)
     else:

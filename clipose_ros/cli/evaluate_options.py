@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from clipose_ros.config import ENGINES
+
 SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -34,6 +36,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--categories", type=Path, help="with --results: categories (YAML), if not the six of NOCS")
     parser.add_argument("--model", default="clipose_small", help="a .safetensors file or the name of a shipped model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--engine", default="auto", choices=ENGINES, help="what computes the network (auto)")
     parser.add_argument("--subset", default="real_test", help="with --nocs: real_test or camera_val")
     parser.add_argument("--frames", type=int, help="with --nocs: so many images, evenly spread; all if left out")
     parser.add_argument(
