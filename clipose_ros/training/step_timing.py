@@ -1,0 +1,96 @@
+"""What a training step costs: time and memory, with the fused operations or the plain formulas."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.model.graph import REFERENCE
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.memory import keep_freed_memory
+from clipose_ros.training.shape_weights import ShapeWeights
+from clipose_ros.training.trainer import Trainer
+
+GPV_POSE = ShapeWeights(
+    symmetry=1.0, point_matching=2.0, box_matching=1.0, face_normal=3.0, face_distance=3.0, face_confidence=1.0,
+    voting=1.0, box_rotation=1.0, box_translation=1.0, box_size=1.0, box_self=1.0,
+)  # fmt: skip
+"""The terms on points of the ``clipose`` recipes, whose two heads are a third of such a step."""
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """What some steps cost.
+
+    Attributes:
+        seconds: Of every timed step, in order.
+        cpu_seconds: Processor time of each, all threads together: what they cost also where others share the machine.
+        peak_rss_bytes: The most memory that the process has ever had, so time each setting in a process of its own.
+    """
+
+    seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
+    peak_rss_bytes: int
+
+
+def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int) -> StepTiming:
+    """Time whole optimisation steps on the CPU, after one that is not counted: it compiles and fills caches.
+
+    Terms are those of pose alone for ``clipose_small``, of pose and points for ``clipose``; CLIP takes no part.
+
+    Args:
+        preset: Name in ``network.PRESETS``.
+        batch: Clouds per step.
+        points: Points per cloud, a multiple of 16, at least 128.
+        fused: With the fused operations and freed memory kept, as training runs; else the plain formulas.
+        steps: How many to time.
+    """
+    if fused:
+        keep_freed_memory()
+    config = TrainConfig(
+        preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", tensorboard=False,
+        shape=GPV_POSE if preset == "clipose" else ShapeWeights(),
+    )  # fmt: skip
+    clouds = box_clouds(max(batch, len(NOCS_CATEGORIES)), points)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, NOCS_CATEGORIES, clouds, clouds, Path(folder))
+        if not fused:
+            make_plain(trainer)
+        trainer.optimise()
+        wall, cpu = zip(*(_timed(trainer) for _ in range(steps)), strict=True)
+    return StepTiming(wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def _timed(trainer: Trainer) -> tuple[float, float]:
+    """One step: elapsed seconds, and the process's."""
+    began, worked = time.perf_counter(), time.process_time()
+    trainer.optimise()
+    return time.perf_counter() - began, time.process_time() - worked
+
+
+def make_plain(trainer: Trainer) -> None:
+    """Have the trained network compute by the plain formulas."""
+    for module in trainer.network.modules():
+        if hasattr(module, "ops"):
+            setattr(module, "ops", REFERENCE)  # noqa: B010 - a module's type does not know of it
+
+
+def box_clouds(count: int, points: int) -> CloudSamples:
+    """Points on boxes of random size and place, of every category in turn."""
+    rng = np.random.default_rng(0)
+    size = rng.uniform(0.05, 0.2, (count, 3)).astype(np.float32)
+    T = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+    T[:, :3, 3] = rng.uniform(-0.2, 0.2, (count, 3)) + np.array([0.0, 0.0, 0.8])
+    surface = rng.uniform(-0.5, 0.5, (count, points, 3))
+    face = rng.integers(0, 3, (count, points, 1))
+    np.put_along_axis(surface, face, np.sign(np.take_along_axis(surface, face, axis=2)) * 0.5, axis=2)
+    clouds = (surface * size[:, None] + T[:, None, :3, 3]).astype(np.float32)
+    kind = np.arange(count, dtype=np.int64) % len(NOCS_CATEGORIES)
+    return CloudSamples(clouds, kind, T, size, np.ones(count, bool), np.ones(count, np.float32))

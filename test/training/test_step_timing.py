@@ -1,0 +1,65 @@
+"""What is timed is a whole step, of either kind, and both are the same step."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipose_ros.model import network
+from clipose_ros.model.graph import REFERENCE
+from clipose_ros.model.network import Architecture
+from clipose_ros.training import step_timing
+from clipose_ros.training.trainer import Trainer
+
+
+@pytest.mark.parametrize("preset", ["clipose", "clipose_small"])
+def test_both_kinds_of_step_are_timed_and_lose_the_same(
+    preset: str, tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(network.PRESETS, preset, tiny_architecture)
+    losses: list[dict[str, float]] = []
+    optimise = Trainer.optimise
+
+    def noted(trainer: Trainer) -> dict[str, float]:
+        losses.append(optimise(trainer))
+        return losses[-1]
+
+    monkeypatch.setattr(Trainer, "optimise", noted)
+    kept: list[bool] = []
+    monkeypatch.setattr(step_timing, "keep_freed_memory", lambda: kept.append(True))
+    for fused in (False, True):
+        timing = step_timing.time_steps(preset, batch=4, points=128, fused=fused, steps=1)
+        assert len(timing.seconds) == len(timing.cpu_seconds) == 1 and min(timing.seconds + timing.cpu_seconds) > 0.0
+        assert timing.peak_rss_bytes > 2**20
+    plain, _, fast, _ = losses
+    assert plain == pytest.approx(fast, rel=1e-3, abs=1e-4)
+    assert kept == [True], "plain steps are timed as a process begins"
+    assert ("voting" in plain) == (preset == "clipose")
+
+
+def test_plain_means_that_nothing_of_the_network_is_fused(
+    tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(network.PRESETS, "clipose_small", tiny_architecture)
+    clouds = step_timing.box_clouds(6, 128)
+    config = step_timing.TrainConfig(preset="clipose_small", batch=4, tensorboard=False)
+    trainer = Trainer(config, clouds.categories, clouds, clouds, tmp_path)
+    step_timing.make_plain(trainer)
+    assert {module.ops for module in trainer.network.modules() if hasattr(module, "ops")} == {REFERENCE}
+
+
+def test_freed_memory_is_not_mapped_anew() -> None:
+    """Faults of a second array as large as one that was freed: 16384 pages where it is mapped anew."""
+    script = """if True:
+        from resource import RUSAGE_SELF, getrusage
+        from clipose_ros.training.memory import keep_freed_memory
+        assert keep_freed_memory()
+        bytearray(b"x") * 2**26
+        before = getrusage(RUSAGE_SELF).ru_minflt
+        bytearray(b"x") * 2**26
+        assert getrusage(RUSAGE_SELF).ru_minflt - before < 1000
+    """
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
