@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--engine", default="auto", help="what computes the network in the stages and end to end (auto)")
     add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves the choice to the libraries")
-    add("--budget", type=float, default=1.0, metavar="S", help="seconds for each cell of each engine (1)")
+    add("--budget", type=float, default=0.7, metavar="S", help="seconds for each figure of network and stages (0.7)")
     add("--objects", type=int, nargs="+", default=[1, 3, 5], metavar="N", help="on the table, end to end (1 3 5)")
     add("--minutes", type=float, default=0.2, metavar="M", help="watched with each, end to end (0.2); 10 for memory")
     add("--rate", type=float, default=30.0, metavar="HZ", help="images per second, end to end (30)")
@@ -190,6 +190,12 @@ def _stages(run: _Run) -> _Rows:
         yield {"stage": stage, **asdict(time_call(call, options.budget))}
 
 
+def _training(run: _Run) -> _Rows:
+    from clipose_ros.benchmark.training import time_training
+
+    return time_training()
+
+
 def _live(run: _Run) -> _Rows:
     for number, case in enumerate(run.cases):
         yield run_live(case, run.options.output / f"live_{number}")
@@ -226,6 +232,7 @@ _SECTIONS: dict[str, Callable[[_Run], _Rows]] = {
     "network": _network,
     "stages": _stages,
     "start": _start,
+    "training": _training,
     "live": _live,
 }
 
