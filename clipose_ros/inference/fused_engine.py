@@ -7,6 +7,7 @@ ways do the same operations on the same parts, so a cloud's result does not depe
 from __future__ import annotations
 
 import copy
+import threading
 
 import numpy as np
 import torch
@@ -59,6 +60,7 @@ class FusedEngine:
         self._heads = head_weights(plain, PRODUCTS[name])
         self._team = Team(threads)
         self._passes: list[CloudPass] = []
+        self._turn = threading.Lock()
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         """As ``Engine`` says."""
@@ -70,7 +72,8 @@ class FusedEngine:
             mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
             known = np.isfinite(mean).all(axis=1)
             centred = np.where(known[:, None, None], (points_camera - mean[:, None]) / unit, np.float32(0.0))
-        values = self._values(centred, category)
+        with self._turn:  # callers in several threads share the buffers
+            values = self._values(centred, category)
         values[~known] = np.nan
         return RawPoses(
             axis_y=_unit(values[:, 0, 1:4]),
