@@ -7,9 +7,11 @@ their mean sizes, architecture, points and where the weights came from.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,15 +81,16 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
     """
     require("onnx", "onnxscript")
     check_shape((2, points, 3))
-    batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own insides
+    batch = {0: torch.export.Dim("batch", min=1)}
+    example = (torch.randn(2, points, 3), torch.zeros(2, dtype=torch.int64))
+    with _quiet():
+        # Traced first by itself: given a module whose batch turns out fixed, the exporter would fix it and say nothing.
+        traced = torch.export.export(_PlainOutputs(network).eval(), example, dynamic_shapes=(batch, batch))
         program = torch.onnx.export(
-            _PlainOutputs(network).eval(),
-            (torch.randn(2, points, 3), torch.zeros(2, dtype=torch.int64)),
+            traced,
             input_names=INPUTS,
             output_names=OUTPUTS,
-            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamic_shapes=(batch, batch),  # for the name
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -97,6 +100,20 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
     partial = path.with_name(path.name + ".part")
     program.save(partial)
     partial.replace(path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says of its own insides from the user."""
+    log = logging.getLogger("onnxscript")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _metadata(network: CLIPoseNet, points: int) -> dict[str, str]:

@@ -75,13 +75,10 @@ def test_float32_equals_the_reference_by_one_graph_that_never_waits(network: CLI
     assert compiler.calls.isdisjoint({"item", "cpu", "numpy", "tolist", "nonzero", "unique"}), "the host would wait"
 
 
-@pytest.mark.parametrize("name", ["cuda_bf16", "cuda_fp16"])
-def test_half_precision_is_near_the_reference(network: CLIPoseNet, name: str) -> None:
+def test_half_precision_is_near_the_reference(network: CLIPoseNet) -> None:
     points, category = clouds(3)
-    got, expected = (
-        CudaEngine(network, "cpu", name, "eager")(points, category),
-        ReferenceEngine(network)(points, category),
-    )
+    got = CudaEngine(network, "cpu", "cuda_bf16", "eager")(points, category)
+    expected = ReferenceEngine(network)(points, category)
     assert_equal(got, expected, tolerance=0.05)
     assert np.abs(got.axis_y - expected.axis_y).max() > 1e-6, "it computed in float32"
 
