@@ -107,7 +107,9 @@ class Encoding:
         if beside is None:
             return self.project(layer.weight, layer.bias)
         points = self.levels[0].count
-        everywhere = beside.new_zeros((beside.shape[0], points), dtype=torch.int64) if beside.shape[1] < points else None
+        everywhere = (
+            beside.new_zeros((beside.shape[0], points), dtype=torch.int64) if beside.shape[1] < points else None
+        )
         return Encoding((*self.levels, Level(beside, everywhere)), self.ops).project(layer.weight, layer.bias)
 
 
