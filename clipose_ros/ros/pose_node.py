@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -273,6 +274,8 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # The network is hundreds of short calls, and each waits this long for the interpreter behind the busy executor.
     sys.setswitchinterval(2e-4)
+    # Masks and pictures are small: a second thread of OpenCV's costs more to wake than it saves, and takes a core.
+    cv2.setNumThreads(1)
     rclpy.init(args=args)
     try:
         return run(PoseNode())
