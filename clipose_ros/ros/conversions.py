@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge, CvBridgeError
+from geometry_msgs.msg import Point, Quaternion, Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
+from tf_transformations import concatenate_matrices, quaternion_matrix, translation_matrix
 
-from clipose_ros.errors import FrameError
+from clipose_ros.errors import DegenerateInputError, FrameError
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
 
 _TO_RGB = {
@@ -158,6 +160,19 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
         )
     left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
     return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
+
+
+def read_transform(translation: Vector3 | Point, rotation: Quaternion) -> FloatArray:
+    """The transform ``(4, 4)`` that a message tells.
+
+    Raises:
+        DegenerateInputError: The quaternion has no length, or a value is not finite.
+    """
+    place = [translation.x, translation.y, translation.z]
+    quat_xyzw = [rotation.x, rotation.y, rotation.z, rotation.w]
+    if not any(quat_xyzw) or not np.isfinite(place + quat_xyzw).all():
+        raise DegenerateInputError(f"expected a finite translation and quaternion, got {place} and {quat_xyzw}")
+    return np.asarray(concatenate_matrices(translation_matrix(place), quaternion_matrix(quat_xyzw)))
 
 
 def image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:

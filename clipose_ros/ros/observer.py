@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Pose
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -18,8 +17,7 @@ from vision_msgs.msg import Detection3D, Detection3DArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.evaluation.live import LiveError, LiveStatistics, SeenObject, TrueObject, match_errors
-from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
-from clipose_ros.ros.conversions import read_color, stamp_ns
+from clipose_ros.ros.conversions import read_color, read_transform, stamp_ns
 from clipose_ros.ros.synthetic_camera import HANDLE_VISIBLE
 from clipose_ros.types import ByteArray, FloatArray
 
@@ -126,15 +124,14 @@ class Observer(Node):
 def _seen_object(detection: Detection3D) -> SeenObject:
     hypothesis, size = detection.results[0].hypothesis, detection.bbox.size
     extent = np.array([size.x, size.y, size.z])
-    return SeenObject(detection.id, hypothesis.class_id, _transform(detection.bbox.center), extent, hypothesis.score)
+    return SeenObject(detection.id, hypothesis.class_id, _pose(detection), extent, hypothesis.score)
 
 
 def _true_object(detection: Detection3D) -> TrueObject:
     scores = {result.hypothesis.class_id: result.hypothesis.score for result in detection.results}
     category = detection.results[0].hypothesis.class_id
-    return TrueObject(category, _transform(detection.bbox.center), scores.get(HANDLE_VISIBLE, 1.0) > 0.5)
+    return TrueObject(category, _pose(detection), scores.get(HANDLE_VISIBLE, 1.0) > 0.5)
 
 
-def _transform(pose: Pose) -> FloatArray:
-    p, q = pose.position, pose.orientation
-    return make_transform(rotation_from_quat_xyzw(np.array([q.x, q.y, q.z, q.w])), np.array([p.x, p.y, p.z]))
+def _pose(detection: Detection3D) -> FloatArray:
+    return read_transform(detection.bbox.center.position, detection.bbox.center.orientation)

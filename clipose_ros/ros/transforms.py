@@ -9,7 +9,7 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from clipose_ros.errors import DegenerateInputError, FrameError
-from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
+from clipose_ros.ros.conversions import read_transform
 from clipose_ros.types import FloatArray
 
 
@@ -32,8 +32,7 @@ class Transforms:
             stamped = self._buffer.lookup_transform(
                 target, source, Time(nanoseconds=stamp_ns), timeout=Duration(seconds=timeout_s)
             )
-            t, q = stamped.transform.translation, stamped.transform.rotation
-            return make_transform(rotation_from_quat_xyzw([q.x, q.y, q.z, q.w]), [t.x, t.y, t.z])
+            return read_transform(stamped.transform.translation, stamped.transform.rotation)
         except (TransformException, DegenerateInputError) as error:
             raise FrameError(
                 f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's "

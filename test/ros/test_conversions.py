@@ -7,12 +7,14 @@ import array
 import cv2
 import numpy as np
 import pytest
+from geometry_msgs.msg import Quaternion, Vector3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from clipose_ros.errors import FrameError
+from clipose_ros.errors import DegenerateInputError, FrameError
+from clipose_ros.geometry.se3 import rotation_from_quat_xyzw
 from clipose_ros.ros import conversions
 from clipose_ros.types import CameraIntrinsics
 
@@ -203,3 +205,19 @@ def test_camera_without_a_size_is_refused():
 @given(st.integers(0, 2**31 * 10**9 - 1))
 def test_stamps_go_there_and_back(nanoseconds):
     assert conversions.stamp_ns(conversions.ros_stamp(nanoseconds)) == nanoseconds
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 0.1))
+def test_transforms_are_read_from_quaternions_of_any_length(q):
+    x, y, z, w = q
+    T = conversions.read_transform(Vector3(x=1.0, y=-2.0, z=3.0), Quaternion(x=x, y=y, z=z, w=w))
+    np.testing.assert_allclose(T[:3, :3], rotation_from_quat_xyzw(q), atol=1e-12)
+    np.testing.assert_array_equal(T[:, 3], [1.0, -2.0, 3.0, 1.0])
+
+
+@pytest.mark.parametrize("q", [(0.0, 0.0, 0.0, 0.0), (0.0, float("nan"), 0.0, 1.0)])
+def test_quaternions_that_turn_nothing_are_refused(q):
+    x, y, z, w = q
+    with pytest.raises(DegenerateInputError, match="quaternion"):
+        conversions.read_transform(Vector3(), Quaternion(x=x, y=y, z=z, w=w))
