@@ -78,7 +78,7 @@ def test_tracks_on_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     film = CloudFilm(points.astype(np.float32), rows, np.tile(["can", "mug"], 30), np.tile([1, 2], 30), poses)
     film.save(tmp_path / "film.npz")
     sequence = ["--sequence", "1", "--film", str(tmp_path / "film.npz"), "--smoothing", "0", "0.8"]
-    monkeypatch.setattr(Predictor, "load", lambda *_: Still())
+    monkeypatch.setattr(Predictor, "load", lambda *_, **__: Still())
     assert evaluate.main([*sequence, "--json", str(tmp_path / "figures.json")]) == 0
     settings = json.loads((tmp_path / "figures.json").read_text())["settings"]
     assert [(s["frame"], s["smoothing"]) for s in settings] == [(f, v) for f in ("world", "camera") for v in (0.0, 0.8)]
