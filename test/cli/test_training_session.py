@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clipose_ros.cli import evaluate, generate, train
+from clipose_ros.cli import evaluate, generate
 from clipose_ros.data.nocs_fixture import write_nocs_fixture
 
 SMALL = ["early_points=128", "early_fraction=1", "batch=4", "threads=1", "tensorboard=false", "warmup_steps=1"]
@@ -35,19 +35,21 @@ def arguments(shards: Path, out: Path, *settings: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_run_is_gone_on_with_and_its_model_judged(shards: Path, tmp_path: Path) -> None:
-    settings = ["steps=12", "validate_every=3", "threads=1"]  # sums of one thread are the same in any process
+    settings = ["steps=12", "validate_every=3"]
     command = [sys.executable, *TRAIN, *arguments(shards, tmp_path / "killed", *settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("step 3:")  # its state is written
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert train.main([*arguments(shards, tmp_path / "killed", *settings), "--resume"]) == 0
-    assert train.main(arguments(shards, tmp_path / "whole", *settings)) == 0
-    killed, whole = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("killed", "whole"))
-    assert killed["step"] == whole["step"] == 12
-    for name, value in whole["network"].items():
-        assert torch.equal(killed["network"][name], value), name
+    # in processes of their own as well: renderers may change how this one rounds
+    whole = [sys.executable, *TRAIN, *arguments(shards, tmp_path / "whole", *settings)]
+    for run in ([*command, "--resume"], whole):
+        subprocess.run(run, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    resumed, straight = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("killed", "whole"))
+    assert resumed["step"] == straight["step"] == 12
+    for name, value in straight["network"].items():
+        assert torch.equal(resumed["network"][name], value), name
 
     model = ["--model", str(tmp_path / "killed" / "best.safetensors"), "--device", "cpu"]
     figures = tmp_path / "figures.json"
