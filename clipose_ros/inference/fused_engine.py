@@ -13,15 +13,14 @@ import numpy as np
 import torch
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.errors import DeviceError, ShapeError
+from clipose_ros.errors import DeviceError
 from clipose_ros.inference.engine import IndexArray, RawPoses
 from clipose_ros.inference.fused_cloud import Cloud
 from clipose_ros.inference.fused_pass import CloudPass
 from clipose_ros.inference.fused_weights import MakeProduct, encoder_weights, head_weights
 from clipose_ros.inference.products import Float32Product, Int8Product
 from clipose_ros.inference.team import Team
-from clipose_ros.model.encoder import MIN_POINTS
-from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray
 
 PRODUCTS: dict[str, MakeProduct] = {"fused": Float32Product, "fused_int8": Int8Product}
@@ -64,9 +63,7 @@ class FusedEngine:
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         """As ``Engine`` says."""
-        shape = points_camera.shape
-        if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
-            raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {shape}")
+        check_shape(points_camera.shape)
         unit = np.float32(self._architecture.unit_m)
         with np.errstate(invalid="ignore"):  # what is not finite gets NaN, and no loop sees it
             mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)

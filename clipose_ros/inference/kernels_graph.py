@@ -167,9 +167,8 @@ def closest(points: Any, candidates: int, start: int, stop: int, out: Any) -> No
         for j in range(candidates):
             x, y, z = px[j] - px[i], py[j] - py[i], pz[j] - pz[i]
             values[j] = x * x + y * y + z * z
-        least = bits[
-            0
-        ]  # floats that are not negative order as their bits do, and integers are compared sixteen at once
+        # floats that are not negative order as their bits do, and integers are compared sixteen at once
+        least = bits[0]
         for j in range(candidates):
             least = min(least, bits[j])
         best = 0
