@@ -64,6 +64,7 @@ class FusedEngine:
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         """As ``Engine`` says."""
         check_shape(points_camera.shape)
+        points_camera = points_camera[:, : self._architecture.points or None]
         unit = np.float32(self._architecture.unit_m)
         with np.errstate(invalid="ignore"):  # what is not finite gets NaN, and no loop sees it
             mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)

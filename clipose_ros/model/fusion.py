@@ -114,11 +114,10 @@ class FusionNet(CLIPoseNet):
         """As ``CLIPoseNet``, with the other modality's unit features ``(B, other)``."""
         if other is None:
             raise ShapeError("a fusion network needs the other modality's features (B, D) beside the points, got none")
-        mean = points_camera.mean(dim=1, keepdim=True)
-        centred = (points_camera - mean) / self.architecture.unit_m
+        centred, mean = self.centre(points_camera)
         encoding: Encoding = self.encoder(centred)
         fused = self.fusion(encoding, other)
-        output = self.read(fused, centred, mean.squeeze(1), category)
+        output = self.read(fused, centred, mean, category)
         return NetworkOutput(
             output.axis_y, output.axis_x, output.confidence_y, output.confidence_x, output.translation, output.size,
             encoding=encoding,

@@ -26,9 +26,15 @@ class Architecture(Section):
     supports: int = option(7, "Support directions per kernel.", low=1, high=64)
     neighbours: int = option(20, "Neighbours of a point.", low=4, high=64)
     head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
+    points: int = option(
+        0,
+        "Points that the network looks at, the first of the random order; 0: all, as in the paper.",
+        low=0,
+        high=16384,
+    )
     head_points: int = option(
         0,
-        "Points that the heads look at, the first of the random order; 0: all, as in the paper.",
+        "Points that the heads look at, the first of those; 0: all, as in the paper.",
         low=0,
         high=16384,
     )
@@ -44,6 +50,8 @@ class Architecture(Section):
             raise ConfigError(
                 f"an architecture needs 5 widths and 2 head_widths, got {self.widths} and {self.head_widths}"
             )
+        if self.points and (self.points % 16 or self.points < MIN_POINTS):
+            raise ConfigError(f"'points' must be 0 or a multiple of 16 from {MIN_POINTS} on, got {self.points}")
 
 
 PRESETS = {
@@ -140,10 +148,19 @@ class CLIPoseNet(nn.Module):
         Raises:
             ShapeError: The points have another shape.
         """
+        centred, mean = self.centre(points_camera)
+        return self.read(self.encoder(centred), centred, mean, category)
+
+    def centre(self, points_camera: Tensor) -> tuple[Tensor, Tensor]:
+        """The points that the network looks at, about their mean.
+
+        Returns:
+            ``(B, N', 3)`` in the network's unit, and the means ``(B, 3)``, metres.
+        """
         check_shape(points_camera.shape)
-        mean = points_camera.mean(dim=1, keepdim=True)
-        centred = (points_camera - mean) / self.architecture.unit_m
-        return self.read(self.encoder(centred), centred, mean.squeeze(1), category)
+        looked_at = points_camera[:, : self.architecture.points or None]
+        mean = looked_at.mean(dim=1, keepdim=True)
+        return (looked_at - mean) / self.architecture.unit_m, mean.squeeze(1)
 
     def read(self, encoding: Encoding, centred: Tensor, mean: Tensor, category: Tensor) -> NetworkOutput:
         """Read axes, translation and size off an encoding.

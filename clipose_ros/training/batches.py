@@ -39,8 +39,8 @@ class Batch:
     texts: tuple[str, ...] = ()
 
     def first(self, count: int) -> Batch:
-        """The same with the first points of each cloud alone; their order is random."""
-        return replace(self, points=self.points[:, :count])
+        """The same with the first points of each cloud alone, or all where ``count`` is 0; their order is random."""
+        return replace(self, points=self.points[:, : count or None])
 
     def to(self, device: str) -> Batch:
         """The same on a device."""

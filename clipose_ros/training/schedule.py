@@ -30,3 +30,9 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 def early_steps(config: TrainConfig) -> int:
     """How many steps of the run see only the first points of each cloud."""
     return math.ceil(config.early_fraction * config.steps) if config.early_points else 0
+
+
+def points_at(step: int, config: TrainConfig) -> int:
+    """How many points of each cloud a step sees; 0: all."""
+    fewer = (config.early_points if step < early_steps(config) else 0, config.architecture.points)
+    return min(filter(None, fewer), default=0)

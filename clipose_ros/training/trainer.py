@@ -30,7 +30,7 @@ from clipose_ros.training.monitor import Monitor
 from clipose_ros.training.objective import Objective, load_trained_state, trained_state
 from clipose_ros.training.pictures import box_pictures
 from clipose_ros.training.precision import lowers
-from clipose_ros.training.schedule import early_steps, learning_rate_factor, make_optimizer
+from clipose_ros.training.schedule import learning_rate_factor, make_optimizer, points_at
 from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
 from clipose_ros.training.stopping import stop_requested
 from clipose_ros.training.validation import Poser, judge, make_poser, score
@@ -135,9 +135,7 @@ class Trainer:
         """One step; its terms by name."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * learning_rate_factor(self.step, self.config)
-        batch = self.source.at(self.step)
-        if self.step < early_steps(self.config):
-            batch = batch.first(self.config.early_points)
+        batch = self.source.at(self.step).first(points_at(self.step, self.config))
         total, own = self.forward(batch.to(self.device))
         joint, terms = over_ranks(total, own)
         self._require_finite("loss", joint)

@@ -73,6 +73,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
         supports=draw(st.integers(1, 4)),
         neighbours=draw(st.integers(4, 24)),
         head_widths=(draw(width), draw(width)),
+        points=draw(st.sampled_from([0, 128, 1024])),
         head_points=draw(st.sampled_from([0, 1, 100, 5000])),
         unit_m=draw(st.sampled_from([0.1, 1.0])),
         one_hot=draw(st.booleans()),

@@ -145,6 +145,22 @@ def test_heads_that_look_at_fewer_points_see_the_first() -> None:
         assert not torch.equal(few(batch, category).translation, every(batch, category).translation)
 
 
+def test_a_network_that_looks_at_fewer_points_sees_the_first_alone() -> None:
+    batch, category = clouds(2), torch.tensor([1, 4])
+    with torch.no_grad():
+        few, given_few = network(replace(TINY, points=128))(batch, category), network()(batch[:, :128], category)
+        for name in FIELDS:
+            torch.testing.assert_close(getattr(few, name), getattr(given_few, name))
+        whole = network(replace(TINY, points=512))(batch, category)  # of 256 there are
+        torch.testing.assert_close(whole.translation, network()(batch, category).translation)
+
+
+@pytest.mark.parametrize("points", [16, 112, 200])
+def test_points_that_cannot_be_pooled_are_refused(points: int) -> None:
+    with pytest.raises(ConfigError, match=str(points)):
+        Architecture(points=points)
+
+
 def test_every_weight_is_used() -> None:
     net = network().train()
     output = net(clouds(4), torch.tensor([0, 1, 2, 3]))
