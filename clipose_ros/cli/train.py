@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
-        training = open_clouds(*options.data, seed=config.seed, images=config.with_images)
+        training = open_clouds(*options.data, seed=config.seed, images=config.with_images, emphasis=config.emphasis)
         validation = load_clouds(*options.validation)
         if validation.categories != training.categories:
             raise ConfigError(

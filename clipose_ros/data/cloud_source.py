@@ -1,4 +1,4 @@
-"""Stored clouds in the order in which training takes them: every category equally often, the same in every run."""
+"""Stored clouds in the order in which training takes them: the same in every run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clipose_ros.categories import CategorySet
+from clipose_ros.data.emphasis import Emphasis, Rows, Views, order
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import DataError
-
-Rows = NDArray[np.int64]
 
 
 class CloudSource(Protocol):
@@ -40,43 +38,27 @@ class CloudSource(Protocol):
         """
 
 
-def balanced_order(kinds: Rows, rng: np.random.Generator) -> Rows:
-    """As many rows as there are, in a random order that has every category there is equally often.
-
-    Where C categories are there, one of each comes in every C. A category's rows come one after the other, and from the
-    first again when they are used up; of a category with more than its share some do not come.
-
-    Args:
-        kinds: ``(S,)`` each row's category.
-        rng: Draws the order.
-    """
-    present = np.unique(kinds)
-    rounds = -(-len(kinds) // len(present))
-    drawn = rng.permuted(np.tile(present, (rounds, 1)), axis=1)
-    order = np.empty_like(drawn)
-    for kind in present:
-        order[drawn == kind] = np.resize(rng.permutation(np.flatnonzero(kinds == kind)), rounds)
-    return order.reshape(-1)[: len(kinds)]
-
-
 class InMemory:
     """Clouds in memory as a source; as many as there are make an epoch, and each epoch has an order of its own.
 
     Args:
         samples: The clouds, at least one.
         seed: Decides all orders.
+        emphasis: What comes more often than its share.
 
     Raises:
-        DataError: There is none.
+        ConfigError: The emphasis is on a category that there is not.
+        DataError: There is no cloud.
     """
 
-    def __init__(self, samples: CloudSamples, seed: int) -> None:
+    def __init__(self, samples: CloudSamples, seed: int, emphasis: Emphasis | None = None) -> None:
         if not len(samples):
             raise DataError("there is no cloud to train on: generate more scenes")
         self.held: CloudSamples | None = samples
         self.categories, self.has_images = samples.categories, samples.images is not None
         self.counts: Rows = np.bincount(samples.category_index, minlength=len(samples.categories))
-        self._samples, self._seed = samples, seed
+        self._samples, self._seed, self._emphasis = samples, seed, emphasis or Emphasis()
+        self._emphasis.shares(samples.categories)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def take(self, positions: Sequence[int]) -> tuple[CloudSamples, Rows]:
@@ -90,4 +72,5 @@ class InMemory:
         return CloudSamples(**picked), rows
 
     def _draw_order(self, epoch: int) -> Rows:
-        return balanced_order(self._samples.category_index, np.random.default_rng([self._seed, epoch]))
+        views = Views(self._samples.category_index, self._samples.T_camera_object, self._samples.handle_visible)
+        return order(views, self.categories, self._emphasis, np.random.default_rng([self._seed, epoch]))

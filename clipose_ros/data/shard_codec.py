@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from webdataset import TarWriter
 
+from clipose_ros.categories import CategorySet
 from clipose_ros.data.cloud_sample import CloudSample
+from clipose_ros.data.emphasis import Views
 from clipose_ros.errors import CliposeError, DataError
 
 Encoded = Mapping[str, Any]
@@ -51,16 +53,22 @@ def encoded(sample: CloudSample) -> dict[str, bytes]:
     return files
 
 
-def category_of(encoded: Encoded) -> str:
-    """Name of the cloud's category.
+def views_of(clouds: Sequence[Encoded], categories: CategorySet) -> Views:
+    """From where the clouds' objects were seen; points and images stay encoded.
 
     Raises:
-        DataError: Its tar holds something else under that name.
+        DataError: A tar holds something else under that name.
     """
-    try:
-        return str(json.loads(encoded["truth.json"])["category"])
-    except UNREADABLE as error:
-        raise DataError(f"{encoded['__url__']}: {encoded['__key__']} is no cloud ({error})") from error
+    kinds, poses, handles = [], [], []
+    for cloud in clouds:
+        try:
+            truth = json.loads(cloud["truth.json"])
+            kinds.append(categories.index(truth["category"]))
+            poses.append(np.array(truth["T_camera_object"], dtype=np.float32).reshape(4, 4))
+            handles.append(bool(truth["handle_visible"]))
+        except UNREADABLE as error:
+            raise DataError(f"{cloud['__url__']}: {cloud['__key__']} is no cloud ({error})") from error
+    return Views(np.array(kinds, dtype=np.int64), np.stack(poses), np.array(handles, dtype=bool))
 
 
 def decoded(encoded: Encoded) -> CloudSample:

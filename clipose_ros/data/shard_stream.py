@@ -1,9 +1,9 @@
 """Training clouds streamed from shards, keyed by position: the same in every run, with nothing to save.
 
 Every epoch has its own order of the shards. So many shards in turn are a window, and each window has its own order of
-clouds, in which every category comes equally often. All orders follow from seed, epoch and window, and the manifests
-tell how many clouds each shard has: where the n-th cloud of the endless sequence lies can be said without reading any
-before it, and one window in memory, still encoded, is enough.
+clouds, in which every category comes its share of times. All orders follow from seed, epoch and window, and the
+manifests tell how many clouds each shard has: where the n-th cloud of the endless sequence lies can be said without
+reading any before it, and one window in memory, still encoded, is enough.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from clipose_ros.data.cloud_sample import stacked
-from clipose_ros.data.cloud_source import CloudSource, InMemory, Rows, balanced_order
+from clipose_ros.data.cloud_source import CloudSource, InMemory
+from clipose_ros.data.emphasis import Emphasis, Rows, order
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shard_codec import Encoded, category_of, decoded
+from clipose_ros.data.shard_codec import Encoded, decoded, views_of
 from clipose_ros.data.shards import is_folder, load_clouds, read_encoded, read_manifests
 from clipose_ros.errors import ConfigError
 
@@ -61,15 +62,24 @@ class ShardStream:
         seed: Decides all orders.
         window: Shards held and mixed at a time: more mix better and take more memory.
         images: Whether to keep images, where the shards have some.
+        emphasis: What comes more often than its share.
 
     Raises:
-        ConfigError: There is no source, or the window is out of bounds.
+        ConfigError: There is no source, the window is out of bounds, or the emphasis is on a category that there is
+            not.
         DataError: As of ``read_manifests``.
     """
 
     held: CloudSamples | None = None
 
-    def __init__(self, *sources: str | Path, seed: int, window: int = WINDOW, images: bool = True) -> None:
+    def __init__(
+        self,
+        *sources: str | Path,
+        seed: int,
+        window: int = WINDOW,
+        images: bool = True,
+        emphasis: Emphasis | None = None,
+    ) -> None:
         if window < 1 or not sources:
             raise ConfigError(f"a stream needs a source and a window of at least 1, got {len(sources)} and {window}")
         manifests = read_manifests(sources)
@@ -80,7 +90,8 @@ class ShardStream:
         names = self.categories.names
         self.counts: Rows = np.array([sum(shard.counts.get(name, 0) for _, shard in self._shards) for name in names])
         self.has_images = images and all(m.made_by.get("image_side", 0) for m in manifests)
-        self._seed, self._window = seed, window
+        self._seed, self._window, self._emphasis = seed, window, emphasis or Emphasis()
+        self._emphasis.shares(self.categories)
         self._layout = lru_cache(maxsize=2)(self._lay_out)
         self._at_hand: _Window | None = None
 
@@ -121,23 +132,24 @@ class ShardStream:
         if not self.has_images:
             clouds = [{name: data for name, data in cloud.items() if name != "image.png"} for cloud in clouds]
         rows = np.concatenate([self._first[i] + np.arange(self._sizes[i]) for i in chosen])
-        kinds = np.array([self.categories.index(category_of(cloud)) for cloud in clouds])
         # windows count from 1 here: trailing zeros of a seed are not told apart
-        order = balanced_order(kinds, np.random.default_rng([self._seed, epoch, 1 + window]))
-        return _Window((epoch, window), [clouds[i] for i in order], rows[order])
+        rng = np.random.default_rng([self._seed, epoch, 1 + window])
+        taken = order(views_of(clouds, self.categories), self.categories, self._emphasis, rng)
+        return _Window((epoch, window), [clouds[i] for i in taken], rows[taken])
 
 
-def open_clouds(*paths: str | Path, seed: int, images: bool) -> CloudSource:
+def open_clouds(*paths: str | Path, seed: int, images: bool, emphasis: Emphasis | None = None) -> CloudSource:
     """Clouds to train on: streamed from folders of shards; read into memory where ``.npz`` files are among them.
 
     Args:
         paths: ``.npz`` files, and folders of shards, paths or URLs.
         seed: Decides the order.
         images: Whether images are wanted.
+        emphasis: What comes more often than its share.
 
     Raises:
         DataError: One is missing or malformed, or of other categories than the others.
     """
     if all(is_folder(path) for path in paths):
-        return ShardStream(*paths, seed=seed, images=images)
-    return InMemory(load_clouds(*paths), seed)
+        return ShardStream(*paths, seed=seed, images=images, emphasis=emphasis)
+    return InMemory(load_clouds(*paths), seed, emphasis)

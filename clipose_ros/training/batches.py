@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipose_ros.data.cloud_source import CloudSource, Rows
+from clipose_ros.data.cloud_source import CloudSource
+from clipose_ros.data.emphasis import Rows
 from clipose_ros.data.prompts import PromptConfig, describe
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from clipose_ros.config import Section, option
+from clipose_ros.data.emphasis import Emphasis
 from clipose_ros.data.prompts import PromptConfig
 from clipose_ros.errors import ConfigError
 from clipose_ros.model.clip_config import ClipConfig
@@ -95,6 +96,7 @@ class TrainConfig(Section):
     prompts: PromptConfig = PromptConfig()
     clip: ClipConfig = ClipConfig()
     fusion: FusionConfig = FusionConfig()
+    emphasis: Emphasis = Emphasis()
     augment: AugmentConfig = AugmentConfig()
 
     @property

@@ -64,7 +64,9 @@ class Trainer:
         self.config, self.categories, self.device = config, categories, device
         self.folder = RunFolder(folder)
         self.monitor = Monitor(self.folder, config)
-        self.clouds = InMemory(training, config.seed) if isinstance(training, CloudSamples) else training
+        if isinstance(training, CloudSamples):
+            training = InMemory(training, config.seed, config.emphasis)
+        self.clouds: CloudSource = training
         self.validation = validation
         rank, ranks = rank_and_size()
         self.leads = rank == 0  # it alone validates, tells and writes

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data import shard_stream
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.cloud_source import InMemory, balanced_order
+from clipose_ros.data.cloud_source import InMemory
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shard_codec import Encoded, tar_chunks
 from clipose_ros.data.shard_stream import ShardStream, open_clouds
@@ -70,20 +70,6 @@ def taken(source: InMemory | ShardStream, first: int, count: int) -> list[int]:
     samples, rows = source.take(range(first, first + count))
     assert rows.tolist() == numbers(samples), "rows count the stored clouds"
     return rows.tolist()
-
-
-@given(kinds=st.lists(st.integers(0, 4), min_size=1, max_size=60), seed=st.integers(0, 99))
-def test_every_category_comes_equally_often(kinds: list[int], seed: int) -> None:
-    array = np.array(kinds)
-    order = balanced_order(array, np.random.default_rng(seed))
-    assert len(order) == len(kinds)
-    categories = len(set(kinds))
-    for start in range(0, len(kinds) - categories + 1, categories):
-        assert set(array[order[start : start + categories]].tolist()) == set(kinds)
-    for kind in set(kinds):
-        times = Counter(order[array[order] == kind].tolist()).values()
-        members = kinds.count(kind)
-        assert max(times, default=0) - (min(times) if len(times) == members else 0) <= 1, "in turn"
 
 
 @given(window=st.integers(1, 6), batch=st.integers(1, 9), seed=st.integers(0, 99), start=st.integers(0, 99))
