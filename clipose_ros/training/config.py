@@ -64,7 +64,10 @@ class TrainConfig(Section):
     preset: str = option("clipose_small", "Architecture by name.", choices=tuple(PRESETS))
     encoder: str = option("", "3D encoder instead of the preset's (Table VII).", choices=("", "hs", "gcn3d"))
     one_hot: bool = option(False, "Tell the heads the category (Table III, D2), where the preset does not.")
-    optimizer: str = option("adamw", "AdamW or the paper's Ranger.", choices=("adamw", "ranger"))
+    optimizer: str = option(
+        "adamw", "AdamW, Muon for the matrices and AdamW for the rest, or the paper's Ranger.",
+        choices=("adamw", "muon", "ranger"),
+    )  # fmt: skip
     steps: int = option(20000, "Optimisation steps.", low=1)
     early_points: int = option(
         0, "Points per cloud in the first part of a run, which then costs less; 0: all.", low=0, high=16384

@@ -7,14 +7,14 @@ import math
 import torch
 
 from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.muon import Muon
 from clipose_ros.training.ranger import Ranger
 
 
 def make_optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """The recipe's optimiser."""
-    if config.optimizer == "ranger":
-        return Ranger(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    kind = {"adamw": torch.optim.AdamW, "muon": Muon, "ranger": Ranger}[config.optimizer]
+    return kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:

@@ -73,14 +73,15 @@ def test_training_lowers_the_error_and_leaves_a_model(tmp_path: Path) -> None:
     assert np.isfinite(pose.T_camera_object).all()
 
 
-def test_resumed_training_equals_uninterrupted_training(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "ranger"])
+def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, optimizer: str) -> None:
+    whole = trainer(tmp_path / "whole", optimizer=optimizer)
     whole.run()
-    half = trainer(tmp_path / "parts")
+    half = trainer(tmp_path / "parts", optimizer=optimizer)
     while half.step < 6:
         half.optimise()
     half.save({})
-    rest = trainer(tmp_path / "parts")
+    rest = trainer(tmp_path / "parts", optimizer=optimizer)
     rest.resume()
     assert rest.step == 6
     rest.run()
