@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -62,14 +61,12 @@ class Inputs:
         self._watch = SyncWatch(list(self._types), config.silence_s, slop_s, time.monotonic())
         self._filters: dict[str, SimpleFilter] = {}
         self._match_anew()
-        group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
             node.create_subscription(
                 kind,
                 topic,
                 partial(self._on_message, topic),
                 QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
-                callback_group=group,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for topic, kind in self._types.items()

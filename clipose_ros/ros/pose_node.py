@@ -11,9 +11,8 @@ from typing import Any
 import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Header
 
@@ -30,8 +29,6 @@ from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import Alarm, Worker
-
-_THREADS = 4  # sensors, TF, services and diagnostics; the worker has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,11 @@ class _Active:
 
 
 class PoseNode(LifecycleNode):
-    """RGB-D in, object poses out. Spin it with an executor of several threads."""
+    """RGB-D in, object poses out.
+
+    Spin it with a ``SingleThreadedExecutor``: no callback waits for a frame, and an executor of several threads takes
+    the interpreter from the worker so often that a frame takes twice as long.
+    """
 
     def __init__(
         self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = PosePipeline.from_config, **kwargs: Any
@@ -90,11 +91,8 @@ class PoseNode(LifecycleNode):
             self.get_logger().warning(f"{complaint} (ignored)")
         EnableService(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        own_group, steady = (
-            MutuallyExclusiveCallbackGroup(),
-            Clock(clock_type=ClockType.STEADY_TIME),
-        )  # also while sim time rests
-        self.create_timer(1.0, self._on_timer, callback_group=own_group, clock=steady)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
+        self.create_timer(1.0, self._on_timer, clock=steady)
 
     def start(self) -> bool:
         """Configure and activate without a lifecycle manager.
@@ -150,10 +148,6 @@ class PoseNode(LifecycleNode):
         self._release()
         return super().on_error(state)
 
-    def refuse_requests(self) -> None:
-        """Answer those who wait for a frame that they wait in vain, and take no more of them."""
-        self._detect_once.close()
-
     def destroy_node(self) -> None:
         """Give back everything, then the node itself."""
         self._release()
@@ -197,7 +191,7 @@ class PoseNode(LifecycleNode):
             configured.transforms.close()
 
     def _on_set(self, messages: FrameMessages, worker: Worker[_Job]) -> None:
-        """Store the newest matched set; no more is done in the executor's threads."""
+        """Store the newest matched set; no more is done in the executor's thread."""
         number, wanted = self._detect_once.number_frame()
         self._health.count("frames_in")
         if (self.parameters.config.enabled or wanted) and worker.offer(_Job(number, messages)):
@@ -254,7 +248,7 @@ class PoseNode(LifecycleNode):
 
 def run(node: PoseNode) -> int:
     """Spin a node until ROS goes down; 1 where it could not start, and a bug's exception where it met one."""
-    executor = MultiThreadedExecutor(num_threads=_THREADS)
+    executor = SingleThreadedExecutor()
     try:
         with until_shutdown(node.context):
             if node.parameters.config.autostart and not node.start():
@@ -262,7 +256,6 @@ def run(node: PoseNode) -> int:
             executor.add_node(node)
             executor.spin()
     finally:
-        node.refuse_requests()  # one that waits holds a thread of the executor
         executor.shutdown()
         node.destroy_node()
     return 0
@@ -272,7 +265,7 @@ def main(args: list[str] | None = None) -> int:
     """Entry point of ``ros2 run clipose_ros pose_node``; gives the exit status."""
     # Threads that spin while they wait take the cores from the camera's driver. torch, not yet loaded, reads it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # The network is hundreds of short calls, and each waits this long for the interpreter behind the busy executor.
+    # The network is hundreds of short calls, and each waits this long for the interpreter behind the executor.
     sys.setswitchinterval(2e-4)
     # Masks and pictures are small: a second thread of OpenCV's costs more to wake than it saves, and takes a core.
     cv2.setNumThreads(1)

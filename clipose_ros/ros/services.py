@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 DETECT_ONCE_TIMEOUT_S = 10.0
@@ -49,16 +50,18 @@ class EnableService:
 class DetectOnceService:
     """``~/detect_once`` replies when the next frame is posed.
 
-    Its callback waits, in a callback group of its own: the executor must have several threads. (An ``async`` callback
-    would not hold a thread, but rclpy polls it without pause, at the cost of a whole core.)
+    Its callback awaits that, in a callback group of its own, and holds no thread of the executor meanwhile.
     """
 
     def __init__(self, node: Node) -> None:
+        self._node = node
         self._lock = threading.Lock()
         self._waiting: list[Request] = []
         self._claimed: list[Request] = []
         self._last_frame = 0
         self._refusal = "the node is not active"
+        # what awaits is resumed when the executor wakes: a future that another thread sets does not wake it
+        self._answered = node.create_guard_condition(lambda: None)
         node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=MutuallyExclusiveCallbackGroup())
 
     def open(self) -> None:
@@ -70,7 +73,7 @@ class DetectOnceService:
         """Refuse requests from now on, also those that wait or whose frame is in work."""
         with self._lock:
             self._refusal = "the node is not active"
-            refused, self._waiting = self._claimed + self._waiting, []
+            refused = self._claimed + self._waiting
         self.answer(refused, Outcome(False, self._refusal))
 
     def number_frame(self) -> tuple[int, bool]:
@@ -89,24 +92,31 @@ class DetectOnceService:
 
     def answer(self, requests: Sequence[Request], outcome: Outcome) -> None:
         """Let the service callbacks that wait for these reply, unless they have been answered."""
+        if not requests:
+            return
         with self._lock:
+            self._waiting = [request for request in self._waiting if request not in requests]
             self._claimed = [request for request in self._claimed if request not in requests]
             for request in requests:
                 if not request.outcome.done():
                     request.outcome.set_result(outcome)
+        self._answered.trigger()
 
-    def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    async def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             refusal, request = self._refusal, Request(self._last_frame)
             if not refusal:
                 self._waiting.append(request)
-        if refusal:
-            outcome = Outcome(False, refusal)
-        elif wait([request.outcome], DETECT_ONCE_TIMEOUT_S).done:
-            outcome = request.outcome.result()
-        else:
-            with self._lock:
-                self._waiting = [other for other in self._waiting if other is not request]
-            outcome = Outcome(False, f"no frame was posed within {DETECT_ONCE_TIMEOUT_S:.0f} s: see /diagnostics")
+        outcome = Outcome(False, refusal) if refusal else await self._outcome(request)
         response.success, response.message = outcome.success, outcome.message
         return response
+
+    async def _outcome(self, request: Request) -> Outcome:
+        """What comes of a request, within the time that it has."""
+        late = Outcome(False, f"no frame was posed within {DETECT_ONCE_TIMEOUT_S:.0f} s: see /diagnostics")
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
+        timer = self._node.create_timer(DETECT_ONCE_TIMEOUT_S, lambda: self.answer([request], late), clock=clock)
+        outcome = await request.outcome
+        self._node.destroy_timer(timer)
+        assert outcome is not None  # as a future's might be
+        return outcome

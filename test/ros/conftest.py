@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -156,7 +156,7 @@ class NodeUnderTest:
         )
         self.detections = ros.listen(Detection3DArray, "pose_node/detections")
         self.diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
-        self.executor = MultiThreadedExecutor(num_threads=4)
+        self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         if started:
             assert self.node.start()

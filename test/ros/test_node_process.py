@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import rclpy
 from lifecycle_msgs.srv import GetState
+from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray
 
 LABELS = ("-p", "segmentation.backend:=labels", "-p", "tracking.min_hits:=1")
@@ -64,6 +65,19 @@ def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, sp
     process.send_signal(number)
     ros.wait_for(lambda: process.poll() is not None, "the end of the process", camera.send, every_s=0.005)
     output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert "Traceback" not in output and "rror" not in output, output
+
+
+def test_ends_cleanly_while_somebody_waits_for_a_frame(ros, camera, spawn):
+    process = spawn(BOX_NODE, "--ros-args", *LABELS)
+    camera.wait_until_heard()
+    client = ros.node.create_client(Trigger, "pose_node/detect_once")
+    ros.wait_for(client.service_is_ready, "the service")
+    client.call_async(Trigger.Request())
+    ros.call(GetState, "pose_node/get_state", GetState.Request())  # once this one is answered, the other has arrived
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60.0)[0]
     assert process.returncode == 0, output
     assert "Traceback" not in output and "rror" not in output, output
 
