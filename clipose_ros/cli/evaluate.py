@@ -1,12 +1,15 @@
-"""``evaluate``: judge a model on stored clouds or NOCS images, its tracks on a film, or score result files."""
+"""``evaluate``: judge a model on clouds, NOCS images or simulated scenes, its tracks on a film, or result files."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +18,22 @@ from rich.progress import track
 from rich.table import Table
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.cli.evaluate_options import make_parser, refuse_contradictions
+from clipose_ros.cli.evaluate_options import SCENES_SEED, make_parser, refuse_contradictions
 from clipose_ros.cli.evaluate_tables import (
     breakdown_table,
+    found_table,
     protocol_title,
     scores_table,
     shares_table,
     smoothness_table,
 )
+from clipose_ros.cli.generate import catalogue_of, objects_record
+from clipose_ros.cli.node_settings import node_config
 from clipose_ros.config import CloudConfig, TrackingConfig
 from clipose_ros.data.catalogue import read_catalogue
 from clipose_ros.errors import CliposeError
 from clipose_ros.evaluation.accuracy import as_records, summarize
+from clipose_ros.evaluation.found import Found, total
 from clipose_ros.evaluation.iou import IouKind
 from clipose_ros.evaluation.latency import Latency
 from clipose_ros.evaluation.nocs_protocol import TABLE, MatchedPair, Scores, evaluate_frames, records_by_kind
@@ -68,6 +75,8 @@ def _evaluated(options: argparse.Namespace) -> Result:
         return _of_clouds(options)
     if options.results:
         return _of_results(options)
+    if options.scenes:
+        return _of_scenes(options)
     return _of_nocs(options) if options.nocs else _of_film(options)
 
 
@@ -149,6 +158,37 @@ def _of_nocs(options: argparse.Namespace) -> Result:
     return _protocol_result(source, latency, by_kind, cases)
 
 
+def _of_scenes(options: argparse.Namespace) -> Result:
+    """Figures of the robot's whole pipeline on simulated scenes; keeps their frames where asked."""
+    from clipose_ros.data.scene_views import StoredViews, ViewRecipe, store_views
+    from clipose_ros.evaluation.scene_views import judged_categories, pose_views
+    from clipose_ros.inference.pipeline import PosePipeline
+
+    config, catalogue = node_config(options), catalogue_of(options)
+    pipeline = PosePipeline.from_config(config)
+    categories = judged_categories(catalogue, pipeline.predictor.categories, config.categories)
+    seed = SCENES_SEED if options.seed is None else options.seed
+    recipe = ViewRecipe(seed, catalogue=catalogue, objects=objects_record(options))
+    with tempfile.TemporaryDirectory() as passing:
+        folder = options.frames_in or Path(passing)
+        store_views(folder, recipe, options.scenes, options.workers, partial(print, file=sys.stderr))
+        views = StoredViews(folder, options.scenes)
+        posed = list(pose_views(map(views.read, _watched(views.names, "Posing")), pipeline, categories))
+
+        def shot(name: str) -> Shot:
+            frame = views.read(name).frame
+            return Shot(frame.rgb, frame.intrinsics)
+
+        thresholds = REPORT_THRESHOLDS if options.report else TABLE
+        by_kind = evaluate_frames((view.frame for view in posed), categories, tuple(IouKind), thresholds)
+        cases = cases_of_pairs(_pairs(by_kind), categories, shot) if options.report else []
+    masks = f"{config.segmentation.backend} {config.segmentation.model}".strip()
+    source = f"{options.model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
+    of = f"from image to poses, all objects of a view, on {pipeline.predictor.device}"
+    latency, found = Latency(of, [view.latency_ms for view in posed]), total((view.found for view in posed), categories)
+    return _protocol_result(source, latency, by_kind, cases, found)
+
+
 def _of_film(options: argparse.Namespace) -> Result:
     """Jitter, lag and identities of tracked objects under several settings of the tracker."""
     from clipose_ros.evaluation.film import CloudFilm, film_clouds
@@ -160,7 +200,7 @@ def _of_film(options: argparse.Namespace) -> Result:
     if options.film and options.film.exists():
         film = CloudFilm.load(options.film)
     else:
-        film = film_clouds(options.sequence, options.seed)
+        film = film_clouds(options.sequence, options.seed or 0)
         if options.film:
             film.save(options.film)
     frames = pose_film(film, predictor)
@@ -179,7 +219,9 @@ def _of_film(options: argparse.Namespace) -> Result:
 ByKind = Mapping[IouKind, Mapping[str, Scores]]
 
 
-def _protocol_result(source: str, latency: Latency, by_kind: ByKind, cases: Sequence[Case]) -> Result:
+def _protocol_result(
+    source: str, latency: Latency, by_kind: ByKind, cases: Sequence[Case], found: Mapping[str, Found] | None = None
+) -> Result:
     """Figures by the NOCS protocol."""
     record = {
         "source": source,
@@ -188,7 +230,14 @@ def _protocol_result(source: str, latency: Latency, by_kind: ByKind, cases: Sequ
         "iou": records_by_kind(by_kind),
     }
     tables = [scores_table(protocol_title(kind), table) for kind, table in by_kind.items()]
-    return tables, record, Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases)
+    if found:
+        tables.insert(0, found_table(found))
+        record["found"] = {name: counts.as_record() for name, counts in found.items()}
+    return (
+        tables,
+        record,
+        Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases, found=found or {}),
+    )
 
 
 def _pairs(by_kind: ByKind) -> Iterator[MatchedPair]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from clipose_ros.cli.generate import add_catalogue_options
 from clipose_ros.config import ENGINES
 
+SCENES_SEED = 10_000_000
+"""Of simulated scenes; far from those that models are trained on."""
 SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -33,7 +36,12 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="result files (results_*.pkl) with truths and predictions, scored by the NOCS protocol without any model",
     )
-    parser.add_argument("--categories", type=Path, help="with --results: categories (YAML), if not the six of NOCS")
+    source.add_argument(
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="so many simulated tables, three views of each, on which the robot's whole pipeline works",
+    )
     parser.add_argument("--model", default="clipose_small", help="a .safetensors file or the name of a shipped model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--engine", default="auto", choices=ENGINES, help="what computes the network (auto)")
@@ -52,27 +60,63 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         help="with --data: also print where poses fail, as --json and --report tell",
     )
     parser.add_argument("--film", type=Path, help="with --sequence: file to keep the film in, or to take it from")
-    parser.add_argument("--seed", type=int, default=0, help="with --sequence: another seed films another table")
+    parser.add_argument(
+        "--seed", type=int, help=f"another seed shows other tables: with --sequence (0) or --scenes ({SCENES_SEED})"
+    )
     parser.add_argument(
         "--smoothing", type=float, nargs="+", default=SMOOTHING, help="with --sequence: values of tracking.smoothing"
     )
+    _add_scenes_options(parser)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--report", type=Path, help="also write a page of HTML with tables, curves and worst cases")
     return parser
 
 
+def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
+    """What only ``--scenes`` understands."""
+    group = parser.add_argument_group("scenes", "with --scenes: what sees, and where frames are kept")
+    group.add_argument(
+        "--segmenter",
+        metavar="WHICH",
+        help="labels for the true masks, or yolo:WEIGHTS or mask_rcnn:WEIGHTS, a local file (what --params says, or "
+        "labels)",
+    )
+    group.add_argument(
+        "--params",
+        type=Path,
+        metavar="YAML",
+        help="the pose node's parameters, as in config/pose.yaml; --model, --device and --engine hold against them",
+    )
+    group.add_argument(
+        "--frames-in", type=Path, metavar="DIR", help="folder to keep the frames in, or to take them from"
+    )
+    group.add_argument("--workers", type=int, default=1, help="processes that render (1)")
+    add_catalogue_options(parser)
+    parser.set_defaults(split="val")
+
+
 def refuse_contradictions(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with a message where options do not go together."""
     for wrong, message in (
-        (options.report and options.sequence, "--report goes with --data, --nocs or --results"),
-        (options.categories and not options.results, "--categories goes with --results: a model knows its own"),
+        (options.report and options.sequence, "--report goes with --data, --nocs, --scenes or --results"),
+        (
+            options.categories and not (options.results or options.scenes),
+            "--categories goes with --results or --scenes: a model knows its own",
+        ),
         (options.save and not options.nocs, "--save goes with --nocs"),
         (options.film and options.sequence is None, "--film goes with --sequence"),
         (options.breakdown and not options.data, "--breakdown goes with --data"),
+        *(
+            (
+                getattr(options, name) is not None and options.scenes is None,
+                f"--{name.replace('_', '-')} goes with --scenes",
+            )
+            for name in ("segmenter", "params", "frames_in", "meshes", "index")
+        ),
     ):
         if wrong:
             parser.error(message)
-    for name in ("frames", "sequence"):
+    for name in ("frames", "sequence", "scenes", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name} must be at least 1, got {value:g}")

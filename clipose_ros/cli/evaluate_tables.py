@@ -9,6 +9,7 @@ from rich.table import Table
 
 from clipose_ros.evaluation.accuracy import Accuracy
 from clipose_ros.evaluation.breakdown import CENTIMETRES, DEGREES, Breakdown
+from clipose_ros.evaluation.found import FOUND, HEAD, Found
 from clipose_ros.evaluation.iou import IouKind
 from clipose_ros.evaluation.nocs_protocol import TABLE, Scores, as_record
 
@@ -39,6 +40,17 @@ def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
         figures = ["-" if record[key] is None else f"{record[key]:.1f}" for key in TABLE.names]
         last = name == list(table)[-2]
         result.add_row(name, str(scores.truths), str(scores.matched), *figures, end_section=last)
+    return result
+
+
+def found_table(table: Mapping[str, Found]) -> Table:
+    """What is detected and posed of all objects, by category."""
+    result = Table(title=FOUND)
+    for name in ("category", *HEAD):
+        result.add_column(name, justify="left" if name == "category" else "right")
+    for name, found in table.items():
+        figures = ["-" if v is None else str(v) if isinstance(v, int) else f"{v:.1f}" for v in found.row]
+        result.add_row(name, *figures, end_section=name == list(table)[-2])
     return result
 
 

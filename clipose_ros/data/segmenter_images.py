@@ -9,10 +9,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +25,7 @@ from clipose_ros.data.photograph import photograph
 from clipose_ros.data.render import Renderer
 from clipose_ros.data.scenes import SceneConfig, make_scene
 from clipose_ros.data.trajectory import random_view
-from clipose_ros.data.workers import begin_worker
+from clipose_ros.data.workers import in_workers
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.types import ByteArray, CameraIntrinsics, LabelArray
 
@@ -103,18 +100,12 @@ def write_pictures(
     _begin(folder, recipe)
     left = [scene for scene in range(scenes) if not _picture(folder, recipe, scene, VIEWS - 1).exists()]
     tell(f"{scenes - len(left)} scenes are there already, {len(left)} to draw")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker) as pool:
-        try:
-            for done, _ in enumerate(pool.map(partial(_write_scene, folder, recipe), left, chunksize=4), start=1):
-                if done % 100 == 0 or done == len(left):
-                    tell(f"{done} of {len(left)} scenes drawn")
-        except BrokenProcessPool as error:
-            raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
-        except OSError as error:
-            raise DataError(f"a picture cannot be written to '{folder}': {error}") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    try:
+        for done, _ in enumerate(in_workers(partial(_write_scene, folder, recipe), left, workers, chunk=4), start=1):
+            if done % 100 == 0 or done == len(left):
+                tell(f"{done} of {len(left)} scenes drawn")
+    except OSError as error:
+        raise DataError(f"a picture cannot be written to '{folder}': {error}") from error
     return scenes * VIEWS
 
 

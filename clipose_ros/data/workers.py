@@ -6,10 +6,45 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 import cv2
 
-from clipose_ros.errors import DataError
+from clipose_ros.errors import ConfigError, DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: int, chunk: int = 1) -> Iterator[Result]:
+    """What ``work`` makes of each item, in order, done by so many processes.
+
+    Args:
+        work: Sent to the processes, with the items and back with the results.
+        items: Its arguments.
+        workers: Processes; with 1 it is done by the process that asks.
+        chunk: Items sent at once.
+
+    Raises:
+        ConfigError: There are no workers.
+        DataError: One was killed.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}")
+    if workers == 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker) as pool:
+        try:
+            yield from pool.map(work, items, chunksize=chunk)
+        except BrokenProcessPool as error:
+            raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def begin_worker() -> None:

@@ -139,6 +139,12 @@ def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str
     }
 
 
+def axially_symmetric(category: Category, handle_visible: BoolArray) -> BoolArray:
+    """Which objects of a category look the same at any turn about y, given whether each one's handle is seen."""
+    hidden = ~handle_visible if category.name == HANDLED else np.zeros_like(handle_visible)
+    return np.asarray(hidden | category.symmetry.axial_y)
+
+
 def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Angles and distances between every estimate and every truth.
 
@@ -186,9 +192,7 @@ class _Tally:
             return
         mine = np.flatnonzero(is_predicted)
         mine = mine[descending(frame.scores[mine])]
-        axial = np.full(int(is_true.sum()), self._category.symmetry.axial_y)
-        if self._category.name == HANDLED:
-            axial |= ~frame.handle_visible[is_true]
+        axial = axially_symmetric(self._category, frame.handle_visible[is_true])
         S_estimate, S_true = frame.predictions.S_camera_object[mine], frame.truths.S_camera_object[is_true]
         extents = frame.predictions.extents[mine], frame.truths.extents[is_true]
         # single precision, for the release rounds so before it compares

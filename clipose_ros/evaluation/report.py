@@ -9,6 +9,7 @@ from typing import Any
 
 from clipose_ros.evaluation.accuracy import THRESHOLDS, Accuracy
 from clipose_ros.evaluation.breakdown import CENTIMETRES, DEGREES, Breakdown
+from clipose_ros.evaluation.found import FOUND, HEAD, Found
 from clipose_ros.evaluation.iou import IouKind
 from clipose_ros.evaluation.latency import Latency
 from clipose_ros.evaluation.nocs_protocol import TABLE, Scores, Thresholds, as_record
@@ -84,6 +85,7 @@ class Report:
         shares: Share of objects posed within thresholds, where each object is known to be there.
         breakdown: Where poses fail.
         cases: The worst poses.
+        found: What is detected and posed of all objects, where a segmenter is part of it.
     """
 
     title: str
@@ -94,6 +96,7 @@ class Report:
     shares: Mapping[str, Accuracy] = field(default_factory=dict)
     breakdown: Breakdown = field(default_factory=dict)
     cases: Sequence[Case] = ()
+    found: Mapping[str, Found] = field(default_factory=dict)
 
 
 def report_html(report: Report) -> str:
@@ -101,6 +104,9 @@ def report_html(report: Report) -> str:
     parts = [f"<p>{escape(report.source)}</p>", f"<p>{escape(report.latency.sentence)}</p>"]
     if report.shares:
         parts += ["<h2>Share of objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
+    if report.found:
+        rows = [[name, *map(shown, counts.row)] for name, counts in report.found.items()]
+        parts += ["<h2>Objects detected and posed</h2>", note(FOUND), table(["category", *HEAD], rows, strong=["all"])]
     for kind, scores in report.by_kind.items():
         records = {name: as_record(each, REPORT_THRESHOLDS) for name, each in scores.items()}
         parts += [

@@ -31,12 +31,18 @@ def without_repeats(instances: Iterable[InstanceMask], threshold: float) -> list
     return kept
 
 
-def _overlap(a: InstanceMask, b: InstanceMask) -> float:
-    """Shared pixels over those of the smaller mask, or of both together where the categories differ."""
+def shared_pixels(a: InstanceMask, b: InstanceMask) -> int:
+    """How many pixels two masks have in common."""
     x0, y0, x1, y1 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1]), min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
     if x0 >= x1 or y0 >= y1:
-        return 0.0
+        return 0
     parts = [m.mask[y0 - m.box[1] : y1 - m.box[1], x0 - m.box[0] : x1 - m.box[0]] for m in (a, b)]
-    shared = int(np.count_nonzero(parts[0] & parts[1]))
+    return int(np.count_nonzero(parts[0] & parts[1]))
+
+
+def _overlap(a: InstanceMask, b: InstanceMask) -> float:
+    """Shared pixels over those of the smaller mask, or of both together where the categories differ."""
+    if not (shared := shared_pixels(a, b)):
+        return 0.0
     areas = int(np.count_nonzero(a.mask)), int(np.count_nonzero(b.mask))
-    return shared / max(min(areas) if a.category == b.category else sum(areas) - shared, 1)
+    return shared / (min(areas) if a.category == b.category else sum(areas) - shared)

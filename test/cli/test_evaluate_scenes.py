@@ -1,0 +1,95 @@
+"""``evaluate --scenes``: a model and a segmenter on simulated scenes, from the command line."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli import evaluate
+from clipose_ros.data import scene_views
+from clipose_ros.model.checkpoint import save_checkpoint
+from clipose_ros.model.network import Architecture, CLIPoseNet
+
+TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An untrained network, and pictures small enough for a test."""
+    monkeypatch.setattr(scene_views, "ViewRecipe", partial(scene_views.ViewRecipe, width=160, height=120))
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
+    return ["--scenes", "1", "--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "reference"]
+
+
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "latency"}
+
+
+def test_figures_of_kept_frames_are_those_of_passing_ones(
+    model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, records = tmp_path / "frames", []
+    for number, options in enumerate(([], ["--frames-in", str(kept)], ["--frames-in", str(kept)])):
+        path = tmp_path / f"{number}.json"
+        assert evaluate.main([*model, "--json", str(path), *options]) == 0
+        records.append(json.loads(path.read_text()))
+        rendered = "1 of 1 scenes rendered" in capsys.readouterr().err
+        assert rendered == (number < 2)  # then the folder has them
+    assert without_times(records[0]) == without_times(records[1]) == without_times(records[2])
+    everything = records[0]["found"]["all"]
+    assert everything["objects"] >= 3
+    assert everything["mask_recall"] == everything["mask_precision"] == 100.0
+    assert records[0]["iou"]["oriented"]["categories"]["mean"]["truths"] == everything["objects"]
+    assert records[0]["latency"]["median_ms"] > 0.0
+    assert "masks: labels" in records[0]["source"] and "seed 10000000" in records[0]["source"]
+
+
+def test_tables_and_page_tell_what_is_found(
+    model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    assert evaluate.main([*model, "--seed", "3", "--report", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert "precision" in printed and "IoU released" in printed
+    assert "Objects detected and posed" in page.read_text(encoding="utf-8")
+
+
+def test_other_frames_and_categories_are_refused_by_name(
+    model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "categories.yaml").write_text(
+        "categories: [{name: candle, mean_size: [0.1, 0.1, 0.1], shape: cylinder,"
+        " size_range: [[0.05, 0.05, 0.05], [0.1, 0.1, 0.1]]}]"
+    )
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for options, message in (
+        (["--categories", str(tmp_path / "categories.yaml")], "'candle' with id 1, but the model knows 1 bottle"),
+        (["--frames-in", str(tmp_path / "mine")], "new or empty folder"),
+        (["--segmenter", "yolo:nowhere.pt"], "got 'yolo:nowhere.pt'"),
+        (["--params", str(tmp_path / "nowhere.yaml")], "nowhere.yaml"),
+        (["--index", "index.csv"], "--index index.csv needs --meshes"),
+    ):
+        assert evaluate.main([*model, *options]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_options_that_need_scenes_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, message in (
+        (["--results", "a", "--segmenter", "labels"], "--segmenter goes with --scenes"),
+        (["--data", "a", "--frames-in", "b"], "--frames-in goes with --scenes"),
+        (["--data", "a", "--meshes", "b"], "--meshes goes with --scenes"),
+        (["--scenes", "0"], "--scenes must be at least 1, got 0"),
+        (["--scenes", "1", "--workers", "0"], "--workers must be at least 1, got 0"),
+        (["--scenes", "1", "--data", "a"], "not allowed with argument"),
+    ):
+        with pytest.raises(SystemExit):
+            evaluate.main(wrong)
+        assert message in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""The pose node's settings without ROS: read as ROS reads them, every mistake named."""
+
+from pathlib import Path
+
+import pytest
+
+from clipose_ros.cli.evaluate_options import make_parser
+from clipose_ros.cli.node_settings import node_config, read_parameters, with_segmenter
+from clipose_ros.config import PoseNodeConfig
+from clipose_ros.errors import ConfigError
+from clipose_ros.resources import config_path
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_file_says_what_holds_without_it() -> None:
+    assert read_parameters(config_path("pose.yaml")) == PoseNodeConfig()
+
+
+def test_nested_and_dotted_names_of_the_pose_node_are_read_and_others_passed_over(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "robot.yaml",
+        """
+        /**:
+          ros__parameters: {use_sim_time: true, segmentation: {backend: mask_rcnn, class_map: ["can:can", ""]}}
+        /arm/pose_node:
+          ros__parameters: {segmentation.score_threshold: 0.5, categories: [""]}
+        camera:
+          ros__parameters: {frame_rate: 30}
+        """,
+    )
+    config = read_parameters(path)
+    assert (config.segmentation.backend, config.segmentation.class_map) == ("mask_rcnn", ("can:can",))
+    assert config.segmentation.score_threshold == 0.5
+    assert config.categories == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/**: {ros__parameters: {segmentation: {bakend: yolo}}}", "did you mean 'segmentation.backend'"),
+        ("/**: {ros__parameters: {check.score_threshold: 7}}", "check.score_threshold"),
+        ("/**: {ros__parameters: 7}", "tell nothing of the pose node"),
+        ("camera: {ros__parameters: {rate: 7}}", "tell nothing of the pose node"),
+        ("segmentation: {backend: yolo}", "as in config/pose.yaml"),
+        ("- 7", "tell nothing of the pose node"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_what_is_no_parameter_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = written(tmp_path / "wrong.yaml", text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_parameters(path)
+    assert "wrong.yaml" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        read_parameters(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("wrong", ["", "yolo", "yolo:", "yolo:nowhere.pt", "labels:file", "cnn:{here}"])
+def test_a_segmenter_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
+    here = written(tmp_path / "weights.pt", "")
+    with pytest.raises(ConfigError, match="--segmenter must be labels, or yolo:WEIGHTS"):
+        with_segmenter(PoseNodeConfig(), wrong.format(here=here))
+
+
+def test_the_command_line_holds_against_the_file(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "robot.yaml",
+        "/**: {ros__parameters: {segmentation: {model: theirs.pt, image_size: 320, every_n: 3}, network: {model: x}}}",
+    )
+    weights = written(tmp_path / "weights.pt", "")
+
+    def told(*arguments: str) -> PoseNodeConfig:
+        return node_config(make_parser(None).parse_args(["--scenes", "1", *arguments]))
+
+    alone = told("--params", str(path), "--model", "new", "--engine", "reference")
+    assert (alone.segmentation.backend, alone.segmentation.model) == ("yolo", "theirs.pt")
+    assert (alone.network.model, alone.network.engine) == ("new", "reference")
+    assert alone.segmentation.every_n == 1  # views are no film
+    other = told("--params", str(path), "--segmenter", f"yolo:{weights}")
+    assert (other.segmentation.model, other.segmentation.image_size) == (str(weights), 320)
+    assert told().segmentation.backend == "labels"
+    masks = told("--params", str(path), "--segmenter", "labels").segmentation
+    assert (masks.backend, masks.model) == ("labels", "")
