@@ -6,13 +6,14 @@ Random numbers come from ``Dice``, so that a cloud varies alike however many pro
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipose_ros.categories import CategorySet
 from clipose_ros.training.config import AugmentConfig
 from clipose_ros.training.losses import PoseTruth
 
@@ -49,31 +50,56 @@ class Dice:
         return torch.randperm(count, generator=self._generator)
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What may be done to objects and leaves them of their category; ``(C,)`` bool of categories, or ``(B,)``.
+
+    Attributes:
+        axial: They are axially symmetric.
+        tapers: They may be wider at one end.
+        mirrors: They may be mirrored by their own plane z = 0: a mug may, a camera holds its grip in the right hand.
+    """
+
+    axial: Tensor
+    tapers: Tensor
+    mirrors: Tensor
+
+    @classmethod
+    def of(cls, categories: CategorySet, config: AugmentConfig) -> Traits:
+        """Of the categories, in order."""
+        axial, mirrors = ([getattr(c.symmetry, flag) for c in categories] for flag in ("axial_y", "mirror_xy"))
+        tapers = [c.name in config.taper_categories for c in categories]
+        return cls(torch.tensor(axial), torch.tensor(tapers), torch.tensor(mirrors))
+
+    def at(self, category: Tensor) -> Traits:
+        """Of objects by the places ``(B,)`` of their categories."""
+        return Traits(self.axial[category], self.tapers[category], self.mirrors[category])
+
+
 def augment(
-    points: Tensor, truth: PoseTruth, axial: Tensor, tapers: Tensor, config: AugmentConfig, dice: Dice
+    points: Tensor, truth: PoseTruth, traits: Traits, config: AugmentConfig, dice: Dice
 ) -> tuple[Tensor, PoseTruth]:
     """Vary clouds and truths together. Shifting a cloud is left out: the network subtracts its mean first.
 
     Args:
         points: ``(B, N, 3)`` metres, camera frame.
         truth: Poses and sizes.
-        axial: ``(B,)`` bool, which objects are axially symmetric.
-        tapers: ``(B,)`` bool, which objects may be tapered.
+        traits: Of the objects.
         config: How much, and how often.
         dice: Random numbers.
     """
     points = cut(points, dice.chance(config.cut_probability), config.cut_fraction, dice)
     low, high = config.scale_low, config.scale_high
     factors = low + (high - low) * dice.uniform(3)
-    factors[:, 2] = torch.where(axial, factors[:, 0], factors[:, 2])
+    factors[:, 2] = torch.where(traits.axial, factors[:, 0], factors[:, 2])
     factors = torch.where(dice.chance(config.scale_probability).unsqueeze(1), factors, torch.ones(3))
     points, truth = scale_boxes(points, truth, factors)
     ends = config.taper_low + (config.taper_high - config.taper_low) * dice.uniform(2)
-    chosen = tapers & dice.chance(config.taper_probability)
-    points, truth = taper(points, truth, torch.where(chosen.unsqueeze(1), ends, torch.ones(2)), axial)
+    chosen = traits.tapers & dice.chance(config.taper_probability)
+    points, truth = taper(points, truth, torch.where(chosen.unsqueeze(1), ends, torch.ones(2)), traits.axial)
     points, truth = turn(points, truth, random_turns(config, dice.chance(config.tilt_probability), dice))
     points = noisy(points, truth, config, dice)[:, dice.order(points.shape[1])]
-    return mirror(points, truth, dice.chance(config.mirror_probability))
+    return mirror(points, truth, traits.mirrors & dice.chance(config.mirror_probability))
 
 
 def in_object(points: Tensor, truth: PoseTruth) -> Tensor:
@@ -155,7 +181,8 @@ def noisy(points: Tensor, truth: PoseTruth, config: AugmentConfig, dice: Dice) -
 def mirror(points: Tensor, truth: PoseTruth, chosen: Tensor) -> tuple[Tensor, PoseTruth]:
     """Mirror the view left to right where ``chosen``: what is seen then is the object mirrored by its own plane z = 0.
 
-    That object is the same one or as likely an instance, and its pose is a rotation again.
+    Where mirroring leaves the category what it is, that is the same object or as likely an instance, and its pose is a
+    rotation again.
     """
     view = torch.where(chosen.unsqueeze(1), points.new_tensor([-1.0, 1.0, 1.0]), points.new_ones(3))
     own = torch.where(chosen.unsqueeze(1), points.new_tensor([1.0, 1.0, -1.0]), points.new_ones(3))

@@ -46,7 +46,12 @@ class AugmentConfig(Section):
     noise_probability: float = option(0.2, "How often a cloud gets noise.", low=0.0, high=1.0)
     cut_fraction: float = option(0.3, "Largest part of a cloud cut off behind a random plane.", low=0.0, high=0.9)
     cut_probability: float = option(0.15, "How often a cloud is cut.", low=0.0, high=1.0)
-    mirror_probability: float = option(0.0, "How often a view is mirrored left to right.", low=0.0, high=1.0)
+    mirror_probability: float = option(
+        0.0,
+        "How often a view of an object that its own plane z = 0 mirrors is mirrored left to right.",
+        low=0.0,
+        high=1.0,
+    )
 
 
 @dataclass(frozen=True)

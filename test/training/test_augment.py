@@ -18,6 +18,7 @@ from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.augment import (
     Dice,
+    Traits,
     augment,
     cut,
     in_camera,
@@ -68,7 +69,7 @@ NONE, ALL = torch.zeros(COUNT, dtype=torch.bool), torch.ones(COUNT, dtype=torch.
 def test_cloud_and_truth_move_together(seed: int, tilt: float, roll: float, mirrored: float) -> None:
     changes = {"roll_deg": roll, "tilt_deg": tilt, "scale_probability": 1.0, "tilt_probability": 1.0}
     config = AugmentConfig.from_mapping({**STILL, **changes, "mirror_probability": mirrored})
-    points, truth = augment(*clouds(seed), AXIAL, ALL, config, dice(seed))
+    points, truth = augment(*clouds(seed), Traits(AXIAL, ALL, ALL), config, dice(seed))
     sixteenths = 16 * box_coordinates(points, truth)
     torch.testing.assert_close(sixteenths, sixteenths.round(), atol=2e-3, rtol=0)
     assert sixteenths.abs().max() <= 8 + 1e-2
@@ -78,7 +79,7 @@ def test_cloud_and_truth_move_together(seed: int, tilt: float, roll: float, mirr
 
 def test_nothing_chosen_changes_nothing_but_the_order() -> None:
     points, truth = clouds()
-    same, still = augment(points, truth, AXIAL, ALL, AugmentConfig.from_mapping(STILL), dice())
+    same, still = augment(points, truth, Traits(AXIAL, ALL, ALL), AugmentConfig.from_mapping(STILL), dice())
     torch.testing.assert_close(same.sort(dim=1).values, points.sort(dim=1).values, atol=1e-6, rtol=0)
     for name in ("R", "t", "size"):
         torch.testing.assert_close(getattr(still, name), getattr(truth, name), atol=1e-6, rtol=0)
@@ -88,10 +89,10 @@ def test_nothing_chosen_changes_nothing_but_the_order() -> None:
 def test_slices_vary_as_the_whole_batch_does() -> None:
     points, truth = clouds()
     config = AugmentConfig(mirror_probability=0.5)
-    whole, moved = augment(points, truth, AXIAL, ALL, config, dice())
+    whole, moved = augment(points, truth, Traits(AXIAL, ALL, ALL), config, dice())
     for own in (slice(0, 4), slice(4, 16)):
         part = PoseTruth(truth.R[own], truth.t[own], truth.size[own], truth.x_determined[own])
-        some, also = augment(points[own], part, AXIAL[own], ALL[own], config, Dice(0, 0, COUNT, own))
+        some, also = augment(points[own], part, Traits(AXIAL[own], ALL[own], ALL[own]), config, Dice(0, 0, COUNT, own))
         assert torch.equal(some, whole[own]) and torch.equal(also.R, moved.R[own])
 
 
@@ -110,7 +111,7 @@ def test_scaling_scales_each_point_along_the_objects_axes() -> None:
 def test_random_scales_stay_in_bounds_and_keep_round_things_round() -> None:
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 1.0})
     points, truth = clouds()
-    _, scaled = augment(points, truth, AXIAL, ALL, config, dice())
+    _, scaled = augment(points, truth, Traits(AXIAL, ALL, ALL), config, dice())
     factors = scaled.size / truth.size
     assert factors.min() >= 0.8 - 1e-6 and factors.max() <= 1.2 + 1e-6 and factors.std() > 0.05
     torch.testing.assert_close(factors[AXIAL, 0], factors[AXIAL, 2])
@@ -155,7 +156,7 @@ def test_a_tapered_cup_gets_the_size_of_the_tapered_cup() -> None:
 def test_only_what_may_be_tapered_is() -> None:
     config = AugmentConfig.from_mapping({**STILL, "taper_probability": 1.0})
     points, truth = clouds()
-    _, tapered = augment(points, truth, AXIAL, AXIAL, config, dice())
+    _, tapered = augment(points, truth, Traits(AXIAL, AXIAL, ALL), config, dice())
     assert torch.allclose(tapered.size[~AXIAL], truth.size[~AXIAL], atol=1e-6)
     assert ((tapered.size - truth.size)[AXIAL, 0].abs() > 1e-4).all()
 
@@ -237,7 +238,7 @@ def test_probabilities_are_how_often() -> None:
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 0.3})
     scaled = 0
     for seed in range(40):
-        _, varied = augment(points, replace(truth), AXIAL, NONE, config, dice(seed))
+        _, varied = augment(points, replace(truth), Traits(AXIAL, NONE, ALL), config, dice(seed))
         scaled += int(((varied.size - truth.size).abs().amax(dim=1) > 1e-6).sum())
     assert scaled / (40 * COUNT) == pytest.approx(0.3, abs=0.07)
 
@@ -258,3 +259,12 @@ def test_a_shift_changes_no_loss_and_is_left_out(
     (loss, values), (same, others) = trainer.forward(batch), trainer.forward(shifted)
     torch.testing.assert_close(same, loss, rtol=1e-3, atol=1e-3)
     assert others == pytest.approx(values, rel=1e-2, abs=1e-3)
+
+
+def test_only_what_its_own_plane_mirrors_is_mirrored() -> None:
+    config = AugmentConfig.from_mapping(STILL | {"mirror_probability": 1.0})
+    traits = Traits.of(NOCS_CATEGORIES, config).at(torch.arange(COUNT) % 6)
+    points, truth = clouds()
+    _, moved = augment(points, truth, traits, config, dice())
+    changed = (moved.t[:, 0] == -truth.t[:, 0]).tolist()
+    assert changed == [NOCS_CATEGORIES.names[i % 6] != "camera" for i in range(COUNT)]
