@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from scipy.ndimage import find_objects
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
-from clipose_ros.types import InstanceMask, Rejection, RejectionReason, RgbdFrame
+from clipose_ros.types import InstanceMask, LabelArray, Rejection, RejectionReason, RgbdFrame
 
 LABEL_BASE = 1000
 """A label is category id x LABEL_BASE + instance; 0 is the background."""
@@ -38,18 +38,15 @@ class LabelSegmenter:
             )
         instances: list[InstanceMask] = []
         wrong: list[int] = []
-        for value, box in enumerate(find_objects(frame.labels.astype(np.int32)), start=1):
-            if box is None:
-                continue
+        for value in _values(frame.labels):
             category = self._categories.by_id(value // LABEL_BASE)
             if category is None:
                 wrong.append(value)
                 continue
-            rows, columns = box
-            mask = frame.labels[rows, columns] == value
-            instances.append(
-                InstanceMask(category.name, 1.0, (columns.start, rows.start, columns.stop, rows.stop), mask)
-            )
+            mask = frame.labels == value
+            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+            box = (x, y, x + width, y + height)
+            instances.append(InstanceMask(category.name, 1.0, box, mask[y : y + height, x : x + width].copy()))
         instances.sort(key=lambda instance: -np.count_nonzero(instance.mask))
         return [*instances[: self._max_instances], *([self._rejected(wrong)] if wrong else [])]
 
@@ -59,3 +56,10 @@ class LabelSegmenter:
         shown = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
         detail = f"expected 0 (background) or category id x {LABEL_BASE} + instance with an id of {known}; got {shown}"
         return Rejection("thing of unknown category", RejectionReason.UNKNOWN_LABEL, detail)
+
+
+def _values(labels: LabelArray) -> list[int]:
+    """Labels that occur, in order, without the background: each starts a row, or begins somewhere in one."""
+    begins = labels[:, 1:] != labels[:, :-1]
+    found = np.unique(np.concatenate([labels[:, 0], labels[:, 1:][begins]]))
+    return [value for value in found.tolist() if value]
