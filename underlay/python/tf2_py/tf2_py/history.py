@@ -23,12 +23,12 @@ class Rigid:
     def rotate(self, vector: Array) -> Array:
         """``vector`` turned by the rotation alone."""
         axis, w = self.quat_xyzw[:3], self.quat_xyzw[3]
-        cross = 2.0 * np.cross(axis, vector)
-        return np.asarray(vector + w * cross + np.cross(axis, cross))
+        cross = 2.0 * _cross(axis, vector)
+        return np.asarray(vector + w * cross + _cross(axis, cross))
 
     def __matmul__(self, other: Rigid) -> Rigid:
         axis_a, w_a, axis_b, w_b = self.quat_xyzw[:3], self.quat_xyzw[3], other.quat_xyzw[:3], other.quat_xyzw[3]
-        axis = w_a * axis_b + w_b * axis_a + np.cross(axis_a, axis_b)
+        axis = w_a * axis_b + w_b * axis_a + _cross(axis_a, axis_b)
         quat = np.append(axis, w_a * w_b - axis_a @ axis_b)
         return Rigid(self.translation + self.rotate(other.translation), quat / np.linalg.norm(quat))
 
@@ -47,6 +47,12 @@ class Rigid:
         else:
             quat = (np.sin((1.0 - fraction) * angle) * self.quat_xyzw + np.sin(fraction * angle) * end) / np.sin(angle)
         return Rigid(self.translation + fraction * (other.translation - self.translation), quat / np.linalg.norm(quat))
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """The cross product of two vectors; NumPy's own takes ten times as long for one."""
+    (a_x, a_y, a_z), (b_x, b_y, b_z) = a.tolist(), b.tolist()
+    return np.array([a_y * b_z - a_z * b_y, a_z * b_x - a_x * b_z, a_x * b_y - a_y * b_x])
 
 
 IDENTITY = Rigid(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
