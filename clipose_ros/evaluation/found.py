@@ -18,15 +18,12 @@ from clipose_ros.types import BoolArray, FloatArray, InstanceMask
 
 MASK_IOU = 0.5
 """A detection finds an object of its category whose visible pixels it overlaps by more."""
-
-
 HEAD = ("objects", "masks", "recall", "precision", "poses", "recall", "precision")
 """Of tables: masks with their recall and precision, poses with theirs, per cent."""
 FOUND = (
     f"What the robot gets. Masks are right at IoU > {MASK_IOU:g} with an object of their category, poses within "
     f"{DEGREES:g} degrees and {CENTIMETRES:g} cm. Recall is the share of all objects, precision that of what was given."
 )
-_KINDS = ("recall", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +50,8 @@ class Found:
     @property
     def row(self) -> tuple[int | float | None, ...]:
         """Counts and shares in the order of ``HEAD``."""
-        shares = self.shares()
-        masks, poses = (shares[f"mask_{kind}"] for kind in _KINDS), (shares[f"pose_{kind}"] for kind in _KINDS)
-        return self.objects, self.detections, *masks, self.poses, *poses
+        mask_recall, mask_precision, pose_recall, pose_precision = self.shares().values()
+        return self.objects, self.detections, mask_recall, mask_precision, self.poses, pose_recall, pose_precision
 
     def shares(self) -> dict[str, float | None]:
         """Per cent; None of nothing."""

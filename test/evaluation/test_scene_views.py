@@ -5,13 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.config import CheckConfig, PoseNodeConfig, SegmentationConfig
+from clipose_ros.data.catalogue import NOCS_CATALOGUE
 from clipose_ros.data.samples import MIN_PIXELS, MIN_VISIBLE
 from clipose_ros.data.scene_views import StoredViews, ViewRecipe, store_views
+from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.found import total
 from clipose_ros.evaluation.nocs_protocol import as_record, evaluate_frames
-from clipose_ros.evaluation.scene_views import pose_views
+from clipose_ros.evaluation.scene_views import judged_categories, pose_views
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.segmentation.labels import LabelSegmenter
 from clipose_ros.types import PoseEstimate
@@ -162,6 +164,24 @@ def test_poses_that_the_node_would_not_publish_are_none(views):
     found = total([posed.found], NOCS_CATEGORIES)["all"]
     assert (found.poses, found.posed) == (0, 0)
     assert found.detected == found.objects > 0
+
+
+def test_of_categories_that_are_not_judged_nothing_counts(views):
+    judged = judged_categories(NOCS_CATALOGUE, NOCS_CATEGORIES, ["mug", "can"])
+    everything = total((view.found for view in run(views)), NOCS_CATEGORIES)
+    posed = []
+    for view in views:
+        posed += pose_views([view], PosePipeline(Altered(list), Knowing(view), CONFIG), judged)
+    found = total((view.found for view in posed), judged)
+    assert list(found) == ["can", "mug", "all"]
+    assert (found["can"], found["mug"]) == (everything["can"], everything["mug"])
+    assert set(np.concatenate([view.frame.predictions.class_ids for view in posed])) <= {4, 6}
+
+
+def test_a_model_that_does_not_know_what_is_on_the_tables_is_not_judged():
+    few = CategorySet(tuple(NOCS_CATEGORIES)[:5])
+    with pytest.raises(ConfigError, match="stands 'mug' with id 6, but the model knows 1 bottle"):
+        judged_categories(NOCS_CATALOGUE, few)
 
 
 def test_equal_views_give_equal_figures(views):
