@@ -23,7 +23,7 @@ from clipose_ros.types import (
 
 IndexArray: TypeAlias = NDArray[np.intp]
 
-_CANDIDATES = 4  # pixels looked at per point wanted; trimming never takes half of them
+_CANDIDATES = 2  # pixels looked at per point wanted; trimming never takes half of them
 _MARGIN = 0.25  # of the visible side: depth this near the median deviations' bound is never an outlier
 _GAP_M = 0.015  # stretch of depth along which a surface must go on
 _RUN = 0.003  # of the points: as many must lie in such a stretch; flying pixels are sparser, a bottle's flank is denser
