@@ -78,8 +78,8 @@ def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--segmenter",
         metavar="WHICH",
-        help="labels for the true masks, or yolo:WEIGHTS or mask_rcnn:WEIGHTS, a local file (what --params says, or "
-        "labels)",
+        help="labels for the true masks, or yolo:WEIGHTS or mask_rcnn:WEIGHTS, a local file, whose class map and image "
+        "size --params tells (what --params says, or labels)",
     )
     group.add_argument(
         "--params",
