@@ -34,7 +34,12 @@ class SegmenterConfig(Section):
     epochs: int = option(100, "Times that all pictures are seen.", low=1, high=10000)
     hours: float = option(0.0, "Training ends after so long, however many epochs that is; 0 for no limit.", low=0.0)
     batch: int = option(16, "Pictures per step.", low=1, high=1024)
-    learning_rate: float = option(0.002, "Largest learning rate (AdamW).", low=0.0, high=1.0)
+    optimizer: str = option(
+        "AdamW",
+        "Who steps; MuSGD (SGD with Muon's orthogonal steps for the weights' matrices) wants a rate near 0.01.",
+        choices=("AdamW", "MuSGD"),
+    )
+    learning_rate: float = option(0.002, "Largest learning rate.", low=0.0, high=1.0)
     final_rate: float = option(0.02, "Share of it that is left at the end.", low=0.0, high=1.0)
     warmup_epochs: float = option(1.0, "Epochs until the rate is reached.", low=0.0)
     freeze: int = option(0, "First layers that stay as they are.", low=0, high=100)
@@ -74,7 +79,8 @@ class SegmenterConfig(Section):
             "time": self.hours or None,
             "batch": self.batch,
             "nbs": self.batch,  # a step for every batch
-            "optimizer": "AdamW",
+            "optimizer": self.optimizer,
+            "momentum": 0.9 if self.optimizer == "MuSGD" else 0.937,  # of AdamW the first beta
             "lr0": self.learning_rate,
             "lrf": self.final_rate,
             "cos_lr": True,

@@ -32,6 +32,11 @@ def test_sizes_that_the_network_cannot_halve_are_refused() -> None:
         SegmenterConfig(image_size=100)
 
 
+def test_an_optimiser_that_is_none_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="'AdamW', 'MuSGD', got 'SGD'"):
+        SegmenterConfig(optimizer="SGD")
+
+
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no run to resume"):
         train_segmenter(SegmenterConfig(), tmp_path / "dataset.yaml", tmp_path, resume=True)
@@ -42,15 +47,15 @@ def test_a_missing_data_set_is_said(tmp_path: Path) -> None:
         train_segmenter(SegmenterConfig(), tmp_path / "dataset.yaml", tmp_path)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+@pytest.fixture(scope="module", params=["AdamW", "MuSGD"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data set, and weights that have seen it once."""
     pytest.importorskip("ultralytics")
     root = tmp_path_factory.mktemp("segmenter")
     for part in ("train", "val"):
         write_pictures(root / "data", PictureRecipe(1, part, 96, 64), 1, tell=lambda _: None)
     dataset = root / "data/dataset.yaml"
-    config = SegmenterConfig(image_size=96, epochs=1, batch=3, precision="bf16")
+    config = SegmenterConfig(image_size=96, epochs=1, batch=3, precision="bf16", optimizer=request.param)
     return dataset, train_segmenter(config, dataset, root / "out")
 
 
