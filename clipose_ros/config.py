@@ -195,7 +195,7 @@ class SegmentationConfig(Section):
     """Which pixels belong to which object."""
 
     backend: str = option("yolo", "Segmentation backend.", choices=("yolo", "labels", "mask_rcnn"))
-    model: str = option("", "Weights of the backend; empty for `labels`.")
+    model: str = option("", "Weights of the backend: a file, or the name of shipped ones; empty for `labels`.")
     class_map: tuple[str, ...] = option(
         ("cup:mug", "bottle:bottle", "bowl:bowl", "laptop:laptop"),
         "Model class to category, as `class:category`; classes that are not listed are ignored.",

@@ -24,11 +24,12 @@ def share_folders() -> list[Path]:
     return checkout + [folder for folder in dict.fromkeys(installed + workspaces) if folder.is_dir()]
 
 
-def model_path(model: str | Path) -> Path:
+def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
     """The file of a model.
 
     Args:
-        model: Name of a shipped model (``clipose_small``), or path of a ``.safetensors`` file, returned as it is.
+        model: Name of a shipped model (``clipose_small``), or path of a file, returned as it is.
+        suffix: What the file's name ends in.
 
     Raises:
         CheckpointError: No shipped model has that name; the message says where it was looked for and which there are.
@@ -38,11 +39,11 @@ def model_path(model: str | Path) -> Path:
         return given
     folders = [folder / "models" for folder in share_folders()]
     for folder in folders:
-        if (path := folder / f"{given}{MODEL_SUFFIX}").is_file():
+        if (path := folder / f"{given}{suffix}").is_file():
             return path
-    shipped = sorted({path.stem for folder in folders for path in folder.glob(f"*{MODEL_SUFFIX}")})
+    shipped = sorted({path.stem for folder in folders for path in folder.glob(f"*{suffix}")})
     raise CheckpointError(
-        f"expected the path of a {MODEL_SUFFIX} file or the name of a shipped model "
+        f"expected the path of a {suffix} file or the name of a shipped model "
         f"({', '.join(shipped) or 'there are none'}), got '{model}'; searched {_listed(folders)}"
     )
 

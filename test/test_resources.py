@@ -34,6 +34,13 @@ def test_sourced_workspace_is_searched(workspace):
     assert config_path("deep/unit_test.yaml") == workspace / "config" / "deep" / "unit_test.yaml"
 
 
+def test_other_kinds_of_model_are_found_by_their_suffix(workspace):
+    (workspace / "models" / "unit_test.pt").touch()
+    assert model_path("unit_test", ".pt") == workspace / "models" / "unit_test.pt"
+    with pytest.raises(CheckpointError, match=r"path of a \.pt file.*unit_test"):
+        model_path("unit_tset", ".pt")
+
+
 @pytest.mark.parametrize("given", ["/somewhere/model.safetensors", "relative/model.safetensors"])
 def test_path_is_returned_as_given(given):
     assert model_path(given) == Path(given)

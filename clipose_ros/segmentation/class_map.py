@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.errors import ConfigError, SegmentationError
+from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError
+from clipose_ros.resources import model_path
+
+SHIPPED_SUFFIX = ".pt"
+"""Of shipped weights; their names are given without."""
 
 
 def parse_class_map(entries: Sequence[str], categories: CategorySet) -> dict[str, str]:
@@ -61,12 +66,15 @@ def resolve_classes(mapping: Mapping[str, str], names: Mapping[int, str], model:
 
 
 def existing_weights(model: str, backend: str, advice: str) -> Path:
-    """The absolute path of weights on this machine; nothing is ever downloaded.
+    """The absolute path of weights on this machine, or of the shipped ones of that name; nothing is ever downloaded.
 
     Raises:
         SegmentationError: ``model`` is empty or no such file exists; the message carries ``advice``.
     """
     path = Path(model).expanduser()
+    with contextlib.suppress(CheckpointError):  # no name of shipped weights: then it must be a path
+        if model and not path.exists():
+            path = model_path(model, SHIPPED_SUFFIX)
     if not model or not path.exists():
         got = f"no such file: '{model}'" if model else "none was given"
         raise SegmentationError(

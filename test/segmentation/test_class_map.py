@@ -1,5 +1,7 @@
 """Class maps: what is mapped, and that every mistake is named."""
 
+from pathlib import Path
+
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -56,7 +58,18 @@ def test_a_model_without_names_asks_for_numbers() -> None:
     assert resolve_classes({"41": "mug"}, nameless, "m.tflite") == {41: "mug"}
 
 
-@pytest.mark.parametrize("model", ["", "yolo11n-seg.pt", "/nowhere/weights.onnx"])
+def test_shipped_weights_go_by_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "share/clipose_ros/models/unit_test.pt"
+    shipped.parent.mkdir(parents=True)
+    shipped.touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    assert existing_weights("unit_test", "yolo", "do this") == shipped
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unit_test").mkdir()  # an exported model is a folder
+    assert existing_weights("unit_test", "yolo", "do this") == tmp_path / "unit_test", "what is here comes first"
+
+
+@pytest.mark.parametrize("model", ["", "unit_test", "yolo11n-seg.pt", "/nowhere/weights.onnx"])
 def test_missing_weights_are_named_with_advice(model: str) -> None:
     with pytest.raises(SegmentationError, match=rf"{model or 'none was given'}.*Nothing is downloaded.*do this"):
         existing_weights(model, "yolo", "do this")
