@@ -13,8 +13,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
 
-SHARE = Path(__file__).resolve().parent.parent
-"""Holds ``config`` beside ``launch``, in the checkout and in the installed share folder alike."""
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+"""Beside ``launch`` in the checkout and in the installed share folder alike."""
 
 TOPICS = {
     "rgb_topic": ("rgb/image_rect_color", "Rectified colour image; sync.compressed listens to <rgb_topic>/compressed."),
@@ -38,7 +38,8 @@ SETTINGS = {
 
 
 def pose_node(context: LaunchContext) -> list[Node]:
-    """The node, with those settings that were given on the command line on top of the parameters file."""
+    """The node: on top of the parameters file the shipped detector's, and on top what the command line says."""
+    shipped = LaunchConfiguration("shipped_detector").perform(context) == "true"
     given = {name: setting for name, setting in SETTINGS.items() if LaunchConfiguration(name).perform(context)}
     overrides = {
         parameter: ParameterValue(LaunchConfiguration(name), value_type=kind)
@@ -50,7 +51,11 @@ def pose_node(context: LaunchContext) -> list[Node]:
             executable="pose_node",
             name="pose_node",
             namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), *([overrides] if overrides else [])],
+            parameters=[
+                LaunchConfiguration("params_file"),
+                *([str(CONFIG / "detector.yaml")] if shipped else []),
+                *([overrides] if overrides else []),
+            ],
             remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
             output="screen",
         )
@@ -64,7 +69,13 @@ def generate_launch_description() -> LaunchDescription:
             "namespace", default_value="", description="Namespace of the node and of its relative topics."
         ),
         DeclareLaunchArgument(
-            "params_file", default_value=str(SHARE / "config" / "pose.yaml"), description="Parameters of the node."
+            "params_file", default_value=str(CONFIG / "pose.yaml"), description="Parameters of the node."
+        ),
+        DeclareLaunchArgument(
+            "shipped_detector",
+            default_value="false",
+            choices=["true", "false"],
+            description="Find objects with the shipped detector: config/detector.yaml on top of the parameters file.",
         ),
         *(DeclareLaunchArgument(name, default_value=topic, description=text) for name, (topic, text) in TOPICS.items()),
         *(

@@ -15,16 +15,24 @@ def nodes(result) -> dict:
     return {node.named["executable"]: node for node in result.nodes}
 
 
+def settings(path: str) -> dict:
+    return yaml.safe_load(Path(path).read_text())["/**"]["ros__parameters"]
+
+
 def test_starts_camera_and_node_with_what_exists(launched):
     started = nodes(launched("demo.launch.py"))
     assert set(started) == {"synthetic_camera", "pose_node"}
     assert all(node.named["package"] == "clipose_ros" for node in started.values())
-    (path,) = started["pose_node"].named["parameters"]
-    settings = yaml.safe_load(Path(path).read_text())["/**"]["ros__parameters"]
-    config = PoseNodeConfig.from_mapping(settings)
+    path, detector = started["pose_node"].named["parameters"]
+    config = PoseNodeConfig.from_mapping(settings(path))
     camera = SyntheticCameraConfig()
-    assert config.segmentation.backend == "labels"
+    assert PoseNodeConfig.from_mapping(settings(detector)).segmentation.backend == "yolo"
     assert config.tracking.frame == camera.world_frame, "the camera moves: smoothing needs the frame that does not"
+
+
+def test_the_cameras_labels_can_take_the_detectors_place(launched):
+    (path,) = nodes(launched("demo.launch.py", shipped_detector="false"))["pose_node"].named["parameters"]
+    assert PoseNodeConfig.from_mapping(settings(path)).segmentation.backend == "labels"
 
 
 def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
@@ -33,7 +41,8 @@ def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
     values = {name: result.value(value) for name, value in parameters.items()}
     assert (values["seed"], values["rate_hz"]) == (7, 12.5)
     known = {leaf.path: leaf.value for leaf in leaves(SyntheticCameraConfig())}
-    defaults = {name: named["default_value"] for name, named in result.arguments.items()}
+    defaults = {name: named["default_value"] for name, named in result.arguments.items() if name in known}
+    assert {*result.arguments} - {*defaults} == {"shipped_detector"}
     assert {name: type(known[name])(text) for name, text in defaults.items()} == {
         name: known[name] for name in defaults
     }

@@ -51,6 +51,15 @@ def test_arguments_override_the_parameters_file(launched, argument, given, param
     assert parameter in NAMES
 
 
+def test_the_shipped_detector_comes_between_parameters_file_and_arguments(launched):
+    result = launched("pose.launch.py", shipped_detector="true", device="cpu")
+    first, detector, last = result.nodes[0].named["parameters"]
+    assert Path(result.value(first)).name == "pose.yaml"
+    settings = yaml.safe_load(Path(detector).read_text())["/**"]["ros__parameters"]
+    assert PoseNodeConfig.from_mapping(settings).segmentation.model == "clipose_segmenter"
+    assert {name: result.value(value) for name, value in last.items()} == {"network.device": "cpu"}
+
+
 def test_topics_are_remapped(launched):
     result = launched("pose.launch.py", rgb_topic="/front/color", namespace="robot1")
     remappings = {source: result.value(target) for source, target in result.nodes[0].named["remappings"]}
