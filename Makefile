@@ -27,7 +27,7 @@ help: ## List the targets
 env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it is there
 	@python3 environment/make_env.py --venv '$(VENV)' --python '$(PYTHON)' --pip-args '$(PIP_ARGS)'
 
-demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds OUTPUT=folder INPUT=folder SEGMENTER=yolo:weights
+demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds OUTPUT=folder INPUT=folder SEGMENTER=shipped|labels|yolo:weights
 	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)') \
 		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)')
 

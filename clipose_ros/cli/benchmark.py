@@ -20,7 +20,8 @@ from rich.table import Table
 from clipose_ros.benchmark.sheets import Sheet, machine_line, sheets
 from clipose_ros.cli.children import ended_by_signals
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
-from clipose_ros.cli.live_system import live_environment, segmenter_parameters, set_parameters
+from clipose_ros.cli.live_system import live_environment, set_parameters
+from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
 from clipose_ros.errors import CliposeError, ConfigError
 
 FORMAT = "clipose_ros benchmark/1"
@@ -79,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=30.0, metavar="HZ", help="images per second, end to end (30)")
     add("--frames", type=int, default=12, metavar="N", help="images that the camera renders and replays (12)")
     add(
-        "--segmenter", action="append", default=[], metavar="BACKEND:WEIGHTS",
-        help="also time yolo:FILE or mask_rcnn:FILE, a local file, as a stage and end to end; may be repeated",
+        "--segmenter", action="append", default=[], metavar="WHICH",
+        help=f"also time this as a stage and end to end: {SEGMENTERS}; may be repeated",
     )  # fmt: skip
     add(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
@@ -183,7 +184,7 @@ def _stages(run: _Run) -> _Rows:
     calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, seen)
     calls |= message_stages(inputs.frame, seen.tracks)
     for segmenter in options.segmenter:
-        config = SegmentationConfig.from_mapping(nest(segmenter_parameters(segmenter))["segmentation"])
+        config = SegmentationConfig.from_mapping(nest(segmenter_settings(segmenter))["segmentation"])
         name = f"segmentation, {_short(segmenter)}"
         calls[name] = segmentation_stage(config, predictor.categories, predictor.device, inputs)
     for stage, call in calls.items():
@@ -217,7 +218,7 @@ def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
     cases = [LiveCase(count, seconds, options.rate, "labels", node, camera) for count in options.objects]
     most = max(options.objects)
     return cases + [
-        LiveCase(most, seconds, options.rate, _short(name), {**node, **segmenter_parameters(name)}, camera)
+        LiveCase(most, seconds, options.rate, _short(name), {**segmenter_settings(name), **node}, camera)
         for name in options.segmenter
     ]
 
@@ -225,7 +226,7 @@ def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
 def _short(segmenter: str) -> str:
     """``yolo:/path/to/model.onnx`` without its folders."""
     backend, _, weights = segmenter.partition(":")
-    return f"{backend} {Path(weights).name}"
+    return f"{backend} {Path(weights).name}".strip()
 
 
 _SECTIONS: dict[str, Callable[[_Run], _Rows]] = {

@@ -1,8 +1,7 @@
 """``demo``: a camera and the pose node as processes of their own, watched for a while.
 
-Without ``--input`` the camera is synthetic and segmentation reads its label images; with ``--input`` a folder of real
-RGB-D frames is played and a real segmenter works. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/``
-and the logs of both processes.
+Without ``--input`` the camera is synthetic; with ``--input`` a folder of real RGB-D frames is played. Writes
+``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/`` and the logs of both processes.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from clipose_ros.cli.live_system import (
     SilenceError,
     live_system,
     ros_arguments,
-    segmenter_parameters,
     set_parameters,
 )
+from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
@@ -37,6 +36,7 @@ from clipose_ros.resources import config_path
 _FIRST_POSE_S = 20.0  # the first clouds are slow: libraries load, kernels are compiled
 _TABLE_EVERY_S = 0.2
 _LINE_EVERY_S = 3.0
+_NAMES = {"shipped": "the shipped detector", "labels": "the camera's own label images"}
 
 
 class NoPosesError(CliposeError):
@@ -87,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--segmenter",
-        default="",
-        metavar="BACKEND:WEIGHTS",
-        help="yolo:FILE or mask_rcnn:FILE, a local file; needed with --input",
+        default="shipped",
+        metavar="WHICH",
+        help=f"what finds the objects: {SEGMENTERS} (shipped)",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("demo_output"), metavar="DIR", help="where results go (demo_output)"
@@ -113,27 +113,28 @@ def _plan(options: argparse.Namespace) -> Plan:
     """What to run, checked as far as it can be before anything starts."""
     if options.duration <= 0.0:
         raise ConfigError(f"--duration must be positive, got {options.duration:g}")
-    node = {"network.model": options.model, **set_parameters(options.settings)}
+    node = {
+        **segmenter_settings(options.segmenter),
+        "network.model": options.model,
+        **set_parameters(options.settings),
+    }
+    named = f"Segmentation: {_NAMES.get(options.segmenter, options.segmenter)}."
     if options.input is None:
-        camera = {"seed": options.seed, "frames": options.frames, "rate_hz": options.rate or 30.0}
-        backend = segmenter_parameters(options.segmenter) if options.segmenter else {}
-        named = options.segmenter or "labels (the camera's own label images, until a trained segmenter ships)"
-        intro = f"Synthetic RGB-D camera, scene {options.seed}. Segmentation: {named}."
-        command = ["clipose_ros.ros.synthetic_camera", *ros_arguments(camera)]
-        arguments = ros_arguments({**backend, **node}, config_path("demo.yaml"))
-        return Plan(command, arguments, intro, max(options.duration / 8, 0.5))
-    if not options.segmenter:
+        seen = {"seed": options.seed, "frames": options.frames, "rate_hz": options.rate or 30.0}
+        camera = ["clipose_ros.ros.synthetic_camera", *ros_arguments(seen)]
+        intro = f"Synthetic RGB-D camera, scene {options.seed}. {named}"
+        return Plan(camera, ros_arguments(node, config_path("demo.yaml")), intro, max(options.duration / 8, 0.5))
+    if options.segmenter == "labels":
         raise ConfigError(
-            "--input needs --segmenter, since real images come without labels: give local weights, as in --segmenter "
-            "yolo:/path/to/yolo11n-seg.onnx (ultralytics, AGPL-3.0). Nothing is downloaded automatically"
+            "--input has no labels: leave out --segmenter, or give local weights, as in --segmenter "
+            "yolo:/path/to/yolo11n-seg.onnx (ultralytics, AGPL-3.0)"
         )
-    segmentation = segmenter_parameters(options.segmenter)
     count = len(open_rgbd_folder(options.input))
     hold_s = min(max(options.duration / count, 0.5), 5.0)
-    camera = {"folder": str(options.input.resolve()), "hold_s": hold_s, "rate_hz": options.rate or 15.0}
-    intro = f"{count} RGB-D frames of {options.input}, each held for {hold_s:.1f} s. Segmentation: {options.segmenter}."
-    command = ["clipose_ros.ros.rgbd_player", *ros_arguments(camera)]
-    return Plan(command, ros_arguments({**segmentation, **node}), intro, hold_s / 2)
+    played = {"folder": str(options.input.resolve()), "hold_s": hold_s, "rate_hz": options.rate or 15.0}
+    camera = ["clipose_ros.ros.rgbd_player", *ros_arguments(played)]
+    intro = f"{count} RGB-D frames of {options.input}, each held for {hold_s:.1f} s. {named}"
+    return Plan(camera, ros_arguments(node), intro, hold_s / 2)
 
 
 def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
@@ -160,13 +161,13 @@ def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
 
 def _wait_for_poses(system: LiveSystem, camera: Child, console: Console) -> None:
     """Wait until the pose node answers, and a while longer for a first object, telling what is waited for."""
-    told = ""
+    told = camera.tail(1)
 
     def answers() -> bool:
         nonlocal told
-        last = camera.tail(1).strip()
+        last = camera.tail(1)
         if last != told:
-            console.print(f"camera: {last}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"camera: {last.rpartition(']: ')[2].strip()}", highlight=False, markup=False, soft_wrap=True)
             told = last
         return system.observer.answered
 

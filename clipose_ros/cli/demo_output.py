@@ -43,12 +43,11 @@ def table(rows: Sequence[Row], summary: Mapping[str, Any], elapsed_s: float, dur
 
 def progress_line(rows: Sequence[Row], summary: Mapping[str, Any], elapsed_s: float) -> str:
     """The same in a line, for logs."""
+    unmatched = " (no such object)" if _truth_is_known(summary) else ""
     objects = []
     for row in sorted(rows, key=lambda row: row.seen.name):
-        error = (
-            "" if row.error is None else f" ({row.error.translation_cm:.1f} cm, {row.error.rotation_deg:.0f} deg off)"
-        )
-        objects.append(f"{row.seen.name} {row.seen.score:.2f}{error}")
+        off = row.error and f" ({row.error.translation_cm:.1f} cm, {row.error.rotation_deg:.0f} deg off)"
+        objects.append(f"{row.seen.name} {row.seen.score:.2f}{off or unmatched}")
     return f"{elapsed_s:5.1f} s: {_counts(summary)}: {', '.join(objects) or 'no objects'}"
 
 
@@ -60,12 +59,27 @@ def summary_text(summary: Mapping[str, Any], output: Path) -> str:
         f"95th percentile {_figure(summary['latency_ms_p95'])} ms",
     ]
     for name, figures in summary["categories"].items():
-        centre, turn = figures["translation_error_cm_median"], figures["rotation_error_deg_median"]
-        off = "truth unknown" if centre is None else f"median error {_figure(centre)} cm, {_figure(turn)} deg"
-        lines.append(f"{name:8s} {figures['count']:5d} poses, {off}")
+        lines.append(f"{name:8s} {figures['count']:5d} poses, {_off(name, figures, _truth_is_known(summary))}")
     return "\n".join(
         [*lines, f"kept in {output}: summary.json, demo.mp4, demo.png, pictures/, camera.log, pose_node.log"]
     )
+
+
+def _truth_is_known(summary: Mapping[str, Any]) -> bool:
+    """Whether anything was near a true object: cameras that tell no truth have none."""
+    return any(figures["matched"] for figures in summary["categories"].values())
+
+
+def _off(category: str, figures: Mapping[str, Any], truth_is_known: bool) -> str:
+    """How many poses of a category are of true objects, and how far off those are."""
+    if not truth_is_known:
+        return "truth unknown"
+    matched, false = figures["matched"], figures["count"] - figures["matched"]
+    strays = f", {false} of no such object" if false else ""
+    if not matched:
+        return strays.removeprefix(", ")
+    centre, turn = figures["translation_error_cm_median"], figures["rotation_error_deg_median"]
+    return f"median error {_figure(centre)} cm, {_figure(turn)} deg{strays}"
 
 
 class Album:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from clipose_ros.cli.generate import add_catalogue_options
+from clipose_ros.cli.node_settings import SEGMENTERS
 from clipose_ros.config import ENGINES
 
 SCENES_SEED = 10_000_000
@@ -78,8 +79,7 @@ def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--segmenter",
         metavar="WHICH",
-        help="labels for the true masks, or yolo:WEIGHTS or mask_rcnn:WEIGHTS, a local file, whose class map and image "
-        "size --params tells (what --params says, or labels)",
+        help=f"{SEGMENTERS}, whose class map and image size --params tells (what --params says, or else labels)",
     )
     group.add_argument(
         "--params",

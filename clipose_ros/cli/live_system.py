@@ -136,17 +136,6 @@ def ros_arguments(parameters: Mapping[str, Any], *files: Path) -> list[str]:
     return ["--ros-args", *(argument for pair in pairs for argument in pair)]
 
 
-def segmenter_parameters(segmenter: str) -> dict[str, Any]:
-    """The node's parameters for ``BACKEND:WEIGHTS``."""
-    backend, _, weights = segmenter.partition(":")
-    if backend not in ("yolo", "mask_rcnn") or not Path(weights).exists():
-        raise ConfigError(
-            f"--segmenter must be yolo:WEIGHTS or mask_rcnn:WEIGHTS with a local file, got '{segmenter}'. Nothing is "
-            "downloaded automatically"
-        )
-    return {"segmentation.backend": backend, "segmentation.model": str(Path(weights).resolve())}
-
-
 def set_parameters(entries: Sequence[str]) -> dict[str, Any]:
     """Parameters of ``NAME=VALUE`` entries, values read as YAML."""
     parameters = {}

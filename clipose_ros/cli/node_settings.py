@@ -1,8 +1,9 @@
-"""The pose node's settings for commands that run its pipeline without ROS."""
+"""The pose node's settings as commands say them: a ROS parameter file, a segmenter, a model."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,10 @@ import yaml
 
 from clipose_ros.config import PoseNodeConfig, nest
 from clipose_ros.errors import ConfigError
+from clipose_ros.resources import config_path
 
+SEGMENTERS = "shipped (the package's detector), labels (true masks), or a local file: yolo:FILE or mask_rcnn:FILE"
+"""What ``segmenter_settings`` understands, for a command's help."""
 _NODES = ("*", "**", "pose_node")
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
@@ -23,19 +27,57 @@ def node_config(options: argparse.Namespace) -> PoseNodeConfig:
     Raises:
         ConfigError: One of them is wrong.
     """
-    config = read_parameters(options.params) if options.params else PoseNodeConfig()
+    settings = read_parameters(options.params) if options.params else {}
     if options.segmenter or not options.params:
-        config = with_segmenter(config, options.segmenter or "labels")
+        settings |= segmenter_settings(options.segmenter or "labels")
+    config = PoseNodeConfig.from_mapping(nest(settings))
     network = replace(config.network, model=options.model, device=options.device, engine=options.engine)
     # single views are no film: there is nothing to carry masks along
     return replace(config, network=network, segmentation=replace(config.segmentation, every_n=1))
 
 
-def read_parameters(path: Path) -> PoseNodeConfig:
-    """Settings of a ROS parameter file, such as ``config/pose.yaml``; defaults hold for what it leaves out.
+def segmenter_settings(which: str) -> dict[str, Any]:
+    """The settings that choose a segmenter; they hold against others, and what they leave out stays.
+
+    Args:
+        which: ``shipped`` for the detector that comes with the package, with all its settings; ``labels`` for a
+            camera's label images; ``yolo:WEIGHTS`` or ``mask_rcnn:WEIGHTS`` with a local file.
+
+    Returns:
+        Value by dotted name, such as ``segmentation.backend``.
+
+    Raises:
+        ConfigError: It is none of these, there is no such file, or the library that runs it is not installed.
+    """
+    backend, _, weights = which.partition(":")
+    if which == "labels":
+        return {"segmentation.backend": "labels", "segmentation.model": ""}
+    path = Path(weights).expanduser()
+    if which == "shipped":
+        settings = read_parameters(config_path("detector.yaml"))
+    elif backend in ("yolo", "mask_rcnn") and weights and path.exists():
+        settings = {"segmentation.backend": backend, "segmentation.model": str(path.resolve())}
+    else:
+        raise ConfigError(
+            "--segmenter must be shipped, labels, or yolo:WEIGHTS or mask_rcnn:WEIGHTS with a local file, got "
+            f"'{which}'. Nothing is downloaded automatically"
+        )
+    if settings["segmentation.backend"] == "yolo" and importlib.util.find_spec("ultralytics") is None:
+        raise ConfigError(
+            f"--segmenter {which} runs through ultralytics (AGPL-3.0), which is not installed: pip install "
+            "ultralytics, or give --segmenter labels where images come with labels, as simulated ones do"
+        )
+    return settings
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Settings of a ROS parameter file, such as ``config/pose.yaml``.
 
     Args:
         path: A YAML file. What it says of other nodes, and of ROS' own parameters, is passed over.
+
+    Returns:
+        Value by dotted name; ``PoseNodeConfig`` takes them, defaults hold for the rest.
 
     Raises:
         ConfigError: It cannot be read, tells nothing of the pose node, or a setting is unknown or out of bounds.
@@ -54,30 +96,12 @@ def read_parameters(path: Path) -> PoseNodeConfig:
             f"parameters '{path}' tell nothing of the pose node: expected '/**:' or 'pose_node:', below it "
             "'ros__parameters:' and the settings, as in config/pose.yaml"
         )
+    settings = dict(pair for each in told for pair in _flat(each))
     try:
-        return PoseNodeConfig.from_mapping(nest(dict(pair for each in told for pair in _flat(each))))
+        PoseNodeConfig.from_mapping(nest(settings))
     except ConfigError as error:
         raise ConfigError(f"parameters '{path}': {error}") from error
-
-
-def with_segmenter(config: PoseNodeConfig, segmenter: str) -> PoseNodeConfig:
-    """The settings with another segmenter.
-
-    Args:
-        config: The rest, thresholds and class map among it.
-        segmenter: ``labels`` for the true masks, or ``yolo:WEIGHTS`` or ``mask_rcnn:WEIGHTS`` with a local file.
-
-    Raises:
-        ConfigError: It is none of these, or there is no such file.
-    """
-    backend, _, weights = segmenter.partition(":")
-    known = backend in ("yolo", "mask_rcnn") and weights and Path(weights).expanduser().exists()
-    if segmenter != "labels" and not known:
-        raise ConfigError(
-            f"--segmenter must be labels, or yolo:WEIGHTS or mask_rcnn:WEIGHTS with a local file, got '{segmenter}'. "
-            "Nothing is downloaded automatically"
-        )
-    return replace(config, segmentation=replace(config.segmentation, backend=backend, model=weights))
+    return settings
 
 
 def _flat(parameters: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -142,6 +142,7 @@ class LiveStatistics:
         errors = self._errors.get(name, [])
         return {
             "count": self._counts[name],
+            "matched": len(errors),
             "translation_error_cm_median": _percentile([e.translation_cm for e in errors], 50),
             "rotation_error_deg_median": _percentile([e.rotation_deg for e in errors], 50),
         }

@@ -56,7 +56,9 @@ def is_alive(pid: int) -> bool:
 
 
 def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, children: list[Child]) -> None:
-    status = demo.main(["--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)])
+    status = demo.main(
+        ["--segmenter", "labels", "--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)]
+    )
     assert status == 0, (tmp_path / "pose_node.log").read_text()
     assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -66,7 +68,7 @@ def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, chi
     assert 0 < summary["latency_ms_p50"] <= summary["latency_ms_p95"]
     assert len(summary["categories"]) >= 3
     for figures in summary["categories"].values():
-        assert list(figures) == ["count", "translation_error_cm_median", "rotation_error_deg_median"]
+        assert list(figures) == ["count", "matched", "translation_error_cm_median", "rotation_error_deg_median"]
         assert figures["count"] >= 1
     # the box around the visible points of an object is not far from the object
     errors = [figures["translation_error_cm_median"] for figures in summary["categories"].values()]
@@ -77,8 +79,22 @@ def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, chi
     assert list((tmp_path / "pictures").glob("*.png"))
 
 
+@pytest.mark.timeout(300)
+def test_unless_told_otherwise_the_shipped_detector_finds_the_objects(tmp_path: Path, monkeypatch, capsys) -> None:
+    pytest.importorskip("ultralytics", reason="the shipped detector runs through ultralytics")
+    monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    monkeypatch.setattr(demo, "_FIRST_POSE_S", 60.0)
+    status = demo.main(["--duration", "3", "--frames", "3", "--rate", "5", "--output", str(tmp_path)])
+    assert status == 0, (tmp_path / "pose_node.log").read_text()
+    assert "Segmentation: the shipped detector." in (told := capsys.readouterr().out)
+    assert "camera: rendered 3 of 3 frames" in told and "camera: (nothing)" not in told
+    categories = json.loads((tmp_path / "summary.json").read_text())["categories"]
+    assert any(figures["matched"] for figures in categories.values())
+
+
 def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children: list[Child], capsys) -> None:
-    arguments = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
+    watched = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
+    arguments = ["--segmenter", "labels", *watched]
     assert demo.main([*arguments, "--set", "check.score_threshold=1.0"]) == 1
     assert "no poses came in 1.5 s" in capsys.readouterr().err
     assert not any(is_alive(child.pid) for child in children)
@@ -88,8 +104,8 @@ def test_a_dead_node_is_a_failure_with_its_last_words(
     tmp_path: Path, children: list[Child], monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
-    arguments = ["--frames", "2", "--rate", "5", "--output", str(tmp_path), "--model", "/nowhere/absent.safetensors"]
-    assert demo.main(arguments) == 1
+    watched = ["--segmenter", "labels", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
+    assert demo.main([*watched, "--model", "/nowhere/absent.safetensors"]) == 1
     assert "pose node ended by itself" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
     assert not any(is_alive(child.pid) for child in children)
 
@@ -97,10 +113,10 @@ def test_a_dead_node_is_a_failure_with_its_last_words(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--input", "/nowhere"], "needs --segmenter"),
+        (["--input", "/nowhere", "--segmenter", "labels"], "has no labels"),
         (["--input", "/nowhere", "--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
-        (["--input", "/nowhere", "--segmenter", f"yolo:{__file__}"], "no such folder"),
-        (["--segmenter", "labels"], "yolo:WEIGHTS or mask_rcnn:WEIGHTS"),
+        (["--input", "/nowhere", "--segmenter", f"mask_rcnn:{__file__}"], "no such folder"),
+        (["--segmenter", "guess"], "yolo:WEIGHTS or mask_rcnn:WEIGHTS"),
         (["--set", "score"], "NAME=VALUE, got 'score'"),
         (["--duration", "0"], "positive"),
     ],
@@ -117,18 +133,27 @@ def test_what_is_shown_says_how_far_off() -> None:
         Row(seen, 2.5, LiveError(1.24, 7.6)),
         Row(SeenObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
     ]
-    mug = {"count": 3, "translation_error_cm_median": 1.24, "rotation_error_deg_median": 4.0}
-    can = {"count": 2, "translation_error_cm_median": None, "rotation_error_deg_median": None}
+    mug = {"count": 3, "matched": 2, "translation_error_cm_median": 1.24, "rotation_error_deg_median": 4.0}
+    can = {"count": 2, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
     summary = dict(zip(KEYS, (9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can}), strict=True))
     assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
-    assert "can_1 0.50 (" not in progress_line(rows, summary, 3.0)
+    assert "can_1 0.50 (no such object)" in progress_line(rows, summary, 3.0)
     view = table(rows, summary, 3.0, 30.0)
     assert view.row_count == 2
     assert [list(column.cells)[1] for column in view.columns][:2] == ["mug", "mug_3"]
     assert list(view.columns[-1].cells) == ["-", "8"]
     text = summary_text(summary, Path("out"))
-    assert "frames in 9, posed 3, dropped 6" in text and "median error 1.2 cm, 4.0 deg" in text
-    assert "2 poses, truth unknown" in text
+    assert "frames in 9, posed 3, dropped 6" in text
+    assert "3 poses, median error 1.2 cm, 4.0 deg, 1 of no such object" in text
+    assert "2 poses, 2 of no such object" in text
+
+
+def test_without_truth_nothing_is_said_to_be_off() -> None:
+    rows = [Row(SeenObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None)]
+    can = {"count": 2, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
+    summary = dict(zip(KEYS, (9, 3, 6, 30.0, 12.5, None, None, {"can": can}), strict=True))
+    assert progress_line(rows, summary, 3.0).endswith("can_1 0.50")
+    assert "2 poses, truth unknown" in summary_text(summary, Path("out"))
 
 
 @pytest.mark.skipif(not DATA, reason="CLIPOSE_DATA does not name a folder with real weights and images")

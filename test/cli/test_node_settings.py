@@ -1,12 +1,15 @@
-"""The pose node's settings without ROS: read as ROS reads them, every mistake named."""
+"""The pose node's settings as commands say them: read as ROS reads them, every mistake named."""
 
+import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.evaluate_options import make_parser
-from clipose_ros.cli.node_settings import node_config, read_parameters, with_segmenter
-from clipose_ros.config import PoseNodeConfig
+from clipose_ros.cli.node_settings import node_config, read_parameters, segmenter_settings
+from clipose_ros.config import PoseNodeConfig, nest
 from clipose_ros.errors import ConfigError
 from clipose_ros.resources import config_path
 
@@ -16,8 +19,18 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
+def as_config(settings: dict[str, Any]) -> PoseNodeConfig:
+    return PoseNodeConfig.from_mapping(nest(settings))
+
+
+@pytest.fixture
+def ultralytics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it seem to be installed; here nothing runs it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+
+
 def test_the_shipped_file_says_what_holds_without_it() -> None:
-    assert read_parameters(config_path("pose.yaml")) == PoseNodeConfig()
+    assert as_config(read_parameters(config_path("pose.yaml"))) == PoseNodeConfig()
 
 
 def test_nested_and_dotted_names_of_the_pose_node_are_read_and_others_passed_over(tmp_path: Path) -> None:
@@ -32,7 +45,7 @@ def test_nested_and_dotted_names_of_the_pose_node_are_read_and_others_passed_ove
           ros__parameters: {frame_rate: 30}
         """,
     )
-    config = read_parameters(path)
+    config = as_config(read_parameters(path))
     assert (config.segmentation.backend, config.segmentation.class_map) == ("mask_rcnn", ("can:can",))
     assert config.segmentation.score_threshold == 0.5
     assert config.categories == ()
@@ -65,11 +78,38 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["", "yolo", "yolo:", "yolo:nowhere.pt", "labels:file", "cnn:{here}"])
 def test_a_segmenter_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
     here = written(tmp_path / "weights.pt", "")
-    with pytest.raises(ConfigError, match="--segmenter must be labels, or yolo:WEIGHTS"):
-        with_segmenter(PoseNodeConfig(), wrong.format(here=here))
+    with pytest.raises(ConfigError, match="--segmenter must be shipped, labels, or yolo:WEIGHTS"):
+        segmenter_settings(wrong.format(here=here))
 
 
-def test_the_command_line_holds_against_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["yolo", "mask_rcnn"])
+def test_weights_are_told_wholly_for_processes_run_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, ultralytics: None
+) -> None:
+    here = written(tmp_path / "weights.pt", "")
+    monkeypatch.chdir(tmp_path)
+    told = {"segmentation.backend": backend, "segmentation.model": str(here)}
+    assert segmenter_settings(f"{backend}:weights.pt") == told
+
+
+def test_the_shipped_detector_comes_with_all_its_settings(ultralytics: None) -> None:
+    segmentation = as_config(segmenter_settings("shipped")).segmentation
+    assert (segmentation.backend, segmentation.model) == ("yolo", "clipose_segmenter")
+    assert segmentation.class_map == tuple(f"{name}:{name}" for name in NOCS_CATEGORIES.names)
+
+
+def test_without_ultralytics_what_needs_it_is_refused_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    here = written(tmp_path / "weights.pt", "")
+    for which in ("shipped", f"yolo:{here}"):
+        with pytest.raises(ConfigError, match=r"AGPL-3.0.*pip install ultralytics, or give --segmenter labels"):
+            segmenter_settings(which)
+    assert segmenter_settings(f"mask_rcnn:{here}") and segmenter_settings("labels")
+
+
+def test_the_command_line_holds_against_the_file(tmp_path: Path, ultralytics: None) -> None:
     path = written(
         tmp_path / "robot.yaml",
         "/**: {ros__parameters: {segmentation: {model: theirs.pt, image_size: 320, every_n: 3}, network: {model: x}}}",
@@ -86,5 +126,7 @@ def test_the_command_line_holds_against_the_file(tmp_path: Path) -> None:
     other = told("--params", str(path), "--segmenter", f"yolo:{weights}")
     assert (other.segmentation.model, other.segmentation.image_size) == (str(weights), 320)
     assert told().segmentation.backend == "labels"
+    shipped = told("--params", str(path), "--segmenter", "shipped").segmentation
+    assert (shipped.model, "can:can" in shipped.class_map) == ("clipose_segmenter", True)
     masks = told("--params", str(path), "--segmenter", "labels").segmentation
     assert (masks.backend, masks.model) == ("labels", "")

@@ -72,7 +72,9 @@ def test_summary_counts_frames_drops_and_latency() -> None:
         "latency_ms_p50": 35.0,
         "latency_ms_p95": 48.5,
         "latency_ms_p99": 49.7,
-        "categories": {"mug": {"count": 3, "translation_error_cm_median": 3.0, "rotation_error_deg_median": 0.0}},
+        "categories": {
+            "mug": {"count": 3, "matched": 3, "translation_error_cm_median": 3.0, "rotation_error_deg_median": 0.0}
+        },
     }
 
 
@@ -84,5 +86,5 @@ def test_summary_of_nothing_and_without_truth() -> None:
     assert nothing["latency_ms_p50"] is None and nothing["rate_hz"] is None and nothing["categories"] == {}
     statistics.answer(5, 10, [seen("bowl", pose(0.0))])
     assert statistics.summary()["categories"] == {
-        "bowl": {"count": 1, "translation_error_cm_median": None, "rotation_error_deg_median": None}
+        "bowl": {"count": 1, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
     }
