@@ -43,7 +43,8 @@ def table(rows: Sequence[Row], summary: Mapping[str, Any], elapsed_s: float, dur
 
 def progress_line(rows: Sequence[Row], summary: Mapping[str, Any], elapsed_s: float) -> str:
     """The same in a line, for logs."""
-    unmatched = " (no such object)" if _truth_is_known(summary) else ""
+    truth_is_known = _truth_is_known(summary) or any(row.error for row in rows)
+    unmatched = " (no such object)" if truth_is_known else ""
     objects = []
     for row in sorted(rows, key=lambda row: row.seen.name):
         off = row.error and f" ({row.error.translation_cm:.1f} cm, {row.error.rotation_deg:.0f} deg off)"

@@ -138,6 +138,7 @@ def test_what_is_shown_says_how_far_off() -> None:
     summary = dict(zip(KEYS, (9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can}), strict=True))
     assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
     assert "can_1 0.50 (no such object)" in progress_line(rows, summary, 3.0)
+    assert "can_1 0.50 (no such object)" in progress_line(rows, {**summary, "categories": {}}, 0.0)
     view = table(rows, summary, 3.0, 30.0)
     assert view.row_count == 2
     assert [list(column.cells)[1] for column in view.columns][:2] == ["mug", "mug_3"]
