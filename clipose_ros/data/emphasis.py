@@ -14,6 +14,9 @@ from clipose_ros.types import BoolArray, FloatArray
 
 Rows = NDArray[np.int64]
 
+MOST = 100
+"""The most times that anything comes as often as others."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
@@ -34,10 +37,10 @@ class Emphasis(Section):
         "How many times as often as others of its category a cloud comes that was seen from below the object's own xz "
         "plane; not where the category looks alike from both sides.",
         low=1,
-        high=100,
+        high=MOST,
     )
     handle_in_sight: int = option(
-        1, "How many times as often as others of its category a mug comes whose handle is in sight.", low=1, high=100
+        1, "How many times as often as others of its category a mug comes whose handle is in sight.", low=1, high=MOST
     )
 
     def shares(self, categories: CategorySet) -> Rows:
@@ -46,13 +49,17 @@ class Emphasis(Section):
         Raises:
             ConfigError: An entry names no category of these, or no number of times.
         """
-        times = np.ones(len(categories), dtype=np.int64)
+        times: dict[int, int] = {}
         for entry in self.categories:
             name, _, count = entry.rpartition(":")
-            if not (count.isdecimal() and int(count)):
-                raise ConfigError(f"'emphasis.categories' needs entries like 'mug:2', got '{entry}'")
-            times[categories.index(name)] = int(count)
-        return times
+            if not (count.isdecimal() and 1 <= int(count) <= MOST):
+                raise ConfigError(
+                    f"'emphasis.categories' needs entries like 'mug:2', from 1 to {MOST} times, got '{entry}'"
+                )
+            if (place := categories.index(name)) in times:
+                raise ConfigError(f"'emphasis.categories' names '{name}' twice: leave one out")
+            times[place] = int(count)
+        return np.array([times.get(place, 1) for place in range(len(categories))])
 
     def copies(self, views: Views, categories: CategorySet) -> Rows:
         """How many times as often as others of its category each cloud comes, ``(S,)``."""

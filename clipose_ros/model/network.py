@@ -60,6 +60,7 @@ PRESETS = {
         widths=(32, 32, 64, 64, 128),
         neighbours=16,
         head_widths=(128, 96),
+        points=512,
         head_points=256,
         unit_m=0.1,
         dropout=0.0,

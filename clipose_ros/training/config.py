@@ -69,8 +69,9 @@ class TrainConfig(Section):
     preset: str = option("clipose_small", "Architecture by name.", choices=tuple(PRESETS))
     encoder: str = option("", "3D encoder instead of the preset's (Table VII).", choices=("", "hs", "gcn3d"))
     one_hot: bool = option(False, "Tell the heads the category (Table III, D2), where the preset does not.")
+    points: int = option(0, "Points that the network looks at; 0: the preset's.", low=0, high=16384)
     optimizer: str = option(
-        "adamw", "AdamW, Muon for the matrices and AdamW for the rest, or the paper's Ranger.",
+        "adamw", "AdamW, Muon for the matrices and AdamW for the rest (without CLIP), or the paper's Ranger.",
         choices=("adamw", "muon", "ranger"),
     )  # fmt: skip
     steps: int = option(20000, "Optimisation steps.", low=1)
@@ -107,11 +108,21 @@ class TrainConfig(Section):
     emphasis: Emphasis = Emphasis()
     augment: AugmentConfig = AugmentConfig()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.optimizer == "muon" and self.with_clip:  # whose tables of tokens are no matrices that map anything
+            raise ConfigError("'optimizer' muon is for networks alone: with CLIP take adamw or ranger")
+
     @property
     def architecture(self) -> Architecture:
         """The preset's architecture with this run's differences."""
         preset = PRESETS[self.preset]
-        return replace(preset, encoder=self.encoder or preset.encoder, one_hot=self.one_hot or preset.one_hot)
+        return replace(
+            preset,
+            encoder=self.encoder or preset.encoder,
+            one_hot=self.one_hot or preset.one_hot,
+            points=self.points or preset.points,
+        )
 
     def trains_as(self, other: TrainConfig) -> bool:
         """Whether both make the same model, whatever they tell of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +210,14 @@ class Trainer:
 
         Raises:
             CheckpointError: The file cannot be read.
-            TrainingError: It is of another architecture or other categories than this run.
+            TrainingError: It is of another architecture, but for what shapes no weight, or other categories than this
+                run.
         """
         start = load_checkpoint(model)
+        mine = self.network.architecture  # what shapes no weight may differ
+        alike = replace(start.architecture, points=mine.points, head_points=mine.head_points, dropout=mine.dropout)
         for what, own, other in (
-            ("architecture", self.network.architecture, start.architecture),
+            ("architecture", mine, alike),
             ("categories", self.categories, start.categories),
         ):
             if own != other:

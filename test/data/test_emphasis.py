@@ -56,7 +56,12 @@ def test_hard_views_come_as_often_as_they_have_copies(seed: int) -> None:
     assert times[0] > times[1] > times[3]
 
 
-@pytest.mark.parametrize("entry", ["mug", "mug:", "mug:0", "mug:-1", "mug:1.5", "cup:2"])
+@pytest.mark.parametrize("entry", ["mug", "mug:", "mug:0", "mug:-1", "mug:1.5", "mug:101", "cup:2"])
 def test_shares_of_nothing_are_refused(entry: str) -> None:
     with pytest.raises(ConfigError, match=entry.split(":")[0]):
         Emphasis(categories=(entry,)).shares(NOCS_CATEGORIES)
+
+
+def test_a_category_is_named_once() -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        Emphasis(categories=("mug:2", "mug:3")).shares(NOCS_CATEGORIES)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from clipose_ros.model import network
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.schedule import points_at
 
@@ -15,8 +12,6 @@ from clipose_ros.training.schedule import points_at
     ("early", "looked_at", "first", "last"),
     [(0, 0, 0, 0), (128, 0, 128, 0), (0, 512, 512, 512), (128, 512, 128, 512), (1024, 512, 512, 512)],
 )
-def test_points_of_a_step(early: int, looked_at: int, first: int, last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    fewer = replace(network.PRESETS["clipose_tiny"], points=looked_at)
-    monkeypatch.setitem(network.PRESETS, "clipose_tiny", fewer)
-    config = TrainConfig(preset="clipose_tiny", steps=10, early_points=early, early_fraction=0.3)
+def test_points_of_a_step(early: int, looked_at: int, first: int, last: int) -> None:
+    config = TrainConfig(preset="clipose_tiny", points=looked_at, steps=10, early_points=early, early_fraction=0.3)
     assert [points_at(step, config) for step in range(10)] == [first] * 3 + [last] * 7
