@@ -256,7 +256,9 @@ def run(node: PoseNode) -> int:
             executor.add_node(node)
             executor.spin()
     finally:
-        executor.shutdown()
+        # Humble would wait here for the callers of ~/detect_once, whose callbacks await and are never resumed once
+        # nobody spins. There is nothing else to wait for: this is the executor's only thread.
+        executor.shutdown(timeout_sec=0.0)
         node.destroy_node()
     return 0
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import Empty
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.inference.pipeline import PosePipeline
+from clipose_ros.ros import pose_node
 from clipose_ros.ros.pose_node import PoseNode, run
 from clipose_ros.segmentation.labels import LabelSegmenter
 from clipose_ros.types import FloatArray, PoseEstimate
@@ -42,6 +45,25 @@ def box_pipeline(config: PoseNodeConfig, predictor: BoxPredictor) -> PosePipelin
     return PosePipeline(LabelSegmenter(config.segmentation, NOCS_CATEGORIES), predictor, config)
 
 
+class HumbleExecutor(SingleThreadedExecutor):
+    """Shuts down as on Humble, where that waits for every callback that has begun, also for one that awaits."""
+
+    def shutdown(self, timeout_sec: float | None = None) -> bool:
+        """Shut down, but fail at once where Humble would wait for ever."""
+        ended = self._work_tracker.wait(0.0)
+        assert ended or (timeout_sec is not None and timeout_sec >= 0.0), "a callback that awaits is waited for"
+        return ended and super().shutdown(timeout_sec)
+
+
+def tell_who_waits(node: PoseNode) -> None:
+    """Publish on ``somebody_waits`` as long as somebody waits for a frame.
+
+    It looks from another callback in the executor's only thread: whom it sees, for them the service does await.
+    """
+    publisher = node.create_publisher(Empty, "somebody_waits", 10)
+    node.create_timer(0.02, lambda: publisher.publish(Empty()) if node._detect_once.number_frame()[1] else None)
+
+
 def crash() -> None:
     """A bug."""
     raise ZeroDivisionError("a bug in the worker")
@@ -62,7 +84,10 @@ if __name__ == "__main__":
             time.sleep(0.01)
         return make(config)
 
+    pose_node.SingleThreadedExecutor = HumbleExecutor
     rclpy.init(args=sys.argv)
-    status = run(PoseNode(pipeline_factory=wait_for_the_end if "--slow" in sys.argv else make))
+    node_for_test = PoseNode(pipeline_factory=wait_for_the_end if "--slow" in sys.argv else make)
+    tell_who_waits(node_for_test)
+    status = run(node_for_test)
     rclpy.try_shutdown()
     sys.exit(status)

@@ -170,7 +170,7 @@ class NodeUnderTest:
         return next((v.value for v in self.diagnostics[-1].status[0].values if v.key == key), "")
 
     def stop(self) -> None:
-        self.executor.shutdown()
+        self.executor.shutdown(timeout_sec=0.0)  # Humble would wait for callers of ~/detect_once for ever
         self.thread.join(GENEROUS_S)
         self.node.destroy_node()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import rclpy
 from lifecycle_msgs.srv import GetState
+from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray
 
@@ -56,6 +57,15 @@ def spawn(ros) -> Iterator:
         process.stdout.close()
 
 
+def wait_for_a_frame(ros) -> None:
+    """Call ~/detect_once and see to it that the call has arrived and waits."""
+    waiting = ros.listen(Empty, "somebody_waits")
+    client = ros.node.create_client(Trigger, "pose_node/detect_once")
+    ros.wait_for(client.service_is_ready, "the service")
+    client.call_async(Trigger.Request())
+    ros.wait_for(lambda: waiting, "the request's arrival")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, spawn, number):
     process = spawn(BOX_NODE, "--ros-args", *LABELS)
@@ -69,13 +79,9 @@ def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, sp
     assert "Traceback" not in output and "rror" not in output, output
 
 
-def test_ends_cleanly_while_somebody_waits_for_a_frame(ros, camera, spawn):
+def test_ends_cleanly_while_somebody_waits_for_a_frame(ros, spawn):
     process = spawn(BOX_NODE, "--ros-args", *LABELS)
-    camera.wait_until_heard()
-    client = ros.node.create_client(Trigger, "pose_node/detect_once")
-    ros.wait_for(client.service_is_ready, "the service")
-    client.call_async(Trigger.Request())
-    ros.call(GetState, "pose_node/get_state", GetState.Request())  # once this one is answered, the other has arrived
+    wait_for_a_frame(ros)
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60.0)[0]
     assert process.returncode == 0, output
@@ -96,9 +102,12 @@ def test_waits_for_a_manager_without_autostart(ros, spawn):
     assert ros.call(GetState, "pose_node/get_state", GetState.Request()).current_state.label == "unconfigured"
 
 
-def test_a_bug_in_the_worker_ends_the_process_with_one_trace(ros, camera, spawn):
+@pytest.mark.parametrize("somebody_waits", [False, True])
+def test_a_bug_in_the_worker_ends_the_process_with_one_trace(ros, camera, spawn, somebody_waits):
     process = spawn(BOX_NODE, "--crash", "--ros-args", *LABELS)
     camera.wait_until_heard()
+    if somebody_waits:
+        wait_for_a_frame(ros)
     ros.wait_for(lambda: process.poll() is not None, "the end of the process", camera.send)
     output = process.communicate()[0]
     assert process.returncode != 0
