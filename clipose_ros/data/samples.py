@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.config import CloudConfig
+from clipose_ros.data.arrays import open_arrays
 from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue
 from clipose_ros.data.masks import perturb_mask
 from clipose_ros.data.object_image import object_image
@@ -20,7 +21,7 @@ from clipose_ros.data.render import ObjectTruth, Renderer
 from clipose_ros.data.scenes import SceneConfig, make_scene
 from clipose_ros.data.sensor import random_sensor, simulate_depth
 from clipose_ros.data.trajectory import random_view
-from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.errors import DataError
 from clipose_ros.geometry.boxes import box_corners
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import invert_transform, transform_points
@@ -98,15 +99,12 @@ class CloudSamples:
         columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ARRAYS}
         categories: CategorySet | None = None
         for path in paths:
-            try:
-                with np.load(path) as archive:
-                    own = _categories_of(archive)
-                    for name in _ARRAYS:
-                        columns[name].append(archive[name])
-                    if "images" in archive:
-                        images.append(archive["images"])
-            except (OSError, ValueError, KeyError, ConfigError) as error:
-                raise DataError(f"{path} is not a file of cloud samples ({error}): make it with `generate`") from error
+            with open_arrays(path, "a file of cloud samples", "make it with `generate`") as archive:
+                own = _categories_of(archive)
+                for name in _ARRAYS:
+                    columns[name].append(archive[name])
+                if "images" in archive:
+                    images.append(archive["images"])
             if categories not in (None, own):
                 raise DataError(f"{path} is of other categories than {paths[0]}: generate both with the same")
             categories = own

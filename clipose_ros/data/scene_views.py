@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from clipose_ros.data.arrays import open_arrays
 from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue
 from clipose_ros.data.render import ObjectTruth, Renderer
 from clipose_ros.data.rgbd_folder import MILLIMETRE, open_rgbd_folder
@@ -195,11 +196,8 @@ def _store_scene(folder: Path, recipe: ViewRecipe, scene: int) -> None:
 
 def _read_truth(path: Path) -> tuple[Any, tuple[ObjectTruth, ...]]:
     """Label image and truths of a view."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            labels, columns = archive["labels"], [archive[name] for name in _FIELDS]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}): remove the folder and have it rendered anew") from error
+    with open_arrays(path, "the truth of a view", "remove the folder and have it rendered anew") as archive:
+        labels, columns = archive["labels"], [archive[name] for name in _FIELDS]
     return labels, tuple(
         ObjectTruth(int(instance), str(category), T, size, float(fraction), bool(handle))
         for instance, category, T, size, fraction, handle in zip(*columns, strict=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig, SegmentationConfig
+from clipose_ros.data.arrays import open_arrays
 from clipose_ros.data.sequence import SequenceConfig, SequenceFrame, render_sequence
 from clipose_ros.errors import DataError
 from clipose_ros.inference.cloud import extract_cloud
@@ -59,11 +60,8 @@ class CloudFilm:
         Raises:
             DataError: It is missing or something else.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return cls(**{spec.name: archive[spec.name] for spec in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path} is no film ({error}): give the name of a new file to have one made") from error
+        with open_arrays(path, "a film", "give the name of a new file to have one made") as archive:
+            return cls(**{spec.name: archive[spec.name] for spec in fields(cls)})
 
 
 def film_clouds(seconds: float, seed: int = 0, workers: int = 0, cloud: CloudConfig | None = None) -> CloudFilm:

@@ -86,10 +86,13 @@ def test_written_and_read_again(samples, tmp_path):
     np.testing.assert_array_equal(twice.handle_visible[: len(samples)], samples.handle_visible)
 
 
-def test_files_of_another_kind_are_refused_by_name(tmp_path):
+def test_files_of_another_kind_are_refused_by_name(samples, tmp_path):
+    samples.save(tmp_path / "whole.npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "other.npz").write_bytes(b"no archive")
     np.savez(tmp_path / "lacking.npz", points=np.zeros(3))
-    for name in ("other.npz", "lacking.npz", "missing.npz"):
+    for name in ("other.npz", "half.npz", "lacking.npz", "missing.npz"):
         with pytest.raises(DataError, match=name):
             CloudSamples.load(tmp_path / name)
 

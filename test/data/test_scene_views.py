@@ -114,7 +114,10 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     store_views(tmp_path, ViewRecipe(seed=5, width=64, height=48), 1, tell=silent)
     with pytest.raises(DataError, match="000001_0"):
         read_all(tmp_path, 2)
-    (tmp_path / "000000_1-truth.npz").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"000000_1-truth\.npz"):
-        read_all(tmp_path, 1)
+    truth = tmp_path / "000000_1-truth.npz"
+    whole = truth.read_bytes()
+    for broken in (b"nothing", b"", whole[: len(whole) // 2]):
+        truth.write_bytes(broken)
+        with pytest.raises(DataError, match=r"000000_1-truth\.npz"):
+            read_all(tmp_path, 1)
     assert json.loads((tmp_path / "camera.json").read_text())["made_by"]["seed"] == 5

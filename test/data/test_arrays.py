@@ -1,0 +1,65 @@
+"""Files of named arrays: whatever is broken is the file's fault, and the message names it."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipose_ros.data.arrays import open_arrays
+from clipose_ros.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("arrays") / "whole.npz"
+    np.savez_compressed(path, numbers=np.arange(50), names=np.array(["can", "mug"]))
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("broken") / "broken.npz"
+
+
+def read(path: Path) -> tuple[int, list[str]]:
+    with open_arrays(path, "a box of arrays", "make another") as archive:
+        return int(archive["numbers"].sum()), archive["names"].tolist()
+
+
+def test_a_whole_file_is_read(place: Path, whole: bytes) -> None:
+    place.write_bytes(whole)
+    assert read(place) == (1225, ["can", "mug"])
+
+
+@given(share=st.floats(0.0, 1.0, exclude_max=True))
+def test_a_file_cut_anywhere_is_named(place: Path, whole: bytes, share: float) -> None:
+    place.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match=r"broken\.npz is not a box of arrays \(.*\): make another"):
+        read(place)
+
+
+@given(where=st.floats(0.0, 1.0, exclude_max=True), value=st.integers(0, 255))
+def test_a_damaged_byte_is_told_or_does_no_harm(place: Path, whole: bytes, where: float, value: int) -> None:
+    damaged = bytearray(whole)
+    damaged[int(where * len(whole))] = value
+    place.write_bytes(damaged)
+    with suppress(DataError):
+        assert read(place) == (1225, ["can", "mug"])
+
+
+def test_what_is_no_archive_or_lacks_an_array_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "lacking.npz", numbers=np.arange(3))
+    with (tmp_path / "single.npz").open("wb") as stream:
+        np.save(stream, np.arange(3))
+    for name in ("lacking.npz", "single.npz", "missing.npz"):
+        with pytest.raises(DataError, match=name):
+            read(tmp_path / name)
+
+
+def test_what_its_reader_cannot_use_is_the_files_fault_too(place: Path, whole: bytes) -> None:
+    place.write_bytes(whole)
+    with pytest.raises(DataError, match="no such category"), open_arrays(place, "a box", "make another"):
+        raise ConfigError("no such category")
