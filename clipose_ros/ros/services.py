@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -50,7 +50,8 @@ class EnableService:
 class DetectOnceService:
     """``~/detect_once`` replies when the next frame is posed.
 
-    Its callback awaits that, in a callback group of its own, and holds no thread of the executor meanwhile.
+    Its callback awaits that and holds no thread of the executor meanwhile. Its callback group is reentrant: callers
+    wait side by side, so that one frame answers them all and everybody's time begins with the request.
     """
 
     def __init__(self, node: Node) -> None:
@@ -62,7 +63,7 @@ class DetectOnceService:
         self._refusal = "the node is not active"
         # what awaits is resumed when the executor wakes: a future that another thread sets does not wake it
         self._answered = node.create_guard_condition(lambda: None)
-        node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=MutuallyExclusiveCallbackGroup())
+        node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=ReentrantCallbackGroup())
 
     def open(self) -> None:
         """Take requests from now on."""

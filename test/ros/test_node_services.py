@@ -70,6 +70,20 @@ def test_detect_once_gives_up_without_frames_and_leaves_the_node_alive(ros, came
     assert ros.call(SetBool, "pose_node/enable", SetBool.Request(data=True)).success
 
 
+def test_detect_once_answers_all_who_wait_with_one_frame(ros, camera, start_node):
+    node = start_node(enabled=False)
+    camera.wait_until_heard()
+    clients = [ros.node.create_client(Trigger, "pose_node/detect_once") for _ in range(2)]
+    ros.wait_for(lambda: all(client.service_is_ready() for client in clients), "the service")
+    replies = [client.call_async(Trigger.Request()) for client in clients]
+    ros.wait_for(lambda: len(node.node._detect_once._waiting) == 2, "the arrival of both requests")
+    ros.wait_for(lambda: all(reply.done() for reply in replies), "both replies", camera.send)
+    assert [reply.result().message for reply in replies] == ["2 objects: bowl_1, mug_1"] * 2
+    frames = int(node.value("frames_in") or 0)
+    ros.wait_for(lambda: int(node.value("frames_in") or 0) > frames, "newer diagnostics", camera.send)
+    assert node.value("frames_posed") == "1"
+
+
 def test_detect_once_is_refused_while_inactive_and_when_deactivated_meanwhile(ros, camera, start_node):
     node = start_node()
     client = ros.node.create_client(Trigger, "pose_node/detect_once")
