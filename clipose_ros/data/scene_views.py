@@ -29,7 +29,7 @@ from clipose_ros.data.rgbd_folder import MILLIMETRE, open_rgbd_folder
 from clipose_ros.data.samples import VIEWS, random_scene_config
 from clipose_ros.data.scenes import make_scene
 from clipose_ros.data.sensor import random_sensor, simulate_depth
-from clipose_ros.data.sequence import FOCAL_PER_WIDTH
+from clipose_ros.data.sequence import simulated_camera
 from clipose_ros.data.trajectory import random_view
 from clipose_ros.data.workers import in_workers
 from clipose_ros.errors import ConfigError, DataError
@@ -65,8 +65,7 @@ class ViewRecipe:
     @property
     def camera(self) -> CameraIntrinsics:
         """The same for all views."""
-        focal, centre = FOCAL_PER_WIDTH * self.width, ((self.width - 1) / 2, (self.height - 1) / 2)
-        return CameraIntrinsics(focal, focal, *centre, self.width, self.height)
+        return simulated_camera(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

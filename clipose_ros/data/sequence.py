@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -16,11 +15,18 @@ from clipose_ros.data.render import ObjectTruth, Renderer
 from clipose_ros.data.scenes import Scene, SceneConfig, make_scene
 from clipose_ros.data.sensor import simulate_depth
 from clipose_ros.data.trajectory import Orbit
+from clipose_ros.data.workers import in_workers
 from clipose_ros.types import CameraIntrinsics, FloatArray, RgbdFrame
 
 FOCAL_PER_WIDTH = 600.0 / 640.0
 """Focal length over image width, like that of common RGB-D cameras."""
 _SCENE = SceneConfig(objects_min=6, objects_max=8, lying=0.1, tilted=0.0, stacked=0.0, distractors_max=3)
+
+
+def simulated_camera(width: int, height: int) -> CameraIntrinsics:
+    """A camera of so many pixels whose axis goes through the middle of the image."""
+    focal = FOCAL_PER_WIDTH * width
+    return CameraIntrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
 
 
 @dataclass(frozen=True)
@@ -81,26 +87,24 @@ def render_sequence(config: SequenceConfig, colour: bool = True) -> Iterator[Seq
     Args:
         config: What to film; equal settings give equal frames, however many processes render.
         colour: False leaves rgb black, in half the time.
+
+    Raises:
+        DataError: A rendering process was killed.
     """
     workers = min(config.workers or min(os.cpu_count() or 1, 8), config.frames)
-    if workers == 1:
-        film = _Film(config, colour)
-        yield from map(film.frame, range(config.frames))
-        return
-    # Spawned, not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up, initargs=(config, colour)) as pool:
-        yield from pool.map(_render, range(config.frames))
+    return in_workers(partial(_frame, config, colour), range(config.frames), workers)
+
+
+def _frame(config: SequenceConfig, colour: bool, index: int) -> SequenceFrame:
+    """A frame, as a rendering process makes it."""
+    return _film(config, colour).frame(index)
 
 
 class _Film:
     """Renders single frames of the sequence."""
 
     def __init__(self, config: SequenceConfig, colour: bool) -> None:
-        focal = FOCAL_PER_WIDTH * config.width
-        self._intrinsics = CameraIntrinsics(
-            focal, focal, (config.width - 1) / 2, (config.height - 1) / 2, config.width, config.height
-        )
+        self._intrinsics = simulated_camera(config.width, config.height)
         # From one turning point of the swing to the other is half a period.
         self._orbit = Orbit(
             distance_m=config.distance_m, swing_deg=config.swing_deg, period_s=2.0 * (config.frames - 1)
@@ -118,18 +122,10 @@ class _Film:
         return SequenceFrame(frame, view.truths, T_world_camera)
 
 
-_film: _Film | None = None  # of a rendering process, which serves one sequence only
-
-
-def _set_up(config: SequenceConfig, colour: bool) -> None:
-    """Build the scene once per rendering process."""
-    global _film
-    _film = _Film(config, colour)
-
-
-def _render(index: int) -> SequenceFrame:
-    assert _film is not None
-    return _film.frame(index)
+@lru_cache(maxsize=1)
+def _film(config: SequenceConfig, colour: bool) -> _Film:
+    """The film, whose scene a process builds only once."""
+    return _Film(config, colour)
 
 
 def ping_pong(count: int) -> Iterator[int]:

@@ -37,6 +37,7 @@ def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: i
     if workers == 1:
         yield from map(work, items)
         return
+    # not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker) as pool:
         try:

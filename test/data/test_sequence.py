@@ -1,12 +1,15 @@
 """The film of the demo: every category, smooth motion, the same whoever renders it."""
 
+import multiprocessing
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.sequence import SequenceConfig, demo_scene, ping_pong, render_sequence
+from clipose_ros.data.sequence import SequenceConfig, demo_scene, ping_pong, render_sequence, simulated_camera
+from clipose_ros.errors import DataError
+from clipose_ros.geometry.camera import backproject_pixels
 
 SMALL = {"frames": 3, "width": 96, "height": 72}
 
@@ -32,6 +35,21 @@ def test_frames_are_equal_however_many_processes_render() -> None:
         np.testing.assert_array_equal(a.frame.depth, b.frame.depth)
         np.testing.assert_array_equal(a.frame.labels, b.frame.labels)
         np.testing.assert_array_equal(a.T_world_camera, b.T_world_camera)
+
+
+def test_a_killed_process_ends_the_film_with_a_sentence() -> None:
+    film = render_sequence(SequenceConfig(workers=2, frames=3000, width=64, height=48))
+    next(film)
+    multiprocessing.active_children()[0].kill()
+    with pytest.raises(DataError, match="a worker was killed"):
+        list(film)
+
+
+def test_the_camera_looks_through_the_middle_of_its_image() -> None:
+    camera = simulated_camera(640, 480)
+    assert (camera.fx, camera.fy, camera.width, camera.height) == (600.0, 600.0, 640, 480)
+    corners = backproject_pixels(np.array([0.0, 639.0]), np.array([0.0, 479.0]), np.ones(2), camera)
+    np.testing.assert_allclose(corners[0, :2], -corners[1, :2])
 
 
 def test_truth_of_a_static_scene_moves_with_the_camera_alone() -> None:
