@@ -62,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CliposeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        kept = "; the same command goes on from the scenes that are whole" if options.frames_in else ""
+        print(f"evaluate: interrupted{kept}", file=sys.stderr)
+        return 130
     console = Console()
     console.width = max(console.width, 130)  # a pipe claims 80 columns, which would break the heads
     for table in tables:

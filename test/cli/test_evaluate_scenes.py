@@ -81,6 +81,26 @@ def test_other_frames_and_categories_are_refused_by_name(
         assert message in capsys.readouterr().err
 
 
+def test_interrupted_it_ends_with_a_sentence_and_can_go_on(
+    model: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames, real, drawn = tmp_path / "frames", scene_views.make_scene, []
+
+    def second_interrupted(*arguments: Any) -> Any:
+        drawn.append(arguments)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(scene_views, "make_scene", second_interrupted)
+    kept = [*model, "--scenes", "2", "--frames-in", str(frames)]
+    assert evaluate.main(kept) == 130
+    told = capsys.readouterr().err
+    assert "evaluate: interrupted; the same command goes on from the scenes that are whole\n" in told
+    assert evaluate.main(kept) == 0
+    assert len(drawn) == 3  # the first was kept
+
+
 def test_options_that_need_scenes_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, message in (
         (["--results", "a", "--segmenter", "labels"], "--segmenter goes with --scenes"),
