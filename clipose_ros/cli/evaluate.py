@@ -18,7 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.cli.evaluate_options import SCENES_SEED, make_parser, refuse_contradictions
+from clipose_ros.cli.evaluate_options import SCENES_SEED, read_options
 from clipose_ros.cli.evaluate_tables import (
     breakdown_table,
     found_table,
@@ -28,7 +28,7 @@ from clipose_ros.cli.evaluate_tables import (
     smoothness_table,
 )
 from clipose_ros.cli.generate import catalogue_of, objects_record
-from clipose_ros.cli.node_settings import node_config
+from clipose_ros.cli.node_settings import network_config, node_config
 from clipose_ros.config import CloudConfig, TrackingConfig
 from clipose_ros.data.catalogue import read_catalogue
 from clipose_ros.errors import CliposeError
@@ -50,9 +50,7 @@ Result = tuple[list[Table], dict[str, Any], Report | None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = make_parser(__doc__)
-    options = parser.parse_args(arguments)
-    refuse_contradictions(parser, options)
+    options = read_options(__doc__, arguments)
     try:
         tables, record, report = _evaluated(options)
         if options.json:
@@ -92,7 +90,8 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     from clipose_ros.evaluation.clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor
 
-    predictor = Predictor.load(options.model, options.device, engine=options.engine)
+    network = network_config(options)
+    predictor = Predictor.load(network.model, network.device, engine=network.engine)
     categories, samples = predictor.categories, load_clouds(*options.data)
     posed = pose_clouds(predictor, samples, lambda batches: _watched(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
@@ -100,7 +99,7 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), thresholds)
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
-    source = f"{options.model} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
+    source = f"{network.model} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
     report = Report("Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed))
     record = {
         "source": source,
@@ -135,7 +134,8 @@ def _of_nocs(options: argparse.Namespace) -> Result:
     from clipose_ros.inference.predictor import Predictor
 
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=options.truths == "maps")
-    predictor = Predictor.load(options.model, options.device, engine=options.engine)
+    network = network_config(options)
+    predictor = Predictor.load(network.model, network.device, engine=network.engine)
     count = min(options.frames or len(dataset), len(dataset))
     images = _watched([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
@@ -156,7 +156,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
     by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), thresholds)
-    source = f"{options.model} on {options.subset} of {options.nocs}, truths: {options.truths}"
+    source = f"{network.model} on {options.subset} of {options.nocs}, truths: {options.truths}"
     latency = Latency(f"from masks to poses, all objects of an image, on {predictor.device}", latencies_ms)
     cases = cases_of_pairs(_pairs(by_kind), dataset.categories, shot) if options.report else []
     return _protocol_result(source, latency, by_kind, cases)
@@ -186,8 +186,8 @@ def _of_scenes(options: argparse.Namespace) -> Result:
         thresholds = REPORT_THRESHOLDS if options.report else TABLE
         by_kind = evaluate_frames((view.frame for view in posed), categories, tuple(IouKind), thresholds)
         cases = cases_of_pairs(_pairs(by_kind), categories, shot) if options.report else []
-    masks = f"{config.segmentation.backend} {config.segmentation.model}".strip()
-    source = f"{options.model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
+    model, masks = config.network.model, f"{config.segmentation.backend} {config.segmentation.model}".strip()
+    source = f"{model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
     of = f"from image to poses, all objects of a view, on {pipeline.predictor.device}"
     latency, found = Latency(of, [view.latency_ms for view in posed]), total((view.found for view in posed), categories)
     return _protocol_result(source, latency, by_kind, cases, found)
@@ -200,7 +200,8 @@ def _of_film(options: argparse.Namespace) -> Result:
     from clipose_ros.evaluation.smoothness import measure
     from clipose_ros.inference.predictor import Predictor
 
-    predictor = Predictor.load(options.model, options.device, engine=options.engine)
+    network = network_config(options)
+    predictor = Predictor.load(network.model, network.device, engine=network.engine)
     if options.film and options.film.exists():
         film = CloudFilm.load(options.film)
     else:
@@ -214,7 +215,7 @@ def _of_film(options: argparse.Namespace) -> Result:
         for smoothing in options.smoothing
     ]
     record = {
-        "source": f"{options.model} on {film.frames} frames of a simulated table, true masks",
+        "source": f"{network.model} on {film.frames} frames of a simulated table, true masks",
         "settings": [{"frame": f, "smoothing": smoothing, **asdict(figures)} for f, smoothing, figures in rows],
     }
     return [smoothness_table(rows)], record, None

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from clipose_ros.cli.generate import add_catalogue_options
-from clipose_ros.cli.node_settings import SEGMENTERS
-from clipose_ros.config import ENGINES
+from clipose_ros.cli.node_settings import NETWORK_OPTIONS, SEGMENTERS
+from clipose_ros.config import ENGINES, NetworkConfig
 
 SCENES_SEED = 10_000_000
 """Of simulated scenes; far from those that models are trained on."""
 SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 
+_GOES_WITH = {
+    **dict.fromkeys(NETWORK_OPTIONS, ("data", "sequence", "nocs", "scenes")),
+    **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
+    **dict.fromkeys(("film", "smoothing"), ("sequence",)),
+    **dict.fromkeys(("segmenter", "params", "frames_in", "workers"), ("scenes",)),
+    **dict.fromkeys(("meshes", "index", "split", "mesh_share"), ("scenes",)),
+    "breakdown": ("data",),
+    "seed": ("sequence", "scenes"),
+    "categories": ("results", "scenes"),
+    "report": ("data", "nocs", "results", "scenes"),
+}
+"""Options that mean something only beside one of these."""
 
-def make_parser(description: str | None) -> argparse.ArgumentParser:
+
+def read_options(description: str | None, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line; ends the program with a message where options do not go together.
+
+    Args:
+        description: Of the command, for its help.
+        arguments: The command line; that of the process if left out.
+
+    Returns:
+        Their values. Of ``--model``, ``--device``, ``--engine`` and ``--seed`` None where they are left out: what then
+        holds depends on other options.
+    """
+    parser = _parser(description)
+    defaults = {name: parser.get_default(name) for name in _GOES_WITH}
+    parser.set_defaults(**dict.fromkeys(defaults))  # so that what is given can be told from what is not
+    options = parser.parse_args(arguments)
+    _refuse_contradictions(parser, options)
+    left_out = {name: value for name, value in defaults.items() if getattr(options, name) is None}
+    return argparse.Namespace(**vars(options) | left_out)
+
+
+def _parser(description: str | None) -> argparse.ArgumentParser:
     """All options."""
     parser = argparse.ArgumentParser(prog="evaluate", description=description)
     source = parser.add_mutually_exclusive_group(required=True)
@@ -43,9 +77,11 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         metavar="N",
         help="so many simulated tables, three views of each, on which the robot's whole pipeline works",
     )
-    parser.add_argument("--model", default="clipose_small", help="a .safetensors file or the name of a shipped model")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--engine", default="auto", choices=ENGINES, help="what computes the network (auto)")
+    # no defaults here: with --scenes those of --params come first
+    usual = NetworkConfig()
+    parser.add_argument("--model", help=f"a .safetensors file or the name of a shipped model ({usual.model})")
+    parser.add_argument("--device", help=f"auto, cpu, cuda or cuda:N ({usual.device})")
+    parser.add_argument("--engine", choices=ENGINES, help=f"what computes the network ({usual.engine})")
     parser.add_argument("--subset", default="real_test", help="with --nocs: real_test or camera_val")
     parser.add_argument("--frames", type=int, help="with --nocs: so many images, evenly spread; all if left out")
     parser.add_argument(
@@ -95,27 +131,12 @@ def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(split="val")
 
 
-def refuse_contradictions(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a message where options do not go together."""
-    for wrong, message in (
-        (options.report and options.sequence, "--report goes with --data, --nocs, --scenes or --results"),
-        (
-            options.categories and not (options.results or options.scenes),
-            "--categories goes with --results or --scenes: a model knows its own",
-        ),
-        (options.save and not options.nocs, "--save goes with --nocs"),
-        (options.film and options.sequence is None, "--film goes with --sequence"),
-        (options.breakdown and not options.data, "--breakdown goes with --data"),
-        *(
-            (
-                getattr(options, name) is not None and options.scenes is None,
-                f"--{name.replace('_', '-')} goes with --scenes",
-            )
-            for name in ("segmenter", "params", "frames_in", "meshes", "index")
-        ),
-    ):
-        if wrong:
-            parser.error(message)
+def _refuse_contradictions(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with a message where options do not go together; those that were left out are None."""
+    for name, sources in _GOES_WITH.items():
+        if getattr(options, name) is not None and all(getattr(options, source) is None for source in sources):
+            places = " or ".join(f"--{source}" for source in sources)
+            parser.error(f"--{name.replace('_', '-')} goes with {places}")
     for name in ("frames", "sequence", "scenes", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -11,18 +11,20 @@ from typing import Any
 
 import yaml
 
-from clipose_ros.config import PoseNodeConfig, nest
+from clipose_ros.config import NetworkConfig, PoseNodeConfig, nest
 from clipose_ros.errors import ConfigError
 from clipose_ros.resources import config_path
 
 SEGMENTERS = "shipped (the package's detector), labels (true masks), or a local file: yolo:FILE or mask_rcnn:FILE"
 """What ``segmenter_settings`` understands, for a command's help."""
+NETWORK_OPTIONS = ("model", "device", "engine")
+"""Options that are settings of the network, ``network.*``, too."""
 _NODES = ("*", "**", "pose_node")
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 def node_config(options: argparse.Namespace) -> PoseNodeConfig:
-    """What ``--params``, ``--segmenter``, ``--model``, ``--device`` and ``--engine`` say; true masks if nothing does.
+    """What ``--params`` says, but for what other options do; true masks where neither chooses a segmenter.
 
     Raises:
         ConfigError: One of them is wrong.
@@ -31,9 +33,20 @@ def node_config(options: argparse.Namespace) -> PoseNodeConfig:
     if options.segmenter or not options.params:
         settings |= segmenter_settings(options.segmenter or "labels")
     config = PoseNodeConfig.from_mapping(nest(settings))
-    network = replace(config.network, model=options.model, device=options.device, engine=options.engine)
     # single views are no film: there is nothing to carry masks along
-    return replace(config, network=network, segmentation=replace(config.segmentation, every_n=1))
+    segmentation = replace(config.segmentation, every_n=1)
+    return replace(config, network=network_config(options, config.network), segmentation=segmentation)
+
+
+def network_config(options: argparse.Namespace, told: NetworkConfig | None = None) -> NetworkConfig:
+    """What ``--model``, ``--device`` and ``--engine`` say, as far as they are given.
+
+    Args:
+        options: Of the command; None stands for an option that was left out.
+        told: What holds for those; the defaults of the settings if left out.
+    """
+    given = {name: value for name in NETWORK_OPTIONS if (value := getattr(options, name)) is not None}
+    return replace(told or NetworkConfig(), **given)
 
 
 def segmenter_settings(which: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate
+from clipose_ros.cli.evaluate_options import read_options
 from clipose_ros.data import scene_views
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
@@ -81,6 +82,36 @@ def test_other_frames_and_categories_are_refused_by_name(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("source", "option", "goes_with"),
+    [
+        (["--results", "a"], ["--segmenter", "labels"], "--scenes"),
+        (["--data", "a"], ["--frames-in", "b"], "--scenes"),
+        (["--data", "a"], ["--meshes", "b"], "--scenes"),
+        (["--data", "a"], ["--workers", "1"], "--scenes"),
+        (["--nocs", "a"], ["--split", "val"], "--scenes"),
+        (["--sequence", "9"], ["--mesh-share", "0"], "--scenes"),
+        (["--data", "a"], ["--seed", "0"], "--sequence or --scenes"),
+        (["--scenes", "1"], ["--subset", "real_test"], "--nocs"),
+        (["--scenes", "1"], ["--smoothing", "0"], "--sequence"),
+        (["--scenes", "1"], ["--breakdown"], "--data"),
+        (["--results", "a"], ["--model", "b"], "--data or --sequence or --nocs or --scenes"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    source: list[str], option: list[str], goes_with: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        evaluate.main([*source, *option])
+    assert f"{option[0]} goes with {goes_with}\n" in capsys.readouterr().err
+
+
+def test_what_is_left_out_gets_its_default() -> None:
+    options = read_options(None, ["--scenes", "1"])
+    assert (options.workers, options.split, options.mesh_share, options.breakdown) == (1, "val", 0.5, False)
+    assert read_options(None, ["--nocs", "a"]).subset == "real_test"
+
+
 def test_interrupted_it_ends_with_a_sentence_and_can_go_on(
     model: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,11 +132,8 @@ def test_interrupted_it_ends_with_a_sentence_and_can_go_on(
     assert len(drawn) == 3  # the first was kept
 
 
-def test_options_that_need_scenes_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, message in (
-        (["--results", "a", "--segmenter", "labels"], "--segmenter goes with --scenes"),
-        (["--data", "a", "--frames-in", "b"], "--frames-in goes with --scenes"),
-        (["--data", "a", "--meshes", "b"], "--meshes goes with --scenes"),
         (["--scenes", "0"], "--scenes must be at least 1, got 0"),
         (["--scenes", "1", "--workers", "0"], "--workers must be at least 1, got 0"),
         (["--scenes", "1", "--data", "a"], "not allowed with argument"),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.cli.evaluate_options import make_parser
+from clipose_ros.cli.evaluate_options import read_options
 from clipose_ros.cli.node_settings import node_config, read_parameters, segmenter_settings
-from clipose_ros.config import PoseNodeConfig, nest
+from clipose_ros.config import NetworkConfig, PoseNodeConfig, nest
 from clipose_ros.errors import ConfigError
 from clipose_ros.resources import config_path
 
@@ -112,16 +112,20 @@ def test_without_ultralytics_what_needs_it_is_refused_with_a_way_out(
 def test_the_command_line_holds_against_the_file(tmp_path: Path, ultralytics: None) -> None:
     path = written(
         tmp_path / "robot.yaml",
-        "/**: {ros__parameters: {segmentation: {model: theirs.pt, image_size: 320, every_n: 3}, network: {model: x}}}",
+        "/**: {ros__parameters: {segmentation: {model: theirs.pt, image_size: 320, every_n: 3},"
+        " network: {model: x, device: cpu, engine: fused_int8, threads: 2}}}",
     )
     weights = written(tmp_path / "weights.pt", "")
 
     def told(*arguments: str) -> PoseNodeConfig:
-        return node_config(make_parser(None).parse_args(["--scenes", "1", *arguments]))
+        return node_config(read_options(None, ["--scenes", "1", *arguments]))
 
-    alone = told("--params", str(path), "--model", "new", "--engine", "reference")
+    alone = told("--params", str(path))
     assert (alone.segmentation.backend, alone.segmentation.model) == ("yolo", "theirs.pt")
-    assert (alone.network.model, alone.network.engine) == ("new", "reference")
+    assert alone.network == NetworkConfig(model="x", device="cpu", engine="fused_int8", threads=2)
+    beside = told("--params", str(path), "--model", "new", "--engine", "reference").network
+    assert beside == NetworkConfig(model="new", device="cpu", engine="reference", threads=2)
+    assert told().network == NetworkConfig()
     assert alone.segmentation.every_n == 1  # views are no film
     other = told("--params", str(path), "--segmenter", f"yolo:{weights}")
     assert (other.segmentation.model, other.segmentation.image_size) == (str(weights), 320)
