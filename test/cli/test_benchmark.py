@@ -16,7 +16,7 @@ from clipose_ros.benchmark.inputs import Inputs
 from clipose_ros.benchmark.sheets import PICTURE, REST, sheets
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import benchmark, live_benchmark, live_system
-from clipose_ros.cli.children import Child, ChildDiedError
+from clipose_ros.cli.children import ChildDiedError
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.inference.predictor import Predictor
@@ -24,7 +24,6 @@ from clipose_ros.ros.message_stages import message_stages
 from clipose_ros.segmentation.labels import LabelSegmenter
 
 ROOT = Path(__file__).resolve().parents[2]
-BOX_NODE = str(ROOT / "test" / "ros" / "box_pose_node.py")
 SMALL = {"frames": 2, "width": 160, "height": 120, "workers": 1}
 LIVE_KEYS = [
     "objects", "segmenter", "asked_hz", "seconds", "start_s", "objects_posed", "frames_in", "frames_posed", "dropped",
@@ -33,29 +32,13 @@ LIVE_KEYS = [
 
 
 @pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
-    """Every process started; a domain of its own, a node without weights."""
-    started: list[Child] = []
-    original = Child.__init__
-
-    def noted(self: Child, *arguments) -> None:
-        original(self, *arguments)
-        started.append(self)
-
-    monkeypatch.setattr(Child, "__init__", noted)
-    monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE,))
+def children(started, monkeypatch: pytest.MonkeyPatch):
+    """Every process started, in a domain of their own."""
     monkeypatch.setattr(live_benchmark, "_SETTLING_S", 0.1)
     for name, value in live_system.live_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(80 + os.getpid() % 10))
     return started
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def wait_for(condition, limit_s: float = 60.0) -> None:
@@ -65,9 +48,9 @@ def wait_for(condition, limit_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children: list[Child]) -> None:
+def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children) -> None:
     record = run_live(LiveCase(objects=2, seconds=2.0, rate_hz=10.0, camera=SMALL), tmp_path)
-    assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
+    assert len(children) == 2 and not children.alive
     assert list(record) == LIVE_KEYS
     assert record["frames_in"] >= record["frames_posed"] >= 1 and record["dropped"] < record["frames_in"]
     assert 0.0 < record["latency_ms_p50"] <= record["latency_ms_p95"] <= record["latency_ms_p99"]
@@ -79,15 +62,15 @@ def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children
 
 
 def test_a_node_that_dies_ends_the_run_with_its_last_words(
-    tmp_path: Path, children: list[Child], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE, "--crash"))
+    monkeypatch.setattr(live_system, "_POSE_NODE", (*live_system._POSE_NODE, "--crash"))
     with pytest.raises(ChildDiedError, match=r"pose node ended by itself(.|\n)*a bug in the worker"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
-    assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
+    assert len(children) == 2 and not children.alive
 
 
-def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, children: list[Child]) -> None:
+def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, children) -> None:
     def kill() -> None:
         wait_for(lambda: len(children) == 2)
         os.kill(children[0].pid, signal.SIGKILL)
@@ -97,11 +80,11 @@ def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, ch
     with pytest.raises(ChildDiedError, match=r"camera ended by itself \(SIGKILL\)"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     killer.join()
-    assert not any(is_alive(child.pid) for child in children)
+    assert not children.alive
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children: list[Child], number: int) -> None:
+def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children, runs, number: int) -> None:
     command = [sys.executable, "-m", "clipose_ros.cli.benchmark", "--only", "live", "--output", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     log = tmp_path / "live_0" / "camera.log"
@@ -109,7 +92,7 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children: list[
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(number)
     assert "interrupted" in process.communicate(timeout=60)[1] and process.returncode == 130
-    assert listed and not any(is_alive(int(pid)) for pid in listed)
+    assert listed and not any(runs(int(pid)) for pid in listed)
 
 
 @pytest.mark.parametrize(

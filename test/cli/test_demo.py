@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from clipose_ros.cli import demo, live_system
-from clipose_ros.cli.children import Child
 from clipose_ros.cli.demo_output import progress_line, summary_text, table
 from clipose_ros.evaluation.live import LiveError, SeenObject
 from clipose_ros.ros.observer import Row
 
 ROOT = Path(__file__).resolve().parents[2]
-BOX_NODE = str(ROOT / "test" / "ros" / "box_pose_node.py")
 KEYS = [
     "frames_in", "frames_posed", "dropped", "rate_hz", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99",
     "categories",
@@ -24,17 +22,8 @@ DATA = os.environ.get("CLIPOSE_DATA", "")
 
 
 @pytest.fixture(autouse=True)
-def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
-    """Every process that the demo started; a domain of its own, a node without weights."""
-    started: list[Child] = []
-    original = Child.__init__
-
-    def noted(self: Child, *arguments) -> None:
-        original(self, *arguments)
-        started.append(self)
-
-    monkeypatch.setattr(Child, "__init__", noted)
-    monkeypatch.setattr(live_system, "_POSE_NODE", (BOX_NODE,))
+def children(started, monkeypatch: pytest.MonkeyPatch):
+    """Every process that the demo started, in a domain of their own."""
     monkeypatch.setattr(demo, "_FIRST_POSE_S", 1.0)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(60 + os.getpid() % 20))
     for name in (
@@ -48,19 +37,12 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
     return started
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
-def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, children: list[Child]) -> None:
+def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, children) -> None:
     status = demo.main(
         ["--segmenter", "labels", "--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)]
     )
     assert status == 0, (tmp_path / "pose_node.log").read_text()
-    assert len(children) == 2 and not any(is_alive(child.pid) for child in children)
+    assert len(children) == 2 and not children.alive
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert list(summary) == KEYS
     assert summary["frames_in"] >= summary["frames_posed"] >= 1
@@ -92,22 +74,20 @@ def test_unless_told_otherwise_the_shipped_detector_finds_the_objects(tmp_path: 
     assert any(figures["matched"] for figures in categories.values())
 
 
-def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children: list[Child], capsys) -> None:
+def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children, capsys) -> None:
     watched = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
     arguments = ["--segmenter", "labels", *watched]
     assert demo.main([*arguments, "--set", "check.score_threshold=1.0"]) == 1
     assert "no poses came in 1.5 s" in capsys.readouterr().err
-    assert not any(is_alive(child.pid) for child in children)
+    assert not children.alive
 
 
-def test_a_dead_node_is_a_failure_with_its_last_words(
-    tmp_path: Path, children: list[Child], monkeypatch, capsys
-) -> None:
+def test_a_dead_node_is_a_failure_with_its_last_words(tmp_path: Path, children, monkeypatch, capsys) -> None:
     monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     watched = ["--segmenter", "labels", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
     assert demo.main([*watched, "--model", "/nowhere/absent.safetensors"]) == 1
     assert "pose node ended by itself" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
-    assert not any(is_alive(child.pid) for child in children)
+    assert not children.alive
 
 
 @pytest.mark.parametrize(
