@@ -285,6 +285,14 @@ class CheckConfig(Section):
         high=1000.0,
         live=True,
     )
+    category_tolerance: float = option(
+        2.0,
+        "The predicted size may exceed the category's mean size by at most this factor, diagonal by diagonal: what is "
+        "larger was taken for something else.",
+        low=1.0,
+        high=1000.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)

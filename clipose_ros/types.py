@@ -124,6 +124,7 @@ class RejectionReason(Enum):
     NO_DEPTH = "no valid depth under the mask"
     CENTRE_OUTSIDE_POINTS = "the predicted centre lies far from the observed points"
     SIZE_CONTRADICTS_POINTS = "the predicted size contradicts the observed points"
+    TOO_LARGE_FOR_CATEGORY = "the predicted size is too large for the category"
     NOT_FINITE = "the network gave a value that is not finite"
     LOW_SCORE = "the score lies below the threshold"
 

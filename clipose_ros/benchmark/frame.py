@@ -57,7 +57,7 @@ def frame_stages(inputs: Inputs, predictor: PosePredictor, seen: Posed) -> dict[
         "segmentation, labels": lambda: labels.segment(frame),
         "clouds": lambda: [extract_cloud(frame, instance, cloud_config) for instance in masks],
         "network": lambda: predictor.predict(stacked, names),
-        "plausibility": lambda: check_poses(seen.poses, seen.clouds, check),
+        "plausibility": lambda: check_poses(seen.poses, seen.clouds, check, predictor.categories),
         "tracking": lambda: tracker.update(seen.result, next(stamps), np.eye(4)),
         "drawing": lambda: draw_tracks(frame.rgb, seen.tracks, frame.intrinsics, masks),
     }

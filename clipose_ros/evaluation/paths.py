@@ -59,7 +59,7 @@ def pose_film(film: CloudFilm, predictor: PosePredictor, check: CheckConfig | No
         rows = np.flatnonzero(film.frame == number)
         found = predictor.predict(film.points[rows], [str(name) for name in film.category[rows]])
         clouds = [ObjectCloud(_mask(pose.category), film.points[row]) for row, pose in zip(rows, found, strict=True)]
-        verdicts = check_poses(found, clouds, check or CheckConfig())
+        verdicts = check_poses(found, clouds, check or CheckConfig(), predictor.categories)
         kept = [i for i, verdict in enumerate(verdicts) if verdict is None]
         poses, seen = tuple(found[i] for i in kept), tuple(clouds[i] for i in kept)
         instances = tuple(int(film.instance[rows[i]]) for i in kept)

@@ -115,7 +115,7 @@ class PosePipeline:
         extracted = time.perf_counter()
         poses = self._poses(clouds)
         predicted = time.perf_counter()
-        verdicts = check_poses(poses, clouds, config.check)
+        verdicts = check_poses(poses, clouds, config.check, self.predictor.categories)
         rejections = unread + rejections + [verdict for verdict in verdicts if verdict is not None]
         return FrameResult(
             poses=tuple(pose for pose, verdict in zip(poses, verdicts, strict=True) if verdict is None),

@@ -1,4 +1,4 @@
-"""Whether poses agree with the very points that they were made from."""
+"""Whether poses agree with the very points that they were made from, and with what their categories are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clipose_ros.categories import CategorySet
 from clipose_ros.config import CheckConfig
 from clipose_ros.types import FloatArray, ObjectCloud, PoseEstimate, Rejection, RejectionReason
 
@@ -13,19 +14,21 @@ _OUTER = 0.05  # of the points at either end do not count for the extent: a few 
 
 
 def check_poses(
-    poses: Sequence[PoseEstimate], clouds: Sequence[ObjectCloud], config: CheckConfig
+    poses: Sequence[PoseEstimate], clouds: Sequence[ObjectCloud], config: CheckConfig, categories: CategorySet
 ) -> list[Rejection | None]:
-    """Reject poses that are not finite, too uncertain, or contradicted by their points.
+    """Reject poses that are not finite, too uncertain, contradicted by their points, or too large for their category.
 
     The size is contradicted where the points extend farther along an axis of the box than ``size_tolerance`` times that
     side, or where the box's diagonal exceeds theirs by more than the factor ``hidden_tolerance``. The centre is
     contradicted where it lies outside the points' box (along the camera's axes) by more than ``centre_tolerance`` times
-    the object's diagonal.
+    the object's diagonal. The category is contradicted where the box's diagonal exceeds that of its mean size by more
+    than the factor ``category_tolerance``.
 
     Args:
         poses: With their final scores.
         clouds: The points that each was made from, equally many.
         config: Thresholds.
+        categories: Those of the poses, for their mean sizes.
 
     Returns:
         For each pose None where it may be published, else the reason with its figures.
@@ -44,13 +47,14 @@ def check_poses(
     outside = np.linalg.norm(np.maximum(np.maximum(low - t[..., 0], t[..., 0] - high), 0.0), axis=1)
     verdicts: list[Rejection | None] = []
     for k, (pose, cloud) in enumerate(zip(poses, clouds, strict=True)):
-        found = _contradiction(pose, bool(finite[k]), extents[k], float(outside[k]), config)
+        usual = float(np.linalg.norm(categories[pose.category].mean_size))
+        found = _contradiction(pose, bool(finite[k]), extents[k], float(outside[k]), usual, config)
         verdicts.append(None if found is None else Rejection(pose.category, *found, cloud.instance))
     return verdicts
 
 
 def _contradiction(
-    pose: PoseEstimate, finite: bool, extent: FloatArray, outside: float, config: CheckConfig
+    pose: PoseEstimate, finite: bool, extent: FloatArray, outside: float, usual: float, config: CheckConfig
 ) -> tuple[RejectionReason, str] | None:
     """What speaks against a pose.
 
@@ -59,6 +63,7 @@ def _contradiction(
         finite: Whether pose and size are.
         extent: ``(3,)``, how far its points extend along the object's axes, metres.
         outside: How far its centre lies outside the points' box, metres.
+        usual: Diagonal of its category's mean size, metres.
         config: Thresholds.
     """
     if not (finite and np.isfinite(pose.score)):
@@ -77,6 +82,12 @@ def _contradiction(
             f"the points extend over {_words(extent)} m along the object's axes, the size is {_words(pose.size)} m"
         )
         return RejectionReason.SIZE_CONTRADICTS_POINTS, f"{figures}: {contradiction}"
+    if diagonal > config.category_tolerance * usual:
+        return (
+            RejectionReason.TOO_LARGE_FOR_CATEGORY,
+            f"size {_words(pose.size)} m, more than {config.category_tolerance:g} times what a {pose.category} has on "
+            f"average: {usual:.3f} m from corner to corner",
+        )
     limit = config.centre_tolerance * diagonal
     if outside > limit:
         detail = f"{outside:.3f} m outside their box, at most {limit:.3f} m is allowed"

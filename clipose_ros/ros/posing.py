@@ -119,5 +119,5 @@ class FramePoser:
                 f"'{self._topics.depth}': {what}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or "
                 "glossy? cloud.min_points says how many points are asked for"
             )
-        settings = "check.centre_tolerance, check.size_tolerance and check.hidden_tolerance"
+        settings = "check.centre_tolerance, check.size_tolerance, check.hidden_tolerance and check.category_tolerance"
         return f"'{self._topics.color}': {what}: see {settings}"

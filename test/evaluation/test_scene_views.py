@@ -20,7 +20,13 @@ from clipose_ros.types import PoseEstimate
 
 CONFIG = PoseNodeConfig(
     segmentation=SegmentationConfig(backend="labels", max_instances=50),
-    check=CheckConfig(score_threshold=0.0, centre_tolerance=10.0, size_tolerance=100.0, hidden_tolerance=1000.0),
+    check=CheckConfig(
+        score_threshold=0.0,
+        centre_tolerance=10.0,
+        size_tolerance=100.0,
+        hidden_tolerance=1000.0,
+        category_tolerance=1000.0,
+    ),
 )
 
 

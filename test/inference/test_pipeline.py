@@ -189,7 +189,13 @@ def model_file(tmp_path_factory):
 
 def test_everything_is_built_from_the_settings(model_file):
     network = NetworkConfig(model=model_file, device="cpu")
-    check = CheckConfig(score_threshold=0.0, size_tolerance=100.0, hidden_tolerance=1000.0, centre_tolerance=10.0)
+    check = CheckConfig(
+        score_threshold=0.0,
+        size_tolerance=100.0,
+        hidden_tolerance=1000.0,
+        category_tolerance=1000.0,
+        centre_tolerance=10.0,
+    )
     posing = PosePipeline.from_config(PoseNodeConfig(segmentation=LABELS, network=network, check=check))
     first, second = posing.process(frame([6001, 1001])), posing.process(frame([6001, 1001]))
     assert categories_of(first) == ["bottle", "mug"]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CheckConfig
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 from clipose_ros.inference.plausibility import _inner_extent, check_poses
@@ -31,7 +32,7 @@ POSE = PoseEstimate("bottle", T, SIZE, 0.7, (0.8, 0.0))
 
 
 def verdict(config=CONFIG, **changes):
-    (found,) = check_poses([dataclasses.replace(POSE, **changes)], [CLOUD], config)
+    (found,) = check_poses([dataclasses.replace(POSE, **changes)], [CLOUD], config, NOCS_CATEGORIES)
     return found
 
 
@@ -86,8 +87,20 @@ def test_tolerances_are_those_of_the_settings():
 
 def test_how_much_may_be_hidden_is_a_setting():
     assert verdict(size=SIZE * 12).reason is RejectionReason.SIZE_CONTRADICTS_POINTS
-    assert verdict(CheckConfig(hidden_tolerance=20.0), size=SIZE * 12) is None
+    assert verdict(CheckConfig(hidden_tolerance=20.0, category_tolerance=100.0), size=SIZE * 12) is None
     assert "1/1.5 of it" in verdict(CheckConfig(hidden_tolerance=1.5), size=SIZE * 3).detail
+
+
+def test_what_is_twice_as_large_as_its_category_is_something_else():
+    usual = np.array(NOCS_CATEGORIES["bottle"].mean_size)
+    assert verdict(size=usual * 1.99) is None
+    rejection = verdict(size=usual * 2.01)
+    assert rejection.reason is RejectionReason.TOO_LARGE_FOR_CATEGORY
+    assert f"{np.linalg.norm(usual):.3f} m" in rejection.detail and "more than 2 times" in rejection.detail
+    assert verdict(CheckConfig(category_tolerance=3.0), size=usual * 2.01) is None
+    large_can = dataclasses.replace(POSE, category="can", size=usual * 1.5)
+    (found,) = check_poses([large_can], [CLOUD], CONFIG, NOCS_CATEGORIES)
+    assert found.reason is RejectionReason.TOO_LARGE_FOR_CATEGORY
 
 
 @pytest.mark.parametrize("number", [2, 7, 128, 1021])
@@ -102,8 +115,8 @@ def test_many_at_once_are_as_each_alone():
         dataclasses.replace(POSE, **changes)
         for changes in ({}, {"size": SIZE * 0.3}, {"score": np.nan}, {"T_camera_object": moved([0.0, 0.0, 0.8])}, {})
     ]
-    verdicts = check_poses(poses, [CLOUD] * len(poses), CONFIG)
-    alone = [check_poses([pose], [CLOUD], CONFIG)[0] for pose in poses]
+    verdicts = check_poses(poses, [CLOUD] * len(poses), CONFIG, NOCS_CATEGORIES)
+    alone = [check_poses([pose], [CLOUD], CONFIG, NOCS_CATEGORIES)[0] for pose in poses]
     assert [v and (v.reason, v.detail) for v in verdicts] == [v and (v.reason, v.detail) for v in alone]
     assert [v is None for v in verdicts] == [True, False, False, False, True]
-    assert check_poses([], [], CONFIG) == []
+    assert check_poses([], [], CONFIG, NOCS_CATEGORIES) == []
