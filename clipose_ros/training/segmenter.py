@@ -171,7 +171,7 @@ def publish(weights: Path, target: Path) -> Path:
             raise CheckpointError(f"expected weights that ultralytics has trained, got '{weights}'")
         model = model.half().eval()
         settings = {"task": "segment", "imgsz": int(held["train_args"]["imgsz"])}
-        vars(model).update(args=settings, criterion=None)
+        vars(model).update(args=settings, criterion=None, pt_path=target.name)
         for parameter in model.parameters():
             parameter.requires_grad = False
         kept = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": settings}

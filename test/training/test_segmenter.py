@@ -67,6 +67,18 @@ def test_weights_say_their_licence_and_nothing_of_the_machine(trained: tuple[Pat
     assert len(raw) < 8e6  # 16 bit, no optimiser
 
 
+def test_weights_do_not_say_where_training_began(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    import torch
+
+    best = trained[1].parent / "run" / "weights" / "best.pt"
+    held = torch.load(best, map_location="cpu", weights_only=False)
+    began = str(tmp_path / "somewhere" / "last.pt")
+    (held.get("ema") or held["model"]).pt_path = began  # as ultralytics notes weights that it started from
+    torch.save(held, tmp_path / "best.pt")
+    assert began.encode() in (tmp_path / "best.pt").read_bytes()
+    assert began.encode() not in publish(tmp_path / "best.pt", tmp_path / "out.pt").read_bytes()
+
+
 def test_weights_run_as_the_robot_runs_them(trained: tuple[Path, Path]) -> None:
     import numpy as np
 
