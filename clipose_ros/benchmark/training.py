@@ -30,18 +30,27 @@ class Setting:
 
     Attributes:
         batch: Clouds per step.
-        fused: As training runs; else by the plain formulas.
+        kind: Name in ``KINDS``.
         steps: How many are timed, after one that is not.
         preset: Name of an architecture.
     """
 
     batch: int
-    fused: bool
+    kind: str
     steps: int
     preset: str = "clipose"
 
 
-SETTINGS = (Setting(8, False, 2), Setting(8, True, 3), Setting(24, True, 2))
+KINDS = {"plain": (False, "fp32"), "fused": (True, "fp32"), "fused_bf16": (True, "bf16")}
+"""Whether as training runs or by the plain formulas, and in which precision."""
+
+SETTINGS = (
+    Setting(8, "plain", 2),
+    Setting(8, "fused", 3),
+    Setting(8, "fused_bf16", 3),
+    Setting(24, "fused", 2),
+    Setting(24, "fused_bf16", 2),
+)
 """Plain and fused at the same batch, and the batch of the paper, which plain steps have no memory for."""
 
 
@@ -54,12 +63,12 @@ def time_training(settings: tuple[Setting, ...] = SETTINGS) -> Iterator[dict[str
     for setting in settings:
         seconds, peak_bytes = _in_own_process(setting)
         timing, key = Timing.of(seconds), (setting.preset, setting.batch)
-        if not setting.fused:
+        if setting.kind == "plain":
             plain_ms[key] = timing.median_ms
         yield {
             "preset": setting.preset,
             "batch": setting.batch,
-            "kind": "fused" if setting.fused else "plain",
+            "kind": setting.kind,
             **asdict(timing),
             "ratio": round(plain_ms[key] / timing.median_ms, 2) if key in plain_ms else None,
             "peak_gib": round(peak_bytes / 2**30, 3),
@@ -68,7 +77,7 @@ def time_training(settings: tuple[Setting, ...] = SETTINGS) -> Iterator[dict[str
 
 def _in_own_process(setting: Setting) -> tuple[list[float], int]:
     """Seconds of every step, and the most memory that the process had."""
-    words = (setting.preset, setting.batch, int(setting.fused), setting.steps)
+    words = (setting.preset, setting.batch, setting.kind, setting.steps)
     command = [sys.executable, "-m", "clipose_ros.benchmark.training", *(str(word) for word in words)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
@@ -80,8 +89,9 @@ def _in_own_process(setting: Setting) -> tuple[list[float], int]:
     return told["seconds"], told["peak_rss_bytes"]
 
 
-def _main(preset: str, batch: str, fused: str, steps: str) -> None:
-    print(json.dumps(asdict(time_steps(preset, int(batch), POINTS, fused == "1", int(steps)))))
+def _main(preset: str, batch: str, kind: str, steps: str) -> None:
+    fused, precision = KINDS[kind]
+    print(json.dumps(asdict(time_steps(preset, int(batch), POINTS, fused, int(steps), precision))))
 
 
 if __name__ == "__main__":

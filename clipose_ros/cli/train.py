@@ -18,8 +18,8 @@ from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.distributed import ranks_joined
-from clipose_ros.training.memory import keep_freed_memory
 from clipose_ros.training.plan import plan, rehearsal
+from clipose_ros.training.process import prepare
 from clipose_ros.training.trainer import Trainer
 
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 print(plan(trainer, {"training": options.data, "validation": options.validation}))
             return 0
-        keep_freed_memory()
+        prepare()
         with ranks_joined(device) as own:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)
             if options.resume:

@@ -23,7 +23,7 @@ from clipose_ros.model.fused_loops import (
     response_forward,
     select_nearest,
 )
-from clipose_ros.model.fused_points import norm_relu, spread_sum
+from clipose_ros.model.fused_points import in_float32, norm_relu, spread_sum
 from clipose_ros.model.graph import GraphOps
 
 CLOUDS = 8
@@ -47,6 +47,7 @@ class _GraphResponse(torch.autograd.Function):
     """``graph_response`` with the winning neighbours saved for the gradient."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, directions: Tensor, supports: Tensor, features: Tensor | None, neighbours: Tensor) -> Tensor:
         batch, points, _ = neighbours.shape
         _, count, channels = supports.shape
@@ -77,6 +78,7 @@ class _MaxOverNeighbours(torch.autograd.Function):
     """``max_over_neighbours`` with the winning neighbours saved for the gradient."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, values: Tensor, neighbours: Tensor) -> Tensor:
         out = values.new_empty(*neighbours.shape[:2], values.shape[2])
         winner = torch.empty(out.shape, dtype=torch.uint8)
@@ -98,7 +100,8 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
     """As ``graph.nearest_neighbours``; on the CPU."""
     if not 0 < count < features.shape[1]:
         raise ShapeError(f"count must lie between 1 and {features.shape[1] - 1}, one less than the points, got {count}")
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        features = features.float() if features.dtype == torch.bfloat16 else features
         indices = np.empty((*features.shape[:2], count), np.int64)
         for start in range(0, len(features), CLOUDS):
             some = features[start : start + CLOUDS]

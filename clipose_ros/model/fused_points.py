@@ -23,6 +23,10 @@ ROWS = 64
 """Points whose sums a thread keeps in float32 before they are added up in float64."""
 
 
+in_float32 = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+"""Of an operation's ``forward``: under autocast its operands become float32 again, for the loops know no bfloat16."""
+
+
 @njit(parallel=True, cache=True)
 def _spread_forward(fine: Any, coarse: Any, places: Any, out: Any) -> None:
     batch, points, channels = fine.shape
@@ -109,6 +113,7 @@ class _SpreadSum(torch.autograd.Function):
     """Fine values plus the coarse ones that each point stands for."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, fine: Tensor, coarse: Tensor, places: Tensor) -> Tensor:
         fine, coarse = fine.contiguous(), coarse.contiguous()
         out = torch.empty_like(fine)
@@ -139,6 +144,7 @@ class _NormRelu(torch.autograd.Function):
     """Batch normalisation by the batch's own moments, and ReLU; neither the normalised values nor a mask are kept."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         values = values.detach().contiguous()
         x, about = values.numpy(), values[0].numpy()  # about one of the values, so that nothing large cancels

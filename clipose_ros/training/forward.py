@@ -23,7 +23,7 @@ class Forward(nn.Module):
         objective: What it is told.
         companions: Texts and images, where they take part.
         fusion: What a fusion network sees of them.
-        lowered: Whether network and companions multiply in bfloat16; the objective never does.
+        lowered: Whether networks, heads and companions multiply in bfloat16; losses never do.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class Forward(nn.Module):
         with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.lowered):
             companions = None if self.companions is None else self.companions(batch)
             output = self._output(batch, companions)
-        return self.objective(batch, in_full(output), in_full(companions))
+            readings = self.objective.read(batch, output)
+        return self.objective(batch, *(in_full(said) for said in (output, readings, companions)))
 
     def _output(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
         """The network's output; a fusion network is told the other modality."""

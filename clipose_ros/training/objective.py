@@ -11,7 +11,7 @@ from clipose_ros.training.batches import Batch
 from clipose_ros.training.companions import Companions, CompanionSource
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses import pose_losses
-from clipose_ros.training.shape import ShapeObjective
+from clipose_ros.training.shape import Readings, ShapeObjective
 
 
 class Objective(nn.Module):
@@ -34,13 +34,18 @@ class Objective(nn.Module):
         if source is not None and config.contrast.counts:
             self.alignment = Alignment(config.contrast, network.encoder.last_channels, source.width)
 
+    def read(self, batch: Batch, output: NetworkOutput) -> Readings:
+        """What the heads say that only training has, for ``forward``."""
+        return self.shape.read(batch, output)
+
     def forward(
-        self, batch: Batch, output: NetworkOutput, companions: Companions | None
+        self, batch: Batch, output: NetworkOutput, readings: Readings, companions: Companions | None
     ) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and its terms by name as plain numbers, not weighted."""
         pose = pose_losses(output, batch.truth)
         total, values = pose.total(self.config.weights), pose.values()
-        parts: list[tuple[ShapeObjective | Alignment, dict[str, Tensor]]] = [(self.shape, self.shape(batch, output))]
+        on_points = self.shape(batch, output, readings)
+        parts: list[tuple[ShapeObjective | Alignment, dict[str, Tensor]]] = [(self.shape, on_points)]
         if self.alignment is not None and companions is not None:
             parts.append((self.alignment, self.alignment(batch, output, companions)))
         for part, terms in parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,19 @@ _FACES = tuple(spec.name for spec in fields(FaceLosses))
 _TERMS = ("symmetry", "point_matching", "box_matching", *_FACES)
 
 
+@dataclass(frozen=True)
+class Readings:
+    """What the heads read off an encoding; None where no term needs it.
+
+    Attributes:
+        reconstructed: ``(B, N, 3)`` metres, camera frame: each point's counterpart under the object's symmetry.
+        votes: Of each point for the faces of the box.
+    """
+
+    reconstructed: Tensor | None
+    votes: FaceVotes | None
+
+
 class ShapeObjective(nn.Module):
     """Terms on points; a head exists only where one of its terms counts.
 
@@ -52,12 +65,24 @@ class ShapeObjective(nn.Module):
         self.register_buffer("signs", symmetry_signs(categories), persistent=False)
         self.register_buffer("axial", torch.tensor([c.symmetry.axial_y for c in categories]), persistent=False)
 
-    def forward(self, batch: Batch, output: NetworkOutput) -> dict[str, Tensor]:
-        """The terms that count, by name, not yet weighted."""
+    def read(self, batch: Batch, output: NetworkOutput) -> Readings:
+        """What the heads say: all of the objective that mixed precision may lower."""
+        points = self._looked_at(batch)
+        encoding = output.encoding.first(points.shape[1])
+        return Readings(
+            None if self.symmetry is None else self.symmetry(encoding, points),
+            None if self.faces is None else self.faces(encoding, points),
+        )
+
+    def _looked_at(self, batch: Batch) -> Tensor:
+        """The points that heads look at."""
+        return batch.points[:, : self.seen or None]
+
+    def forward(self, batch: Batch, output: NetworkOutput, readings: Readings) -> dict[str, Tensor]:
+        """The terms that count, by name, not yet weighted; ``readings`` are what ``read`` gave."""
         if not self.weights.counts(_TERMS):
             return {}
-        seen = self.seen or batch.points.shape[1]
-        points, encoding = batch.points[:, :seen], output.encoding.first(seen)
+        points = self._looked_at(batch)
         truth, R = batch.truth, predicted_rotation(output, batch.truth.x_determined)
         determined = determined_faces(truth.x_determined)
         inside = face_distances(points, truth.R, truth.t, truth.size)
@@ -68,11 +93,10 @@ class ShapeObjective(nn.Module):
         if self.weights.box_matching:
             predicted = face_distances(points, R, output.translation, output.size)
             terms["box_matching"] = box_matching(predicted, inside, determined)
-        if self.symmetry is not None:
-            terms["symmetry"] = self._symmetry(self.symmetry(encoding, points), batch, points, R, output.translation)
-        if self.faces is not None:
-            votes = self.faces(encoding, points)
-            terms |= _face_terms(votes, points, batch, R, output, inside, determined).terms()
+        if readings.reconstructed is not None:
+            terms["symmetry"] = self._symmetry(readings.reconstructed, batch, points, R, output.translation)
+        if readings.votes is not None:
+            terms |= _face_terms(readings.votes, points, batch, R, output, inside, determined).terms()
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model.graph import REFERENCE
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.memory import keep_freed_memory
+from clipose_ros.training.process import prepare
 from clipose_ros.training.shape_weights import ShapeWeights
 from clipose_ros.training.trainer import Trainer
 
@@ -39,7 +39,7 @@ class StepTiming:
     peak_rss_bytes: int
 
 
-def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int) -> StepTiming:
+def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, precision: str = "fp32") -> StepTiming:
     """Time whole optimisation steps on the CPU, after one that is not counted: it compiles and fills caches.
 
     Terms are those of pose alone for ``clipose_small``, of pose and points for ``clipose``; CLIP takes no part.
@@ -48,13 +48,15 @@ def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int) ->
         preset: Name in ``network.PRESETS``.
         batch: Clouds per step.
         points: Points per cloud, a multiple of 16, at least 128.
-        fused: With the fused operations and freed memory kept, as training runs; else the plain formulas.
+        fused: With the fused operations and the process prepared, as training runs; else the plain formulas.
         steps: How many to time.
+        precision: As in a recipe.
     """
     if fused:
-        keep_freed_memory()
+        prepare()
     config = TrainConfig(
-        preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", tensorboard=False,
+        preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=precision,
+        tensorboard=False,
         shape=GPV_POSE if preset == "clipose" else ShapeWeights(),
     )  # fmt: skip
     clouds = box_clouds(max(batch, len(NOCS_CATEGORIES)), points)

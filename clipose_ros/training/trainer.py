@@ -74,7 +74,7 @@ class Trainer:
         self.source = BatchSource(self.clouds, config, rank, ranks)
         self.companions = self._make_companions()
         lowered = lowers(config.precision, device)
-        ops = FUSED if device == "cpu" and not lowered else REFERENCE
+        ops = FUSED if device == "cpu" else REFERENCE
         self.network = self._make_network(ops).to(device).train()
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True

@@ -146,3 +146,24 @@ def test_features_that_are_a_slice_of_something_wider_are_read_in_place() -> Non
 def test_more_neighbours_than_points_are_refused(count: int) -> None:
     with pytest.raises(ShapeError, match=f"got {count}"):
         FUSED.nearest_neighbours(torch.randn(1, 5, 3), count)
+
+
+@pytest.mark.parametrize("surface", [True, False])
+def test_in_mixed_precision_the_loops_compute_in_float32(surface: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(2, 32, 3, generator=generator)
+    supports = torch.randn(3, 2, 5, generator=generator)
+    features = torch.randn(2, 32, 10, generator=generator).bfloat16()
+    weight = torch.randn(2, 32, 5, generator=generator)
+    neighbours = FUSED.nearest_neighbours(features.float(), 4)
+    given_features = None if surface else features.float()
+    expected = response_and_gradients(FUSED, points, neighbours, supports, given_features, weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(FUSED.nearest_neighbours(features, 4), neighbours)
+        given_features = None if surface else features
+        actual = response_and_gradients(FUSED, points, neighbours, supports, given_features, weight)
+        pooled = FUSED.max_over_neighbours(features, neighbours)
+    assert torch.equal(pooled, FUSED.max_over_neighbours(features.float(), neighbours))
+    assert actual[0].dtype == torch.float32
+    for one, other in zip(expected, actual, strict=True):
+        torch.testing.assert_close(one.to(other.dtype), other)

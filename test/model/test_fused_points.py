@@ -136,3 +136,19 @@ def step(architecture: Architecture, ops: GraphOps, clouds: Tensor, category: Te
     gradients = {name: p.grad for name, p in parts.named_parameters() if p.grad is not None}
     assert len(gradients) == len(list(parts.parameters()))
     return {"loss": loss.detach(), **gradients, **dict(parts.named_buffers())}
+
+
+def test_in_mixed_precision_sums_and_norms_are_float32() -> None:
+    half = random(2, 16, 6, seed=0).bfloat16().requires_grad_()
+    coarse, nearest = random(2, 3, 6, seed=1).bfloat16(), torch.arange(16).remainder(3).expand(2, -1)
+    norm = norm_of(6, 2, torch.float32)
+    results: list[list[Tensor]] = []
+    for lowered in (False, True):
+        fine = half if lowered else half.float()
+        with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+            spread = FUSED.spread_sum(fine, [coarse if lowered else coarse.float()], [nearest])
+            normed = FUSED.norm_relu(norm, fine)
+        assert spread.dtype == normed.dtype == torch.float32
+        results.append([spread, normed, *torch.autograd.grad((spread * normed).sum(), half)])
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, atol=0.02, rtol=0.01)  # gradients are summed in bfloat16

@@ -29,9 +29,9 @@ def test_a_true_pose_has_no_error_against_the_points(
     axial = torch.tensor([c.symmetry.axial_y for c in NOCS_CATEGORIES])
     batch = stored_batch(*InMemory(seen_samples, 0).take(range(6)), axial)
     output = network(batch.points, batch.category)
-    terms = ShapeObjective(ALL, network, NOCS_CATEGORIES)(
-        batch, perfect(output, batch.truth.R, batch.truth.t, batch.truth.size)
-    )
+    objective = ShapeObjective(ALL, network, NOCS_CATEGORIES)
+    true_output = perfect(output, batch.truth.R, batch.truth.t, batch.truth.size)
+    terms = objective(batch, true_output, objective.read(batch, output))
     assert terms["point_matching"].item() == pytest.approx(0.0, abs=1e-6)
     assert terms["box_matching"].item() == pytest.approx(0.0, abs=1e-6)
     assert terms["symmetry"].item() > 0.0 and set(terms) == set(ALL.to_mapping()) - {"symmetry_widths", "face_widths"}
@@ -42,9 +42,10 @@ def test_only_terms_that_count_are_made(tiny_architecture: Architecture, seen_sa
     batch = stored_batch(*InMemory(seen_samples, 0).take(range(6)), torch.zeros(6, dtype=torch.bool))
     output = network(batch.points, batch.category)
     off = ShapeObjective(ShapeWeights(), network, NOCS_CATEGORIES)
-    assert off(batch, output) == {} and not list(off.parameters()) and not off.state_dict()
+    nothing = off.read(batch, output)
+    assert off(batch, output, nothing) == {} and not list(off.parameters()) and not off.state_dict()
     one = ShapeObjective(ShapeWeights(box_matching=2.0), network, NOCS_CATEGORIES)
-    terms = one(batch, output)
+    terms = one(batch, output, nothing)
     assert set(terms) == {"box_matching"}
     torch.testing.assert_close(one.total(terms), 2.0 * terms["box_matching"])
 

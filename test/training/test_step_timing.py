@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +27,7 @@ def test_both_kinds_of_step_are_timed_and_lose_the_same(
 
     monkeypatch.setattr(Trainer, "optimise", noted)
     kept: list[bool] = []
-    monkeypatch.setattr(step_timing, "keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(step_timing, "prepare", lambda: kept.append(True))
     for fused in (False, True):
         timing = step_timing.time_steps(preset, batch=4, points=128, fused=fused, steps=1)
         assert len(timing.seconds) == len(timing.cpu_seconds) == 1 and min(timing.seconds + timing.cpu_seconds) > 0.0
@@ -49,17 +47,3 @@ def test_plain_means_that_nothing_of_the_network_is_fused(
     trainer = Trainer(config, clouds.categories, clouds, clouds, tmp_path)
     step_timing.make_plain(trainer)
     assert {module.ops for module in trainer.network.modules() if hasattr(module, "ops")} == {REFERENCE}
-
-
-def test_freed_memory_is_not_mapped_anew() -> None:
-    """Faults of a second array as large as one that was freed: 16384 pages where it is mapped anew."""
-    script = """if True:
-        from resource import RUSAGE_SELF, getrusage
-        from clipose_ros.training.memory import keep_freed_memory
-        assert keep_freed_memory()
-        bytearray(b"x") * 2**26
-        before = getrusage(RUSAGE_SELF).ru_minflt
-        bytearray(b"x") * 2**26
-        assert getrusage(RUSAGE_SELF).ru_minflt - before < 1000
-    """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
