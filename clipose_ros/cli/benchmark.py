@@ -22,10 +22,12 @@ from clipose_ros.cli.children import ended_by_signals
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.live_system import live_environment, set_parameters
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
+from clipose_ros.config import NetworkConfig
 from clipose_ros.errors import CliposeError, ConfigError
 
 FORMAT = "clipose_ros benchmark/1"
 """Names the layout of the record; it changes where a figure's meaning or name does."""
+USUAL = NetworkConfig()
 _Rows = Iterator[dict[str, Any]]
 
 
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", default="clipose_small", help="pose network: a shipped name or a file (clipose_small)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--engine", default="auto", help="what computes the network in the stages and end to end (auto)")
+    add("--looks", type=int, default=USUAL.looks, help=f"at each object, in stages and end to end ({USUAL.looks})")
     add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves the choice to the libraries")
     add("--budget", type=float, default=0.7, metavar="S", help="seconds for each figure of network and stages (0.7)")
     add("--objects", type=int, nargs="+", default=[1, 3, 5], metavar="N", help="on the table, end to end (1 3 5)")
@@ -179,7 +182,7 @@ def _stages(run: _Run) -> _Rows:
     from clipose_ros.ros.message_stages import message_stages
 
     options, inputs = run.options, Inputs.rendered()
-    predictor = Predictor.load(options.model, options.device, options.threads, options.engine)
+    predictor = Predictor.load(options.model, options.device, options.threads, options.engine, options.looks)
     seen = posed(inputs, predictor)
     calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, seen)
     calls |= message_stages(inputs.frame, seen.tracks)
@@ -209,6 +212,7 @@ def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
         "network.device": options.device,
         "network.threads": options.threads,
         "network.engine": options.engine,
+        "network.looks": options.looks,
         **set_parameters(options.settings),
     }
     camera = {"frames": options.frames}

@@ -91,7 +91,7 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
-    predictor = Predictor.load(network.model, network.device, engine=network.engine)
+    predictor = Predictor.load(network.model, network.device, engine=network.engine, looks=network.looks)
     categories, samples = predictor.categories, load_clouds(*options.data)
     posed = pose_clouds(predictor, samples, lambda batches: _watched(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
@@ -135,7 +135,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=options.truths == "maps")
     network = network_config(options)
-    predictor = Predictor.load(network.model, network.device, engine=network.engine)
+    predictor = Predictor.load(network.model, network.device, engine=network.engine, looks=network.looks)
     count = min(options.frames or len(dataset), len(dataset))
     images = _watched([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
@@ -201,7 +201,7 @@ def _of_film(options: argparse.Namespace) -> Result:
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
-    predictor = Predictor.load(network.model, network.device, engine=network.engine)
+    predictor = Predictor.load(network.model, network.device, engine=network.engine, looks=network.looks)
     if options.film and options.film.exists():
         film = CloudFilm.load(options.film)
     else:

@@ -8,13 +8,17 @@ import numpy as np
 import torch
 
 from clipose_ros.categories import Category, CategorySet
+from clipose_ros.config import NetworkConfig
 from clipose_ros.errors import DegenerateInputError, DeviceError, ShapeError
 from clipose_ros.geometry.rotation import rotation_from_axes
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.engine import Engine, create_engine
+from clipose_ros.inference.looks import SeveralLooks
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, PoseEstimate
+
+DEFAULT = NetworkConfig()
 
 
 class Predictor:
@@ -28,7 +32,9 @@ class Predictor:
         self._engine = engine
 
     @classmethod
-    def load(cls, model: str, device: str = "auto", threads: int = 0, engine: str = "auto") -> Predictor:
+    def load(
+        cls, model: str, device: str = "auto", threads: int = 0, engine: str = "auto", looks: int = DEFAULT.looks
+    ) -> Predictor:
         """Make a predictor from a checkpoint.
 
         Args:
@@ -36,6 +42,7 @@ class Predictor:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of the network; 0 leaves the choice to torch.
             engine: What computes it, one of ``engine.ENGINES``.
+            looks: How often it looks at each object.
 
         Raises:
             CheckpointError: There is no such model, or it is corrupt or of another architecture.
@@ -43,7 +50,8 @@ class Predictor:
             ConfigError: There is no such engine, or it cannot compute on the device.
         """
         name = resolve_device(device)
-        return cls(create_engine(engine, load_checkpoint(model_path(model)), name, threads))
+        made = create_engine(engine, load_checkpoint(model_path(model)), name, threads)
+        return cls(SeveralLooks(made, looks) if looks > 1 else made)
 
     def warm_up(self, points: int) -> None:
         """Compile and allocate what the first clouds of so many points would have to wait for."""

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from clipose_ros.config import Section, option
+from clipose_ros.model.heads import CONFIDENCE_DECAY
 from clipose_ros.model.network import NetworkOutput
 from clipose_ros.training.geometric import mean_where
-
-CONFIDENCE_DECAY = 13.7
-"""An axis that is off by d (chord length) should have confidence exp(-13.7 d^2) (GPV-Pose)."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def test_starts_the_one_node_with_the_shipped_parameters(launched):
         ("model", "/models/mine.safetensors", "network.model", "/models/mine.safetensors"),
         ("device", "cuda:1", "network.device", "cuda:1"),
         ("engine", "fused_int8", "network.engine", "fused_int8"),
+        ("looks", "1", "network.looks", 1),
         ("segmentation_backend", "labels", "segmentation.backend", "labels"),
         ("segmentation_model", "yolo11n-seg.pt", "segmentation.model", "yolo11n-seg.pt"),
         ("target_frame", "base_link", "publish.target_frame", "base_link"),

@@ -1,0 +1,105 @@
+"""Several looks: other points, the mirror image, and back into the camera's frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.inference.engine import IndexArray, RawPoses
+from clipose_ros.inference.looks import SeveralLooks
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model.checkpoint import save_checkpoint
+from clipose_ros.model.network import Architecture, CLIPoseNet
+from clipose_ros.types import FloatArray
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+class Eye:
+    """An engine that reads a pose off a cloud's mean and largest coordinates, with an error that leans to the right.
+
+    Args:
+        error: Of axes and translation along the camera's x axis.
+    """
+
+    name, device, categories = "eye", "cpu", NOCS_CATEGORIES
+
+    def __init__(self, error: float = 0.0) -> None:
+        self.seen: list[FloatArray] = []
+        self.error = np.array([error, 0.0, 0.0], np.float32)
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("nothing to warm")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        self.seen.append(points_camera)
+        mean = points_camera.mean(axis=1)
+        axis_y = unit(np.sign(mean) + self.error)
+        axis_x = unit(np.sign(mean) * [1.0, 0.0, 0.5] + self.error)
+        sure = category / 10.0
+        return RawPoses(axis_y, axis_x, sure, sure / 2.0, mean + self.error, np.abs(mean))
+
+
+@pytest.fixture
+def clouds() -> FloatArray:
+    mean = np.random.default_rng(0).choice([-1.0, 1.0], (6, 1, 3)) * [0.3, 0.2, 0.8]
+    return (mean + np.random.default_rng(1).normal(0.0, 0.01, (6, 128, 3))).astype(np.float32)
+
+
+INDEX = np.arange(6)
+MIRRORS = np.array([category.symmetry.mirror_xy for category in NOCS_CATEGORIES])
+
+
+@pytest.mark.parametrize("looks", [2, 3, 4])
+def test_looks_of_one_mind_give_what_one_gives(looks: int, clouds: FloatArray) -> None:
+    one, several = Eye()(clouds, INDEX), SeveralLooks(Eye(), looks)(clouds, INDEX)
+    for name, value in vars(one).items():
+        np.testing.assert_allclose(getattr(several, name), value, atol=1e-5, err_msg=name)
+
+
+def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: FloatArray) -> None:
+    exact, several = Eye()(clouds, INDEX), SeveralLooks(Eye(0.1), 2)(clouds, INDEX)
+    assert MIRRORS.any() and not MIRRORS.all()
+    for name in ("axis_y", "axis_x", "translation"):
+        off = np.linalg.norm(getattr(several, name) - getattr(exact, name), axis=1)
+        assert (off[MIRRORS] < 5e-3).all(), name
+    off = np.linalg.norm(several.translation - exact.translation, axis=1)
+    assert off[~MIRRORS] == pytest.approx(0.1, abs=1e-5)
+
+
+def test_an_axis_of_which_looks_differ_is_less_sure(clouds: FloatArray) -> None:
+    one, several = Eye(0.3)(clouds, INDEX), SeveralLooks(Eye(0.3), 2)(clouds, INDEX)
+    seen = MIRRORS & (INDEX > 0)
+    assert (several.confidence_y[seen] < 0.9 * one.confidence_y[seen]).all()
+    np.testing.assert_allclose(several.confidence_y[~MIRRORS], one.confidence_y[~MIRRORS])
+
+
+def test_each_look_begins_with_other_points_and_every_second_is_mirrored(clouds: FloatArray) -> None:
+    eye = Eye()
+    SeveralLooks(eye, 4)(clouds, INDEX)
+    (seen,) = eye.seen
+    for cloud, mirrored, looks in zip(clouds, MIRRORS, seen.reshape(6, 4, 128, 3), strict=True):
+        for number, look in enumerate(looks):
+            view = [-1.0, 1.0, 1.0] if mirrored and number % 2 else [1.0, 1.0, 1.0]
+            np.testing.assert_array_equal(look[:32], cloud[32 * number : 32 * (number + 1)] * np.array(view))
+
+
+def test_a_predictor_looks_as_often_as_it_is_told(tmp_path: Path, clouds: FloatArray) -> None:
+    torch.manual_seed(5)
+    tiny = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, CLIPoseNet(tiny, NOCS_CATEGORIES))
+    once, twice = (
+        Predictor.load(str(path), "cpu", looks=looks).predict(clouds, NOCS_CATEGORIES.names)[0] for looks in (1, 2)
+    )
+    half = np.roll(clouds, -64, axis=1) * np.array([-1.0, 1.0, 1.0])
+    other = Predictor.load(str(path), "cpu", looks=1).predict(half, NOCS_CATEGORIES.names)[0]
+    mean = (once.T_camera_object[:3, 3] + other.T_camera_object[:3, 3] * [-1.0, 1.0, 1.0]) / 2.0
+    np.testing.assert_allclose(twice.T_camera_object[:3, 3], mean, atol=1e-6)
+    np.testing.assert_allclose(twice.size, (once.size + other.size) / 2.0, atol=1e-6)
