@@ -34,7 +34,7 @@ def update_page(page: Path, record: Mapping[str, Any]) -> None:
     plot(record, picture)
     page.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     parts = [
-        machine_line(record["machine"]),
+        machine_line(record),
         f"![Network, stages and latency](images/{picture.name})",
         *(_markdown(sheet) for sheet in sheets(record)),
     ]

@@ -42,8 +42,9 @@ def sheets(record: Mapping[str, Any]) -> list[Sheet]:
     return [sheet for name, make in makers.items() if record.get(name) for sheet in make(record[name])]
 
 
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """Machine, versions and date in a sentence."""
+def machine_line(record: Mapping[str, Any]) -> str:
+    """Machine, versions, settings and date in a sentence."""
+    machine = record["machine"]
     parts = [
         f"{machine['processor']}, {machine['cores']} cores ({', '.join(machine['flags']) or 'no AVX'})",
         f"{machine['memory_gib']:g} GiB",
@@ -51,6 +52,7 @@ def machine_line(machine: Mapping[str, Any]) -> str:
         f"Python {machine['python']}",
         *(f"{name} {version}" for name, version in machine["versions"].items()),
         *(f"{name}={value}" for name, value in machine["settings"].items()),
+        f"network.looks={record['looks']}",
     ]
     return f"{machine['date']}: {'; '.join(parts)}; load average {machine['load']:g} at the beginning"
 

@@ -25,9 +25,9 @@ from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
 from clipose_ros.config import NetworkConfig
 from clipose_ros.errors import CliposeError, ConfigError
 
-FORMAT = "clipose_ros benchmark/1"
+FORMAT = "clipose_ros benchmark/2"
 """Names the layout of the record; it changes where a figure's meaning or name does."""
-USUAL = NetworkConfig()
+_USUAL = NetworkConfig()
 _Rows = Iterator[dict[str, Any]]
 
 
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", default="clipose_small", help="pose network: a shipped name or a file (clipose_small)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--engine", default="auto", help="what computes the network in the stages and end to end (auto)")
-    add("--looks", type=int, default=USUAL.looks, help=f"at each object, in stages and end to end ({USUAL.looks})")
+    add("--looks", type=int, default=_USUAL.looks, help=f"at each object, in stages and end to end ({_USUAL.looks})")
     add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves the choice to the libraries")
     add("--budget", type=float, default=0.7, metavar="S", help="seconds for each figure of network and stages (0.7)")
     add("--objects", type=int, nargs="+", default=[1, 3, 5], metavar="N", help="on the table, end to end (1 3 5)")
@@ -112,9 +112,10 @@ def _measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure part by part; the record on disk grows with each."""
     from clipose_ros.benchmark.machine import describe_machine  # loads torch, which --help and --record need not
 
+    NetworkConfig(looks=options.looks)
     run = _Run(options, _live_cases(options), console)  # wrong options are told before anything is timed
     options.output.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine()}
+    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": options.looks}
     for part in options.only or _SECTIONS:
         console.print(f"measuring: {part}", highlight=False)
         record[part] = list(_SECTIONS[part](run))
@@ -132,7 +133,7 @@ def _tell(record: dict[str, Any], options: argparse.Namespace, console: Console)
     from clipose_ros.benchmark.page import update_page
     from clipose_ros.benchmark.plot import plot
 
-    console.print(machine_line(record["machine"]), highlight=False)
+    console.print(machine_line(record), highlight=False)
     for sheet in sheets(record):
         console.print(_rendered(sheet))
     options.output.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def _start(run: _Run) -> _Rows:
 
     options = run.options
     for cache, times in (("on disk", 3), ("none", 1)):
-        timing = time_start(options.model, options.device, options.engine, cache == "none", times)
+        timing = time_start(options.model, options.device, options.engine, options.looks, cache == "none", times)
         yield {"model": options.model, "engine": options.engine, "cache": cache, **asdict(timing)}
 
 

@@ -29,7 +29,7 @@ from clipose_ros.cli.evaluate_tables import (
 )
 from clipose_ros.cli.generate import catalogue_of, objects_record
 from clipose_ros.cli.node_settings import network_config, node_config
-from clipose_ros.config import CloudConfig, TrackingConfig
+from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
 from clipose_ros.data.catalogue import read_catalogue
 from clipose_ros.errors import CliposeError
 from clipose_ros.evaluation.accuracy import as_records, summarize
@@ -91,7 +91,7 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
-    predictor = Predictor.load(network.model, network.device, engine=network.engine, looks=network.looks)
+    predictor = Predictor.from_config(network)
     categories, samples = predictor.categories, load_clouds(*options.data)
     posed = pose_clouds(predictor, samples, lambda batches: _watched(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
@@ -99,7 +99,7 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), thresholds)
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
-    source = f"{network.model} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
+    source = f"{_looking(network)} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
     report = Report("Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed))
     record = {
         "source": source,
@@ -135,7 +135,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=options.truths == "maps")
     network = network_config(options)
-    predictor = Predictor.load(network.model, network.device, engine=network.engine, looks=network.looks)
+    predictor = Predictor.from_config(network)
     count = min(options.frames or len(dataset), len(dataset))
     images = _watched([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
@@ -156,7 +156,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
     by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), thresholds)
-    source = f"{network.model} on {options.subset} of {options.nocs}, truths: {options.truths}"
+    source = f"{_looking(network)} on {options.subset} of {options.nocs}, truths: {options.truths}"
     latency = Latency(f"from masks to poses, all objects of an image, on {predictor.device}", latencies_ms)
     cases = cases_of_pairs(_pairs(by_kind), dataset.categories, shot) if options.report else []
     return _protocol_result(source, latency, by_kind, cases)
@@ -186,7 +186,7 @@ def _of_scenes(options: argparse.Namespace) -> Result:
         thresholds = REPORT_THRESHOLDS if options.report else TABLE
         by_kind = evaluate_frames((view.frame for view in posed), categories, tuple(IouKind), thresholds)
         cases = cases_of_pairs(_pairs(by_kind), categories, shot) if options.report else []
-    model, masks = config.network.model, f"{config.segmentation.backend} {config.segmentation.model}".strip()
+    model, masks = _looking(config.network), f"{config.segmentation.backend} {config.segmentation.model}".strip()
     source = f"{model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
     of = f"from image to poses, all objects of a view, on {pipeline.predictor.device}"
     latency, found = Latency(of, [view.latency_ms for view in posed]), total((view.found for view in posed), categories)
@@ -201,7 +201,7 @@ def _of_film(options: argparse.Namespace) -> Result:
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
-    predictor = Predictor.load(network.model, network.device, engine=network.engine, looks=network.looks)
+    predictor = Predictor.from_config(network)
     if options.film and options.film.exists():
         film = CloudFilm.load(options.film)
     else:
@@ -215,7 +215,7 @@ def _of_film(options: argparse.Namespace) -> Result:
         for smoothing in options.smoothing
     ]
     record = {
-        "source": f"{network.model} on {film.frames} frames of a simulated table, true masks",
+        "source": f"{_looking(network)} on {film.frames} frames of a simulated table, true masks",
         "settings": [{"frame": f, "smoothing": smoothing, **asdict(figures)} for f, smoothing, figures in rows],
     }
     return [smoothness_table(rows)], record, None
@@ -248,6 +248,11 @@ def _protocol_result(
 def _pairs(by_kind: ByKind) -> Iterator[MatchedPair]:
     """What was matched by the true IoU."""
     return (pair for scores in by_kind[IouKind.ORIENTED].values() for pair in scores.pairs)
+
+
+def _looking(network: NetworkConfig) -> str:
+    """Which model looks, and how often at each object."""
+    return f"{network.model} ({network.looks} looks)" if network.looks > 1 else f"{network.model} (one look)"
 
 
 def _watched(items: Sequence[Any], what: str) -> Iterator[Any]:

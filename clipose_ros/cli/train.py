@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 print(plan(trainer, {"training": options.data, "validation": options.validation}))
             return 0
-        prepare()
+        prepare(device)
         with ranks_joined(device) as own:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)
             if options.resume:

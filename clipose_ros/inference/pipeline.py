@@ -74,8 +74,7 @@ class PosePipeline:
         """
         from clipose_ros.inference.predictor import Predictor  # torch loads here, not where only the types are needed
 
-        network = config.network
-        predictor = Predictor.load(network.model, network.device, network.threads, network.engine, network.looks)
+        predictor = Predictor.from_config(config.network)
         _enabled(config, predictor.categories)  # before the segmenter's weights are loaded in vain
         predictor.warm_up(config.cloud.points)
         segmenter = create_segmenter(config.segmentation, predictor.categories, predictor.device)

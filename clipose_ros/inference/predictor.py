@@ -18,7 +18,7 @@ from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, PoseEstimate
 
-DEFAULT = NetworkConfig()
+_USUAL = NetworkConfig()
 
 
 class Predictor:
@@ -33,7 +33,12 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, model: str, device: str = "auto", threads: int = 0, engine: str = "auto", looks: int = DEFAULT.looks
+        cls,
+        model: str,
+        device: str = _USUAL.device,
+        threads: int = _USUAL.threads,
+        engine: str = _USUAL.engine,
+        looks: int = _USUAL.looks,
     ) -> Predictor:
         """Make a predictor from a checkpoint.
 
@@ -47,11 +52,16 @@ class Predictor:
         Raises:
             CheckpointError: There is no such model, or it is corrupt or of another architecture.
             DeviceError: The device does not exist here.
-            ConfigError: There is no such engine, or it cannot compute on the device.
+            ConfigError: There is no such engine, or it cannot compute on the device, or a number is out of bounds.
         """
-        name = resolve_device(device)
-        made = create_engine(engine, load_checkpoint(model_path(model)), name, threads)
-        return cls(SeveralLooks(made, looks) if looks > 1 else made)
+        return cls.from_config(NetworkConfig(model, device, threads, engine, looks))
+
+    @classmethod
+    def from_config(cls, config: NetworkConfig) -> Predictor:
+        """As ``load``, from settings."""
+        network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
+        engine = create_engine(config.engine, network, device, config.threads)
+        return cls(SeveralLooks(engine, config.looks) if config.looks > 1 else engine)
 
     def warm_up(self, points: int) -> None:
         """Compile and allocate what the first clouds of so many points would have to wait for."""

@@ -100,8 +100,10 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
     """As ``graph.nearest_neighbours``; on the CPU."""
     if not 0 < count < features.shape[1]:
         raise ShapeError(f"count must lie between 1 and {features.shape[1] - 1}, one less than the points, got {count}")
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        features = features.float() if features.dtype == torch.bfloat16 else features
+    if torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return nearest_neighbours(features.float(), count)
+    with torch.no_grad():
         indices = np.empty((*features.shape[:2], count), np.int64)
         for start in range(0, len(features), CLOUDS):
             some = features[start : start + CLOUDS]
@@ -121,4 +123,4 @@ def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
 
 
 FUSED = GraphOps(nearest_neighbours, graph_response, max_over_neighbours, spread_sum, norm_relu)
-"""The fused operations: float32 or float64 tensors on the CPU."""
+"""The fused operations: float32 or float64 tensors on the CPU; under autocast bfloat16 too, computed in float32."""

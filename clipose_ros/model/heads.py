@@ -32,11 +32,15 @@ class CloudHead(nn.Module):
         self.cloud2 = nn.Linear(narrow, out_channels)
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
-        """Encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``."""
+        """Encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``.
+
+        Mixed precision ends here: what is made of the values has the precision of the weights.
+        """
         features = encoding.ops.norm_relu(self.norm1, encoding.linear(self.point1, beside))
         features = encoding.ops.norm_relu(self.norm2, self.point2(features))
         pooled = F.relu(self.norm3(self.cloud1(features.amax(dim=1))))
-        return self.cloud2(self.dropout(pooled))
+        values: Tensor = self.cloud2(self.dropout(pooled))
+        return values.to(self.cloud2.weight.dtype)
 
 
 class AxisHead(CloudHead):

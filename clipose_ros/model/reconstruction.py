@@ -30,11 +30,11 @@ class PointHead(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, later, strict=True))
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
-        """Encoding, and beside it ``(B, N, E)``, to ``(B, N, out_channels)``."""
+        """Encoding, and beside it ``(B, N, E)``, to ``(B, N, out_channels)``; in the precision of the weights."""
         features = encoding.linear(self.first, beside)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             features = layer(encoding.ops.norm_relu(norm, features))
-        return features
+        return features.to(self.first.weight.dtype)
 
 
 class SymmetryHead(nn.Module):

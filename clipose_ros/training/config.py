@@ -93,7 +93,7 @@ class TrainConfig(Section):
     validate_every: int = option(2000, "Steps between validations; each also writes the run's state.", low=1)
     seed: int = option(0, "Seed of initial weights, sampling and augmentation.", low=0)
     precision: str = option(
-        "auto", "Of the network in training; auto: bf16 on CUDA devices that have it. Losses are in fp32 always.",
+        "auto", "Of matrix products in training; auto: bf16 on CUDA devices that have it. Losses are in fp32 always.",
         choices=("auto", "fp32", "bf16"),
     )  # fmt: skip
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=256)

@@ -1,4 +1,4 @@
-"""Mixed precision: the network's matrix products in bfloat16 where a device has it, everything else in float32."""
+"""Mixed precision: matrix products of networks and heads in bfloat16 where a device has it; losses in float32."""
 
 from __future__ import annotations
 

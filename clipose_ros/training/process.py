@@ -1,4 +1,4 @@
-"""How a process that trains on a CPU deals with memory and matrix products."""
+"""How a process that trains deals with memory and matrix products."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _PROBE = 512
 """Rows and columns of the matrices whose product tells how it is computed: none of the small special cases."""
 
 
-def prepare() -> None:
-    """Settings under which training is quickest; they hold for the whole process."""
+def prepare(device: str) -> None:
+    """Settings under which training on a device is quickest; they hold for the whole process."""
     keep_freed_memory()
-    quicker_products()
+    if device == "cpu":
+        quicker_products()
 
 
 def keep_freed_memory() -> bool:
@@ -38,7 +39,7 @@ def quicker_products() -> bool:
     """Have oneDNN multiply float32 matrices where it keeps float32's accuracy: a tenth quicker on AMD's processors.
 
     torch's ``medium`` precision lets oneDNN have them. It then may multiply in bfloat16, which it does on processors
-    with AMX; there the setting is taken back.
+    with AMX; there the setting is taken back. For the CPU alone: a GPU would multiply in TF32.
 
     Returns:
         Whether oneDNN has them.

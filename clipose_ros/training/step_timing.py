@@ -53,7 +53,7 @@ def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, pr
         precision: As in a recipe.
     """
     if fused:
-        prepare()
+        prepare("cpu")
     config = TrainConfig(
         preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=precision,
         tensorboard=False,

@@ -17,6 +17,7 @@ USAGE = {
     "growth_mib_per_min": 0.07, "rss_mib": [300.0, 301.5],
 }  # fmt: skip
 RECORD = {
+    "looks": 2,
     "machine": {
         "date": "2030-01-02", "processor": "Abacus", "cores": 2, "flags": [], "memory_gib": 4.0, "gpu": None,
         "python": "3.11.0", "versions": {"numpy": "2.0"}, "settings": {}, "load": 0.1,
@@ -49,7 +50,8 @@ def test_every_part_gives_a_whole_table() -> None:
     assert all(len(row) == len(sheet.head) for sheet in found for row in sheet.rows)
     cells = {cell for sheet in found for row in sheet.rows for cell in row}
     assert {"2.00 (1.50–2.50)", "9 of 360", "29.2", "-", "4.3", "+0.07", "1.50"} <= cells
-    assert machine_line(RECORD["machine"]).startswith("2030-01-02: Abacus, 2 cores (no AVX); 4 GiB; no GPU")
+    assert machine_line(RECORD).startswith("2030-01-02: Abacus, 2 cores (no AVX); 4 GiB; no GPU")
+    assert "; network.looks=2; load" in machine_line(RECORD)
 
 
 def test_the_rest_of_a_frame_is_added_up() -> None:

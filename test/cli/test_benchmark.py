@@ -101,6 +101,7 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children, runs,
         (["--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
         (["--set", "score"], "NAME=VALUE, got 'score'"),
         (["--minutes", "0"], "positive"),
+        (["--looks", "0"], "looks' must lie in"),
         (["--record", __file__], "must be a file that --json wrote"),
     ],
 )
@@ -112,10 +113,14 @@ def test_wrong_arguments_are_named_before_anything_starts(tmp_path, children, ca
 
 def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
     arguments = ["--output", str(tmp_path), "--json", str(tmp_path / "mine.json")]
-    assert benchmark.main([*arguments, "--only", "stages", "--budget", "0"]) == 0
+    assert benchmark.main([*arguments, "--only", "stages", "--budget", "0", "--looks", "1"]) == 0
     told = capsys.readouterr().out
     record = json.loads((tmp_path / "mine.json").read_text())
-    assert list(record) == ["format", "machine", "stages"] and (tmp_path / "benchmark.png").is_file()
+    assert (
+        list(record) == ["format", "machine", "looks", "stages"]
+        and record["looks"] == 1
+        and (tmp_path / "benchmark.png").is_file()
+    )
     assert set(REST) | set(PICTURE) | {"network"} == {row["stage"] for row in record["stages"]}
     assert "all but segmentation and network" in told
     assert benchmark.main(["--output", str(tmp_path), "--record", str(tmp_path / "mine.json")]) == 0

@@ -123,8 +123,8 @@ def test_the_command_line_holds_against_the_file(tmp_path: Path, ultralytics: No
     alone = told("--params", str(path))
     assert (alone.segmentation.backend, alone.segmentation.model) == ("yolo", "theirs.pt")
     assert alone.network == NetworkConfig(model="x", device="cpu", engine="fused_int8", threads=2)
-    beside = told("--params", str(path), "--model", "new", "--engine", "reference").network
-    assert beside == NetworkConfig(model="new", device="cpu", engine="reference", threads=2)
+    beside = told("--params", str(path), "--model", "new", "--engine", "reference", "--looks", "3").network
+    assert beside == NetworkConfig(model="new", device="cpu", engine="reference", threads=2, looks=3)
     assert told().network == NetworkConfig()
     assert alone.segmentation.every_n == 1  # views are no film
     other = told("--params", str(path), "--segmenter", f"yolo:{weights}")

@@ -14,6 +14,8 @@ from clipose_ros.inference.looks import SeveralLooks
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
+from clipose_ros.training.augment import mirror
+from clipose_ros.training.losses import PoseTruth
 from clipose_ros.types import FloatArray
 
 
@@ -54,6 +56,44 @@ def clouds() -> FloatArray:
 
 INDEX = np.arange(6)
 MIRRORS = np.array([category.symmetry.mirror_xy for category in NOCS_CATEGORIES])
+
+
+class Nearest:
+    """An engine that knows two views by heart: a cloud and its mirror image, with their true poses."""
+
+    name, device, categories = "nearest", "cpu", NOCS_CATEGORIES
+
+    def __init__(self, views: list[tuple[torch.Tensor, PoseTruth]]) -> None:
+        self.views = views
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("nothing to warm")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        seen = []
+        for cloud, kind in zip(points_camera, category, strict=True):
+            off = [(points.sum(dim=1)[kind] - torch.from_numpy(cloud).sum(dim=0)).norm() for points, _ in self.views]
+            assert min(off) < 1e-3, "a view that nobody knows"
+            truth = self.views[int(np.argmin(off))][1]
+            seen.append((truth.R[kind, :, 1], truth.R[kind, :, 0], truth.t[kind], truth.size[kind]))
+        axis_y, axis_x, translation, size = (np.stack(each) for each in zip(*seen, strict=True))
+        sure = np.full(len(category), 0.5, np.float32)
+        return RawPoses(axis_y, axis_x, sure, sure, translation, size)
+
+
+def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
+    generator = torch.Generator().manual_seed(3)
+    points = torch.randn(6, 128, 3, generator=generator) * 0.1 + torch.tensor([0.2, 0.1, 0.8])
+    R, _ = torch.linalg.qr(torch.randn(6, 3, 3, generator=generator))
+    R[:, :, 2] *= torch.linalg.det(R).unsqueeze(1)
+    truth = PoseTruth(R, points.mean(dim=1), torch.rand(6, 3, generator=generator), torch.ones(6, dtype=torch.bool))
+    engine = Nearest([(points, truth), mirror(points, truth, torch.from_numpy(MIRRORS))])
+    got = SeveralLooks(engine, 2)(points.numpy(), INDEX)
+    np.testing.assert_allclose(got.axis_y, R[:, :, 1], atol=1e-5)
+    np.testing.assert_allclose(got.axis_x, R[:, :, 0], atol=1e-5)
+    np.testing.assert_allclose(got.translation, truth.t, atol=1e-6)
+    np.testing.assert_allclose(got.size, truth.size, atol=1e-6)
+    np.testing.assert_allclose(got.confidence_x, 0.5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("looks", [2, 3, 4])

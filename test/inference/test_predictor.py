@@ -88,6 +88,12 @@ def test_a_model_that_does_not_ship_is_refused() -> None:
         Predictor.load("no_such_model", device="cpu")
 
 
+def test_looks_out_of_bounds_are_refused(checkpoint: Path) -> None:
+    for looks in (0, 17):
+        with pytest.raises(ConfigError, match="looks"):
+            Predictor.load(str(checkpoint), "cpu", looks=looks)
+
+
 def test_devices() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")

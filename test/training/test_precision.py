@@ -1,4 +1,4 @@
-"""Mixed precision lowers the network's products alone, and the loss is nearly that of float32."""
+"""Mixed precision lowers matrix products alone, and the loss is nearly that of float32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model import network
 from clipose_ros.model.encoder import Encoding, Level
-from clipose_ros.model.graph import nearest_neighbours, nearest_point
+from clipose_ros.model.fused import FUSED
+from clipose_ros.model.graph import REFERENCE, nearest_neighbours, nearest_point
 from clipose_ros.model.network import Architecture, NetworkOutput
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.precision import in_full, lowers
@@ -41,7 +42,7 @@ def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: Clou
     full = trainer("fp32", seen_samples, tmp_path / "full", tiny_clip)
     low = trainer("bf16", seen_samples, tmp_path / "low", tiny_clip)
     seen: list[Tensor] = []
-    for module in low.network.modules():
+    for module in (*low.network.modules(), *low.objective.shape.modules()):
         if isinstance(module, torch.nn.Linear):
             module.register_forward_hook(lambda _, inputs, output: seen.append(output))
     for run in (full, low):
@@ -55,6 +56,21 @@ def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: Clou
     for parameter in low.parameters:
         assert parameter.dtype == torch.float32 and parameter.isfinite().all()
     assert low.validate()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_axes_are_unit_vectors_in_bf16(fused: bool, tiny_architecture: Architecture) -> None:
+    torch.manual_seed(0)
+    lowered = network.CLIPoseNet(tiny_architecture, NOCS_CATEGORIES, FUSED if fused else REFERENCE).train()
+    points = torch.randn(3, 128, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = lowered(points, torch.arange(3))
+    for axis in (output.axis_x, output.axis_y):
+        assert axis.dtype == torch.float32
+        torch.testing.assert_close(axis.norm(dim=1), torch.ones(3))
+    output.axis_y.sum().backward()
+    assert all(p.grad.isfinite().all() for p in lowered.encoder.parameters() if p.grad is not None)
+    assert lowered.encoder.layer1.conv.project.weight.grad is not None
 
 
 def test_auto_is_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

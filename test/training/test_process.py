@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
 
-from clipose_ros.training.process import quicker_products
+from clipose_ros.training.process import prepare, quicker_products
 
 
 def test_freed_memory_is_not_mapped_anew() -> None:
@@ -26,29 +25,24 @@ def test_freed_memory_is_not_mapped_anew() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-@pytest.fixture
-def products() -> Iterator[None]:
-    """Leaves the process' setting as it was."""
-    before = torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(before)
-
-
-@pytest.mark.usefixtures("products")
 def test_quicker_products_are_as_exact() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(size, generator=generator) for size in ((300, 700), (700, 500)))
     exact = a.double() @ b.double()
     plain = (a @ b - exact).abs().max()
-    quicker_products()
+    taken = quicker_products()
+    assert torch.get_float32_matmul_precision() == ("medium" if taken else "highest")
     assert (a @ b - exact).abs().max() < 10.0 * plain
 
 
-@pytest.mark.usefixtures("products")
 def test_products_that_lose_accuracy_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = torch.Tensor.__matmul__
     rounded = lambda a, b: exact(a.bfloat16(), b.bfloat16()).float()  # noqa: E731
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    torch.set_float32_matmul_precision("highest")
     assert not quicker_products()
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_gpu_s_products_stay_as_they_are() -> None:
+    prepare("cuda:0")
+    assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cuda.matmul.allow_tf32

@@ -26,15 +26,15 @@ def test_both_kinds_of_step_are_timed_and_lose_the_same(
         return losses[-1]
 
     monkeypatch.setattr(Trainer, "optimise", noted)
-    kept: list[bool] = []
-    monkeypatch.setattr(step_timing, "prepare", lambda: kept.append(True))
+    kept: list[str] = []
+    monkeypatch.setattr(step_timing, "prepare", kept.append)
     for fused in (False, True):
         timing = step_timing.time_steps(preset, batch=4, points=128, fused=fused, steps=1)
         assert len(timing.seconds) == len(timing.cpu_seconds) == 1 and min(timing.seconds + timing.cpu_seconds) > 0.0
         assert timing.peak_rss_bytes > 2**20
     plain, _, fast, _ = losses
     assert plain == pytest.approx(fast, rel=1e-3, abs=1e-4)
-    assert kept == [True], "plain steps are timed as a process begins"
+    assert kept == ["cpu"], "plain steps are timed as a process begins"
     assert ("voting" in plain) == (preset == "clipose")
 
 
