@@ -1,9 +1,21 @@
-"""For all tests: Ctrl-C works in the processes that they start."""
+"""For all tests: Ctrl-C works in the processes that they start, and torch multiplies as it does when it is loaded."""
 
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 # A shell that runs the tests in the background ignores Ctrl-C for them, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def products() -> Iterator[None]:
+    """Takes back what training sets for the whole process."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_float32_matmul_precision("highest")

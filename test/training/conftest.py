@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
-import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
@@ -19,14 +18,6 @@ from clipose_ros.data.shards import Manifest, Shard, sha256_of, write_whole
 from clipose_ros.model.network import Architecture
 
 TINY_CLIP = "clipose-tiny-recipes"
-
-
-@pytest.fixture(autouse=True)
-def products() -> Iterator[None]:
-    """Leaves as they were what training sets for the whole process."""
-    before = torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(before)
 
 
 @pytest.fixture(scope="session")
