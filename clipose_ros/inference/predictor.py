@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        model: str,
+        model: str | Path,
         device: str = _USUAL.device,
         threads: int = _USUAL.threads,
         engine: str = _USUAL.engine,
@@ -54,7 +55,7 @@ class Predictor:
             DeviceError: The device does not exist here.
             ConfigError: There is no such engine, or it cannot compute on the device, or a number is out of bounds.
         """
-        return cls.from_config(NetworkConfig(model, device, threads, engine, looks))
+        return cls.from_config(NetworkConfig(str(model), device, threads, engine, looks))
 
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Predictor:
