@@ -101,7 +101,7 @@ def write_pictures(
     left = [scene for scene in range(scenes) if not _picture(folder, recipe, scene, VIEWS - 1).exists()]
     tell(f"{scenes - len(left)} scenes are there already, {len(left)} to draw")
     try:
-        for done, _ in enumerate(in_workers(partial(_write_scene, folder, recipe), left, workers, chunk=4), start=1):
+        for done, _ in enumerate(in_workers(partial(_write_scene, folder, recipe), left, workers), start=1):
             if done % 100 == 0 or done == len(left):
                 tell(f"{done} of {len(left)} scenes drawn")
     except OSError as error:

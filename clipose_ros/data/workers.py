@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -19,14 +20,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: int, chunk: int = 1) -> Iterator[Result]:
+def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     """What ``work`` makes of each item, in order, done by so many processes.
 
     Args:
         work: Sent to the processes, with the items and back with the results.
         items: Its arguments.
         workers: Processes; with 1 it is done by the process that asks.
-        chunk: Items sent at once.
 
     Raises:
         ConfigError: There are no workers.
@@ -40,9 +40,13 @@ def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: i
     # not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker) as pool:
+        calls: deque[Future[Result]] = deque()
         try:
-            yield from pool.map(work, items, chunksize=chunk)
+            calls.extend(pool.submit(work, item) for item in items)
+            while calls:
+                yield calls.popleft().result()
         except BrokenProcessPool as error:
+            wait(calls)  # a call cancelled while the pool fails it breaks off the thread that ends the other workers
             raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,7 @@
 """The film of the demo: every category, smooth motion, the same whoever renders it."""
 
 import multiprocessing
+import time
 from itertools import islice
 
 import numpy as np
@@ -38,11 +39,17 @@ def test_frames_are_equal_however_many_processes_render() -> None:
 
 
 def test_a_killed_process_ends_the_film_with_a_sentence() -> None:
+    others = set(multiprocessing.active_children())
     film = render_sequence(SequenceConfig(workers=2, frames=3000, width=64, height=48))
     next(film)
-    multiprocessing.active_children()[0].kill()
+    workers = set(multiprocessing.active_children()) - others
+    workers.pop().kill()
     with pytest.raises(DataError, match="a worker was killed"):
         list(film)
+    end = time.monotonic() + 30.0
+    while alive := workers.intersection(multiprocessing.active_children()):
+        assert time.monotonic() < end, f"a process that nobody ends keeps this one from ending: {alive}"
+        time.sleep(0.02)
 
 
 def test_the_camera_looks_through_the_middle_of_its_image() -> None:
