@@ -30,7 +30,8 @@ def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: i
 
     Raises:
         ConfigError: There are no workers.
-        DataError: One was killed.
+        DataError: One was killed while it worked. One that is killed while it tells a result leaves the caller waiting
+            for the rest of it, for ever: a limit of Python's pools.
     """
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
