@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from clipose_ros.model.fused import FUSED
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.graph import REFERENCE, GraphOps
 from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.model.widening import widen, widening_factor
 from clipose_ros.training.batches import NO_IMAGES, BatchSource
 from clipose_ros.training.companions import CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
@@ -208,22 +208,23 @@ class Trainer:
     def start_from(self, model: Path) -> None:
         """Start with a checkpoint's weights in place of random ones, to fit a model to data of one's own.
 
+        Where this run's encoder is a whole number of times as wide, it starts by saying what the model says.
+
         Raises:
             CheckpointError: The file cannot be read.
-            TrainingError: It is of another architecture, but for what shapes no weight, or other categories than this
-                run.
+            TrainingError: It is of another architecture, but for what shapes no weight or can be widened, or other
+                categories than this run.
         """
         start = load_checkpoint(model)
-        mine = self.network.architecture  # what shapes no weight may differ
-        alike = replace(start.architecture, points=mine.points, head_points=mine.head_points, dropout=mine.dropout)
-        for what, own, other in (
-            ("architecture", mine, alike),
-            ("categories", self.categories, start.categories),
-        ):
-            if own != other:
-                raise TrainingError(f"'{model}' is of other {what} than this run: expected {own}, got {other}")
-        self.network.load_state_dict(start.state_dict())
-        self._averaged().load_state_dict(start.state_dict())
+        own, other = self.network.architecture, start.architecture
+        if widening_factor(other, own) is None:
+            raise TrainingError(f"'{model}' is of other architecture than this run: expected {own}, got {other}")
+        if self.categories != start.categories:
+            raise TrainingError(
+                f"'{model}' is of other categories than this run: expected {self.categories}, got {start.categories}"
+            )
+        widen(start, self.network, self.config.seed)
+        self._averaged().load_state_dict(self.network.state_dict())
 
     def resume(self) -> None:
         """Go on from the folder's state as if never stopped.

@@ -122,6 +122,12 @@ def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypa
         assert torch.equal(value, second.network.state_dict()[name]), name
     monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, head_points=64, dropout=0.1))
     trainer(tmp_path / "fewer", points=128).start_from(model)
+    monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, widths=tuple(2 * w for w in TINY.widths)))
+    wider = trainer(tmp_path / "wider")
+    wider.start_from(model)
+    assert wider.validate()["mean"].size_percent_median == pytest.approx(
+        first.validate()["mean"].size_percent_median, rel=1e-3
+    )
     monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, supports=3))
     with pytest.raises(TrainingError, match="architecture.*supports=3.*supports=2"):
         trainer(tmp_path / "third").start_from(model)
