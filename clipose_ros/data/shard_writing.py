@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +71,7 @@ def generate_shards(
                 manifest.write(folder)
                 tell(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
         except BrokenProcessPool as error:
+            wait(jobs)  # as in ``workers.in_workers``
             raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -122,6 +122,7 @@ class HeadPass:
         if part:
             return
         weights = self._weights
-        best = np.maximum(self._best.max(axis=0) * weights.second_columns + weights.second_bias, np.float32(0.0))
-        hidden = torch.baddbmm(weights.third_bias, torch.from_numpy(best).unsqueeze(1), weights.third).relu_()
-        self.values[:] = torch.baddbmm(weights.last_bias, hidden, weights.last).squeeze(1).numpy()
+        kernels_rows.read(
+            self._best, weights.second_columns, weights.second_bias, weights.third, weights.third_bias,
+            weights.last, weights.last_bias, self.values,
+        )  # fmt: skip

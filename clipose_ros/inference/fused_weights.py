@@ -69,9 +69,9 @@ class HeadWeights:
         second_columns: ``(3, V)``, factors of its columns.
         second_bias: ``(3, V)``.
         third: ``(3, V, V)``.
-        third_bias: ``(3, 1, V)``.
+        third_bias: ``(3, V)``.
         last: ``(3, V, 6)``, filled up with zeros.
-        last_bias: ``(3, 1, 6)``.
+        last_bias: ``(3, 6)``.
     """
 
     levels: tuple[Product, Product, Product]
@@ -81,10 +81,10 @@ class HeadWeights:
     second: tuple[Product, ...]
     second_columns: FloatArray
     second_bias: FloatArray
-    third: Tensor
-    third_bias: Tensor
-    last: Tensor
-    last_bias: Tensor
+    third: FloatArray
+    third_bias: FloatArray
+    last: FloatArray
+    last_bias: FloatArray
 
 
 def encoder_weights(network: CLIPoseNet, make: MakeProduct) -> tuple[LayerWeights, ...]:
@@ -154,10 +154,10 @@ def head_weights(network: CLIPoseNet, make: MakeProduct) -> HeadWeights:
         second=second,
         second_columns=np.stack([product.columns for product in second]),
         second_bias=torch.stack([bias for _, bias in seconds]).numpy(),
-        third=torch.stack([weight.t() for weight, _ in thirds]),
-        third_bias=torch.stack([bias for _, bias in thirds]).unsqueeze(1),
-        last=torch.stack([weight.t() for weight, _ in padded]),
-        last_bias=torch.stack([bias for _, bias in padded]).unsqueeze(1),
+        third=torch.stack([weight.t() for weight, _ in thirds]).numpy(),
+        third_bias=torch.stack([bias for _, bias in thirds]).numpy(),
+        last=torch.stack([weight.t() for weight, _ in padded]).numpy(),
+        last_bias=torch.stack([bias for _, bias in padded]).numpy(),
     )
 
 

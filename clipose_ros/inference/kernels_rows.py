@@ -166,3 +166,33 @@ def raise_maxima(values: Any, scales: Any, count: int, best: Any) -> None:
             row, scale = values[head, i], scales[head, i]
             for c in range(top.shape[0]):
                 top[c] = max(top[c], np.float32(row[c]) * scale)
+
+
+@njit(nogil=True, fastmath=FAST, cache=True)
+def read(best: Any, columns: Any, bias: Any, third: Any, third_bias: Any, last: Any, last_bias: Any, out: Any) -> None:
+    """The heads behind the maximum over points: on one vector each, loops are done before a product has begun.
+
+    Args:
+        best: ``(parts, 3, V)``, each part's maximum of the second layer's products.
+        columns: ``(3, V)``, factors of their columns.
+        bias: ``(3, V)``, of the second layer.
+        third: ``(3, V, V)``.
+        third_bias: ``(3, V)``.
+        last: ``(3, V, L)``.
+        last_bias: ``(3, L)``.
+        out: ``(3, L)``.
+    """
+    hidden = np.empty(third.shape[2], np.float32)
+    for head in range(3):
+        hidden[:], out[head] = third_bias[head], last_bias[head]
+        for m in range(best.shape[2]):
+            top = best[0, head, m]
+            for part in range(1, best.shape[0]):
+                top = max(top, best[part, head, m])
+            value, row = max(top * columns[head, m] + bias[head, m], _ZERO), third[head, m]
+            for c in range(hidden.shape[0]):
+                hidden[c] += value * row[c]
+        for m in range(hidden.shape[0]):
+            value, outputs = max(hidden[m], _ZERO), last[head, m]
+            for c in range(outputs.shape[0]):
+                out[head, c] += value * outputs[c]
