@@ -36,6 +36,7 @@ class _Run:
     """What every part is told."""
 
     options: argparse.Namespace
+    config: NetworkConfig
     cases: Sequence[LiveCase]
     console: Console
 
@@ -112,10 +113,11 @@ def _measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure part by part; the record on disk grows with each."""
     from clipose_ros.benchmark.machine import describe_machine  # loads torch, which --help and --record need not
 
-    NetworkConfig(looks=options.looks)
-    run = _Run(options, _live_cases(options), console)  # wrong options are told before anything is timed
+    # Wrong options are told before anything is timed.
+    config = NetworkConfig(options.model, options.device, options.threads, options.engine, options.looks)
+    run = _Run(options, config, _live_cases(options, config), console)
     options.output.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": options.looks}
+    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": config.looks}
     for part in options.only or _SECTIONS:
         console.print(f"measuring: {part}", highlight=False)
         record[part] = list(_SECTIONS[part](run))
@@ -155,23 +157,23 @@ def _network(run: _Run) -> _Rows:
     from clipose_ros.benchmark.inputs import Inputs
     from clipose_ros.benchmark.network import Grid, contestant, paper_widths, shipped, time_networks
 
-    options = run.options
+    config = run.config
     contestants = [
-        contestant(name, build, options.device, options.threads)
-        for name, build in ((options.model, shipped(options.model)), ("paper's widths", paper_widths))
+        contestant(name, build, config.device, config.threads)
+        for name, build in ((config.model, shipped(config.model)), ("paper's widths", paper_widths))
     ]
     for name, reason in contestants[0].absent.items():
         run.console.print(f"not measured: {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
-    return time_networks(contestants, Inputs.rendered(), Grid(budget_s=options.budget))
+    return time_networks(contestants, Inputs.rendered(), Grid(budget_s=run.options.budget))
 
 
 def _start(run: _Run) -> _Rows:
     from clipose_ros.benchmark.start import time_start
 
-    options = run.options
+    config = run.config
     for cache, times in (("on disk", 3), ("none", 1)):
-        timing = time_start(options.model, options.device, options.engine, options.looks, cache == "none", times)
-        yield {"model": options.model, "engine": options.engine, "cache": cache, **asdict(timing)}
+        timing = time_start(config, cache == "none", times)
+        yield {"model": config.model, "engine": config.engine, "cache": cache, **asdict(timing)}
 
 
 def _stages(run: _Run) -> _Rows:
@@ -183,14 +185,14 @@ def _stages(run: _Run) -> _Rows:
     from clipose_ros.ros.message_stages import message_stages
 
     options, inputs = run.options, Inputs.rendered()
-    predictor = Predictor.load(options.model, options.device, options.threads, options.engine, options.looks)
+    predictor = Predictor.from_config(run.config)
     seen = posed(inputs, predictor)
     calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, seen)
     calls |= message_stages(inputs.frame, seen.tracks)
     for segmenter in options.segmenter:
-        config = SegmentationConfig.from_mapping(nest(segmenter_settings(segmenter))["segmentation"])
+        settings = SegmentationConfig.from_mapping(nest(segmenter_settings(segmenter))["segmentation"])
         name = f"segmentation, {_short(segmenter)}"
-        calls[name] = segmentation_stage(config, predictor.categories, predictor.device, inputs)
+        calls[name] = segmentation_stage(settings, predictor.categories, predictor.device, inputs)
     for stage, call in calls.items():
         yield {"stage": stage, **asdict(time_call(call, options.budget))}
 
@@ -206,16 +208,10 @@ def _live(run: _Run) -> _Rows:
         yield run_live(case, run.options.output / f"live_{number}")
 
 
-def _live_cases(options: argparse.Namespace) -> list[LiveCase]:
+def _live_cases(options: argparse.Namespace, config: NetworkConfig) -> list[LiveCase]:
     """Each number of objects with label images, the largest with each real segmenter."""
-    node = {
-        "network.model": options.model,
-        "network.device": options.device,
-        "network.threads": options.threads,
-        "network.engine": options.engine,
-        "network.looks": options.looks,
-        **set_parameters(options.settings),
-    }
+    network = {f"network.{name}": value for name, value in config.to_mapping().items()}
+    node = {**network, **set_parameters(options.settings)}
     camera = {"frames": options.frames}
     seconds = 60.0 * options.minutes
     if seconds <= 0.0:
