@@ -65,7 +65,12 @@ class Catalogue:
         if not 0.0 <= self.mesh_share <= 1.0:
             raise ConfigError(f"the share of meshes must be between 0 and 1, got {self.mesh_share}")
         for name in self.library.categories if self.library is not None else ():
-            self.categories[name]  # or ConfigError
+            category, frontless = self.categories[name], self.library.frontless(name)
+            if frontless is not None and not category.symmetry.axial_y:
+                raise ConfigError(
+                    f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: name its front, "
+                    "or give the category the symmetry axial_y"
+                )
 
     @property
     def drawable(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ file      path within the folder; PLY, OBJ, STL, GLB and what else trimesh reads
 up        direction of the object's +y in the file's coordinates: ``x``, ``-z``, or three numbers as in ``0.1 0 0.99``
 front     direction of the object's +x: a mug's handle, a camera's lens, away from a laptop's lid. May be empty where
           ``axial`` is yes
-axial     ``yes`` where any turn about y leaves the object (about) the same; ``no`` is no hindrance to an axial category
+axial     ``yes`` where any turn about y leaves the object (about) the same: then ``front`` may be empty in an axially
+          symmetric category. In another one it may not, for clouds would teach a turn that nothing shows
 handle    ``yes`` where a handle points to +x out of a round body; its visibility is then told
 unit      unit of the file: ``m``, ``cm``, ``mm`` or ``in``; empty where the file's size means nothing
 height_mm instead of a unit: the extent along y, one number or a range to draw from (``80-100``). With neither, the size

@@ -56,6 +56,10 @@ class MeshLibrary:
         """The meshes of a category."""
         return tuple(entry.path for entry in self._entries.get(category, ()))
 
+    def frontless(self, category: str) -> Path | None:
+        """A mesh of the category of which nobody said which way it faces; None where there is no such."""
+        return next((entry.path for entry in self._entries.get(category, ()) if entry.front is None), None)
+
     def make(self, category: str, rng: np.random.Generator) -> MeshObject:
         """Draw one of the category's meshes, its size where that is free, and colours.
 

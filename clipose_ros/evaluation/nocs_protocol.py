@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from clipose_ros.categories import Category, CategorySet
+from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet
 from clipose_ros.evaluation.accuracy import THRESHOLDS
 from clipose_ros.evaluation.average_precision import average_precision, descending, greedy_matches
 from clipose_ros.evaluation.iou import IouKind, box_corners, pairwise_iou, split_similarity
@@ -140,9 +140,12 @@ def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str
 
 
 def axially_symmetric(category: Category, handle_visible: BoolArray) -> BoolArray:
-    """Which objects of a category look the same at any turn about y, given whether each one's handle is seen."""
-    hidden = ~handle_visible if category.name == HANDLED else np.zeros_like(handle_visible)
-    return np.asarray(hidden | category.symmetry.axial_y)
+    """Which objects of a category look the same at any turn about y, given whether each one's handle is seen.
+
+    Of the benchmark's categories mugs alone have a handle to its mind, whatever a file tells of the others.
+    """
+    told = category.name == HANDLED or category.name not in NOCS_CATEGORIES.names
+    return np.asarray((~handle_visible & told) | category.symmetry.axial_y)
 
 
 def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) -> tuple[FloatArray, FloatArray]:

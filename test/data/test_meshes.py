@@ -220,3 +220,11 @@ def test_the_shipped_annotation_is_sound(tmp_path):
         assert set(MeshLibrary(list(entries_by_file.values()), split).categories) == set(
             NOCS_CATALOGUE.categories.names
         )
+
+
+def test_a_category_whose_turn_shows_needs_meshes_with_a_front(folder):
+    cup = {**BOTTLE, "category": "mug"}
+    with pytest.raises(ConfigError, match=r"bottle\.ply' has no 'front'.*'mug' is not axially symmetric"):
+        Catalogue(NOCS_CATALOGUE.categories, {}, {}, MeshLibrary(entries(folder, cup), "train"))
+    faced = MeshLibrary(entries(folder, {**cup, "front": "x"}), "train")
+    assert Catalogue(NOCS_CATALOGUE.categories, {}, {}, faced).library is faced

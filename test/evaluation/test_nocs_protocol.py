@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.categories import NOCS_CATEGORIES, Category, Symmetry
 from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.nocs_protocol import TABLE, Thresholds, as_record, evaluate_frames, pose_errors
+from clipose_ros.evaluation.nocs_protocol import (
+    TABLE,
+    Thresholds,
+    as_record,
+    axially_symmetric,
+    evaluate_frames,
+    pose_errors,
+)
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 
@@ -162,6 +169,12 @@ def test_a_turn_about_y_counts_unless_it_cannot_be_seen(name, visible, good):
     assert row["5deg2cm"] == pytest.approx(100.0 if good else 0.0)
     assert row["IoU75"] == row["5deg2cm"]  # 0.12 x 0.1 and 0.1 x 0.12 share 5 / 7
     assert row["IoU50"] == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("visible", [True, False])
+def test_a_hidden_handle_of_a_category_of_ones_own_counts_as_a_mugs(visible):
+    kettle = Category(7, "kettle", Symmetry(), (0.2, 0.2, 0.2))
+    assert axially_symmetric(kettle, np.array([visible])).tolist() == [not visible]
 
 
 def test_categories_without_truths_stay_out_of_the_mean():
