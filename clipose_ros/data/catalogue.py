@@ -68,8 +68,8 @@ class Catalogue:
             category, frontless = self.categories[name], self.library.frontless(name)
             if frontless is not None and not category.symmetry.axial_y:
                 raise ConfigError(
-                    f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: name its front, "
-                    "or give the category the symmetry axial_y"
+                    f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: "
+                    "name its front, or give the category the symmetry axial_y"
                 )
 
     @property
