@@ -311,7 +311,11 @@ class TrackingConfig(Section):
         0.6, "Strength of the SE(3) filter: 0 is off, near 1 is slow.", low=0.0, high=0.99, live=True
     )
     max_age_s: float = option(
-        1.0, "A track unseen for longer than this is dropped, seconds.", low=0.0, high=3600.0, live=True
+        1.0,
+        "A track that a frame misses is dropped once unseen for longer than this, seconds.",
+        low=0.0,
+        high=3600.0,
+        live=True,
     )
     min_hits: int = option(2, "Frames that must see an object before it is published.", low=1, high=100, live=True)
     gate_m: float = option(

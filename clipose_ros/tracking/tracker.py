@@ -87,19 +87,20 @@ class Tracker:
 
         Returns:
             Every track with ``min_hits`` or more, in the CAMERA frame of that time, by category and id; ``seen`` tells
-            those that this frame observed from those that are carried on. Tracks unseen for longer than ``max_age_s``
-            are gone.
+            those that this frame observed from those that are carried on. Tracks that this frame did not observe and
+            that are unseen for longer than ``max_age_s`` are gone.
         """
         if self._now_ns is not None and stamp_ns < self._now_ns - TIME_JUMP_NS:
             self.reset()
         now_ns = self._now_ns = max(stamp_ns, self._now_ns or stamp_ns)
-        longest_ns = self._config.max_age_s * 1e9
-        self._tracks = [track for track in self._tracks if now_ns - track.seen_ns <= longest_ns]
         for track in self._tracks:
             track.cloud = None
         measured = _in_tracking_frame(result, T_tracking_camera)
         pairs = self._associated(measured)
         self._continue([self._tracks[i] for i, _ in pairs], [measured[j] for _, j in pairs], now_ns)
+        # only now: where frames are rarer than this age, the next one must still find the tracks that it continues
+        longest_ns = self._config.max_age_s * 1e9
+        self._tracks = [track for track in self._tracks if now_ns - track.seen_ns <= longest_ns]
         known = {j for _, j in pairs}
         self._begin([item for j, item in enumerate(measured) if j not in known], now_ns)
         least = 1 if confirm else self._config.min_hits

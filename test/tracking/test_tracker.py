@@ -75,7 +75,22 @@ def test_ids_are_per_category_and_categories_do_not_mix():
 def test_ids_are_not_used_twice():
     tracking = tracker(min_hits=1, max_age_s=0.05)
     run(tracking, [result(pose())])
-    assert names(tracking.update(result(pose()), 10**9, IDENTITY)) == ["mug_2"]
+    assert tracking.update(result(), 10**9, IDENTITY) == []
+    assert names(tracking.update(result(pose()), 10**9 + FRAME_NS, IDENTITY)) == ["mug_2"]
+
+
+def test_frames_rarer_than_the_longest_age_confirm_and_keep_an_object():
+    tracking = tracker(min_hits=2, max_age_s=0.5)
+    seen = [tracking.update(result(pose()), k * 10**9, IDENTITY) for k in range(4)]
+    assert [names(tracks) for tracks in seen] == [[], ["mug_1"], ["mug_1"], ["mug_1"]]
+    assert seen[3][0].age_s == pytest.approx(3.0)
+
+
+def test_after_a_long_gap_the_gate_tells_whether_it_is_the_same_object():
+    tracking = tracker(min_hits=1, max_age_s=0.5)
+    tracking.update(result(pose(), pose(t=(0.5, 0.0, 1.0))), 0, IDENTITY)
+    tracks = tracking.update(result(pose(t=(0.05, 0.0, 1.0)), pose(t=(1.0, 0.0, 1.0))), 10**9, IDENTITY)
+    assert [(t.name, t.seen) for t in tracks] == [("mug_1", True), ("mug_3", True)]
 
 
 def test_unseen_tracks_are_carried_on_and_age_out():
