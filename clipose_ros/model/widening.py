@@ -13,7 +13,8 @@ from clipose_ros.model.network import Architecture, CLIPoseNet
 def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
     """How many times as wide the one's encoder is; None where they differ otherwise or not by a whole number.
 
-    What shapes no weight may differ: how many points the network and its heads look at, and dropout.
+    How many points the network and its heads look at may differ, and dropout: the weights mean the same for fewer
+    points. Neighbours and the unit of length must not, though they shape no weight either: features change with them.
     """
     factor = max(1, wide.widths[0] // narrow.widths[0])
     fitting = replace(
@@ -28,6 +29,8 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
 
 def widen(narrow: CLIPoseNet, wide: CLIPoseNet, seed: int = 0) -> None:
     """Give a network the weights of a narrower one, so that it says the same (Chen et al., Net2Net, ICLR 2016).
+
+    That holds of the same points: where the two look at different numbers of them, what they say differs by that.
 
     Every channel becomes ``factor`` alike, side by side. Whoever reads them gives each a random share of the weight
     that the one had, so that training tells them apart from its first step on. As all channels have equally many

@@ -89,6 +89,7 @@ def test_a_seed_decides_the_shares() -> None:
         (wider(2, head_widths=(32, 16)), None),
         (wider(2, supports=4), None),
         (wider(2, unit_m=1.0), None),
+        (wider(2, neighbours=16), None),
         (wider(2, one_hot=True), None),
     ],
 )
