@@ -20,7 +20,9 @@ from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.distributed import ranks_joined
 from clipose_ros.training.plan import plan, rehearsal
 from clipose_ros.training.process import prepare
-from clipose_ros.training.trainer import Trainer
+from clipose_ros.training.state import STATE, RunFolder
+from clipose_ros.training.stopping import StoppedError
+from clipose_ros.training.trainer import Trainer, state_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
+        if not (options.resume or options.dry_run) and (options.out / STATE).exists():
+            raise ConfigError(f"'{options.out}' holds a run: go on with it by --resume, or take another folder")
         training = open_clouds(*options.data, seed=config.seed, images=config.with_images, emphasis=config.emphasis)
         validation = load_clouds(*options.validation)
         if validation.categories != training.categories:
@@ -58,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             with rehearsal(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
+                if options.resume:
+                    trainer.go_on_from(state_of(RunFolder(options.out), config, device))
+                elif options.start:
+                    trainer.start_from(model_path(options.start))
                 print(plan(trainer, {"training": options.data, "validation": options.validation}))
             return 0
         prepare(device)
@@ -68,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             elif options.start:
                 trainer.start_from(model_path(options.start))
             trainer.run()
+    except StoppedError as stop:
+        return 128 + stop.signal  # as shells tell it
     except CliposeError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1

@@ -101,6 +101,10 @@ class Monitor:
             board = self._board
             self._on_board(lambda: board.pictures(step, pictures))
 
+    def stopped(self, step: int) -> None:
+        """The run was asked to end, and was saved."""
+        self._terminal.say(f"stopped at step {step} of {self._config.steps}: go on with --resume")
+
     def warn(self, text: str) -> None:
         """Say what went wrong where the run goes on."""
         print(f"train: {text}; training goes on", file=sys.stderr, flush=True)

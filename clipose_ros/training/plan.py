@@ -40,14 +40,14 @@ def plan(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
     """The plan of a run, to be read. The trainer takes a few steps and is of no use afterwards.
 
     Args:
-        trainer: Of the recipe, at its first step.
+        trainer: Of the recipe, at the step that the run would begin with.
         files: Where training and validation clouds come from, by those names.
     """
     config = trainer.config
     sections = [
         ("data", _data(trainer, files)),
         ("model", _model(trainer)),
-        ("schedule", _schedule(config)),
+        ("schedule", _schedule(config, trainer.step)),
         ("losses", _losses(config)),
         ("time", _time(trainer)),
     ]
@@ -89,7 +89,7 @@ def _counted(name: str, module: nn.Module) -> str:
     return f"{name:<14}{learning:>12,} parameters" + (f", and {frozen:,} frozen" if frozen else "")
 
 
-def _schedule(config: TrainConfig) -> list[str]:
+def _schedule(config: TrainConfig, done: int) -> list[str]:
     """Steps, batch, optimiser and learning rate."""
     lines = [
         f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
@@ -99,6 +99,8 @@ def _schedule(config: TrainConfig) -> list[str]:
     ]
     if early := early_steps(config):
         lines.append(f"the first {early} steps with {config.early_points} points of each cloud")
+    if done:
+        lines.append(f"to go on from step {done}")
     return lines
 
 
@@ -119,10 +121,10 @@ def _losses(config: TrainConfig) -> list[str]:
 
 def _time(trainer: Trainer) -> list[str]:
     """From a few timed steps."""
-    config, early = trainer.config, early_steps(trainer.config)
+    config, early, done = trainer.config, early_steps(trainer.config), trainer.step
     total, lines = 0.0, []
-    for name, first, steps in (("early steps", 0, early), ("steps", early, config.steps - early)):
-        if steps:
+    for name, first, end in (("early steps", done, early), ("steps", max(done, early), config.steps)):
+        if (steps := end - first) > 0:
             trainer.step = first
             trainer.optimise()  # the first one also warms up
             each = _seconds(lambda: [trainer.optimise() for _ in range(TIMED_STEPS)]) / TIMED_STEPS
@@ -131,7 +133,7 @@ def _time(trainer: Trainer) -> list[str]:
     count = min(32, len(trainer.validation))
     poser = trainer.poser()
     each = _seconds(lambda: poser(slice(0, count))) * len(trainer.validation) / count
-    validations = -(-config.steps // config.validate_every)
+    validations = -(-config.steps // config.validate_every) - done // config.validate_every
     lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
     minutes = (total + validations * each) / 60.0
     lines.append(f"about {minutes:.1f} minutes on this machine as busy as it is now")

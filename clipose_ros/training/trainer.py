@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from clipose_ros.training.pictures import box_pictures
 from clipose_ros.training.precision import lowers
 from clipose_ros.training.schedule import learning_rate_factor, make_optimizer, points_at
 from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
-from clipose_ros.training.stopping import stop_requested
+from clipose_ros.training.stopping import StoppedError, stop_requested
 from clipose_ros.training.validation import Poser, judge, make_poser, score
 from clipose_ros.types import ByteArray
 
@@ -108,14 +109,15 @@ class Trainer:
         """Train to the last step; SIGINT and SIGTERM write the state and end it early.
 
         Returns:
-            The last validation; empty where the run was stopped, and on all ranks but the first.
+            The last validation; empty on all ranks but the first.
 
         Raises:
+            StoppedError: A signal ended it early.
             TrainingError: The loss is no longer finite, or the end cannot be written.
         """
         telling = self.monitor.running(self.step) if self.leads else nullcontext()
         with stop_requested() as stopped, telling:
-            while self.step < self.config.steps and not any_rank(stopped(), self.device):
+            while self.step < self.config.steps and not any_rank(stopped() is not None, self.device):
                 terms = self.optimise()
                 if self.leads:
                     self.monitor.step(self.step, terms, self.optimizer.param_groups[0]["lr"])
@@ -125,6 +127,10 @@ class Trainer:
             if self.leads:
                 table = self.validate() if self.step == self.config.steps else table
                 self.save(table)
+        if self.step < self.config.steps:
+            if self.leads:
+                self.monitor.stopped(self.step)
+            raise StoppedError(stopped() or signal.SIGTERM)  # another rank may have been asked
         return table
 
     def _try_to_save(self, table: dict[str, Accuracy]) -> None:
@@ -208,13 +214,18 @@ class Trainer:
     def start_from(self, model: Path) -> None:
         """Start with a checkpoint's weights in place of random ones, to fit a model to data of one's own.
 
-        Where this run's encoder is a whole number of times as wide, it starts by saying what the model says.
+        Where this run's encoder is a whole number of times as wide, its weights say what the model's do.
 
         Raises:
             CheckpointError: The file cannot be read.
-            TrainingError: It is of another architecture, but for what shapes no weight or can be widened, or other
-                categories than this run.
+            TrainingError: This run's network is a fusion; or the file is of another architecture, but for what
+                ``widening_factor`` allows, or of other categories.
         """
+        if isinstance(self.network, FusionNet):
+            raise TrainingError(
+                f"a network with fusion ({self.config.fusion.kind}) cannot start from a model: leave out --start, or "
+                "take a recipe without fusion"
+            )
         start = load_checkpoint(model)
         own, other = self.network.architecture, start.architecture
         if widening_factor(other, own) is None:
@@ -232,15 +243,28 @@ class Trainer:
         Raises:
             TrainingError: There is no state, or it is of another recipe.
         """
-        state = self.folder.load_state(self.device)
-        if not TrainConfig.from_mapping(state["config"]).trains_as(self.config):
-            raise TrainingError(
-                f"the state in '{self.folder.path}' was written with another recipe: resume with that one, or train "
-                "into another folder"
-            )
+        self.go_on_from(state_of(self.folder, self.config, self.device))
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state_of`` gave."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         load_trained_state(self.extras, state.get("extras", {}))  # not in states of older versions
         self.optimizer.load_state_dict(state["optimizer"])
         set_random_state(state["random"], self.device)
         self.step, self.best = state["step"], state.get("best", -1.0)
+
+
+def state_of(folder: RunFolder, config: TrainConfig, device: str) -> dict[str, Any]:
+    """The state that a run of that recipe left, its tensors on a device.
+
+    Raises:
+        TrainingError: There is none, or it is of another recipe.
+    """
+    state = folder.load_state(device)
+    if not TrainConfig.from_mapping(state["config"]).trains_as(config):
+        raise TrainingError(
+            f"the state in '{folder.path}' was written with another recipe: resume with that one, or train into "
+            "another folder"
+        )
+    return state

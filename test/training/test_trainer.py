@@ -24,6 +24,7 @@ from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig, read_recipe
 from clipose_ros.training.schedule import learning_rate_factor
 from clipose_ros.training.state import TrainingError, random_state, set_random_state
+from clipose_ros.training.stopping import StoppedError
 from clipose_ros.training.trainer import Trainer
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
@@ -133,7 +134,16 @@ def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypa
         trainer(tmp_path / "third").start_from(model)
 
 
-def test_a_stop_signal_saves_the_state_first(tmp_path: Path) -> None:
+def test_a_network_with_fusion_starts_from_no_model(tmp_path: Path, tiny_clip: str) -> None:
+    trainer(tmp_path / "first").save({})
+    clip = {"model": tiny_clip, "pretrained": "random", "prompt_length": 0}
+    fusion = {"kind": "concat_before", "modality": "text"}
+    fused = trainer(tmp_path / "fused", fusion=fusion, clip=clip, prompts={"pose": "none"})
+    with pytest.raises(TrainingError, match=r"fusion \(concat_before\) cannot start from a model: leave out --start"):
+        fused.start_from(tmp_path / "first" / "model.safetensors")
+
+
+def test_a_stop_signal_saves_the_state_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trainer(tmp_path, steps=10_000, validate_every=10_000)
     optimise = run.optimise
 
@@ -144,10 +154,13 @@ def test_a_stop_signal_saves_the_state_first(tmp_path: Path) -> None:
         return result
 
     run.optimise = optimise_then_stop  # type: ignore[method-assign, assignment]
-    run.run()
+    with pytest.raises(StoppedError) as stop:
+        run.run()
+    assert stop.value.signal == signal.SIGTERM
+    assert "stopped at step 3 of 10000: go on with --resume" in capsys.readouterr().out
     again = trainer(tmp_path, steps=10_000, validate_every=10_000)
     again.resume()
-    assert again.step == run.step < 10
+    assert again.step == run.step == 3
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_names_the_remedy(tmp_path: Path) -> None:
@@ -188,6 +201,61 @@ def test_the_command_trains_from_files_folders_and_urls(
     assert data[where] in said and ("in memory" if where == "clouds.npz" else "streamed from shards") in said
     assert main([*arguments, "batch=3", "weights.size=2"]) == 0
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """Options that train two steps into ``run``."""
+    samples().save(tmp_path / "clouds.npz")
+    (tmp_path / "recipe.yaml").write_text("steps: 2\nbatch: 4\nvalidate_every: 2\ntensorboard: false\n")
+    data = ["--data", str(tmp_path / "clouds.npz"), "--validation", str(tmp_path / "clouds.npz")]
+    return ["--recipe", str(tmp_path / "recipe.yaml"), *data, "--out", str(tmp_path / "run"), "--device", "cpu"]
+
+
+def test_a_run_is_not_begun_over_another(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    (tmp_path / "clouds.npz").rename(tmp_path / "moved.npz")
+    assert main(command) == 1, "before anything is loaded"
+    assert "run' holds a run: go on with it by --resume, or take another folder" in capsys.readouterr().err
+    (tmp_path / "moved.npz").rename(tmp_path / "clouds.npz")
+    assert main([*command, "--dry-run"]) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert main([*command, "--resume"]) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_ends_as_the_shell_expects(
+    command: list[str], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimise = Trainer.optimise
+
+    def optimise_then_stop(run: Trainer) -> object:
+        os.kill(os.getpid(), number)
+        return optimise(run)
+
+    monkeypatch.setattr(Trainer, "optimise", optimise_then_stop)
+    assert main(command) == 128 + number
+
+
+def test_a_rehearsal_begins_where_the_run_would(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dry = [*command, "--dry-run"]
+    assert main([*dry, "--resume"]) == 1
+    assert f"nothing to resume: '{tmp_path / 'run' / 'state.pt'}'" in capsys.readouterr().err
+    assert main([*command, "seed=7"]) == 0
+    assert main([*dry, "--resume"]) == 1
+    assert "another recipe" in capsys.readouterr().err
+    assert main([*dry, "--resume", "seed=7"]) == 0
+    assert "go on from step 2" in capsys.readouterr().out
+    model = str(tmp_path / "run" / "model.safetensors")
+    assert main([*dry, "--start", model]) == 0
+    monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, supports=3))
+    assert main([*dry, "--start", model]) == 1
+    assert "other architecture" in capsys.readouterr().err
 
 
 def test_the_command_names_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
