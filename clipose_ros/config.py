@@ -177,7 +177,13 @@ def _converted(path: str, hint: Any, value: Any) -> Any:
 class SyncConfig(Section):
     """How colour, depth and calibration are matched."""
 
-    slop_s: float = option(0.02, "Largest difference of stamps in a set, seconds.", low=0.0, high=1.0)
+    slop_s: float = option(
+        0.02,
+        "Largest difference of stamps in a set, seconds; well below the time between frames, or a lost image pairs "
+        "colour with the next frame's depth.",
+        low=0.0,
+        high=1.0,
+    )
     queue_size: int = option(10, "Messages kept per topic while waiting for partners.", low=1, high=1000)
     exact: bool = option(False, "Match equal stamps only.")
     compressed: bool = option(False, "Subscribe to rgb/image_rect_color/compressed (sensor_msgs/CompressedImage).")

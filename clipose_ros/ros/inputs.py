@@ -80,11 +80,12 @@ class Inputs:
             self._node.destroy_subscription(subscription)
 
     def check(self) -> None:
-        """Report a topic that is silent, or stamps that never match; call it about once a second."""
+        """Report a topic that is silent, and stamps that never match or could match wrongly; about once a second."""
         with self._lock:
-            complaint = self._watch.complaint(time.monotonic())
-        if complaint is not None:
-            self._health.warning("inputs", complaint)
+            complaints = {"inputs": self._watch.complaint(time.monotonic()), "slop": self._watch.caution()}
+        for kind, complaint in complaints.items():
+            if complaint is not None:
+                self._health.warning(kind, complaint)
 
     def _match_anew(self) -> None:
         """A fresh synchroniser, with nothing of the old one's queues."""
@@ -107,7 +108,13 @@ class Inputs:
                     "stamp", f"'{topic}' has the stamp {1e-9 * stamp:g} s: its driver must fill in header.stamp"
                 )
                 return
-            if self._watch.heard(topic, stamp, time.monotonic()):
+            jumped_ns = self._watch.heard(topic, stamp, time.monotonic())
+            if jumped_ns:
+                self._health.warning(
+                    "time",
+                    f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s: matching, tracks and transforms start over; "
+                    "unless a recording or a simulation began anew: do two publishers share it (ros2 topic info -v)?",
+                )
                 self._match_anew()
                 self._on_jump()
             self._filters[topic].signalMessage(message)

@@ -1,18 +1,26 @@
-"""Finds out why no set of messages matches: which topic is silent, or by how much the stamps miss each other."""
+"""Finds out why no set of messages matches, or why wrong ones could: silence, lateness, stamps too far or too near."""
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from clipose_ros.types import TIME_JUMP_NS
 
+_LARGEST_SLOP = 0.75
+"""Of a topic's period. Beyond it frames that follow each other could match: stamps tremble and differ by topic."""
+_ENOUGH_STAMPS = 10
+"""To tell a topic's period."""
+
 
 @dataclass
 class _Heard:
     at_s: float
-    stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=30))
+    stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=100))
 
 
 class SyncWatch:
@@ -25,21 +33,21 @@ class SyncWatch:
         self._matched_s = self._begun_s = now_s
         self._heard: dict[str, _Heard] = {}
 
-    def heard(self, topic: str, stamp_ns: int, now_s: float) -> bool:
+    def heard(self, topic: str, stamp_ns: int, now_s: float) -> int:
         """Note a message.
 
         Returns:
-            Whether time jumped back on this topic; everything heard before is forgotten then.
+            Nanoseconds by which time jumped back on this topic, and everything heard before is forgotten then; else 0.
         """
-        heard = self._heard.get(topic)
-        jumped = heard is not None and bool(heard.stamps_ns) and stamp_ns < heard.stamps_ns[-1] - TIME_JUMP_NS
-        if jumped:
-            for other in self._heard.values():
-                other.stamps_ns.clear()
         heard = self._heard.setdefault(topic, _Heard(now_s))
+        back_ns = heard.stamps_ns[-1] - stamp_ns if heard.stamps_ns else 0
+        jumped_ns = back_ns if back_ns > TIME_JUMP_NS else 0
+        if jumped_ns:
+            for each in self._heard.values():
+                each.stamps_ns.clear()
         heard.at_s = now_s
         heard.stamps_ns.append(stamp_ns)
-        return jumped
+        return jumped_ns
 
     def unstamped(self, topic: str, now_s: float) -> None:
         """Note a message without a stamp: the topic is not silent, but there is nothing to match by."""
@@ -64,11 +72,42 @@ class SyncWatch:
             return None
         gaps = {topic: self._gap_s(self._topics[0], topic) for topic in self._topics[1:]}
         worst = max(gaps, key=lambda topic: gaps[topic])
+        if gaps[worst] == 0.0 or gaps[worst] < self._slop_s:
+            return self._lateness()
         return (
             f"stamps of {_quoted([self._topics[0], worst])} have not matched for {now_s - self._matched_s:.0f} s: "
             f"the nearest are {gaps[worst] * 1e3:.1f} ms apart, {self._slop_s * 1e3:.1f} ms are allowed: synchronise "
             "the drivers, or set sync.slop_s"
         )
+
+    def caution(self) -> str | None:
+        """Why frames that follow each other could be taken for one, in words that name the topic; None if not."""
+        periods_s = {topic: self._period_s(topic) for topic in self._topics}
+        fastest = min(periods_s, key=lambda topic: periods_s[topic])
+        period_s = periods_s[fastest]
+        if self._slop_s <= _LARGEST_SLOP * period_s:
+            return None
+        return (
+            f"stamps of '{fastest}' are {period_s * 1e3:.1f} ms apart, and in a set {self._slop_s * 1e3:.1f} ms are "
+            "allowed: after a lost image, colour can be matched with the next frame's depth: set sync.exact where the "
+            f"stamps of a frame are equal, or sync.slop_s below {0.5 * period_s:.2g}"
+        )
+
+    def _lateness(self) -> str:
+        """Of stamps that would match, if the earlier ones were still kept when the others come."""
+        newest_ns = {topic: self._heard[topic].stamps_ns[-1] for topic in self._topics}
+        last = min(newest_ns, key=lambda topic: newest_ns[topic])
+        late_ms = (max(newest_ns.values()) - newest_ns[last]) * 1e-6
+        return (
+            f"'{last}' arrives {late_ms:.0f} ms late, when the messages that match it are no longer kept: raise "
+            "sync.queue_size, or speed up its driver"
+        )
+
+    def _period_s(self, topic: str) -> float:
+        stamps_ns = sorted(set(self._heard[topic].stamps_ns)) if topic in self._heard else []
+        if len(stamps_ns) < _ENOUGH_STAMPS:
+            return math.inf
+        return statistics.median(b - a for a, b in itertools.pairwise(stamps_ns)) * 1e-9
 
     def _last_s(self, topic: str) -> float:
         return self._heard[topic].at_s if topic in self._heard else self._begun_s

@@ -259,6 +259,26 @@ def test_time_that_jumps_back_starts_over(ros, camera, start_node):
     message = ros.wait_for(old, "detections of the new time", camera.send)[0]
     assert stamp_ns(message.header.stamp) > start
     assert {d.id for d in message.detections} == {"mug_1", "bowl_1"}
+    ros.wait_for(lambda: "jumped back by" in node.value("last_error"), "the report of the jump", camera.send)
+    assert "do two publishers share it" in node.value("last_error")
+
+
+def test_depth_that_comes_too_late_for_the_queue_is_named(ros, camera, start_node):
+    node = start_node(sync__silence_s=0.5, sync__queue_size=2)
+
+    def late(messages):
+        messages["depth"].header.stamp = ros_stamp(camera.stamp_ns - 5 * 33_000_000)
+
+    camera.wait_until_heard()
+    ros.wait_for(lambda: "sync.queue_size" in node.value("last_error"), "the complaint", lambda: camera.send(late))
+    assert node.value("last_error").startswith("'/depth_registered/image_rect' arrives 165 ms late")
+
+
+def test_a_slop_near_the_frames_period_is_warned_of(ros, camera, start_node):
+    node = start_node(sync__slop_s=0.03)
+    camera.wait_until_heard()
+    ros.wait_for(lambda: "sync.exact" in node.value("last_error"), "the warning", camera.send)
+    assert "33.0 ms apart" in node.value("last_error")
 
 
 def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros, camera, start_node):

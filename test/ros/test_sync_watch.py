@@ -42,6 +42,50 @@ def test_names_the_pair_that_never_matches_and_its_distance(watch):
     assert "sync.slop_s" in complaint
 
 
+@pytest.mark.parametrize("late", TOPICS)
+def test_names_the_topic_that_comes_too_late_for_the_others_queue(watch, late):
+    for n in range(40):
+        for topic in TOPICS:
+            watch.heard(topic, SECOND + 33_000_000 * (n - 12 * (topic == late)), 100.0 + n)
+    complaint = watch.complaint(139.5)
+    assert complaint.startswith(f"'{late}' arrives 396 ms late") and "raise sync.queue_size" in complaint
+    assert "slop" not in complaint
+    assert not any(f"'{topic}'" in complaint for topic in TOPICS if topic != late)
+
+
+def filmed(watch, period_ns, topic="/depth"):
+    """One topic of that period, the others slow."""
+    for n in range(12):
+        for each in TOPICS:
+            watch.heard(each, n * (period_ns if each == topic else 100_000_000), 100.0)
+    return watch
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_slop_that_pairs_neighbouring_frames_is_told_with_what_would_be_right(watch, topic):
+    caution = filmed(watch, 16_666_667, topic).caution()
+    assert f"'{topic}'" in caution and "16.7 ms apart" in caution and "20.0 ms" in caution
+    assert "sync.exact" in caution and "sync.slop_s below 0.0083" in caution
+    assert not any(f"'{other}'" in caution for other in TOPICS if other != topic)
+
+
+def test_a_slop_well_below_the_period_is_no_reason_for_caution(watch):
+    assert filmed(watch, 33_333_333).caution() is None
+
+
+def test_caution_waits_for_enough_stamps_and_never_concerns_exact_matching():
+    watch = SyncWatch(TOPICS, silence_s=5.0, slop_s=0.02, now_s=100.0)
+    watch.heard("/rgb", SECOND, 100.0)
+    watch.heard("/rgb", SECOND + 1000, 100.0)
+    assert watch.caution() is None
+    assert filmed(SyncWatch(TOPICS, silence_s=5.0, slop_s=0.0, now_s=100.0), 1_000_000).caution() is None
+
+
+def test_one_pair_of_close_stamps_is_no_fast_topic(watch):
+    filmed(watch, 33_333_333).heard("/depth", 12 * 33_333_333 - 30_000_000, 101.0)
+    assert watch.caution() is None
+
+
 def test_a_match_ends_the_complaint(watch):
     watch.matched(106.0)
     assert watch.complaint(107.0) is None
@@ -50,7 +94,7 @@ def test_a_match_ends_the_complaint(watch):
 def test_time_that_jumps_back_is_told_once_and_old_stamps_are_forgotten(watch):
     watch.heard("/rgb", 100 * SECOND, 101.0)
     watch.heard("/depth", 100 * SECOND, 101.0)
-    assert watch.heard("/rgb", SECOND, 102.0)
+    assert watch.heard("/rgb", SECOND, 102.0) == 99 * SECOND
     assert not watch.heard("/depth", SECOND, 102.0)
     assert not watch.heard("/rgb", 2 * SECOND, 103.0)
 
