@@ -338,7 +338,11 @@ class PublishConfig(Section):
     tf_prefix: str = option("", "Put before the names of TF frames.")
     coasting: bool = option(False, "Publish tracks that this frame did not see, until they age out.", live=True)
     marker_lifetime_s: float = option(
-        0.5, "RViz markers vanish after this many seconds.", low=0.0, high=3600.0, live=True
+        0.5,
+        "RViz markers vanish after this many seconds; 0: not before they are deleted.",
+        low=0.0,
+        high=3600.0,
+        live=True,
     )
     tf_timeout_s: float = option(
         0.05, "Longest wait for the transform into target_frame or tracking.frame, seconds.", low=0.0, high=10.0

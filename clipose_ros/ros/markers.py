@@ -1,4 +1,4 @@
-"""Markers for RViz: box, axes and label of every track, deleted when it goes and expiring when the node does."""
+"""Markers for RViz: box, axes, label of every track; deleted when it goes or the node falls silent, expiring if that dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Markers:
             header: Of the frame.
             tracks: What is shown.
             poses: Their poses as messages.
-            lifetime_s: Seconds until the markers vanish.
+            lifetime_s: Seconds until the markers vanish; 0: not before they are deleted.
         """
         before, self._shown = self._shown, {}
         lifetime = Duration(seconds=lifetime_s).to_msg()
@@ -56,6 +56,11 @@ class Markers:
             for marker in markers.all
         ]
         return MarkerArray(markers=[*gone, *(marker for markers in self._shown.values() for marker in markers.all)])
+
+    def none(self) -> MarkerArray:
+        """The deletion of all markers."""
+        self._shown = {}
+        return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
 
 class _TrackMarkers:

@@ -126,9 +126,9 @@ class PoseNode(LifecycleNode):
             return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe, let the frame in work end, fall silent."""
+        """Unsubscribe, let the frame in work end, delete the markers, fall silent."""
         with self._alarm:
-            self._end()
+            self._fall_silent()
             return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -140,6 +140,7 @@ class PoseNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back everything, whatever the state."""
         with self._alarm:
+            self._fall_silent()
             self._release()
             return super().on_shutdown(state)
 
@@ -155,7 +156,8 @@ class PoseNode(LifecycleNode):
 
     def _acquire(self, config: PoseNodeConfig) -> _Configured:
         pipeline = self._make_pipeline(config)
-        transforms, publishers = Transforms(self), Publishers(self, pipeline.predictor.categories)
+        transforms = Transforms(self, config.tracking.frame, config.publish.target_frame)
+        publishers = Publishers(self, pipeline.predictor.categories)
         topics = input_topics(self, config.sync.compressed)
         poser = FramePoser(pipeline, config, topics, transforms, publishers, self._health)
         return _Configured(pipeline, transforms, publishers, poser)
@@ -164,6 +166,7 @@ class PoseNode(LifecycleNode):
         assert self._configured is not None
         config, poser = self.parameters.config, self._configured.poser
         poser.reset()
+        self._configured.transforms.clear()  # nobody watched the time while the node was inactive
         self._detect_once.open()
         worker: Worker[_Job] = Worker(lambda job: self._work(job, poser), self._alarm)
         with_labels = config.segmentation.backend == "labels"
@@ -175,6 +178,13 @@ class PoseNode(LifecycleNode):
         topics = inputs.topics
         names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
         self.get_logger().info(f"active, listening to {', '.join(names)}")
+
+    def _fall_silent(self) -> None:
+        """End the work, and delete the markers, which may have no end of their own."""
+        was_active = self._active is not None
+        self._end()
+        if was_active and self._configured is not None:
+            self._configured.publishers.delete_markers()
 
     def _end(self) -> None:
         active, self._active = self._active, None

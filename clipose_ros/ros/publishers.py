@@ -74,6 +74,10 @@ class Publishers:
         _tell(self._object_cloud, lambda: object_cloud(header, tracks, posed.T_frame_camera, self._categories))
         _tell(self._debug_image, lambda: _debug_image(posed))
 
+    def delete_markers(self) -> None:
+        """Take every marker out of RViz; only while the node is active."""
+        _tell(self._marker_array, self._markers.none)
+
     def close(self) -> None:
         """Give the publishers back."""
         for publisher in (

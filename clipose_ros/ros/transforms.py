@@ -14,11 +14,17 @@ from clipose_ros.types import FloatArray
 
 
 class Transforms:
-    """Listens to TF. Lives from configuration to clean-up, so that its buffer is full when frames come."""
+    """Listens to TF. Lives from configuration to clean-up, so that it knows the static transforms when frames come.
 
-    def __init__(self, node: Node) -> None:
+    Args:
+        node: It listens.
+        frames: The frames that are looked up. Where all are empty, nothing is subscribed: every transform of the robot
+            would be read for nothing.
+    """
+
+    def __init__(self, node: Node, *frames: str) -> None:
         self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node)
+        self._listener = TransformListener(self._buffer, node) if any(frames) else None
 
     def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float, parameter: str) -> FloatArray:
         """``T_target_source`` ``(4, 4)`` at a stamp; ``parameter`` is the setting that named the target.
@@ -41,9 +47,10 @@ class Transforms:
             ) from error
 
     def clear(self) -> None:
-        """Forget moving transforms, as after a jump of time."""
+        """Forget moving transforms, as after a jump of time: TF refuses what is much older than what it holds."""
         self._buffer.clear()
 
     def close(self) -> None:
         """Give the subscriptions back."""
-        self._listener.unregister()
+        if self._listener is not None:
+            self._listener.unregister()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import Marker, MarkerArray
 
 from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.ros.conversions import ros_stamp
 
 
 def change(ros, transition):
@@ -41,7 +45,7 @@ def workers():
 
 
 def test_two_whole_cycles_leave_nothing_behind(ros, camera, start_node):
-    node = start_node(started=False)
+    node = start_node(started=False, publish__target_frame="camera_optical")
     for _ in range(2):
         assert state(ros) == "unconfigured"
         ros.wait_for(lambda: counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
@@ -59,6 +63,32 @@ def test_two_whole_cycles_leave_nothing_behind(ros, camera, start_node):
     assert change(ros, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and state(ros) == "finalized"
 
 
+def test_tf_is_listened_to_only_where_a_frame_is_asked_for(ros, camera, start_node):
+    start_node()
+    camera.wait_until_heard()
+    assert ros.node.count_subscribers("/tf") == ros.node.count_subscribers("/tf_static") == 0
+
+
+def test_time_that_jumps_back_while_inactive_leaves_no_later_transforms_behind(ros, camera, start_node):
+    node = start_node(publish__target_frame="base")
+    broadcast = ros.node.create_publisher(TFMessage, "/tf", 10)
+
+    def send_with_tf():
+        stamped = TransformStamped(child_frame_id="camera_optical")
+        stamped.header.frame_id, stamped.header.stamp = "base", ros_stamp(camera.stamp_ns + 33_000_000)
+        stamped.transform.rotation.w = 1.0
+        broadcast.publish(TFMessage(transforms=[stamped]))
+        camera.send()
+
+    camera.wait_until_heard()
+    ros.wait_for(lambda: node.detections, "detections", send_with_tf)
+    assert change(ros, Transition.TRANSITION_DEACTIVATE)
+    camera.stamp_ns -= 500_000_000_000
+    node.detections.clear()
+    assert change(ros, Transition.TRANSITION_ACTIVATE)
+    ros.wait_for(lambda: node.detections, "detections of the new time", send_with_tf)
+
+
 def test_inactive_node_publishes_nothing_and_reactivated_one_again(ros, camera, start_node):
     node = start_node()
     camera.wait_until_heard()
@@ -70,6 +100,16 @@ def test_inactive_node_publishes_nothing_and_reactivated_one_again(ros, camera, 
     assert not node.detections
     assert change(ros, Transition.TRANSITION_ACTIVATE)
     ros.wait_for(lambda: node.detections, "detections again", camera.send)
+
+
+@pytest.mark.parametrize("transition", [Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN])
+def test_markers_that_never_expire_are_deleted_when_the_node_falls_silent(ros, camera, start_node, transition):
+    start_node(publish__marker_lifetime_s=0.0)
+    arrays = ros.listen(MarkerArray, "pose_node/markers")
+    camera.wait_until_heard()
+    ros.wait_for(lambda: any(array.markers for array in arrays), "markers", camera.send)
+    assert change(ros, transition)
+    ros.wait_for(lambda: [m.action for m in arrays[-1].markers] == [Marker.DELETEALL], "the deletion of all")
 
 
 @pytest.mark.parametrize("transition", [Transition.TRANSITION_ACTIVE_SHUTDOWN, Transition.TRANSITION_INACTIVE_SHUTDOWN])
