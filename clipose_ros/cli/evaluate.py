@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -31,7 +31,7 @@ from clipose_ros.cli.generate import catalogue_of, objects_record
 from clipose_ros.cli.node_settings import network_config, node_config
 from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
 from clipose_ros.data.catalogue import read_catalogue
-from clipose_ros.errors import CliposeError
+from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.evaluation.accuracy import as_records, summarize
 from clipose_ros.evaluation.found import Found, total
 from clipose_ros.evaluation.iou import IouKind
@@ -40,6 +40,9 @@ from clipose_ros.evaluation.nocs_protocol import TABLE, MatchedPair, Scores, eva
 from clipose_ros.evaluation.report import REPORT_THRESHOLDS, SINGLE, Report, report_html
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
 from clipose_ros.evaluation.worst_cases import Case, Shot, cases_of_clouds, cases_of_pairs
+
+if TYPE_CHECKING:  # it loads the simulator, which result files do without
+    from clipose_ros.evaluation.film import CloudFilm
 
 MIN_POINTS = 50
 """On NOCS images clouds of fewer points get no pose, as in training."""
@@ -52,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = read_options(__doc__, arguments)
     try:
+        for path in filter(None, (options.json, options.report, options.film)):
+            path.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be is told before the work
         tables, record, report = _evaluated(options)
+        _print(tables)
         if options.json:
             options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if options.report and report is not None:
@@ -64,11 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = "; the same command goes on from the scenes that are whole" if options.frames_in else ""
         print(f"evaluate: interrupted{kept}", file=sys.stderr)
         return 130
+    return 0
+
+
+def _print(tables: Sequence[Table]) -> None:
     console = Console()
     console.width = max(console.width, 130)  # a pipe claims 80 columns, which would break the heads
     for table in tables:
         console.print(table)
-    return 0
 
 
 def _evaluated(options: argparse.Namespace) -> Result:
@@ -195,19 +204,13 @@ def _of_scenes(options: argparse.Namespace) -> Result:
 
 def _of_film(options: argparse.Namespace) -> Result:
     """Jitter, lag and identities of tracked objects under several settings of the tracker."""
-    from clipose_ros.evaluation.film import CloudFilm, film_clouds
     from clipose_ros.evaluation.paths import pose_film
     from clipose_ros.evaluation.smoothness import measure
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
     predictor = Predictor.from_config(network)
-    if options.film and options.film.exists():
-        film = CloudFilm.load(options.film)
-    else:
-        film = film_clouds(options.sequence, options.seed or 0)
-        if options.film:
-            film.save(options.film)
+    film = _film(options)
     frames = pose_film(film, predictor)
     rows = [
         (frame, smoothing, measure(frames, TrackingConfig(smoothing=smoothing), predictor.categories, in_world))
@@ -219,6 +222,26 @@ def _of_film(options: argparse.Namespace) -> Result:
         "settings": [{"frame": f, "smoothing": smoothing, **asdict(figures)} for f, smoothing, figures in rows],
     }
     return [smoothness_table(rows)], record, None
+
+
+def _film(options: argparse.Namespace) -> CloudFilm:
+    """The film that is there, if it can be what was asked for; else a new one, kept where asked."""
+    from clipose_ros.evaluation.film import FPS, CloudFilm, film_clouds
+
+    if options.film and options.film.exists():
+        film = CloudFilm.load(options.film)
+        if film.frames != (asked := round(options.sequence * FPS)):
+            raise ConfigError(
+                f"'{options.film}' holds {film.frames} frames, and --sequence {options.sequence:g} is {asked}: ask for "
+                f"--sequence {film.frames / FPS:g}, or name a new file"
+            )
+        if options.seed is not None:
+            raise ConfigError(f"'{options.film}' does not tell its seed: leave out --seed, or name a new file")
+        return film
+    film = film_clouds(options.sequence, options.seed or 0)
+    if options.film:
+        film.save(options.film)
+    return film
 
 
 ByKind = Mapping[IouKind, Mapping[str, Scores]]

@@ -83,6 +83,21 @@ def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.Captu
     assert "--report goes with" in capsys.readouterr().err
 
 
+def test_folders_of_outputs_are_made_and_figures_not_lost_with_them(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--results", str(results)]
+    new = tmp_path / "new" / "folder" / "figures.json"
+    assert evaluate.main([*asked, "--json", str(new), "--report", str(tmp_path / "other" / "page.html")]) == 0
+    assert new.is_file() and (tmp_path / "other" / "page.html").is_file()
+    capsys.readouterr()
+    assert evaluate.main([*asked, "--json", str(tmp_path)]) == 1, "a folder is in the way"
+    said = capsys.readouterr()
+    assert "IoU oriented" in said.out and str(tmp_path) in said.err
+    assert evaluate.main([*asked, "--json", str(new / "below.json")]) == 1, "a file is in the way"
+    assert not capsys.readouterr().out, "told before the work"
+
+
 def test_categories_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A seventh, told to be axially symmetric, is scored as such by its class id."""
     turned = make_transform(exp_so3([0.0, 0.4, 0.0]), [0.0, 0.0, 1.0])
