@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clipose_ros.cli.generate import add_catalogue_options
 from clipose_ros.cli.node_settings import NETWORK_OPTIONS, SEGMENTERS
+from clipose_ros.cli.options import parse
 from clipose_ros.config import ENGINES, NetworkConfig
 
 SCENES_SEED = 10_000_000
@@ -19,7 +20,8 @@ _GOES_WITH = {
     **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
     **dict.fromkeys(("film", "smoothing"), ("sequence",)),
     **dict.fromkeys(("segmenter", "params", "frames_in", "workers"), ("scenes",)),
-    **dict.fromkeys(("meshes", "index", "split", "mesh_share"), ("scenes",)),
+    **dict.fromkeys(("index", "split", "mesh_share"), ("meshes",)),
+    "meshes": ("scenes",),
     "breakdown": ("data",),
     "seed": ("sequence", "scenes"),
     "categories": ("results", "scenes"),
@@ -40,12 +42,12 @@ def read_options(description: str | None, arguments: Sequence[str] | None = None
         holds depends on other options.
     """
     parser = _parser(description)
-    defaults = {name: parser.get_default(name) for name in _GOES_WITH}
-    parser.set_defaults(**dict.fromkeys(defaults))  # so that what is given can be told from what is not
-    options = parser.parse_args(arguments)
-    _refuse_contradictions(parser, options)
-    left_out = {name: value for name, value in defaults.items() if getattr(options, name) is None}
-    return argparse.Namespace(**vars(options) | left_out)
+    options = parse(parser, arguments, _GOES_WITH)
+    for name in ("frames", "sequence", "scenes", "workers"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be at least 1, got {value:g}")
+    return options
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
@@ -130,15 +132,3 @@ def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--workers", type=int, default=1, help="processes that render (1)")
     add_catalogue_options(parser)
     parser.set_defaults(split="val")
-
-
-def _refuse_contradictions(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a message where options do not go together; those that were left out are None."""
-    for name, sources in _GOES_WITH.items():
-        if getattr(options, name) is not None and all(getattr(options, source) is None for source in sources):
-            places = " or ".join(f"--{source}" for source in sources)
-            parser.error(f"--{name.replace('_', '-')} goes with {places}")
-    for name in ("frames", "sequence", "scenes", "workers"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} must be at least 1, got {value:g}")

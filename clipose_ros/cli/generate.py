@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from clipose_ros.cli.options import parse
 from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue, read_catalogue
 from clipose_ros.data.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.meshes import MeshLibrary
@@ -41,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_catalogue_options(parser)
     add_nocs_options(parser)
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, _GOES_WITH, _APART)
     cv2.setNumThreads(1)
     try:
         if options.shards is not None:
             return write_shards(options)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         if options.nocs is not None:
             samples = nocs_samples(nocs_of(options), options.seed, options.frames, image_side=options.image_size)
         else:
@@ -57,10 +60,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"generate: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("generate: interrupted; the same command goes on from the shards that are whole", file=sys.stderr)
+        kept = "; the same command goes on from the shards that are whole" if options.shards is not None else ""
+        print(f"generate: interrupted{kept}", file=sys.stderr)
         return 130
-    print(f"{options.out}: {len(samples)} clouds")
+    names = samples.categories.names
+    counts = np.bincount(samples.category_index, minlength=len(names))
+    print(f"{options.out}: {len(samples)} clouds: {_listed(dict(zip(names, counts, strict=True)))}")
     return 0
+
+
+_GOES_WITH = {
+    **dict.fromkeys(("workers", "scenes_per_shard"), ("shards",)),
+    **dict.fromkeys(("index", "split", "mesh_share"), ("meshes",)),
+    **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
+}
+"""Options that mean something only beside one of these."""
+_APART = [(name, "nocs") for name in ("scenes", "categories", "meshes")]
+"""NOCS data have their own frames, categories and objects."""
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """How many clouds there are of each category."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def write_shards(options: argparse.Namespace) -> int:
@@ -84,7 +105,8 @@ def write_shards(options: argparse.Namespace) -> int:
         scenes = options.scenes
     tell = partial(print, flush=True)
     manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, options.workers, tell)
-    print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards")
+    counts = {name: sum(shard.counts[name] for shard in manifest.shards) for name in manifest.categories.names}
+    print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards: {_listed(counts)}")
     return 0
 
 
@@ -113,20 +135,29 @@ def add_catalogue_options(parser: argparse.ArgumentParser) -> None:
 
 
 def catalogue_of(options: argparse.Namespace) -> Catalogue:
-    """The catalogue that the options of ``add_catalogue_options`` describe.
+    """The catalogue that the options of ``add_catalogue_options`` describe; tells of what it cannot draw.
 
     Raises:
-        ConfigError: The categories are wrong, the share is out of bounds, or an index is given without a folder.
+        ConfigError: The categories are wrong, none can be drawn, the share is out of bounds, or an index is given
+            without a folder.
         DataError: The index or a mesh is missing or wrong.
     """
     catalogue = read_catalogue(options.categories) if options.categories else NOCS_CATALOGUE
-    if options.meshes is None:
-        if options.index is not None:
-            raise ConfigError(f"--index {options.index} needs --meshes, the folder its files lie in")
-        return catalogue
-    entries = read_mesh_index(options.index or options.meshes / "index.csv", options.meshes)
-    library = MeshLibrary(entries, options.split, dict(catalogue.size_ranges))
-    return replace(catalogue, library=library, mesh_share=options.mesh_share)
+    if options.meshes is not None:
+        entries = read_mesh_index(options.index or options.meshes / "index.csv", options.meshes)
+        library = MeshLibrary(entries, options.split, dict(catalogue.size_ranges))
+        catalogue = replace(catalogue, library=library, mesh_share=options.mesh_share)
+    elif options.index is not None:
+        raise ConfigError(f"--index {options.index} needs --meshes, the folder its files lie in")
+    if absent := ", ".join(name for name in catalogue.categories.names if name not in catalogue.drawable):
+        lack = (
+            f"there is neither a shape nor a mesh of {absent}: name a shape in {options.categories}, or give meshes of "
+            f"split '{options.split}' (--meshes)"
+        )
+        if not catalogue.drawable:
+            raise ConfigError(f"nothing can be put on a table, for {lack}")
+        print(lack, file=sys.stderr)
+    return catalogue
 
 
 def add_nocs_options(parser: argparse.ArgumentParser) -> None:
@@ -146,11 +177,8 @@ def nocs_of(options: argparse.Namespace) -> NocsDataset:
     """The part of the data that the options of ``add_nocs_options`` name; tells of frames that lack files.
 
     Raises:
-        ConfigError: Options for simulated objects are given too.
         DataError: A folder is missing, or holds no whole frame.
     """
-    if options.meshes is not None or options.categories is not None:
-        raise ConfigError("--nocs shows its own objects: leave out --meshes and --categories")
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=not options.box_centred_mugs)
     for path in dataset.missing[:1]:
         print(f"generate: {len(dataset.missing)} files are missing, such as {path}; those frames are left out")

@@ -15,6 +15,7 @@ from clipose_ros.data.colours import Texture, random_colour, wood
 from clipose_ros.data.distractors import make_distractor
 from clipose_ros.data.mesh import Mesh, box
 from clipose_ros.data.shapes import MeshObject, ObjectSource, make_object
+from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -38,6 +39,11 @@ class SceneConfig(Section):
     radius_m: float = option(
         0.32, "Things stand within this distance of the table's middle, metres.", low=0.05, high=5.0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.categories:
+            raise ConfigError("'categories' must name at least one, got none")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

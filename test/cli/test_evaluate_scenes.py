@@ -76,7 +76,6 @@ def test_other_frames_and_categories_are_refused_by_name(
         (["--frames-in", str(tmp_path / "mine")], "new or empty folder"),
         (["--segmenter", "yolo:nowhere.pt"], "got 'yolo:nowhere.pt'"),
         (["--params", str(tmp_path / "nowhere.yaml")], "nowhere.yaml"),
-        (["--index", "index.csv"], "--index index.csv needs --meshes"),
     ):
         assert evaluate.main([*model, *options]) == 1
         assert message in capsys.readouterr().err
@@ -89,8 +88,9 @@ def test_other_frames_and_categories_are_refused_by_name(
         (["--data", "a"], ["--frames-in", "b"], "--scenes"),
         (["--data", "a"], ["--meshes", "b"], "--scenes"),
         (["--data", "a"], ["--workers", "1"], "--scenes"),
-        (["--nocs", "a"], ["--split", "val"], "--scenes"),
-        (["--sequence", "9"], ["--mesh-share", "0"], "--scenes"),
+        (["--scenes", "1"], ["--index", "index.csv"], "--meshes"),
+        (["--nocs", "a"], ["--split", "val"], "--meshes"),
+        (["--sequence", "9"], ["--mesh-share", "0"], "--meshes"),
         (["--data", "a"], ["--seed", "0"], "--sequence or --scenes"),
         (["--scenes", "1"], ["--subset", "real_test"], "--nocs"),
         (["--scenes", "1"], ["--smoothing", "0"], "--sequence"),

@@ -50,7 +50,9 @@ def test_a_frame_that_lacks_a_file_is_left_out_and_told(tmp_path: Path, capsys: 
 
 def test_objects_come_from_one_side_only(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--seed", "0", "--out", str(tmp_path / "x.npz")]
-    assert generate.main(["--nocs", str(root), "--meshes", str(tmp_path), *out]) == 1
-    assert "leave out --meshes" in capsys.readouterr().err
+    for of_simulation in (["--meshes", "a"], ["--categories", "a"], ["--scenes", "400"]):
+        with pytest.raises(SystemExit):
+            generate.main(["--nocs", str(root), *of_simulation, *out])
+        assert f"{of_simulation[0]} does not go with --nocs\n" in capsys.readouterr().err
     assert generate.main(["--nocs", str(tmp_path / "none"), *out]) == 1
     assert "Real/train" in capsys.readouterr().err

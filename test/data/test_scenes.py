@@ -7,6 +7,7 @@ import trimesh
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.distractors import make_distractor
 from clipose_ros.data.scenes import SceneConfig, make_scene, random_rotation
+from clipose_ros.errors import ConfigError
 
 SEEDS = range(8)
 
@@ -55,6 +56,11 @@ def test_shares_of_lying_and_tilted_are_kept():
         ]
     )
     assert 0.35 < (ups < 0.999).mean() < 0.65
+
+
+def test_no_category_at_all_is_refused():
+    with pytest.raises(ConfigError, match="'categories' must name at least one"):
+        SceneConfig(categories=())
 
 
 def test_categories_are_dealt_evenly_and_only_those_asked_for():
