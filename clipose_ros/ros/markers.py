@@ -1,4 +1,4 @@
-"""Markers for RViz: box, axes, label of every track; deleted when it goes or the node falls silent, expiring if that dies."""
+"""Markers for RViz: box, axes and label of every track, deleted with it or when the node falls silent; they expire."""
 
 from __future__ import annotations
 

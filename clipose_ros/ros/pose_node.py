@@ -25,7 +25,7 @@ from clipose_ros.ros.inputs import Inputs, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.posing import FramePoser
 from clipose_ros.ros.publishers import Publishers
-from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome
+from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, survive_impossible_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import Alarm, Worker
@@ -90,6 +90,7 @@ class PoseNode(LifecycleNode):
         for complaint in self.parameters.unknown:
             self.get_logger().warning(f"{complaint} (ignored)")
         EnableService(self)
+        survive_impossible_transitions(self, self._health)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
         self.create_timer(1.0, self._on_timer, clock=steady)

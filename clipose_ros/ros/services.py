@@ -1,4 +1,4 @@
-"""The services ~/enable and ~/detect_once."""
+"""The services ~/enable and ~/detect_once, and the lifecycle's ~/change_state where it would end the node."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
+
+from clipose_ros.ros.diagnostics import Health
 
 DETECT_ONCE_TIMEOUT_S = 10.0
 """``~/detect_once`` replies that it failed when no frame was posed within this time."""
@@ -45,6 +49,29 @@ class EnableService:
         response.success = result.successful
         response.message = result.reason or ("posing every frame" if request.data else "posing on ~/detect_once only")
         return response
+
+
+def survive_impossible_transitions(node: LifecycleNode, health: Health) -> None:
+    """Refuse transitions that the node's state does not allow, such as to configure an active node.
+
+    Up to Jazzy, rclpy lets its error out of the service's callback, and so out of ``spin``.
+    """
+    service = node._service_change_state
+    change = service.callback
+
+    def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        try:
+            return change(request, response)
+        except RuntimeError as error:  # rclpy's RCLError, which has no public name; transitions' own bugs end elsewhere
+            health.warning(
+                "transition",
+                f"transition {request.transition.id} is refused ({error}): a node that a lifecycle manager brings up "
+                "needs autostart:=false",
+            )
+            response.success = False
+            return response
+
+    service.callback = answer
 
 
 class DetectOnceService:

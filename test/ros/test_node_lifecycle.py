@@ -13,6 +13,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.ros.conversions import ros_stamp
+from clipose_ros.ros.pose_node import PoseNode
 
 
 def change(ros, transition):
@@ -142,6 +143,19 @@ def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, cam
     camera.wait_until_heard()
     ros.wait_for(lambda: node.detections, "detections", camera.send)
     ros.wait_for(lambda: node.diagnostics[-1].status[0].level == b"\x00", "good health")
+
+
+def test_a_transition_that_cannot_be_is_refused_and_ends_nothing(ros, camera, start_node, monkeypatch):
+    def as_before_kilted(self, number):
+        self._state_machine.trigger_transition_by_id(number, True)
+        raise AssertionError("the state machine should have refused")
+
+    node = start_node()
+    monkeypatch.setattr(PoseNode, "_LifecycleNodeMixin__change_state", as_before_kilted, raising=False)
+    assert not change(ros, Transition.TRANSITION_CONFIGURE)
+    assert state(ros) == "active" and node.error is None
+    ros.wait_for(lambda: "autostart" in node.value("last_error"), "diagnostics to say why")
+    assert f"transition {Transition.TRANSITION_CONFIGURE}" in node.value("last_error")
 
 
 @pytest.mark.parametrize("place", ["worker", "configure"])
