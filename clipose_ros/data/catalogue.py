@@ -64,13 +64,18 @@ class Catalogue:
     def __post_init__(self) -> None:
         if not 0.0 <= self.mesh_share <= 1.0:
             raise ConfigError(f"the share of meshes must be between 0 and 1, got {self.mesh_share}")
-        for name in self.library.categories if self.library is not None else ():
-            category, frontless = self.categories[name], self.library.frontless(name)
-            if frontless is not None and not category.symmetry.axial_y:
-                raise ConfigError(
-                    f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: "
-                    "name its front, or give the category the symmetry axial_y"
-                )
+        library = self.library
+        for name in library.categories if library is not None else ():
+            self._check_fronts(name, library)
+
+    def _check_fronts(self, name: str, library: MeshLibrary) -> None:
+        """Without a front a mesh's turn about y is anyone's choice; a category whose turn shows would learn it."""
+        category, frontless = self.categories[name], library.frontless(name)
+        if frontless is not None and not category.symmetry.axial_y:
+            raise ConfigError(
+                f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: "
+                "name its front, or give the category the symmetry axial_y"
+            )
 
     @property
     def drawable(self) -> tuple[str, ...]:
