@@ -64,9 +64,9 @@ class Catalogue:
     def __post_init__(self) -> None:
         if not 0.0 <= self.mesh_share <= 1.0:
             raise ConfigError(f"the share of meshes must be between 0 and 1, got {self.mesh_share}")
-        library = self.library
-        for name in library.categories if library is not None else ():
-            self._check_fronts(name, library)
+        if self.library is not None:
+            for name in self.library.categories:
+                self._check_fronts(name, self.library)
 
     def _check_fronts(self, name: str, library: MeshLibrary) -> None:
         """Without a front a mesh's turn about y is anyone's choice; a category whose turn shows would learn it."""
