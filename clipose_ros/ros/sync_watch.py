@@ -20,6 +20,7 @@ _ENOUGH_STAMPS = 10
 @dataclass
 class _Heard:
     at_s: float
+    # so many that those of a topic that comes seconds late still overlap with the others'
     stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=100))
 
 
@@ -70,12 +71,12 @@ class SyncWatch:
             )
         if not all(self._heard[topic].stamps_ns for topic in self._topics):  # unstamped, or time has just jumped
             return None
-        gaps = {topic: self._gap_s(self._topics[0], topic) for topic in self._topics[1:]}
-        worst = max(gaps, key=lambda topic: gaps[topic])
+        gaps = {pair: self._gap_s(*pair) for pair in itertools.combinations(self._topics, 2)}
+        worst = max(gaps, key=lambda pair: gaps[pair])
         if gaps[worst] == 0.0 or gaps[worst] < self._slop_s:
             return self._lateness()
         return (
-            f"stamps of {_quoted([self._topics[0], worst])} have not matched for {now_s - self._matched_s:.0f} s: "
+            f"stamps of {_quoted(worst)} have not matched for {now_s - self._matched_s:.0f} s: "
             f"the nearest are {gaps[worst] * 1e3:.1f} ms apart, {self._slop_s * 1e3:.1f} ms are allowed: synchronise "
             "the drivers, or set sync.slop_s"
         )

@@ -42,6 +42,14 @@ def test_names_the_pair_that_never_matches_and_its_distance(watch):
     assert "sync.slop_s" in complaint
 
 
+def test_names_two_topics_that_both_match_the_first_but_never_each_other(watch):
+    for n in range(20):
+        watch.heard("/rgb", n * SECOND, 100.0 + n)
+        watch.heard("/info" if n % 2 else "/depth", n * SECOND, 100.0 + n)
+    complaint = watch.complaint(119.5)
+    assert "'/depth' and '/info'" in complaint and "1000.0 ms apart" in complaint
+
+
 @pytest.mark.parametrize("late", TOPICS)
 def test_names_the_topic_that_comes_too_late_for_the_others_queue(watch, late):
     for n in range(40):
