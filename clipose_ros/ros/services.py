@@ -56,7 +56,9 @@ def survive_impossible_transitions(node: LifecycleNode, health: Health) -> None:
 
     Up to Jazzy, rclpy lets its error out of the service's callback, and so out of ``spin``.
     """
-    service = node._service_change_state
+    service = getattr(node, "_service_change_state", None)
+    if service is None:  # another version of rclpy may call it otherwise
+        return
     change = service.callback
 
     def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:

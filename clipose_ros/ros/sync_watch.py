@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from clipose_ros.types import TIME_JUMP_NS
 
-_LARGEST_SLOP = 0.75
+_LARGEST_SLOP = 0.9
 """Of a topic's period. Beyond it frames that follow each other could match: stamps tremble and differ by topic."""
 _ENOUGH_STAMPS = 10
 """To tell a topic's period."""
