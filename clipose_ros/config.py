@@ -267,11 +267,17 @@ class NetworkConfig(Section):
         "auto", "What computes it: auto is the fastest for the device that keeps float32's accuracy.", choices=ENGINES
     )
     looks: int = option(
-        2,
-        "How often it looks at each object, at other points and at its mirror image, to average what it says: two "
-        "looks are more accurate and take twice the time of one.",
+        4,
+        "How often it looks at an object at most, at other points and at its mirror image, to average what it says: "
+        "four looks are more accurate and take four times the time of one.",
         low=1,
         high=16,
+    )
+    agree_deg: float = option(
+        8.0,
+        "Two looks suffice where their axes differ by no more, degrees; 0 takes all looks always.",
+        low=0.0,
+        high=180.0,
     )
 
 

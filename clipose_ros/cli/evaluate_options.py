@@ -84,7 +84,12 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--model", help=f"a .safetensors file or the name of a shipped model ({usual.model})")
     parser.add_argument("--device", help=f"auto, cpu, cuda or cuda:N ({usual.device})")
     parser.add_argument("--engine", choices=ENGINES, help=f"what computes the network ({usual.engine})")
-    parser.add_argument("--looks", type=int, help=f"how often the network looks at each object ({usual.looks})")
+    parser.add_argument("--looks", type=int, help=f"how often the network looks at an object at most ({usual.looks})")
+    parser.add_argument(
+        "--agree-deg",
+        type=float,
+        help=f"two looks suffice where they differ by no more; 0: all looks always ({usual.agree_deg:g})",
+    )
     parser.add_argument("--subset", default="real_test", help="with --nocs: real_test or camera_val")
     parser.add_argument("--frames", type=int, help="with --nocs: so many images, evenly spread; all if left out")
     parser.add_argument(

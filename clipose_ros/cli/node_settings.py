@@ -17,7 +17,7 @@ from clipose_ros.resources import config_path
 
 SEGMENTERS = "shipped (the package's detector), labels (true masks), or a local file: yolo:FILE or mask_rcnn:FILE"
 """What ``segmenter_settings`` understands, for a command's help."""
-NETWORK_OPTIONS = ("model", "device", "engine", "looks")
+NETWORK_OPTIONS = ("model", "device", "engine", "looks", "agree_deg")
 """Options that are settings of the network, ``network.*``, too."""
 _NODES = ("*", "**", "pose_node")
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
@@ -39,7 +39,7 @@ def node_config(options: argparse.Namespace) -> PoseNodeConfig:
 
 
 def network_config(options: argparse.Namespace, told: NetworkConfig | None = None) -> NetworkConfig:
-    """What ``--model``, ``--device``, ``--engine`` and ``--looks`` say, as far as they are given.
+    """What ``--model``, ``--device``, ``--engine``, ``--looks`` and ``--agree-deg`` say, as far as they are given.
 
     Args:
         options: Of the command; None stands for an option that was left out.

@@ -40,6 +40,7 @@ class Predictor:
         threads: int = _USUAL.threads,
         engine: str = _USUAL.engine,
         looks: int = _USUAL.looks,
+        agree_deg: float = _USUAL.agree_deg,
     ) -> Predictor:
         """Make a predictor from a checkpoint.
 
@@ -48,21 +49,22 @@ class Predictor:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of the network; 0 leaves the choice to torch.
             engine: What computes it, one of ``engine.ENGINES``.
-            looks: How often it looks at each object.
+            looks: How often it looks at an object at most.
+            agree_deg: Two looks suffice where their axes differ by no more, degrees; 0 takes all looks always.
 
         Raises:
             CheckpointError: There is no such model, or it is corrupt or of another architecture.
             DeviceError: The device does not exist here.
             ConfigError: There is no such engine, or it cannot compute on the device, or a number is out of bounds.
         """
-        return cls.from_config(NetworkConfig(str(model), device, threads, engine, looks))
+        return cls.from_config(NetworkConfig(str(model), device, threads, engine, looks, agree_deg))
 
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Predictor:
         """As ``load``, from settings."""
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
-        return cls(SeveralLooks(engine, config.looks) if config.looks > 1 else engine)
+        return cls(SeveralLooks(engine, config.looks, config.agree_deg) if config.looks > 1 else engine)
 
     def warm_up(self, points: int) -> None:
         """Compile and allocate what the first clouds of so many points would have to wait for."""

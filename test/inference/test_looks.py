@@ -130,6 +130,34 @@ def test_each_look_begins_with_other_points_and_every_second_is_mirrored(clouds:
             np.testing.assert_array_equal(look[:32], cloud[32 * number : 32 * (number + 1)] * np.array(view))
 
 
+@pytest.mark.parametrize("agree_deg", [5.0, 25.0])
+def test_more_looks_are_taken_where_two_differ_and_there_alone(agree_deg: float, clouds: FloatArray) -> None:
+    """An error of 0.1 to one side makes mirrored looks differ by about ten degrees."""
+    eye = Eye(0.1)
+    got = SeveralLooks(eye, 4, agree_deg)(clouds, INDEX)
+    doubtful = MIRRORS if agree_deg < 10.0 else np.zeros_like(MIRRORS)
+    assert [len(seen) for seen in eye.seen] == [12, *([2 * doubtful.sum()] if doubtful.any() else [])]
+    two, four = (SeveralLooks(Eye(0.1), 4, agree)(clouds, INDEX) for agree in (180.0, 0.0))
+    for name, values in vars(got).items():
+        expected = [getattr(four if doubt else two, name)[i] for i, doubt in enumerate(doubtful)]
+        np.testing.assert_allclose(values, expected, atol=1e-6, err_msg=name)
+
+
+def test_a_turn_about_an_axis_of_symmetry_is_no_matter_to_agree_on() -> None:
+    class Spinning(Eye):
+        def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+            raw = super().__call__(points_camera, category)
+            turns = np.arange(len(category), dtype=np.float64)
+            axis_y = np.tile([0.0, 1.0, 0.0], (len(category), 1))
+            axis_x = np.stack([np.cos(turns), np.zeros_like(turns), np.sin(turns)], axis=1)
+            return RawPoses(axis_y, axis_x, raw.confidence_y, raw.confidence_x, raw.translation, raw.size)
+
+    eye = Spinning()
+    SeveralLooks(eye, 4, 8.0)(np.random.default_rng(2).normal(1.0, 0.1, (6, 128, 3)).astype(np.float32), INDEX)
+    axial = sum(category.symmetry.axial_y for category in NOCS_CATEGORIES)
+    assert [len(seen) for seen in eye.seen] == [12, 2 * (6 - axial)]
+
+
 def test_a_predictor_looks_as_often_as_it_is_told(tmp_path: Path, clouds: FloatArray) -> None:
     torch.manual_seed(5)
     tiny = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
