@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipose_ros.cli.generate import add_catalogue_options
+from clipose_ros.cli.generate import CATALOGUE_GOES_WITH, add_catalogue_options
 from clipose_ros.cli.node_settings import NETWORK_OPTIONS, SEGMENTERS
 from clipose_ros.cli.options import parse
 from clipose_ros.config import ENGINES, NetworkConfig
@@ -20,7 +20,7 @@ _GOES_WITH = {
     **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
     **dict.fromkeys(("film", "smoothing"), ("sequence",)),
     **dict.fromkeys(("segmenter", "params", "frames_in", "workers"), ("scenes",)),
-    **dict.fromkeys(("index", "split", "mesh_share"), ("meshes",)),
+    **CATALOGUE_GOES_WITH,
     "meshes": ("scenes",),
     "breakdown": ("data",),
     "seed": ("sequence", "scenes"),

@@ -69,9 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+CATALOGUE_GOES_WITH = dict.fromkeys(("index", "split", "mesh_share"), ("meshes",))
+"""Options of ``add_catalogue_options`` that mean something only beside one of these."""
 _GOES_WITH = {
+    **CATALOGUE_GOES_WITH,
     **dict.fromkeys(("workers", "scenes_per_shard"), ("shards",)),
-    **dict.fromkeys(("index", "split", "mesh_share"), ("meshes",)),
     **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
 }
 """Options that mean something only beside one of these."""

@@ -62,19 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             with rehearsal(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
-                if options.resume:
-                    trainer.go_on_from(state_of(RunFolder(options.out), config, device))
-                elif options.start:
-                    trainer.start_from(model_path(options.start))
+                _begin(trainer, options, config)
                 print(plan(trainer, {"training": options.data, "validation": options.validation}))
             return 0
         prepare(device)
         with ranks_joined(device) as own:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)
-            if options.resume:
-                trainer.resume()
-            elif options.start:
-                trainer.start_from(model_path(options.start))
+            _begin(trainer, options, config)
             trainer.run()
     except StoppedError as stop:
         return 128 + stop.signal  # as shells tell it
@@ -82,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _begin(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:
+    """Go on from the run's state, or start with a model's weights, where that is asked."""
+    if options.resume:
+        trainer.go_on_from(state_of(RunFolder(options.out), config, trainer.device))
+    elif options.start:
+        trainer.start_from(model_path(options.start))
 
 
 class _ListRecipes(argparse.Action):

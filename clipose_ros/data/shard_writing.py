@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +13,8 @@ from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.shard_codec import tar_chunks
 from clipose_ros.data.shard_sources import SceneSource
 from clipose_ros.data.shards import MANIFEST, Manifest, Shard, sha256_of, write_whole
-from clipose_ros.data.workers import begin_worker
-from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.data.workers import begin_worker, worker_pool
+from clipose_ros.errors import ConfigError
 
 _DECISIVE = ("numpy", "scipy", "trimesh", "embreex", "opencv-python-headless")
 """Packages whose versions may change a cloud."""
@@ -59,22 +57,15 @@ def generate_shards(
     ]
     if kept:
         tell(f"{len(kept)} shards are there already, {len(plan)} to do")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(source,)) as pool:
-        try:
-            names = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first, _ in plan}
-            jobs = [pool.submit(_write_shard, names[first], first, count) for first, count in plan]
-            for job in as_completed(jobs):
-                shard = job.result()
-                shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
-                manifest = replace(manifest, shards=tuple(shards))
-                manifest.write(folder)
-                tell(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
-        except BrokenProcessPool as error:
-            wait(jobs)  # as in ``workers.in_workers``
-            raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with worker_pool(workers, _begin_worker, (source,)) as pool:
+        names = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first, _ in plan}
+        jobs = [pool.submit(_write_shard, names[first], first, count) for first, count in plan]
+        for job in as_completed(jobs):
+            shard = job.result()
+            shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
+            manifest = replace(manifest, shards=tuple(shards))
+            manifest.write(folder)
+            tell(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
     return manifest
 
 

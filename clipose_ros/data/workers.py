@@ -8,9 +8,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import cv2
 
@@ -38,16 +39,34 @@ def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: i
     if workers == 1:
         yield from map(work, items)
         return
+    with worker_pool(workers) as pool:
+        calls = deque(pool.submit(work, item) for item in items)
+        while calls:
+            yield calls.popleft().result()
+
+
+@contextmanager
+def worker_pool(
+    workers: int, begin: Callable[..., None] | None = None, told: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes; what is still to do when it is left is not done.
+
+    Args:
+        workers: Processes.
+        begin: Called in each when it starts; ``begin_worker`` if left out, which it calls itself otherwise.
+        told: Its arguments.
+
+    Raises:
+        DataError: One was killed while it worked.
+    """
     # not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker) as pool:
-        calls: deque[Future[Result]] = deque()
+    with ProcessPoolExecutor(workers, context, initializer=begin or begin_worker, initargs=told) as pool:
         try:
-            calls.extend(pool.submit(work, item) for item in items)
-            while calls:
-                yield calls.popleft().result()
+            yield pool
         except BrokenProcessPool as error:
-            wait(calls)  # a call cancelled while the pool fails it breaks off the thread that ends the other workers
+            # waits: a call cancelled while the pool fails it breaks off the thread that ends the other workers
+            pool.shutdown()
             raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -54,27 +54,20 @@ class Architecture(Section):
             raise ConfigError(f"'points' must be 0 or a multiple of 16 from {MIN_POINTS} on, got {self.points}")
 
 
+_SMALL = Architecture(
+    widths=(64, 64, 128, 128, 256),
+    neighbours=16,
+    head_widths=(128, 96),
+    points=256,
+    unit_m=0.1,
+    dropout=0.0,
+    one_hot=True,
+)
+
 PRESETS = {
     "clipose": Architecture(),
-    "clipose_small": Architecture(
-        widths=(64, 64, 128, 128, 256),
-        neighbours=16,
-        head_widths=(128, 96),
-        points=256,
-        unit_m=0.1,
-        dropout=0.0,
-        one_hot=True,
-    ),
-    "clipose_narrow": Architecture(
-        widths=(32, 32, 64, 64, 128),
-        neighbours=16,
-        head_widths=(128, 96),
-        points=512,
-        head_points=256,
-        unit_m=0.1,
-        dropout=0.0,
-        one_hot=True,
-    ),
+    "clipose_small": _SMALL,
+    "clipose_narrow": replace(_SMALL, widths=(32, 32, 64, 64, 128), points=512, head_points=256),
     "clipose_tiny": Architecture(
         widths=(16, 16, 32, 32, 64),
         neighbours=12,

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
 from clipose_ros.ros.conversions import camera_info_message, image_message, ros_stamp
@@ -137,6 +141,19 @@ class Camera:
                 getattr(self, name).publish(message)
         self.sent.append(self.stamp_ns)
         return self.stamp_ns
+
+    @cached_property
+    def tf(self) -> Publisher:
+        """Made where it is used: tests of the graph count publishers."""
+        return self.ros.node.create_publisher(TFMessage, "/tf", 10)
+
+    def send_with_tf(self) -> int:
+        """Publish the next frame, and before it where the camera is then: at the frame ``base``."""
+        stamped = TransformStamped(child_frame_id="camera_optical")
+        stamped.header.frame_id, stamped.header.stamp = "base", ros_stamp(self.stamp_ns + FRAME_NS)
+        stamped.transform.rotation.w = 1.0
+        self.tf.publish(TFMessage(transforms=[stamped]))
+        return self.send()
 
     def wait_until_heard(self, number: int = 1) -> None:
         """Wait until so many subscribers listen to every topic."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
-from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from clipose_ros.errors import CheckpointError, ConfigError
-from clipose_ros.ros.conversions import ros_stamp
 from clipose_ros.ros.pose_node import PoseNode
 
 
@@ -72,22 +69,13 @@ def test_tf_is_listened_to_only_where_a_frame_is_asked_for(ros, camera, start_no
 
 def test_time_that_jumps_back_while_inactive_leaves_no_later_transforms_behind(ros, camera, start_node):
     node = start_node(publish__target_frame="base")
-    broadcast = ros.node.create_publisher(TFMessage, "/tf", 10)
-
-    def send_with_tf():
-        stamped = TransformStamped(child_frame_id="camera_optical")
-        stamped.header.frame_id, stamped.header.stamp = "base", ros_stamp(camera.stamp_ns + 33_000_000)
-        stamped.transform.rotation.w = 1.0
-        broadcast.publish(TFMessage(transforms=[stamped]))
-        camera.send()
-
     camera.wait_until_heard()
-    ros.wait_for(lambda: node.detections, "detections", send_with_tf)
+    ros.wait_for(lambda: node.detections, "detections", camera.send_with_tf)
     assert change(ros, Transition.TRANSITION_DEACTIVATE)
     camera.stamp_ns -= 500_000_000_000
     node.detections.clear()
     assert change(ros, Transition.TRANSITION_ACTIVATE)
-    ros.wait_for(lambda: node.detections, "detections of the new time", send_with_tf)
+    ros.wait_for(lambda: node.detections, "detections of the new time", camera.send_with_tf)
 
 
 def test_inactive_node_publishes_nothing_and_reactivated_one_again(ros, camera, start_node):
