@@ -10,8 +10,8 @@ NAME = "clipose_ros"
 ROOT = Path(__file__).resolve().parent
 EXECUTABLES = {
     "pose_node": "clipose_ros.ros.pose_node:main",
-    "synthetic_camera": "clipose_ros.ros.synthetic_camera:main",
-    "rgbd_player": "clipose_ros.ros.rgbd_player:main",
+    "synthetic_camera": "clipose_ros.ros_tools.synthetic_camera:main",
+    "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
     "benchmark": "clipose_ros.cli.benchmark:main",
     "demo": "clipose_ros.cli.demo:main",
     "evaluate": "clipose_ros.cli.evaluate:main",

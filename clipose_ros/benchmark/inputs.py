@@ -9,9 +9,9 @@ import numpy as np
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig, SegmentationConfig
-from clipose_ros.data.sequence import SequenceConfig, render_sequence
+from clipose_ros.data.synthetic.sequence import SequenceConfig, render_sequence
 from clipose_ros.errors import DataError
-from clipose_ros.inference.cloud import extract_cloud
+from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.segmentation.labels import LabelSegmenter
 from clipose_ros.types import FloatArray, InstanceMask, ObjectCloud, RgbdFrame
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from clipose_ros.benchmark.baselines import OnnxRuntime
 from clipose_ros.benchmark.inputs import Inputs
-from clipose_ros.benchmark.rivals import OnnxRuntime
-from clipose_ros.benchmark.sheets import POINTS
+from clipose_ros.benchmark.result_tables import POINTS
 from clipose_ros.benchmark.timing import Timing, time_call
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, DeviceError, ExportError
-from clipose_ros.inference.engine import ENGINES, Engine, IndexArray, RawPoses, create_engine
+from clipose_ros.inference.engines.base import ENGINES, Engine, IndexArray, RawPoses
+from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.network import PRESETS, CLIPoseNet

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clipose_ros.benchmark.sheets import POINTS
+from clipose_ros.benchmark.result_tables import POINTS
 
 
 def plot(record: Mapping[str, Any], path: Path) -> None:

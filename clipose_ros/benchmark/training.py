@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clipose_ros.benchmark.sheets import POINTS
+from clipose_ros.benchmark.result_tables import POINTS
 from clipose_ros.benchmark.timing import Timing
 from clipose_ros.errors import CliposeError
 from clipose_ros.training.step_timing import time_steps

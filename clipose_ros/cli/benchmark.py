@@ -17,11 +17,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clipose_ros.benchmark.sheets import Sheet, machine_line, sheets
-from clipose_ros.cli.children import ended_by_signals
+from clipose_ros.benchmark.result_tables import Sheet, machine_line, sheets
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.live_system import live_environment, set_parameters
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
+from clipose_ros.cli.subprocesses import ended_by_signals
 from clipose_ros.config import NetworkConfig
 from clipose_ros.errors import CliposeError, ConfigError
 
@@ -132,7 +132,7 @@ def _save(record: dict[str, Any], options: argparse.Namespace) -> None:
 
 def _tell(record: dict[str, Any], options: argparse.Namespace, console: Console) -> None:
     """Tables here, the plot beside the record, and the page where one was named."""
-    from clipose_ros.benchmark.page import update_page
+    from clipose_ros.benchmark.markdown_page import update_page
     from clipose_ros.benchmark.plot import plot
 
     console.print(machine_line(record), highlight=False)
@@ -168,7 +168,7 @@ def _network(run: _Run) -> _Rows:
 
 
 def _start(run: _Run) -> _Rows:
-    from clipose_ros.benchmark.start import time_start
+    from clipose_ros.benchmark.startup import time_start
 
     config = run.config
     for cache, times in (("on disk", 3), ("none", 1)):
@@ -177,12 +177,12 @@ def _start(run: _Run) -> _Rows:
 
 
 def _stages(run: _Run) -> _Rows:
-    from clipose_ros.benchmark.frame import frame_stages, posed, segmentation_stage
+    from clipose_ros.benchmark.frame_stages import frame_stages, posed, segmentation_stage
     from clipose_ros.benchmark.inputs import Inputs
     from clipose_ros.benchmark.timing import time_call
     from clipose_ros.config import SegmentationConfig, nest
     from clipose_ros.inference.predictor import Predictor
-    from clipose_ros.ros.message_stages import message_stages
+    from clipose_ros.ros_tools.message_benchmark import message_stages
 
     options, inputs = run.options, Inputs.rendered()
     predictor = Predictor.from_config(run.config)

@@ -19,7 +19,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from clipose_ros.cli.children import Child, ended_by_signals
 from clipose_ros.cli.demo_output import Album, progress_line, summary_text, table
 from clipose_ros.cli.live_system import (
     LiveSystem,
@@ -29,6 +28,7 @@ from clipose_ros.cli.live_system import (
     set_parameters,
 )
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
+from clipose_ros.cli.subprocesses import Child, ended_by_signals
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
@@ -121,7 +121,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     named = f"Segmentation: {_NAMES.get(options.segmenter, options.segmenter)}."
     if options.input is None:
         seen = {"seed": options.seed, "frames": options.frames, "rate_hz": options.rate or 30.0}
-        camera = ["clipose_ros.ros.synthetic_camera", *ros_arguments(seen)]
+        camera = ["clipose_ros.ros_tools.synthetic_camera", *ros_arguments(seen)]
         intro = f"Synthetic RGB-D camera, scene {options.seed}. {named}"
         return Plan(camera, ros_arguments(node, config_path("demo.yaml")), intro, max(options.duration / 8, 0.5))
     if options.segmenter == "labels":
@@ -132,7 +132,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     count = len(open_rgbd_folder(options.input))
     hold_s = min(max(options.duration / count, 0.5), 5.0)
     played = {"folder": str(options.input.resolve()), "hold_s": hold_s, "rate_hz": options.rate or 15.0}
-    camera = ["clipose_ros.ros.rgbd_player", *ros_arguments(played)]
+    camera = ["clipose_ros.ros_tools.rgbd_player", *ros_arguments(played)]
     intro = f"{count} RGB-D frames of {options.input}, each held for {hold_s:.1f} s. {named}"
     return Plan(camera, ros_arguments(node), intro, hold_s / 2)
 

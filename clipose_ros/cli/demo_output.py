@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from clipose_ros.errors import DataError
-from clipose_ros.ros.observer import Picture, Row
+from clipose_ros.ros_tools.observer import Picture, Row
 from clipose_ros.types import ByteArray
 from clipose_ros.visualization.video import VideoWriter
 

@@ -30,19 +30,19 @@ from clipose_ros.cli.evaluate_tables import (
 from clipose_ros.cli.generate import catalogue_of, objects_record
 from clipose_ros.cli.node_settings import network_config, node_config
 from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
-from clipose_ros.data.catalogue import read_catalogue
+from clipose_ros.data.synthetic.assets.object_library import read_catalogue
 from clipose_ros.errors import CliposeError, ConfigError
-from clipose_ros.evaluation.accuracy import as_records, summarize
-from clipose_ros.evaluation.found import Found, total
-from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.latency import Latency
-from clipose_ros.evaluation.nocs_protocol import TABLE, MatchedPair, Scores, evaluate_frames, records_by_kind
-from clipose_ros.evaluation.report import REPORT_THRESHOLDS, SINGLE, Report, report_html
+from clipose_ros.evaluation.metrics.detection_recall import Found, total
+from clipose_ros.evaluation.metrics.iou import IouKind
+from clipose_ros.evaluation.metrics.latency import Latency
+from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, MatchedPair, Scores, evaluate_frames, records_by_kind
+from clipose_ros.evaluation.metrics.pose_accuracy import as_records, summarize
+from clipose_ros.evaluation.report.report import REPORT_THRESHOLDS, SINGLE, Report, report_html
+from clipose_ros.evaluation.report.worst_cases import Case, Shot, cases_of_clouds, cases_of_pairs
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
-from clipose_ros.evaluation.worst_cases import Case, Shot, cases_of_clouds, cases_of_pairs
 
 if TYPE_CHECKING:  # it loads the simulator, which result files do without
-    from clipose_ros.evaluation.film import CloudFilm
+    from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm
 
 MIN_POINTS = 50
 """On NOCS images clouds of fewer points get no pose, as in training."""
@@ -94,9 +94,9 @@ def _evaluated(options: argparse.Namespace) -> Result:
 def _of_clouds(options: argparse.Namespace) -> Result:
     """Figures of a model on stored clouds."""
     # torch is loaded for this alone
-    from clipose_ros.data.shards import load_clouds
-    from clipose_ros.evaluation.breakdown import breakdown, breakdown_records
-    from clipose_ros.evaluation.clouds import as_frames, latencies_ms, pose_clouds
+    from clipose_ros.data.shards.manifest import load_clouds
+    from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records
+    from clipose_ros.evaluation.runs.stored_clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
@@ -138,8 +138,8 @@ def _of_results(options: argparse.Namespace) -> Result:
 
 def _of_nocs(options: argparse.Namespace) -> Result:
     """Figures of a model on NOCS images by the NOCS protocol; keeps its predictions where asked."""
-    from clipose_ros.data.nocs import NocsDataset
-    from clipose_ros.evaluation.nocs_images import pose_images
+    from clipose_ros.data.nocs.dataset import NocsDataset
+    from clipose_ros.evaluation.runs.nocs_images import pose_images
     from clipose_ros.inference.predictor import Predictor
 
     dataset = NocsDataset(options.nocs, options.subset, correct_mugs=options.truths == "maps")
@@ -173,8 +173,8 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 
 def _of_scenes(options: argparse.Namespace) -> Result:
     """Figures of the robot's whole pipeline on simulated scenes; keeps their frames where asked."""
-    from clipose_ros.data.scene_views import StoredViews, ViewRecipe, store_views
-    from clipose_ros.evaluation.scene_views import judged_categories, pose_views
+    from clipose_ros.data.synthetic.scene_views import StoredViews, ViewRecipe, store_views
+    from clipose_ros.evaluation.runs.simulated_scenes import judged_categories, pose_views
     from clipose_ros.inference.pipeline import PosePipeline
 
     config, catalogue = node_config(options), catalogue_of(options)
@@ -204,8 +204,8 @@ def _of_scenes(options: argparse.Namespace) -> Result:
 
 def _of_film(options: argparse.Namespace) -> Result:
     """Jitter, lag and identities of tracked objects under several settings of the tracker."""
-    from clipose_ros.evaluation.paths import pose_film
-    from clipose_ros.evaluation.smoothness import measure
+    from clipose_ros.evaluation.metrics.jitter import measure
+    from clipose_ros.evaluation.runs.trajectories import pose_film
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
@@ -226,7 +226,7 @@ def _of_film(options: argparse.Namespace) -> Result:
 
 def _film(options: argparse.Namespace) -> CloudFilm:
     """The film that is there, if it can be what was asked for; else a new one, kept where asked."""
-    from clipose_ros.evaluation.film import FPS, CloudFilm, film_clouds
+    from clipose_ros.evaluation.runs.recorded_sequence import FPS, CloudFilm, film_clouds
 
     if options.film and options.film.exists():
         film = CloudFilm.load(options.film)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clipose_ros.cli.generate import CATALOGUE_GOES_WITH, add_catalogue_options
 from clipose_ros.cli.node_settings import NETWORK_OPTIONS, SEGMENTERS
-from clipose_ros.cli.options import parse
+from clipose_ros.cli.option_rules import parse
 from clipose_ros.config import ENGINES, NetworkConfig
 
 SCENES_SEED = 10_000_000

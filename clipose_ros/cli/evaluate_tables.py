@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from clipose_ros.evaluation.accuracy import Accuracy
-from clipose_ros.evaluation.breakdown import CENTIMETRES, DEGREES, Breakdown
-from clipose_ros.evaluation.found import FOUND, HEAD, Found
-from clipose_ros.evaluation.iou import IouKind
-from clipose_ros.evaluation.nocs_protocol import TABLE, Scores, as_record
+from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, Found
+from clipose_ros.evaluation.metrics.iou import IouKind
+from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_record
+from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
+from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 
 if TYPE_CHECKING:  # it loads the tracker, which tables of scores do without
-    from clipose_ros.evaluation.smoothness import Smoothness
+    from clipose_ros.evaluation.metrics.jitter import Smoothness
 
 
 def shares_table(table: Mapping[str, Accuracy]) -> Table:

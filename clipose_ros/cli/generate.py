@@ -13,14 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from clipose_ros.cli.options import parse
-from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue, read_catalogue
-from clipose_ros.data.mesh_index import SPLITS, read_mesh_index
-from clipose_ros.data.meshes import MeshLibrary
-from clipose_ros.data.nocs import NocsDataset
-from clipose_ros.data.nocs_files import SUBSETS
-from clipose_ros.data.nocs_samples import nocs_samples
-from clipose_ros.data.samples import generate_samples
+from clipose_ros.cli.option_rules import parse
+from clipose_ros.data.nocs.dataset import NocsDataset
+from clipose_ros.data.nocs.files import SUBSETS
+from clipose_ros.data.nocs.samples import nocs_samples
+from clipose_ros.data.synthetic.assets.mesh_index import SPLITS, read_mesh_index
+from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary
+from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue, read_catalogue
+from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.errors import CliposeError, ConfigError
 
 
@@ -94,8 +94,10 @@ def write_shards(options: argparse.Namespace) -> int:
         DataError: A shard cannot be written, or a file of the NOCS data is missing or malformed.
     """
     # these load torch, by way of webdataset
-    from clipose_ros.data.shard_sources import NocsFrames, SceneSource, SimulatedScenes
-    from clipose_ros.data.shard_writing import generate_shards
+    from clipose_ros.data.nocs.scene_source import NocsFrames
+    from clipose_ros.data.shards.sources import SceneSource
+    from clipose_ros.data.shards.writer import generate_shards
+    from clipose_ros.data.synthetic.scene_source import SimulatedScenes
 
     source: SceneSource
     if options.nocs is not None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.benchmark.usage import UsageMeter
+from clipose_ros.benchmark.process_usage import UsageMeter
 from clipose_ros.cli.live_system import LiveSystem, live_system, ros_arguments
 from clipose_ros.resources import config_path
 
@@ -56,7 +56,7 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
     """
     with live_system(folder, pictures=False) as system:
         camera = system.start_camera(
-            "clipose_ros.ros.synthetic_camera",
+            "clipose_ros.ros_tools.synthetic_camera",
             *ros_arguments({"objects": case.objects, "rate_hz": case.rate_hz, **case.camera}),
         )
         system.wait_until(lambda: system.observer.summary()["frames_in"] > 0, "a frame of the camera")

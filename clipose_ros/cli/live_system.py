@@ -18,11 +18,11 @@ import rclpy.signals
 import yaml
 from rclpy.executors import SingleThreadedExecutor
 
-from clipose_ros.cli.children import Child
+from clipose_ros.cli.subprocesses import Child
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
-from clipose_ros.ros.observer import Observer
 from clipose_ros.ros.shutdown import until_shutdown
+from clipose_ros.ros_tools.observer import Observer
 
 STARTUP_LIMIT_S = 600.0
 """Longest wait for the node's first answer: the camera may have much to render before."""

@@ -11,17 +11,17 @@ from pathlib import Path
 import yaml
 
 from clipose_ros.config import nest
-from clipose_ros.data.shard_stream import open_clouds
-from clipose_ros.data.shards import load_clouds
+from clipose_ros.data.shards.manifest import load_clouds
+from clipose_ros.data.shards.stream import open_clouds
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
-from clipose_ros.training.distributed import ranks_joined
-from clipose_ros.training.plan import plan, rehearsal
-from clipose_ros.training.process import prepare
-from clipose_ros.training.state import STATE, RunFolder
-from clipose_ros.training.stopping import StoppedError
+from clipose_ros.training.dry_run import plan, rehearsal
+from clipose_ros.training.run_dir import STATE, RunFolder
+from clipose_ros.training.runtime.cpu_tuning import prepare
+from clipose_ros.training.runtime.distributed import ranks_joined
+from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer, state_of
 
 

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from clipose_ros.cli.generate import add_catalogue_options, catalogue_of, objects_record
-from clipose_ros.data.segmenter_images import PARTS, PictureRecipe, write_pictures
 from clipose_ros.errors import CliposeError
 from clipose_ros.resources import config_path
-from clipose_ros.training.segmenter import SegmenterConfig, measure_segmenter, train_segmenter
+from clipose_ros.segmenter_training.dataset import PARTS, PictureRecipe, write_pictures
+from clipose_ros.segmenter_training.trainer import SegmenterConfig, measure_segmenter, train_segmenter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

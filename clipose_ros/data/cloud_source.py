@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.data.emphasis import Emphasis, Rows, Views, order
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.sampling import Emphasis, Rows, Views, order
 from clipose_ros.errors import DataError
 
 

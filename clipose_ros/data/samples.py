@@ -1,9 +1,8 @@
-"""Training samples: the clouds that the robot's own code makes of simulated frames, with their truth."""
+"""Clouds with their ground truth, and the ``.npz`` files that hold them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,40 +11,9 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
-from clipose_ros.config import CloudConfig
 from clipose_ros.data.arrays import open_arrays
-from clipose_ros.data.catalogue import NOCS_CATALOGUE, Catalogue
-from clipose_ros.data.masks import perturb_mask
-from clipose_ros.data.object_image import object_image
-from clipose_ros.data.render import ObjectTruth, Renderer
-from clipose_ros.data.scenes import SceneConfig, make_scene
-from clipose_ros.data.sensor import random_sensor, simulate_depth
-from clipose_ros.data.trajectory import random_view
 from clipose_ros.errors import DataError
-from clipose_ros.geometry.boxes import box_corners
-from clipose_ros.geometry.camera import project
-from clipose_ros.geometry.se3 import invert_transform, transform_points
-from clipose_ros.inference.cloud import extract_cloud
-from clipose_ros.types import (
-    BoolArray,
-    ByteArray,
-    CameraIntrinsics,
-    FloatArray,
-    InstanceMask,
-    ObjectCloud,
-    RgbdFrame,
-)
-
-VIEWS = 3
-"""Cameras per scene."""
-MIN_VISIBLE = 0.25
-"""Objects less visible than this are left out."""
-MIN_PIXELS = 200
-"""Objects of fewer pixels are left out."""
-MARGIN_PX = 16
-"""Pixels around an object that are rendered with it, for masks and noise that reach beyond."""
-MIN_HANDLE_POINTS = 8
-"""A mug's handle counts as seen when this many of the cloud's points lie on it."""
+from clipose_ros.types import BoolArray, ByteArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,130 +89,3 @@ def _categories_of(archive: NpzFile) -> CategorySet:
     if "categories" not in archive:
         return NOCS_CATEGORIES
     return CategorySet.from_records(json.loads(str(archive["categories"])))
-
-
-def generate_samples(
-    scenes: int,
-    seed: int,
-    categories: tuple[str, ...] | None = None,
-    cloud: CloudConfig | None = None,
-    catalogue: Catalogue = NOCS_CATALOGUE,
-    image_side: int = 0,
-) -> CloudSamples:
-    """Simulate scenes and take the cloud of every object that can be seen well enough.
-
-    Args:
-        scenes: How many; each is seen from three places.
-        seed: Scene i of a seed is always the same; different seeds share none.
-        categories: What to put on the tables; all that the catalogue can draw if left out.
-        cloud: How clouds are made; the robot's defaults if left out.
-        catalogue: The categories there are, and where instances come from.
-        image_side: Pixels of the side of each object's image; 0 makes none, which is much faster.
-    """
-    chosen = catalogue.drawable if categories is None else categories
-    rows = [
-        row
-        for index in range(scenes)
-        for row in scene_samples(
-            np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), catalogue, image_side
-        )
-    ]
-    if not rows:
-        raise DataError(f"{scenes} scenes of seed {seed} gave no sample: ask for more scenes")
-    points, truths, handles, images = zip(*rows, strict=True)
-    return CloudSamples(
-        points=np.stack(points),
-        category_index=np.array([catalogue.categories.index(truth.category) for truth in truths], dtype=np.int64),
-        T_camera_object=np.stack([truth.T_camera_object for truth in truths]).astype(np.float32),
-        size=np.stack([truth.size for truth in truths]).astype(np.float32),
-        handle_visible=np.array(handles, dtype=bool),
-        visible_fraction=np.array([truth.visible_fraction for truth in truths], dtype=np.float32),
-        categories=catalogue.categories,
-        images=np.stack(images) if image_side else None,
-    )
-
-
-def scene_samples(
-    rng: np.random.Generator,
-    categories: tuple[str, ...],
-    cloud: CloudConfig,
-    catalogue: Catalogue = NOCS_CATALOGUE,
-    image_side: int = 0,
-) -> Iterator[tuple[FloatArray, ObjectTruth, bool, ByteArray | None]]:
-    """Clouds of one random scene, each with its truth, whether a handle shows in it, and its image if asked for."""
-    scene = make_scene(rng, random_scene_config(rng, categories), catalogue.make)
-    renderer = Renderer(scene, catalogue.categories)
-    for _ in range(VIEWS):
-        camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_sensor(rng)
-        for item in scene.objects:
-            crop = crop_around(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
-            if crop is None:
-                continue
-            rendered = renderer.render(T_world_camera, crop, colour=image_side > 0, instances=(item.instance,))
-            if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
-                continue
-            noisy = simulate_depth(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
-            truth = rendered.truths[0]
-            seen = rendered.labels == catalogue.categories[truth.category].id * 1000 + truth.instance
-            points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
-            if points is not None:
-                hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS
-                image = object_image(rendered.rgb, seen, image_side) if image_side else None
-                yield points, truth, truth.handle_visible and not hidden, image
-
-
-def crop_around(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
-    """The part of a camera's image that shows an object and a margin around it; rays elsewhere would be wasted.
-
-    Returns:
-        A camera of that window, or None where the object is out of sight or reaches behind the camera.
-    """
-    corners = box_corners(T_camera_object, size)
-    if corners[:, 2].min() < 0.05:
-        return None
-    pixels = project(corners, camera)
-    x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - MARGIN_PX, 0)
-    x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + MARGIN_PX + 1, (camera.width, camera.height))
-    if x1 - x0 < 16 or y1 - y0 < 16:
-        return None
-    return CameraIntrinsics(camera.fx, camera.fy, camera.cx - x0, camera.cy - y0, int(x1 - x0), int(y1 - y0))
-
-
-def random_scene_config(rng: np.random.Generator, categories: tuple[str, ...]) -> SceneConfig:
-    """Tables from crowded to sparse."""
-    return SceneConfig(
-        categories=categories,
-        objects_max=9,
-        radius_m=float(rng.uniform(0.16, 0.42)),
-        distractors_max=int(rng.integers(0, 7)),
-    )
-
-
-def random_intrinsics(rng: np.random.Generator) -> CameraIntrinsics:
-    """A VGA camera with a field of view between those of common depth cameras."""
-    focal = float(rng.uniform(530, 640))
-    return CameraIntrinsics(
-        focal, focal * float(rng.uniform(0.995, 1.005)), 319.5 + rng.normal(0, 6), 239.5 + rng.normal(0, 6), 640, 480
-    )
-
-
-def _cloud(
-    rng: np.random.Generator, frame: RgbdFrame, seen: BoolArray, category: str, config: CloudConfig
-) -> FloatArray | None:
-    """The cloud of one object, seen at those pixels, under an imperfect mask; None where too little of it is seen."""
-    mask = InstanceMask.from_full(category, 1.0, seen)
-    if mask is None or mask.mask.sum() < MIN_PIXELS:
-        return None
-    rough = perturb_mask(mask, frame.depth.shape, rng)
-    result = extract_cloud(frame, rough, config) if rough is not None else None
-    return np.asarray(result.points_camera, dtype=np.float32) if isinstance(result, ObjectCloud) else None
-
-
-def _handle_points(points: FloatArray, truth: ObjectTruth) -> int:
-    """How many points of a mug's cloud lie beyond its body, where only the handle is."""
-    local = transform_points(invert_transform(truth.T_camera_object), points)
-    x, z = truth.size[0], truth.size[2]
-    axis_x = (z - x) / 2.0
-    within = (np.abs(local) < truth.size / 2.0 + 0.004).all(axis=1)
-    beyond = np.hypot(local[:, 0] - axis_x, local[:, 2]) > z / 2.0 + 0.004
-    return int((within & beyond).sum())

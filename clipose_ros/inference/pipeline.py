@@ -11,8 +11,8 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import MOST_INSTANCES, PoseNodeConfig, SegmentationConfig
-from clipose_ros.inference.cloud import extract_cloud
-from clipose_ros.inference.plausibility import check_poses
+from clipose_ros.inference.point_cloud import extract_cloud
+from clipose_ros.inference.pose_checks import check_poses
 from clipose_ros.segmentation.base import Segmenter
 from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import (

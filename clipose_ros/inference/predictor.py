@@ -13,8 +13,9 @@ from clipose_ros.config import NetworkConfig
 from clipose_ros.errors import DegenerateInputError, DeviceError, ShapeError
 from clipose_ros.geometry.rotation import rotation_from_axes
 from clipose_ros.geometry.se3 import make_transform
-from clipose_ros.inference.engine import Engine, create_engine
-from clipose_ros.inference.looks import SeveralLooks
+from clipose_ros.inference.engines.base import Engine
+from clipose_ros.inference.engines.factory import create_engine
+from clipose_ros.inference.engines.tta_engine import SeveralLooks
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, PoseEstimate

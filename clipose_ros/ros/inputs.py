@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from clipose_ros.config import SyncConfig
 from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
 from clipose_ros.ros.diagnostics import Health
-from clipose_ros.ros.sync_watch import SyncWatch
+from clipose_ros.ros.sync_monitor import SyncWatch
 
 _COLOR, _DEPTH, _INFO, _LABELS = (
     "rgb/image_rect_color",

@@ -21,9 +21,9 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import FrameMessages, stamp_ns
 from clipose_ros.ros.diagnostics import Health
+from clipose_ros.ros.frame_processor import FramePoser
 from clipose_ros.ros.inputs import Inputs, input_topics
 from clipose_ros.ros.parameters import NodeParameters
-from clipose_ros.ros.posing import FramePoser
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, survive_impossible_transitions
 from clipose_ros.ros.shutdown import until_shutdown

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.training.config import AugmentConfig
-from clipose_ros.training.losses import PoseTruth
+from clipose_ros.training.losses.pose import PoseTruth
 
 
 class Dice:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from clipose_ros.data.cloud_source import CloudSource
-from clipose_ros.data.emphasis import Rows
 from clipose_ros.data.prompts import PromptConfig, describe
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.sampling import Rows
 from clipose_ros.errors import ConfigError
 from clipose_ros.training.augment import Dice, Traits, augment
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.losses import PoseTruth
+from clipose_ros.training.losses.pose import PoseTruth
 from clipose_ros.types import ByteArray
 
 

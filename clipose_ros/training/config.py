@@ -10,15 +10,15 @@ from typing import Any
 import yaml
 
 from clipose_ros.config import Section, option
-from clipose_ros.data.emphasis import Emphasis
 from clipose_ros.data.prompts import PromptConfig
+from clipose_ros.data.sampling import Emphasis
 from clipose_ros.errors import ConfigError
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.fusion import FUSIONS
 from clipose_ros.model.network import PRESETS, Architecture
-from clipose_ros.training.contrastive import ContrastiveWeights
-from clipose_ros.training.losses import LossWeights
-from clipose_ros.training.shape_weights import ShapeWeights
+from clipose_ros.training.losses.contrastive import ContrastiveWeights
+from clipose_ros.training.losses.pose import LossWeights
+from clipose_ros.training.losses.shape_weights import ShapeWeights
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from clipose_ros.model.encoder import PointNorm
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch
-from clipose_ros.training.companions import Companions, CompanionSource
+from clipose_ros.training.clip_features import Companions, CompanionSource
 from clipose_ros.training.config import FusionConfig
-from clipose_ros.training.distributed import joint_mean, rank_and_size
-from clipose_ros.training.objective import Objective
-from clipose_ros.training.precision import in_full
+from clipose_ros.training.losses.total import Objective
+from clipose_ros.training.runtime.distributed import joint_mean, rank_and_size
+from clipose_ros.training.runtime.precision import in_full
 
 
 class Forward(nn.Module):

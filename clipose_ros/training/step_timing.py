@@ -13,8 +13,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model.graph import REFERENCE
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.process import prepare
-from clipose_ros.training.shape_weights import ShapeWeights
+from clipose_ros.training.losses.shape_weights import ShapeWeights
+from clipose_ros.training.runtime.cpu_tuning import prepare
 from clipose_ros.training.trainer import Trainer
 
 GPV_POSE = ShapeWeights(

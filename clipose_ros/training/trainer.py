@@ -16,25 +16,25 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.data.cloud_source import CloudSource, InMemory
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError
-from clipose_ros.evaluation.accuracy import Accuracy, as_records
+from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy, as_records
 from clipose_ros.model.checkpoint import load_checkpoint
-from clipose_ros.model.fused import FUSED
+from clipose_ros.model.cpu_training.graph_ops import FUSED
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.graph import REFERENCE, GraphOps
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.model.widening import widen, widening_factor
 from clipose_ros.training.batches import NO_IMAGES, BatchSource
-from clipose_ros.training.companions import CompanionSource, make_companions
+from clipose_ros.training.clip_features import CompanionSource, make_companions
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.distributed import any_rank, leader_first, rank_and_size
 from clipose_ros.training.forward import Forward, across_ranks, over_ranks
-from clipose_ros.training.monitor import Monitor
-from clipose_ros.training.objective import Objective, load_trained_state, trained_state
-from clipose_ros.training.pictures import box_pictures
-from clipose_ros.training.precision import lowers
-from clipose_ros.training.schedule import learning_rate_factor, make_optimizer, points_at
-from clipose_ros.training.state import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
-from clipose_ros.training.stopping import StoppedError, stop_requested
+from clipose_ros.training.losses.total import Objective, load_trained_state, trained_state
+from clipose_ros.training.optim.schedule import learning_rate_factor, make_optimizer, points_at
+from clipose_ros.training.reporting.box_images import box_pictures
+from clipose_ros.training.reporting.logger import Monitor
+from clipose_ros.training.run_dir import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
+from clipose_ros.training.runtime.distributed import any_rank, leader_first, rank_and_size
+from clipose_ros.training.runtime.precision import lowers
+from clipose_ros.training.runtime.signals import StoppedError, stop_requested
 from clipose_ros.training.validation import Poser, judge, make_poser, score
 from clipose_ros.types import ByteArray
 

@@ -8,15 +8,15 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.evaluation.accuracy import Accuracy
-from clipose_ros.evaluation.clouds import evaluate_poses
+from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
+from clipose_ros.evaluation.runs.stored_clouds import evaluate_poses
+from clipose_ros.inference.engines.pytorch import ReferenceEngine
 from clipose_ros.inference.predictor import Predictor
-from clipose_ros.inference.reference_engine import ReferenceEngine
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.network import CLIPoseNet
-from clipose_ros.training.companions import CompanionSource
+from clipose_ros.training.clip_features import CompanionSource
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.fused_poser import FusedPoser
+from clipose_ros.training.fusion_predictor import FusedPoser
 from clipose_ros.types import PoseEstimate
 
 SCORE = "10deg5cm"

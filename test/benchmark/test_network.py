@@ -9,7 +9,7 @@ from clipose_ros.benchmark.inputs import OBJECTS, Inputs
 from clipose_ros.benchmark.network import Grid, contestant, time_networks
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ExportError
-from clipose_ros.inference.engine import create_engine
+from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
 KEYS = [

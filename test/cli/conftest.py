@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clipose_ros.cli import live_system
-from clipose_ros.cli.children import Child
+from clipose_ros.cli.subprocesses import Child
 
 BOX_NODE = Path(__file__).resolve().parents[1] / "ros" / "box_pose_node.py"
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from clipose_ros.benchmark.frame import frame_stages, posed
+from clipose_ros.benchmark.frame_stages import frame_stages, posed
 from clipose_ros.benchmark.inputs import Inputs
-from clipose_ros.benchmark.sheets import PICTURE, REST, sheets
+from clipose_ros.benchmark.result_tables import PICTURE, REST, sheets
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import benchmark, live_benchmark, live_system
-from clipose_ros.cli.children import ChildDiedError
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
+from clipose_ros.cli.subprocesses import ChildDiedError
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.inference.predictor import Predictor
-from clipose_ros.ros.message_stages import message_stages
+from clipose_ros.ros_tools.message_benchmark import message_stages
 from clipose_ros.segmentation.labels import LabelSegmenter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import pytest
 
 from clipose_ros.cli import demo, live_system
 from clipose_ros.cli.demo_output import progress_line, summary_text, table
-from clipose_ros.evaluation.live import LiveError, SeenObject
-from clipose_ros.ros.observer import Row
+from clipose_ros.evaluation.runs.live_statistics import LiveError, SeenObject
+from clipose_ros.ros_tools.observer import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [

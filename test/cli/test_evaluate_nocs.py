@@ -10,7 +10,7 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate
-from clipose_ros.data.nocs_fixture import write_nocs_fixture
+from clipose_ros.data.nocs.fixture import write_nocs_fixture
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
 

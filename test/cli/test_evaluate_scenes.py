@@ -13,7 +13,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate
 from clipose_ros.cli.evaluate_options import read_options
-from clipose_ros.data import scene_views
+from clipose_ros.data.synthetic import scene_views
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
 

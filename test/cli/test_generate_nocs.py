@@ -9,7 +9,7 @@ import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import generate
-from clipose_ros.data.nocs_fixture import write_nocs_fixture
+from clipose_ros.data.nocs.fixture import write_nocs_fixture
 from clipose_ros.data.samples import CloudSamples
 
 

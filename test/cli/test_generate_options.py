@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from clipose_ros.cli import generate
-from clipose_ros.data import shard_writing
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.shards import writer as shard_writing
 
 CANDLE = """categories:
   - name: candle

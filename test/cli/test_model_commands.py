@@ -13,7 +13,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate, generate
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.evaluation.film import CloudFilm
+from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint

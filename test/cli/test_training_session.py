@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from clipose_ros.cli import evaluate, generate
-from clipose_ros.data.nocs_fixture import write_nocs_fixture
+from clipose_ros.data.nocs.fixture import write_nocs_fixture
 
 SMALL = ["early_points=128", "early_fraction=1", "batch=4", "threads=1", "tensorboard=false", "warmup_steps=1"]
 TRAIN = ["-m", "clipose_ros.cli.train"]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
-from clipose_ros.data.masks import perturb_mask
-from clipose_ros.data.samples import CloudSamples, crop_around, generate_samples
+from clipose_ros.data.mask_augmentation import perturb_mask
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.synthetic.samples import crop_around, generate_samples
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.types import CameraIntrinsics, InstanceMask

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clipose_ros.errors import DataError
-from clipose_ros.evaluation.iou import split_similarity
+from clipose_ros.evaluation.metrics.iou import split_similarity
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects, find_results, read_results, write_results
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 

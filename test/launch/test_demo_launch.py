@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from clipose_ros.config import PoseNodeConfig, leaves
-from clipose_ros.ros.synthetic_camera import SyntheticCameraConfig
+from clipose_ros.ros_tools.synthetic_camera import SyntheticCameraConfig
 
 
 def nodes(result) -> dict:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import CheckpointError
 from clipose_ros.model.checkpoint import import_hs_pose, load_checkpoint, save_checkpoint
-from clipose_ros.model.fused import FUSED
+from clipose_ros.model.cpu_training.graph_ops import FUSED
 from clipose_ros.model.graph import REFERENCE, nearest_neighbours, nearest_point
 
 WIDTHS, SUPPORTS, WIDE, NARROW = (8, 8, 16, 16, 24), 7, 40, 20

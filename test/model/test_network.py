@@ -9,7 +9,7 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ShapeError
-from clipose_ros.model.fused import FUSED
+from clipose_ros.model.cpu_training.graph_ops import FUSED
 from clipose_ros.model.graph import REFERENCE
 from clipose_ros.model.network import PRESETS, Architecture, CLIPoseNet, NetworkOutput
 

@@ -6,7 +6,7 @@ import yaml
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import PoseNodeConfig
-from clipose_ros.data.sequence import SequenceConfig, render_sequence
+from clipose_ros.data.synthetic.sequence import SequenceConfig, render_sequence
 from clipose_ros.resources import config_path
 from clipose_ros.segmentation import create_segmenter
 

@@ -13,8 +13,8 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shard_codec import tar_chunks
-from clipose_ros.data.shards import Manifest, Shard, sha256_of, write_whole
+from clipose_ros.data.shards.codec import tar_chunks
+from clipose_ros.data.shards.manifest import Manifest, Shard, sha256_of, write_whole
 from clipose_ros.model.network import Architecture
 
 TINY_CLIP = "clipose-tiny-recipes"

@@ -31,7 +31,7 @@ from clipose_ros.training.augment import (
     turn,
 )
 from clipose_ros.training.config import AugmentConfig, TrainConfig
-from clipose_ros.training.losses import PoseTruth
+from clipose_ros.training.losses.pose import PoseTruth
 from clipose_ros.training.trainer import Trainer
 
 COUNT, POINTS = 16, 64

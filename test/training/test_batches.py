@@ -13,11 +13,11 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_source import InMemory
 from clipose_ros.data.prompts import text_without_pose
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shard_stream import ShardStream
+from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.errors import ConfigError
 from clipose_ros.training.batches import BatchSource
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.distributed import rank_and_size
+from clipose_ros.training.runtime.distributed import rank_and_size
 
 STILL = {f"{name}_probability": 0.0 for name in ("scale", "taper", "tilt", "noise", "cut")} | {"roll_deg": 0.0}
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clipose_ros.cli import generate, train
-from clipose_ros.data.nocs_fixture import write_nocs_fixture
+from clipose_ros.data.nocs.fixture import write_nocs_fixture
 from clipose_ros.model import network
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.network import Architecture

@@ -15,16 +15,16 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.train import main, overrule
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shard_stream import ShardStream
+from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.errors import ConfigError
-from clipose_ros.evaluation.accuracy import Accuracy
+from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig, read_recipe
-from clipose_ros.training.schedule import learning_rate_factor
-from clipose_ros.training.state import TrainingError, random_state, set_random_state
-from clipose_ros.training.stopping import StoppedError
+from clipose_ros.training.optim.schedule import learning_rate_factor
+from clipose_ros.training.run_dir import TrainingError, random_state, set_random_state
+from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))

@@ -1,0 +1,52 @@
+"""Other programs that compute the same network, for comparison only: the node does not use them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from clipose_ros.benchmark.result_tables import POINTS
+from clipose_ros.categories import CategorySet
+from clipose_ros.inference.engines.base import IndexArray, RawPoses
+from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.model.onnx_export import INPUTS, OUTPUTS, export_onnx, require
+from clipose_ros.types import FloatArray
+
+
+class OnnxRuntime:
+    """An engine that runs the network's ONNX export with onnxruntime on the CPU, for clouds of ``POINTS`` points.
+
+    Args:
+        network: In evaluation mode, with the plain operations.
+        threads: 0 for one per core.
+
+    Raises:
+        ExportError: A package is missing.
+    """
+
+    name = "onnxruntime"
+    device = "cpu"
+
+    def __init__(self, network: CLIPoseNet, threads: int = 0) -> None:
+        require("onnxruntime")
+        import onnxruntime
+
+        self.categories: CategorySet = network.categories
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        with tempfile.TemporaryDirectory(prefix="clipose_onnx_") as folder:
+            path = Path(folder) / "network.onnx"
+            export_onnx(network, path, POINTS)
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        """As ``inference.engine.Engine`` says."""
+        values = self._session.run(list(OUTPUTS), dict(zip(INPUTS, (points_camera, category), strict=True)))
+        return RawPoses(**dict(zip(OUTPUTS, values, strict=True)))
+
+    def warm_up(self, points: int) -> None:
+        """As ``inference.engine.Engine`` says."""
+        self(np.zeros((1, points, 3), np.float32), np.zeros(1, np.int64))

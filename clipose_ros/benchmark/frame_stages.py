@@ -1,0 +1,75 @@
+"""The stages of one frame with five objects, each by itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.categories import CategorySet
+from clipose_ros.config import CheckConfig, CloudConfig, SegmentationConfig, TrackingConfig
+from clipose_ros.inference.pipeline import PosePredictor
+from clipose_ros.inference.point_cloud import extract_cloud
+from clipose_ros.inference.pose_checks import check_poses
+from clipose_ros.segmentation.factory import create_segmenter
+from clipose_ros.segmentation.labels import LabelSegmenter
+from clipose_ros.tracking.tracker import Tracker
+from clipose_ros.types import FrameResult, ObjectCloud, PoseEstimate, StageTimes, TrackedObject
+from clipose_ros.visualization.draw import draw_tracks
+
+FRAME_NS = 33_333_333
+"""From one frame to the next, at 30 Hz."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A frame that went all the way, for the stages that need what others made of it."""
+
+    clouds: list[ObjectCloud]
+    poses: list[PoseEstimate]
+    result: FrameResult
+    tracks: list[TrackedObject]
+
+
+def posed(inputs: Inputs, predictor: PosePredictor) -> Posed:
+    """Pose the frame; every pose is kept, whether it is plausible or not, so that all objects take part."""
+    clouds = inputs.object_clouds()
+    poses = predictor.predict(
+        np.stack([cloud.points_camera for cloud in clouds]), [cloud.instance.category for cloud in clouds]
+    )
+    result = FrameResult(tuple(poses), tuple(clouds), (), StageTimes(0.0, 0.0, 0.0))
+    tracks = Tracker(TrackingConfig(), predictor.categories).update(result, 0, np.eye(4), confirm=True)
+    return Posed(clouds, poses, result, tracks)
+
+
+def frame_stages(inputs: Inputs, predictor: PosePredictor, seen: Posed) -> dict[str, Callable[[], object]]:
+    """A call for each stage between the messages, by its name."""
+    frame, cloud_config, check = inputs.frame, CloudConfig(), CheckConfig()
+    labels = LabelSegmenter(SegmentationConfig(backend="labels"), predictor.categories)
+    stacked = np.stack([cloud.points_camera for cloud in seen.clouds])
+    names = [cloud.instance.category for cloud in seen.clouds]
+    masks = [cloud.instance for cloud in seen.clouds]
+    tracker, stamps = Tracker(TrackingConfig(), predictor.categories), itertools.count(0, FRAME_NS)
+    return {
+        "segmentation, labels": lambda: labels.segment(frame),
+        "clouds": lambda: [extract_cloud(frame, instance, cloud_config) for instance in masks],
+        "network": lambda: predictor.predict(stacked, names),
+        "plausibility": lambda: check_poses(seen.poses, seen.clouds, check, predictor.categories),
+        "tracking": lambda: tracker.update(seen.result, next(stamps), np.eye(4)),
+        "drawing": lambda: draw_tracks(frame.rgb, seen.tracks, frame.intrinsics, masks),
+    }
+
+
+def segmentation_stage(
+    config: SegmentationConfig, categories: CategorySet, device: str, inputs: Inputs
+) -> Callable[[], object]:
+    """A call that segments the frame with a real segmenter.
+
+    Raises:
+        SegmentationError: It cannot be set up.
+    """
+    segmenter = create_segmenter(config, categories, device)
+    return lambda: segmenter.segment(inputs.frame)

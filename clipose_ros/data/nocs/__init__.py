@@ -1,0 +1,1 @@
+"""CAMERA25 and REAL275: file formats, ground truth, object models and the frames themselves."""

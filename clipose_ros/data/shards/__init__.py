@@ -1,0 +1,1 @@
+"""WebDataset shards of clouds: manifest, codec, writer and stream."""

@@ -1,0 +1,1 @@
+"""Parametric shapes, textures and mesh files of the objects in synthetic scenes."""

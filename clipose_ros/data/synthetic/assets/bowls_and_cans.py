@@ -1,0 +1,137 @@
+"""Bowls and cans: profiles of revolution, open ones with a wall."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipose_ros.data.synthetic.assets.decoration import MM, filling, labelled
+from clipose_ros.data.synthetic.assets.mesh import Mesh, cylinder, revolve, weld
+from clipose_ros.data.synthetic.assets.profiles import dense, fillet, with_wall
+from clipose_ros.data.synthetic.assets.textures import metal, random_colour
+from clipose_ros.types import FloatArray
+
+
+def bowl(rng: np.random.Generator) -> Mesh:
+    """A random bowl, opening at +y."""
+    radius = rng.uniform(50, 130) * MM if rng.uniform() < 0.3 else rng.uniform(62, 98) * MM
+    height = radius * (rng.uniform(0.6, 1.3) if rng.uniform() < 0.85 else rng.uniform(0.35, 0.5))
+    wall = rng.uniform(2.0, 5.5) * MM
+    base = radius * rng.uniform(0.25, 0.68)
+    foot = rng.uniform(3, 12) * MM if rng.uniform() < 0.55 else 0.0
+    belly = rng.uniform(0.75, 1.02)
+    corners = [
+        (0.0, foot),
+        (base, foot),
+        (radius * belly, foot + (height - foot) * rng.uniform(0.25, 0.6)),
+        (radius, height),
+    ]
+    if rng.uniform() < 0.2:
+        corners[-1:] = [(radius * 0.9, height - 4 * MM), (radius, height)]
+    curve = dense(fillet(corners, rng.uniform(0.3, 1.0) * radius, steps=14), 12 * MM)
+    outside, inside = random_colour(rng), random_colour(rng)
+    body = revolve(with_wall(curve, wall), 64).painted(outside)
+    if rng.uniform() < 0.5:
+        body = body.painted(inside, np.arange(len(body.faces)) >= len(body.faces) // 2)
+    parts = [body]
+    if foot:
+        ring = base * rng.uniform(0.75, 0.95)
+        parts.append(
+            cylinder(ring, foot + wall * 0.6, 0.8 * MM).shifted([0, (foot + wall * 0.6) / 2, 0]).painted(outside)
+        )
+    if rng.uniform() < 0.12:
+        parts.append(filling(rng, curve, wall, foot + (height - foot) * rng.uniform(0.45, 0.8)))
+    return weld(parts)
+
+
+CANS = {
+    "soda": (2.0, (105, 125), (31, 34)),
+    "tall": (1.4, (140, 170), (28, 34)),
+    "food": (1.6, (85, 130), (32, 43)),
+    "tuna": (1.0, (30, 60), (35, 52)),
+    "coffee": (0.8, (110, 225), (42, 56)),
+    "tube": (0.9, (150, 270), (32, 40)),
+    "spray": (0.8, (140, 230), (22, 33)),
+}
+"""Kinds of can: weight, height and radius in millimetres."""
+
+
+def can(rng: np.random.Generator) -> Mesh:
+    """A random can along y."""
+    weights = np.array([weight for weight, _, _ in CANS.values()])
+    kind = str(rng.choice(list(CANS), p=weights / weights.sum()))
+    height, radius = (rng.uniform(*extent) * MM for extent in CANS[kind][1:])
+    lip = rng.uniform(2.0, 5.0) * MM
+    profile = {
+        "soda": _drink_can,
+        "tall": _drink_can,
+        "spray": _spray_can,
+    }.get(kind, _rimmed_can)(rng, height, radius, lip)
+    body = revolve(profile, 56)
+    y = body.face_centres[:, 1]
+    body = body.painted(random_colour(rng))
+    body = labelled(rng, body, height)
+    ends = (y > height - 1.2 * lip) | (y < 1.2 * lip)
+    body = body.painted(metal(rng), ends if kind != "spray" else y < 1.2 * lip)
+    if kind == "spray":
+        body = body.painted(random_colour(rng), y > 0.86 * height)
+    return body
+
+
+def _drink_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+    neck = radius * rng.uniform(0.78, 0.92)
+    rise = rng.uniform(8, 16) * MM
+    corners = [
+        (0.0, 6 * MM),
+        (0.6 * neck, 5 * MM),
+        (0.88 * neck, 0.0),
+        (radius, rise * 0.6),
+        (radius, height - rise),
+        (neck, height - 2.5 * MM),
+        (neck, height),
+        (neck - 2.5 * MM, height),
+        (neck - 3.5 * MM, height - lip),
+        (0.0, height - lip),
+    ]
+    return dense(fillet(corners, [0, 3 * MM, 2 * MM, 4 * MM, 5 * MM, 1 * MM, 0.8 * MM, 0.8 * MM, 1 * MM, 0]), 8 * MM)
+
+
+def _rimmed_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+    rim, proud = 3 * MM, rng.uniform(0.5, 1.8) * MM
+    body = radius - proud
+    open_top = rng.uniform() < 0.12
+    depth = height - 3 * MM if open_top else lip
+    corners = [
+        (0.0, lip * 0.5),
+        (radius - 3 * MM, lip * 0.5),
+        (radius - 2.5 * MM, 0.0),
+        (radius, 0.0),
+        (radius, rim),
+        (body, rim + 1 * MM),
+        (body, height - rim - 1 * MM),
+        (radius, height - rim),
+        (radius, height),
+        (radius - 2.5 * MM, height),
+        (radius - 3 * MM, height - depth),
+        (0.0, height - depth),
+    ]
+    curve = dense(fillet(corners, 0.6 * MM, steps=3), 4 * MM)
+    if rng.uniform() < 0.5:
+        share = (curve[:, 1] - 0.2 * height) / (0.6 * height)
+        ribbed = (share > 0) & (share < 1) & (curve[:, 0] > radius - 2.2 * MM)
+        curve[ribbed, 0] -= 0.8 * MM * (1 - np.cos(2 * np.pi * share[ribbed] * rng.integers(4, 12)))
+    return curve
+
+
+def _spray_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+    cap = radius * rng.uniform(0.55, 1.0)
+    corners = [
+        (0.0, lip),
+        (0.8 * radius, lip),
+        (0.9 * radius, 0.0),
+        (radius, 2 * MM),
+        (radius, 0.78 * height),
+        (cap, 0.86 * height),
+        (cap * rng.uniform(0.8, 1.0), height),
+        (0.0, height),
+    ]
+    return dense(fillet(corners, [0, 1 * MM, 1 * MM, 1 * MM, 10 * MM, 2 * MM, rng.uniform(1, 6) * MM, 0]), 8 * MM)

@@ -1,0 +1,31 @@
+"""What vessels share: labels around them and something in them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipose_ros.data.synthetic.assets.mesh import Mesh, cylinder
+from clipose_ros.data.synthetic.assets.textures import random_colour
+from clipose_ros.types import FloatArray
+
+MM = 1e-3
+"""Metres per millimetre."""
+
+
+def filling(rng: np.random.Generator, curve: FloatArray, wall: float, level: float) -> Mesh:
+    """A thin disc of something to drink or eat within an open vessel."""
+    radius = float(np.interp(level, curve[2:, 1], curve[2:, 0])) - 0.7 * wall
+    return cylinder(radius, 1 * MM).shifted([0, level, 0]).painted(random_colour(rng))
+
+
+def labelled(rng: np.random.Generator, mesh: Mesh, height: float, chance: float = 0.7) -> Mesh:
+    """The mesh with bands of other colours around it, as labels are."""
+    if rng.uniform() > chance:
+        return mesh
+    y = mesh.face_centres[:, 1] / height
+    low, high = rng.uniform(0.05, 0.4), rng.uniform(0.55, 0.95)
+    mesh = mesh.painted(random_colour(rng), (y > low) & (y < high))
+    if rng.uniform() < 0.5:
+        middle, half = rng.uniform(low, high), rng.uniform(0.03, 0.1)
+        mesh = mesh.painted(random_colour(rng), (y > middle - half) & (y < middle + half))
+    return mesh

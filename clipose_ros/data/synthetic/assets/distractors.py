@@ -1,0 +1,120 @@
+"""Things on a table that belong to no category."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.data.synthetic.assets.mesh import Mesh, box, cylinder, ellipsoid, extrude, revolve, sweep, weld
+from clipose_ros.data.synthetic.assets.profiles import fillet, with_wall
+from clipose_ros.data.synthetic.assets.textures import metal, random_colour, wood
+
+MM = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distractor:
+    """Something to look past.
+
+    Attributes:
+        mesh: Surface, y up, box centre at the origin, metres.
+        flat_top: Whether other things can stand on it.
+    """
+
+    mesh: Mesh
+    flat_top: bool
+
+
+def make_distractor(rng: np.random.Generator) -> Distractor:
+    """Draw a random one: a box, books, a ball, fruit, a plate, a tool, a candle or a toy."""
+    kinds = ("carton", "books", "ball", "banana", "plate", "hammer", "spoon", "candle", "toy", "brick")
+    kind = str(rng.choice(kinds, p=[0.18, 0.2, 0.1, 0.07, 0.08, 0.07, 0.05, 0.05, 0.12, 0.08]))
+    mesh = {
+        "carton": _carton,
+        "brick": _brick,
+        "books": _books,
+        "ball": _ball,
+        "banana": _banana,
+        "plate": _plate,
+        "hammer": _hammer,
+        "spoon": _spoon,
+        "candle": _candle,
+        "toy": _toy,
+    }[kind](rng)
+    return Distractor(mesh.centred(), kind in ("carton", "books", "brick"))
+
+
+def _carton(rng: np.random.Generator) -> Mesh:
+    return box(rng.uniform([0.04, 0.06, 0.08], [0.12, 0.26, 0.22])).painted(random_colour(rng))
+
+
+def _brick(rng: np.random.Generator) -> Mesh:
+    return box(rng.uniform(0.03, 0.09, 3), rng.uniform(2, 12) * MM).painted(wood(rng))
+
+
+def _books(rng: np.random.Generator) -> Mesh:
+    parts, level = [], 0.0
+    for _ in range(int(rng.integers(1, 4))):
+        x, y, z = rng.uniform([0.13, 0.012, 0.18], [0.2, 0.045, 0.27])
+        cover, pages = box([x, y, z]), box([x - 3 * MM, y - 5 * MM, z + 1 * MM])
+        book = weld([cover.painted(random_colour(rng)), pages.painted(np.array([0.75, 0.72, 0.62]))])
+        parts.append(book.turned("y", rng.uniform(-25, 25)).shifted([0, level + y / 2, 0]))
+        level += y
+    return weld(parts)
+
+
+def _ball(rng: np.random.Generator) -> Mesh:
+    return ellipsoid(rng.uniform(0.02, 0.06) * np.array([1.0, rng.uniform(0.8, 1.0), 1.0])).painted(random_colour(rng))
+
+
+def _banana(rng: np.random.Generator) -> Mesh:
+    t = np.linspace(-1, 1, 24)
+    path = np.stack([0.09 * np.sin(t), 0.09 * np.cos(t)], axis=1)[::-1]
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    section = 17 * MM * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    bent = sweep(path, section, 0.25 + 0.75 * np.sqrt(np.clip(1 - t**4, 0, 1)))
+    return bent.turned("x", 90.0).painted(np.array([0.75, 0.55, 0.07]))
+
+
+def _plate(rng: np.random.Generator) -> Mesh:
+    r = rng.uniform(0.08, 0.14)
+    curve = fillet([(0.0, 0.0), (0.6 * r, 0.0), (0.75 * r, 0.1 * r), (r, 0.16 * r)], 10 * MM)
+    return revolve(with_wall(curve, 3 * MM), 56).painted(random_colour(rng))
+
+
+def _hammer(rng: np.random.Generator) -> Mesh:
+    length = rng.uniform(0.2, 0.32)
+    shaft = cylinder(rng.uniform(8, 13) * MM, length, 3 * MM, segments=24).turned("z", 90.0).painted(wood(rng))
+    head = box([24 * MM, 24 * MM, rng.uniform(0.07, 0.11)], 4 * MM, axis="z").painted(metal(rng))
+    return weld([shaft, head.shifted([length / 2 - 14 * MM, 0, 0])])
+
+
+def _spoon(rng: np.random.Generator) -> Mesh:
+    length = rng.uniform(0.12, 0.2)
+    shaft = box([length, 3 * MM, 8 * MM])
+    return weld([shaft, ellipsoid([30 * MM, 5 * MM, 19 * MM]).shifted([length / 2 + 20 * MM, 0, 0])]).painted(
+        metal(rng)
+    )
+
+
+def _candle(rng: np.random.Generator) -> Mesh:
+    r, h = rng.uniform(0.02, 0.04), rng.uniform(0.05, 0.16)
+    wick = cylinder(1 * MM, 12 * MM, segments=8).painted(np.full(3, 0.03)).shifted([0, h / 2 + 5 * MM, 0])
+    return weld([cylinder(r, h, 3 * MM).painted(random_colour(rng)), wick])
+
+
+def _toy(rng: np.random.Generator) -> Mesh:
+    """A few blocks and prisms stuck together."""
+    parts = []
+    for _ in range(int(rng.integers(2, 5))):
+        if rng.uniform() < 0.5:
+            part = box(rng.uniform(0.02, 0.07, 3), rng.uniform(0, 6) * MM)
+        else:
+            angle = np.linspace(0, 2 * np.pi, int(rng.integers(3, 7)), endpoint=False)
+            r = rng.uniform(0.015, 0.04)
+            part = extrude(r * np.stack([np.cos(angle), np.sin(angle)], axis=1), rng.uniform(0.02, 0.09))
+        parts.append(
+            part.turned("y", rng.uniform(0, 360)).shifted(rng.uniform(-0.03, 0.03, 3)).painted(random_colour(rng))
+        )
+    return weld(parts)

@@ -1,0 +1,220 @@
+"""Triangle meshes and the few ways this package makes them: revolving, extruding, sweeping, welding parts together.
+
+Everything here is closed (every edge belongs to two faces) with outward winding, so parts may simply overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.data.synthetic.assets.profiles import fillet, rounded_rectangle
+from clipose_ros.errors import ShapeError
+from clipose_ros.types import FloatArray
+
+BODY = 0
+"""Part number of faces that are nothing special."""
+HANDLE = 1
+"""Part number of the faces of a mug's handle."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mesh:
+    """A triangle mesh with one colour and one part number per face.
+
+    Attributes:
+        vertices: ``(V, 3)`` float64, metres.
+        faces: ``(F, 3)`` int32, counter-clockwise seen from outside.
+        colours: ``(F, 3)`` float32, linear albedo in [0, 1].
+        parts: ``(F,)`` int8, ``BODY`` or ``HANDLE``.
+    """
+
+    vertices: FloatArray
+    faces: NDArray[np.int32]
+    colours: FloatArray
+    parts: NDArray[np.int8]
+
+    @classmethod
+    def plain(cls, vertices: FloatArray, faces: NDArray[np.int32]) -> Mesh:
+        """A mid-grey mesh."""
+        count = len(faces)
+        return cls(
+            np.asarray(vertices, dtype=np.float64),
+            np.asarray(faces, dtype=np.int32),
+            np.full((count, 3), 0.5, dtype=np.float32),
+            np.full(count, BODY, dtype=np.int8),
+        )
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Smallest and largest coordinates, ``(3,)`` each."""
+        return self.vertices.min(axis=0), self.vertices.max(axis=0)
+
+    @property
+    def face_centres(self) -> FloatArray:
+        """``(F, 3)`` centres of the faces' boxes, so that the two halves of a quad on a ring share their height."""
+        corners = self.vertices[self.faces]
+        centres: FloatArray = (corners.min(axis=1) + corners.max(axis=1)) / 2.0
+        return centres
+
+    def painted(self, colour: FloatArray, where: NDArray[np.bool_] | None = None) -> Mesh:
+        """The mesh with (some of) its faces in one colour.
+
+        Args:
+            colour: ``(3,)`` linear albedo.
+            where: ``(F,)`` bool, the faces to paint; all by default.
+        """
+        colours = self.colours.copy()
+        colours[slice(None) if where is None else where] = colour
+        return replace(self, colours=colours)
+
+    def as_part(self, part: int) -> Mesh:
+        """The mesh with all faces given a part number."""
+        return replace(self, parts=np.full(len(self.faces), part, dtype=np.int8))
+
+    def only(self, part: int) -> Mesh:
+        """The faces of one part, with the vertices they use."""
+        chosen = self.parts == part
+        used, faces = np.unique(self.faces[chosen], return_inverse=True)
+        corners = faces.reshape(-1, 3).astype(np.int32)
+        return Mesh(self.vertices[used], corners, self.colours[chosen], self.parts[chosen])
+
+    def transformed(self, T: FloatArray) -> Mesh:
+        """The mesh moved by a ``(4, 4)`` rigid transform."""
+        return replace(self, vertices=self.vertices @ T[:3, :3].T + T[:3, 3])
+
+    def shifted(self, offset: Sequence[float] | FloatArray) -> Mesh:
+        """The mesh moved by ``(3,)`` metres."""
+        return replace(self, vertices=self.vertices + np.asarray(offset))
+
+    def stretched(self, factors: Sequence[float] | FloatArray) -> Mesh:
+        """The mesh scaled by ``(3,)`` positive factors about the origin."""
+        return replace(self, vertices=self.vertices * np.asarray(factors))
+
+    def turned(self, axis: str, angle_deg: float) -> Mesh:
+        """The mesh turned about a coordinate axis through the origin."""
+        first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+        c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+        R = np.eye(3)
+        R[first, first], R[first, second], R[second, first], R[second, second] = c, -s, s, c
+        return replace(self, vertices=self.vertices @ R.T)
+
+    def centred(self) -> Mesh:
+        """The mesh with the centre of its box at the origin."""
+        low, high = self.bounds
+        return self.shifted(-(low + high) / 2.0)
+
+
+def weld(parts: Sequence[Mesh]) -> Mesh:
+    """One mesh of several; parts stay closed bodies of their own and may overlap."""
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
+    return Mesh(
+        np.concatenate([part.vertices for part in parts]),
+        np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)]).astype(np.int32),
+        np.concatenate([part.colours for part in parts]),
+        np.concatenate([part.parts for part in parts]),
+    )
+
+
+def revolve(
+    profile: FloatArray,
+    segments: int = 48,
+    flatness: FloatArray | float = 1.0,
+    squareness: FloatArray | float = 2.0,
+) -> Mesh:
+    """A closed surface of revolution about y, or one with a flattened or squarish cross-section.
+
+    Args:
+        profile: ``(P, 2)`` (radius, y), first and last on the axis, counter-clockwise in the (radius, y) half plane.
+        segments: Facets around the axis; a multiple of four keeps the mirror planes exact.
+        flatness: Width along x over width along z, one or one per profile point.
+        squareness: Exponent of the superellipse, 2 is round, one or one per profile point.
+    """
+    if abs(profile[0, 0]) > 1e-9 or abs(profile[-1, 0]) > 1e-9:
+        raise ShapeError(f"a profile must start and end at radius 0, got {profile[0, 0]} and {profile[-1, 0]}")
+    ring = profile[1:-1]
+    flat = np.broadcast_to(np.asarray(flatness, dtype=np.float64), len(profile))[1:-1, None]
+    power = np.broadcast_to(np.asarray(squareness, dtype=np.float64), len(profile))[1:-1, None]
+    theta = 2.0 * np.pi * np.arange(segments) / segments
+    c, s = np.cos(theta)[None], np.sin(theta)[None]
+    rho = ring[:, :1] * (np.abs(c) ** power + np.abs(s) ** power) ** (-1.0 / power)
+    y = np.broadcast_to(ring[:, 1:], rho.shape)
+    vertices = np.stack([rho * c * flat, y, rho * s], axis=-1).reshape(-1, 3)
+    ends = np.array([[0.0, profile[0, 1], 0.0], [0.0, profile[-1, 1], 0.0]])
+    faces = _tube_faces(len(ring), segments)
+    return Mesh.plain(np.concatenate([vertices, ends]), faces)
+
+
+def sweep(path: FloatArray, section: FloatArray, across: FloatArray | None = None) -> Mesh:
+    """A closed tube: a cross-section carried along a planar path.
+
+    Args:
+        path: ``(P, 2)`` points in the xy plane.
+        section: ``(S, 2)`` outline, counter-clockwise: first across the path in its plane, second along z.
+        across: ``(P,)`` factors on the section at each point.
+    """
+    scale = np.ones(len(path)) if across is None else across
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
+    normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
+    rings = np.empty((len(path), len(section), 3))
+    rings[..., :2] = path[:, None] + normal[:, None] * section[None, :, :1] * scale[:, None, None]
+    rings[..., 2] = section[None, :, 1] * scale[:, None]
+    ends = np.zeros((2, 3))
+    ends[:, :2] = path[[0, -1]]
+    return Mesh.plain(np.concatenate([rings.reshape(-1, 3), ends]), _tube_faces(len(path), len(section)))
+
+
+def extrude(outline: FloatArray, height: float) -> Mesh:
+    """A closed prism: an outline ``(S, 2)`` in the xz plane, star-shaped about its mean, raised from y = 0."""
+    count = len(outline)
+    base = np.stack([outline[:, 0], np.zeros(count), outline[:, 1]], axis=1)
+    centre = base.mean(axis=0)
+    up = np.array([0.0, height, 0.0])
+    return Mesh.plain(np.concatenate([base, base + up, [centre, centre + up]]), _tube_faces(2, count))
+
+
+def box(size: Sequence[float] | FloatArray, radius: float = 0.0, axis: str = "y") -> Mesh:
+    """A centred box; the four edges along ``axis`` are rounded by ``radius`` metres."""
+    x, y, z = (float(s) for s in size)
+    width, height, depth = {"x": (y, x, z), "y": (x, y, z), "z": (x, z, y)}[axis]
+    mesh = extrude(rounded_rectangle(width, depth, radius), height) if radius > 0 else _brick(width, height, depth)
+    mesh = mesh.centred()
+    return {"y": mesh, "x": mesh.turned("z", -90.0), "z": mesh.turned("x", 90.0)}[axis]
+
+
+def cylinder(radius: float, height: float, bevel: float = 0.0, segments: int = 48) -> Mesh:
+    """A centred cylinder about y with slightly bevelled rims."""
+    h = height / 2
+    profile = fillet([(0.0, -h), (radius, -h), (radius, h), (0.0, h)], bevel, steps=4)
+    return revolve(profile, segments)
+
+
+def ellipsoid(radii: Sequence[float] | FloatArray, segments: int = 32) -> Mesh:
+    """A centred ellipsoid."""
+    t = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
+    profile = np.stack([np.cos(t), np.sin(t)], axis=1)
+    profile[[0, -1], 0] = 0.0
+    return revolve(profile, segments).stretched(radii)
+
+
+def _brick(width: float, height: float, depth: float) -> Mesh:
+    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.array([width, depth]) / 2
+    return extrude(corners, height)
+
+
+def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
+    """Faces of rings of ``segments`` vertices each, closed by two end points that follow them in the vertex list."""
+    k = np.arange(segments)
+    following = (k + 1) % segments
+    start = np.arange(rings - 1)[:, None] * segments
+    a, b, c, d = start + k, start + following, start + segments + k, start + segments + following
+    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)], axis=1).reshape(-1, 3)  # ring by ring
+    bottom, top = rings * segments, rings * segments + 1
+    last = (rings - 1) * segments
+    low = np.stack([k, following, np.full(segments, bottom)], axis=-1)
+    high = np.stack([last + following, last + k, np.full(segments, top)], axis=-1)
+    return np.concatenate([sides, low, high]).astype(np.int32)

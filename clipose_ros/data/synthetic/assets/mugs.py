@@ -1,0 +1,95 @@
+"""Mugs: a walled profile of revolution and a handle swept along a skewed superellipse."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipose_ros.data.synthetic.assets.decoration import MM, filling, labelled
+from clipose_ros.data.synthetic.assets.mesh import HANDLE, Mesh, revolve, sweep, weld
+from clipose_ros.data.synthetic.assets.profiles import dense, fillet, with_wall
+from clipose_ros.data.synthetic.assets.textures import random_colour
+from clipose_ros.types import FloatArray
+
+
+def mug(rng: np.random.Generator) -> Mesh:
+    """A random mug, opening at +y, handle along +x, mirrored by z = 0."""
+    kind = rng.choice(["classic", "wide", "espresso", "tall"], p=[0.55, 0.24, 0.09, 0.12])
+    heights, radii = {
+        "classic": ((78, 112), (36, 49)),
+        "wide": ((60, 90), (44, 60)),
+        "espresso": ((50, 68), (26, 36)),
+        "tall": ((105, 140), (34, 44)),
+    }[str(kind)]
+    height, radius = rng.uniform(*heights) * MM, rng.uniform(*radii) * MM
+    wall = rng.uniform(2.5, 5.5) * MM
+    curve = _mug_curve(rng, height, radius)
+    outside = random_colour(rng)
+    body = labelled(rng, revolve(with_wall(curve, wall), 64).painted(outside), height, chance=0.35)
+    if rng.uniform() < 0.35:
+        body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
+    parts = [
+        body,
+        _mug_handle(rng, curve, height, wall).painted(outside if rng.uniform() < 0.8 else random_colour(rng)),
+    ]
+    if rng.uniform() < 0.15:
+        parts.append(filling(rng, curve, wall, height * rng.uniform(0.5, 0.88)))
+    return weld(parts)
+
+
+def _mug_curve(rng: np.random.Generator, height: float, radius: float) -> FloatArray:
+    """Outer profile of a mug's body: cylindrical, tapered, rounded or footed."""
+    form = rng.choice(["straight", "taper", "round", "foot", "bell"], p=[0.35, 0.2, 0.22, 0.1, 0.13])
+    if form == "straight":
+        corners = [(0.0, 0.0), (radius * rng.uniform(0.96, 1.0), 0.0), (radius, height)]
+        radii = [0.0, rng.uniform(2, 14) * MM, 0.0]
+    elif form == "taper":
+        corners = [(0.0, 0.0), (radius * rng.uniform(0.6, 0.92), 0.0), (radius, height)]
+        radii = [0.0, rng.uniform(2, 20) * MM, 0.0]
+    elif form == "round":
+        base, belly = radius * rng.uniform(0.5, 0.75), radius * rng.uniform(1.03, 1.16)
+        corners = [
+            (0.0, 0.0),
+            (base, 0.0),
+            (belly, height * rng.uniform(0.3, 0.5)),
+            (radius * rng.uniform(0.85, 1.0), height),
+        ]
+        radii = [0.0, 0.3 * height, 0.45 * height, 0.0]
+    elif form == "foot":
+        base = radius * rng.uniform(0.6, 0.8)
+        corners = [
+            (0.0, 0.0),
+            (base, 0.0),
+            (base * 0.95, 0.1 * height),
+            (radius, height * rng.uniform(0.2, 0.35)),
+            (radius, height),
+        ]
+        radii = [0.0, 1 * MM, 6 * MM, 0.12 * height, 0.0]
+    else:
+        base = radius * rng.uniform(0.62, 0.85)
+        corners = [(0.0, 0.0), (base, 0.0), (base * rng.uniform(0.95, 1.1), 0.6 * height), (radius, height)]
+        radii = [0.0, rng.uniform(4, 20) * MM, 0.3 * height, 0.0]
+    return dense(fillet(corners, radii, steps=8), 8 * MM)
+
+
+def _mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall: float) -> Mesh:
+    """A swept handle on the +x side: ring, ear, squared or pointed by one superellipse with a skew."""
+    centre = height * rng.uniform(0.44, 0.58)
+    half = min(height * rng.uniform(0.24, 0.4), height - centre - 5 * MM, centre - 5 * MM)
+    thick, broad = rng.uniform(2.8, 5.5) * MM, rng.uniform(4.0, 9.0) * MM
+    reach = rng.uniform(20, 38) * MM if height > 0.07 else rng.uniform(14, 26) * MM
+    exponent = rng.choice([0.35, 0.6, 1.0, 1.0, 1.2])
+    skew = rng.uniform(-0.1, 0.45) if rng.uniform() < 0.6 else 0.0
+    t = np.linspace(-np.pi / 2, np.pi / 2, 33)
+    y = centre + half * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** exponent
+    attach = np.interp([y[0], y[-1]], curve[3:, 1], curve[3:, 0]) - np.array([0.5, 0.5]) * wall
+    ground = np.interp(y, [y[0], y[-1]], attach)
+    skewed = np.maximum(1.0 + skew * np.sin(t), 0.3)
+    x = ground + reach * np.abs(np.cos(t)) ** exponent * skewed
+    x[[0, -1]] = attach
+    x = np.maximum(x, np.interp(y, curve[3:, 1], curve[3:, 0]) - 0.5 * wall)
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    power = rng.choice([2.0, 2.0, 4.0])
+    rho = (np.abs(np.cos(angle)) ** power + np.abs(np.sin(angle)) ** power) ** (-1.0 / power)
+    section = np.stack([thick * rho * np.cos(angle), broad * rho * np.sin(angle)], axis=1)
+    swell = 1.0 + rng.uniform(0.0, 0.35) * np.abs(t / (np.pi / 2)) ** 3
+    return sweep(np.stack([x, y], axis=1), section, swell).as_part(HANDLE)

@@ -1,0 +1,172 @@
+"""The categories of a data set, and where instances of them come from: shape generators, primitives, the user's meshes.
+
+Categories are told in a YAML file::
+
+    base: nocs                  # begin with the six NOCS categories; leave out for none
+    categories:
+      - name: candle
+        symmetry: [axial_y, mirror_xy, mirror_xz, mirror_yz]
+        mean_size: [0.065, 0.110, 0.065]
+        size_range: [[0.035, 0.050, 0.035], [0.100, 0.200, 0.100]]
+        shape: cylinder         # drawn from the size range; leave out where meshes are given
+
+Sizes are full extents along the object's x, y, z in metres. An ``id`` may be given; else it is the next one free. Only
+turns about y are understood as a symmetry: a box looks the same after half a turn, and its x axis cannot be learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symmetry
+from clipose_ros.config import unknown_key_message
+from clipose_ros.data.synthetic.assets.mesh import Mesh, box, cylinder, ellipsoid
+from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary, SizeRange
+from clipose_ros.data.synthetic.assets.shapes import MAKERS, MeshObject, make_object
+from clipose_ros.data.synthetic.assets.textures import random_colour
+from clipose_ros.errors import ConfigError
+from clipose_ros.types import FloatArray
+
+SHAPES: dict[str, Callable[[FloatArray], Mesh]] = {
+    "box": box,
+    "cylinder": lambda size: cylinder(0.5, 1.0).stretched(size),
+    "ellipsoid": lambda size: ellipsoid(size / 2.0),
+}
+"""Primitives by name, of a given full extent ``(3,)``."""
+_SYMMETRIES = tuple(spec.name for spec in fields(Symmetry))
+_KEYS = ("name", "id", "symmetry", "mean_size", "size_range", "shape")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Categories with the sources of their instances.
+
+    Attributes:
+        categories: The category set.
+        size_ranges: By category, smallest and largest extents, metres; only those of the user's own.
+        shapes: By category, name of the primitive it is drawn as.
+        library: The user's meshes.
+        mesh_share: Chance that an instance is a mesh where there are both meshes and a generator.
+    """
+
+    categories: CategorySet
+    size_ranges: Mapping[str, SizeRange]
+    shapes: Mapping[str, str]
+    library: MeshLibrary | None = None
+    mesh_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.mesh_share <= 1.0:
+            raise ConfigError(f"the share of meshes must be between 0 and 1, got {self.mesh_share}")
+        if self.library is not None:
+            for name in self.library.categories:
+                self._check_fronts(name, self.library)
+
+    def _check_fronts(self, name: str, library: MeshLibrary) -> None:
+        """Without a front a mesh's turn about y is anyone's choice; a category whose turn shows would learn it."""
+        category, frontless = self.categories[name], library.frontless(name)
+        if frontless is not None and not category.symmetry.axial_y:
+            raise ConfigError(
+                f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: "
+                "name its front, or give the category the symmetry axial_y"
+            )
+
+    @property
+    def drawable(self) -> tuple[str, ...]:
+        """Names of the categories of which there is a source, in order."""
+        meshes = self.library.categories if self.library is not None else ()
+        return tuple(n for n in self.categories.names if n in MAKERS or n in self.shapes or n in meshes)
+
+    def make(self, category: str, rng: np.random.Generator) -> MeshObject:
+        """Draw an instance.
+
+        Raises:
+            ConfigError: There is no source of that category.
+        """
+        if self.library is not None and category in self.library.categories:
+            parametric = category in self.shapes or category in MAKERS
+            if not parametric or rng.uniform() < self.mesh_share:
+                return self.library.make(category, rng)
+        if category in self.shapes:
+            size = rng.uniform(*np.asarray(self.size_ranges[category]))
+            if self.categories[category].symmetry.axial_y:
+                size[2] = size[0]
+            mesh = SHAPES[self.shapes[category]](size).painted(random_colour(rng)).centred()
+            return MeshObject(category, mesh, np.ptp(mesh.vertices, axis=0))
+        return make_object(category, rng)
+
+
+NOCS_CATALOGUE = Catalogue(NOCS_CATEGORIES, {}, {})
+"""The six NOCS categories from their shape generators."""
+
+
+def read_catalogue(path: str | Path) -> Catalogue:
+    """Read categories from YAML.
+
+    Raises:
+        ConfigError: The file cannot be read, or an entry is wrong; the message names file, category and key.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"categories '{path}' cannot be read: {error}") from error
+    if not isinstance(values, Mapping) or not isinstance(values.get("categories"), list):
+        raise ConfigError(f"categories '{path}' must hold a list under the key 'categories'")
+    if values.get("base") not in (None, "nocs"):
+        raise ConfigError(f"categories '{path}': 'base' must be nocs or left out, got {values['base']!r}")
+    categories = list(NOCS_CATEGORIES) if values.get("base") else []
+    size_ranges: dict[str, SizeRange] = {}
+    shapes: dict[str, str] = {}
+    for record in values["categories"]:
+        try:
+            category, size_range = _category(record, categories)
+            shape = record.get("shape")
+            if shape is not None and (shape not in SHAPES or size_range is None):
+                raise ConfigError(f"'shape' must be one of {', '.join(SHAPES)}, with a 'size_range'; got {shape!r}")
+        except (ConfigError, TypeError, ValueError, KeyError) as error:
+            name = record.get("name") if isinstance(record, Mapping) else record
+            raise ConfigError(f"categories '{path}', entry {name!r}: {error}") from error
+        categories.append(category)
+        if size_range is not None:
+            size_ranges[category.name] = size_range
+        if shape is not None:
+            shapes[category.name] = str(shape)
+    return Catalogue(CategorySet(tuple(categories)), size_ranges, shapes)
+
+
+def _category(record: Any, before: list[Category]) -> tuple[Category, SizeRange | None]:
+    """One entry."""
+    if not isinstance(record, Mapping):
+        raise ConfigError(f"an entry must be a mapping with the keys {', '.join(_KEYS)}")
+    for key in record:
+        if key not in _KEYS:
+            raise ConfigError(unknown_key_message(str(key), list(_KEYS)))
+    if missing := [key for key in ("name", "mean_size") if key not in record]:
+        raise ConfigError(f"it lacks {', '.join(missing)}")
+    symmetries = record.get("symmetry") or []
+    for symmetry in symmetries:
+        if symmetry not in _SYMMETRIES:
+            raise ConfigError(f"'symmetry' must be a list of {', '.join(_SYMMETRIES)}, got {symmetry!r}")
+    x, y, z = (float(side) for side in record["mean_size"])
+    free = max((category.id for category in before), default=0) + 1
+    category = Category(
+        int(record.get("id", free)), str(record["name"]), Symmetry(**dict.fromkeys(symmetries, True)), (x, y, z)
+    )
+    return category, _size_range(record.get("size_range"))
+
+
+def _size_range(value: Any) -> SizeRange | None:
+    if value is None:
+        return None
+    (x0, y0, z0), (x1, y1, z1) = value
+    low, high = (float(x0), float(y0), float(z0)), (float(x1), float(y1), float(z1))
+    if not all(0.0 < a <= b < 10.0 for a, b in zip(low, high, strict=True)):
+        raise ConfigError(f"'size_range' must be [smallest, largest] extents in metres, got {value}")
+    return low, high

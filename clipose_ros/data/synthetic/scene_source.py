@@ -1,0 +1,51 @@
+"""Scenes of the simulator as a source of clouds for the shard writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.config import CloudConfig
+from clipose_ros.data.cloud_sample import CloudSample
+from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue
+from clipose_ros.data.synthetic.samples import scene_samples
+
+
+@dataclass(frozen=True)
+class SimulatedScenes:
+    """Scenes as ``generate_samples`` simulates them.
+
+    Attributes:
+        seed: Scene i of a seed is always the same.
+        image_side: Pixels of the side of each object's image; 0 makes none.
+        catalogue: What is put on the tables.
+        objects: What the manifest says of the catalogue, for people and to know it again.
+    """
+
+    seed: int
+    image_side: int = 0
+    catalogue: Catalogue = NOCS_CATALOGUE
+    objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
+
+    @property
+    def categories(self) -> CategorySet:
+        """Those of the catalogue."""
+        return self.catalogue.categories
+
+    def as_record(self) -> Mapping[str, Any]:
+        """Seed, images and objects."""
+        return {"seed": self.seed, "image_side": self.image_side, "objects": dict(self.objects)}
+
+    def clouds(self, scene: int) -> Iterator[CloudSample]:
+        """Clouds from the three cameras around a scene."""
+        rng = np.random.default_rng([self.seed, scene])
+        drawable = self.catalogue.drawable
+        for points, truth, handle, image in scene_samples(
+            rng, drawable, CloudConfig(), self.catalogue, self.image_side
+        ):
+            pose, visible = truth.T_camera_object, truth.visible_fraction
+            yield CloudSample(points, truth.category, pose, truth.size, handle, visible, image)

@@ -1,0 +1,253 @@
+"""Table scenes: objects and distractors standing, lying and stacked on a table in a room.
+
+World frame: z up, origin at the middle of the table's top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import Section, option
+from clipose_ros.data.synthetic.assets.distractors import make_distractor
+from clipose_ros.data.synthetic.assets.mesh import Mesh, box
+from clipose_ros.data.synthetic.assets.shapes import MeshObject, ObjectSource, make_object
+from clipose_ros.data.synthetic.assets.textures import Texture, random_colour, wood
+from clipose_ros.errors import ConfigError
+from clipose_ros.types import FloatArray
+
+UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""Turns y up (objects) into z up (world)."""
+_ANGLES = np.pi * np.arange(12) / 12
+_DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)])
+_OBJECT_TEXTURES = ("plain", "plain", "noise", "stripes")
+
+
+@dataclass(frozen=True)
+class SceneConfig(Section):
+    """What is put on a table, and how."""
+
+    categories: tuple[str, ...] = option(NOCS_CATEGORIES.names, "Categories drawn from, evenly.")
+    objects_min: int = option(3, "Fewest objects.", low=1, high=50)
+    objects_max: int = option(8, "Most objects.", low=1, high=50)
+    distractors_max: int = option(4, "Most things that belong to no category.", low=0, high=50)
+    lying: float = option(0.15, "Share of objects that lie on a side or stand on their head.", low=0.0, high=1.0)
+    tilted: float = option(0.15, "Share of objects in any orientation whatever.", low=0.0, high=1.0)
+    stacked: float = option(0.15, "Chance of standing on a box or books, where there are some.", low=0.0, high=1.0)
+    radius_m: float = option(
+        0.32, "Things stand within this distance of the table's middle, metres.", low=0.05, high=5.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.categories:
+            raise ConfigError("'categories' must name at least one, got none")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedObject:
+    """An object of a category in the scene.
+
+    Attributes:
+        instance: Number from 1, unique in the scene.
+        object: Its shape, in its own frame.
+        T_world_object: ``(4, 4)`` pose.
+        texture: Pattern on its surface.
+    """
+
+    instance: int
+    object: MeshObject
+    T_world_object: FloatArray
+    texture: Texture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prop:
+    """Something without a category: a mesh in its own frame, its pose and its pattern."""
+
+    mesh: Mesh
+    T_world_prop: FloatArray
+    texture: Texture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Light:
+    """A lamp and the light that comes from everywhere.
+
+    Attributes:
+        position: ``(3,)`` metres, world.
+        radius_m: Radius of the lamp; larger makes softer shadows.
+        colour: ``(3,)`` strength of the lamp.
+        ambient: ``(3,)`` strength of the surroundings.
+    """
+
+    position: FloatArray
+    radius_m: float
+    colour: FloatArray
+    ambient: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A static scene. ``props`` holds table, floor, walls and distractors."""
+
+    objects: tuple[PlacedObject, ...]
+    props: tuple[Prop, ...]
+    light: Light
+
+
+def make_scene(rng: np.random.Generator, config: SceneConfig | None = None, make: ObjectSource = make_object) -> Scene:
+    """Draw a random scene.
+
+    Args:
+        rng: Equal states give equal scenes.
+        config: What to put there.
+        make: Where instances come from; the generators of the six categories if left out.
+    """
+    config = config or SceneConfig()
+    table = _Table(rng, config)
+    props = _room(rng, config)
+    for _ in range(int(rng.integers(0, config.distractors_max + 1))):
+        distractor = make_distractor(rng)
+        T = table.place(distractor.mesh, _upright(rng), distractor.flat_top)
+        if T is not None:
+            props.append(
+                Prop(distractor.mesh, T, Texture.random(rng, ("plain", "noise", "checker", "stripes"), (0.01, 0.06)))
+            )
+    objects: list[PlacedObject] = []
+    for category in _deck(rng, config):
+        shape = make(category, rng)
+        T = table.place(shape.mesh, _orientation(rng, category, config), False)
+        if T is not None:
+            texture = Texture.random(rng, _OBJECT_TEXTURES, (0.01, 0.08))
+            objects.append(PlacedObject(len(objects) + 1, shape, T, texture))
+    return Scene(tuple(objects), tuple(props), _lamp(rng))
+
+
+class _Table:
+    """Finds free places on the table.
+
+    A footprint is the extent of a thing along twelve horizontal directions: two footprints that some direction
+    separates do not touch, which is cheap and close to exact.
+    """
+
+    def __init__(self, rng: np.random.Generator, config: SceneConfig) -> None:
+        self._rng = rng
+        self._config = config
+        self._low = np.empty((0, _DIRECTIONS.shape[1]))
+        self._high = np.empty((0, _DIRECTIONS.shape[1]))
+        self._platforms: list[tuple[FloatArray, float]] = []
+
+    def place(self, mesh: Mesh, R: FloatArray, flat_top: bool) -> FloatArray | None:
+        """Pose in which a mesh stands free, or None where there was no room in a few dozen tries."""
+        points = mesh.vertices @ R.T
+        reach = points[:, :2] @ _DIRECTIONS
+        low, high = reach.min(axis=0), reach.max(axis=0)
+        T = np.eye(4)
+        T[:3, :3] = R
+        if self._platforms and not flat_top and self._rng.uniform() < self._config.stacked:
+            spot, level = self._platforms.pop(int(self._rng.integers(len(self._platforms))))
+            T[:3, 3] = *(spot + self._rng.uniform(-0.02, 0.02, 2)), level - points[:, 2].min()
+            return T
+        for _ in range(30):
+            angle, radius = self._rng.uniform(0, 2 * np.pi), self._config.radius_m * np.sqrt(self._rng.uniform())
+            spot = radius * np.array([np.cos(angle), np.sin(angle)])
+            at = spot @ _DIRECTIONS
+            if ((low + at > self._high) | (high + at < self._low)).any(axis=1).all():
+                self._low, self._high = np.vstack([self._low, low + at]), np.vstack([self._high, high + at])
+                T[:3, 3] = *spot, -points[:, 2].min()
+                if flat_top:
+                    self._platforms.append((spot, float(points[:, 2].max() - points[:, 2].min())))
+                return T
+        return None
+
+
+def _deck(rng: np.random.Generator, config: SceneConfig) -> list[str]:
+    """Categories of a scene's objects: a shuffled deck, dealt again when it is used up."""
+    count = int(rng.integers(config.objects_min, max(config.objects_max, config.objects_min) + 1))
+    rounds = -(-count // len(config.categories))
+    return [str(name) for _ in range(rounds) for name in rng.permutation(config.categories)][:count]
+
+
+def _orientation(rng: np.random.Generator, category: str, config: SceneConfig) -> FloatArray:
+    """Upright mostly, else lying, else any rotation."""
+    choice = rng.uniform()
+    if choice < config.tilted:
+        return random_rotation(rng)
+    if choice > config.tilted + config.lying or category == "laptop":
+        return _upright(rng)
+    if category == "bowl" or (category == "mug" and rng.uniform() < 0.4):
+        turn = 180.0
+    else:
+        turn = rng.choice([90.0, -90.0]) + rng.uniform(-4, 4)
+    return _upright(rng) @ _about(0, turn) @ _about(1, rng.uniform(0, 360))
+
+
+def _upright(rng: np.random.Generator) -> FloatArray:
+    """Object y up, turned by any yaw."""
+    yaw: FloatArray = _about(2, rng.uniform(0, 360)) @ UPRIGHT
+    return yaw
+
+
+def random_rotation(rng: np.random.Generator) -> FloatArray:
+    """A rotation drawn evenly from all."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    if np.linalg.det(q) < 0:
+        q[:, 0] = -q[:, 0]
+    rotation: FloatArray = q
+    return rotation
+
+
+def _about(axis: int, angle_deg: float) -> FloatArray:
+    """Rotation about a coordinate axis."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    R = np.eye(3)
+    R[first, first], R[first, second], R[second, first], R[second, second] = c, -s, s, c
+    return R
+
+
+def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
+    """A table top, its legs, a floor and two walls."""
+    length, depth, thick = rng.uniform(0.9, 2.0), rng.uniform(0.75, 1.2), rng.uniform(0.02, 0.05)
+    length, depth = max(length, 2.4 * config.radius_m), max(depth, 2.4 * config.radius_m)
+    height = rng.uniform(0.45, 1.0)
+    top = wood(rng) if rng.uniform() < 0.6 else random_colour(rng)
+    kinds = ("grain", "grain", "grain", "noise", "plain", "plain", "checker")
+    grain = Texture.random(rng, kinds, (0.03, 0.15))
+    yaw = np.eye(4)
+    yaw[:3, :3] = _about(2, rng.uniform(0, 360))
+    slab = Prop(box([length, depth, thick]).shifted([0, 0, -thick / 2]).painted(top), yaw, grain)
+    legs = [
+        Prop(
+            box([0.05, 0.05, height - thick])
+            .shifted([x * (length / 2 - 0.06), y * (depth / 2 - 0.06), -(height + thick) / 2])
+            .painted(top),
+            yaw,
+            grain,
+        )
+        for x in (-1, 1)
+        for y in (-1, 1)
+    ]
+    ground = Texture.random(rng, ("noise", "checker", "grain", "plain"), (0.1, 0.6))
+    floor = Prop(box([8, 8, 0.1]).shifted([0, 0, -height - 0.05]).painted(random_colour(rng)), np.eye(4), ground)
+    wall_at, wall = rng.uniform(1.2, 3.0, 2), random_colour(rng)
+    paper = Texture.random(rng, ("plain", "plain", "noise", "stripes"), (0.1, 0.6))
+    walls = [
+        Prop(box([0.1, 8, 5]).shifted([wall_at[0] + 0.05, 0, 1.5]).painted(wall), yaw, paper),
+        Prop(box([8, 0.1, 5]).shifted([0, wall_at[1] + 0.05, 1.5]).painted(wall), yaw, paper),
+    ]
+    return [slab, *legs, floor, *walls]
+
+
+def _lamp(rng: np.random.Generator) -> Light:
+    """One lamp above the table, of a colour between warm and cold."""
+    angle, elevation, distance = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(35, 85)), rng.uniform(1.2, 2.6)
+    flat = np.cos(elevation)
+    position = distance * np.array([flat * np.cos(angle), flat * np.sin(angle), np.sin(elevation)])
+    warmth = rng.uniform(-0.12, 0.12) * np.array([1.0, 0.1, -1.0])
+    colour = rng.uniform(0.7, 1.3) * (1.0 + warmth)
+    return Light(position, float(rng.uniform(0.02, 0.3)), colour, rng.uniform(0.2, 0.5) * (1.0 - 0.5 * warmth))

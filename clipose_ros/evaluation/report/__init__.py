@@ -1,0 +1,1 @@
+"""Reports: HTML pages, breakdown tables, images of the worst poses."""

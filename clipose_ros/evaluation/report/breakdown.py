@@ -1,0 +1,94 @@
+"""Where poses fail: the share within a threshold by category and by how an object was seen."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.evaluation.runs.stored_clouds import PosedClouds
+from clipose_ros.types import BoolArray, FloatArray
+
+DEGREES, CENTIMETRES = 10.0, 5.0
+"""Within both a pose counts as right here."""
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Objects of one kind.
+
+    Attributes:
+        count: How many.
+        percent: Share of them that is posed within the thresholds; None of nothing.
+    """
+
+    count: int
+    percent: float | None
+
+
+Breakdown = Mapping[str, Mapping[str, Mapping[str, Cell]]]
+"""Cells by factor, bin and category; ``all`` stands for the objects of all categories together."""
+
+
+def breakdown(posed: PosedClouds) -> Breakdown:
+    """Split clouds by each factor in turn: visible share, distance, and where the camera stands around the object."""
+    samples = posed.samples
+    right = np.array([e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in posed.errors], dtype=bool)
+    names = samples.categories.names
+    groups = {name: samples.category_index == place for place, name in enumerate(names)}
+    groups = {name: mine for name, mine in groups.items() if mine.any()}
+    groups[ALL] = np.ones(len(samples), dtype=bool)
+    return {
+        factor: {label: {name: _cell(right, here & mine) for name, mine in groups.items()} for label, here in bins}
+        for factor, bins in _factors(samples).items()
+    }
+
+
+def breakdown_records(factors: Breakdown) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return {
+        factor: {label: {name: asdict(cell) for name, cell in cells.items()} for label, cells in bins.items()}
+        for factor, bins in factors.items()
+    }
+
+
+def _cell(right: BoolArray, chosen: BoolArray) -> Cell:
+    count = int(chosen.sum())
+    return Cell(count, 100.0 * float(right[chosen].mean()) if count else None)
+
+
+def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
+    """The bins of every factor, each with the clouds in it."""
+    R, t = samples.T_camera_object[:, :3, :3].astype(np.float64), samples.T_camera_object[:, :3, 3].astype(np.float64)
+    distance = np.linalg.norm(t, axis=1)
+    towards_camera = np.einsum("sji,sj->si", R, -t) / distance[:, None]
+    elevation = np.degrees(np.arcsin(np.clip(towards_camera[:, 1], -1.0, 1.0)))
+    turn = np.degrees(np.arctan2(np.abs(towards_camera[:, 2]), towards_camera[:, 0]))
+    has_front = np.array([not category.symmetry.axial_y for category in samples.categories])[samples.category_index]
+    is_mug = np.array([name == "mug" for name in samples.categories.names])[samples.category_index]
+    return {
+        "visible share of the outline": _binned(samples.visible_fraction, (0.5, 0.75, 0.95)),
+        "distance, m": _binned(distance, (0.6, 0.9, 1.3)),
+        "elevation over the object's xz plane, degrees": _binned(elevation, (0.0, 30.0, 60.0)),
+        "turn about y from the front (+x), degrees": [
+            (label, here & has_front) for label, here in _binned(turn, (45.0, 90.0, 135.0))
+        ],
+        "handle of a mug": [
+            ("visible", samples.handle_visible & is_mug),
+            ("hidden", ~samples.handle_visible & is_mug),
+        ],
+    }
+
+
+def _binned(values: FloatArray, limits: Sequence[float]) -> list[tuple[str, BoolArray]]:
+    """Bins between limits, and beyond the first and the last."""
+    bins: list[tuple[str, BoolArray]] = [(f"below {limits[0]:g}", np.asarray(values < limits[0]))]
+    for low, high in itertools.pairwise(limits):
+        bins.append((f"{low:g} to {high:g}", np.asarray((values >= low) & (values < high))))
+    bins.append((f"from {limits[-1]:g}", np.asarray(values >= limits[-1])))
+    return bins

@@ -1,0 +1,188 @@
+"""A page of HTML, complete in itself, that shows how predictions fare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, Found
+from clipose_ros.evaluation.metrics.iou import IouKind
+from clipose_ros.evaluation.metrics.latency import Latency
+from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, Thresholds, as_record
+from clipose_ros.evaluation.metrics.pose_accuracy import THRESHOLDS, Accuracy
+from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
+from clipose_ros.evaluation.report.html import note, page, picture, shown, table
+from clipose_ros.evaluation.report.worst_cases import Case, draw_cases
+
+IOU_GRID = tuple(k / 100 for k in range(101))
+ROTATION_GRID_DEG = tuple(float(d) for d in range(61))
+TRANSLATION_GRID_CM = tuple(k / 2 for k in range(31))
+_ANY_DEG, _ANY_CM = 360.0, 100.0
+
+REPORT_THRESHOLDS = Thresholds(
+    IOU_GRID,
+    tuple(
+        dict.fromkeys(
+            (*THRESHOLDS, *((d, _ANY_CM) for d in ROTATION_GRID_DEG), *((_ANY_DEG, c) for c in TRANSLATION_GRID_CM))
+        )
+    ),
+)
+"""The tables' thresholds and those of the curves."""
+
+PAPER_TABLE_I: Mapping[str, tuple[float | None, ...]] = {
+    "NOCS": (None, 9.5, 13.8, 26.7, 26.7),
+    "CASS": (19.5, 23.5, 50.8, 58.0, 58.3),
+    "DualPoseNet": (29.3, 35.9, 50.0, 66.8, None),
+    "SPD": (19.3, 21.4, 43.2, 54.1, None),
+    "SGPA": (35.9, 39.6, 61.3, 70.7, None),
+    "DPDN": (46.0, 50.7, 70.4, 78.4, 80.4),
+    "IST-Net": (47.8, 55.1, 69.5, 79.6, 81.6),
+    "FS-Net": (19.9, 33.9, None, 69.1, 71.0),
+    "GPV-Pose": (32.0, 42.9, 55.0, 73.3, 74.6),
+    "SSP-Pose": (34.7, 44.6, None, 77.8, 79.7),
+    "GPT-COPE": (45.9, 53.8, 63.1, 77.7, 79.8),
+    "DR-Pose": (41.7, 46.0, 67.7, 76.3, None),
+    "HS-Pose": (45.3, 54.9, 68.6, 83.6, 84.6),
+    "CLIPose": (48.7, 58.3, 70.4, 85.2, 86.2),
+}
+"""Means on REAL275 as the CLIPose paper prints them, at ``THRESHOLDS``; None where it has a dash."""
+
+MATCHED = (
+    "Average precision, per cent. Poses count where predictions and truths were matched at IoU > 0.1, and recall is "
+    "over the matched ones."
+)
+SHARES = (
+    "Every cloud is judged by itself. There is no detector in it, so nothing is missed or found twice, and no score "
+    "ranks the poses: this is no average precision. Bottles, bowls, cans and mugs with hidden handle by their y axis "
+    "alone."
+)
+BREAKDOWN = (
+    f"Share of objects posed within {DEGREES:g}° and {CENTIMETRES:g} cm, per cent, and in brackets how many objects "
+    "there are. Small numbers say little."
+)
+SINGLE = (
+    "Average precision, per cent, of clouds under known masks: each is an image of its own with one truth and one "
+    "detection, whose score is the pose's confidence. What a detector misses or invents is not in it."
+)
+WORST = (
+    "By the larger of degrees / 10 and centimetres / 5. True boxes blue, predicted ones orange; thick edges are the "
+    "bottom, the line from the middle points to the front (+x)."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a page shows.
+
+    Attributes:
+        title: Of the page.
+        source: What was judged.
+        latency: What is known of the time it took.
+        by_kind: Scores at ``REPORT_THRESHOLDS``, by kind of IoU.
+        protocol: How to read them.
+        shares: Share of objects posed within thresholds, where each object is known to be there.
+        breakdown: Where poses fail.
+        cases: The worst poses.
+        found: What is detected and posed of all objects, where a segmenter is part of it.
+    """
+
+    title: str
+    source: str
+    latency: Latency
+    by_kind: Mapping[IouKind, Mapping[str, Scores]]
+    protocol: str = MATCHED
+    shares: Mapping[str, Accuracy] = field(default_factory=dict)
+    breakdown: Breakdown = field(default_factory=dict)
+    cases: Sequence[Case] = ()
+    found: Mapping[str, Found] = field(default_factory=dict)
+
+
+def report_html(report: Report) -> str:
+    """Make the page: HTML that needs no other file."""
+    parts = [f"<p>{escape(report.source)}</p>", f"<p>{escape(report.latency.sentence)}</p>"]
+    if report.shares:
+        parts += ["<h2>Share of objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
+    if report.found:
+        rows = [[name, *map(shown, counts.row)] for name, counts in report.found.items()]
+        parts += ["<h2>Objects detected and posed</h2>", note(FOUND), table(["category", *HEAD], rows, strong=["all"])]
+    for kind, scores in report.by_kind.items():
+        records = {name: as_record(each, REPORT_THRESHOLDS) for name, each in scores.items()}
+        parts += [
+            f"<h2>Average precision, IoU {kind.value}</h2>",
+            note(f"{kind.meaning[0].upper()}{kind.meaning[1:]}. {report.protocol}"),
+            _scores_table(records),
+            picture(_curves(records), f"average precision over thresholds, IoU {kind.value}"),
+        ]
+    if IouKind.RELEASED in report.by_kind:  # what the paper's figures are matched with
+        parts += ["<h2>Beside published figures</h2>", *_paper_table(report.by_kind[IouKind.RELEASED]["mean"])]
+    if report.breakdown:
+        parts += ["<h2>Where poses fail</h2>", note(BREAKDOWN), *_breakdown_tables(report.breakdown)]
+    if report.cases:
+        parts += ["<h2>Worst poses</h2>", note(WORST), picture(draw_cases(report.cases), "worst poses")]
+    return page(report.title, parts)
+
+
+def _scores_table(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """Figures by category."""
+    names = ("truths", "predictions", "matched", *TABLE.names)
+    rows = [[name, *(shown(record[key]) for key in names)] for name, record in records.items()]
+    return table(["category", *names], rows, strong=["mean"])
+
+
+def _paper_table(mean: Scores) -> list[str]:
+    """The mean over categories beside the paper's Table I."""
+    names = Thresholds(iou=()).names
+    record = as_record(mean)
+    rows = [[method, *map(shown, figures)] for method, figures in PAPER_TABLE_I.items()]
+    rows.append(["these results", *(shown(record[key]) for key in names)])
+    explained = (
+        "Methods' means on REAL275 from Table I of the CLIPose paper, and these results with IoU released. They "
+        "compare only where these are of REAL275 too, with the same detections."
+    )
+    return [note(explained), table(["method", *names], rows, strong=["these results"])]
+
+
+def _shares_table(shares: Mapping[str, Accuracy]) -> str:
+    """Medians of the errors, and shares."""
+    rows = []
+    for name, row in shares.items():
+        medians = row.rotation_deg_median, row.translation_cm_median, row.size_percent_median
+        rows.append([name, str(row.count), *map(shown, medians), *map(shown, row.within.values())])
+    head = ["category", "objects", "rotation, deg", "translation, cm", "size, %", *shares["mean"].within]
+    return table(head, rows, strong=["mean"])
+
+
+def _breakdown_tables(factors: Breakdown) -> list[str]:
+    """A table for each factor."""
+    tables = []
+    for factor, bins in factors.items():
+        names = list(next(iter(bins.values())))
+        rows = [[label, *(f"{shown(c.percent)} ({c.count})" for c in cells.values())] for label, cells in bins.items()]
+        tables.append(table([factor, *names], rows))
+    return tables
+
+
+def _curves(records: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Average precision over each threshold, the other one open."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 3.4), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    axes = (
+        ("3D IoU", IOU_GRID, [f"IoU{100.0 * t:g}" for t in IOU_GRID]),
+        ("rotation, degrees", ROTATION_GRID_DEG, [f"{d:g}deg{_ANY_CM:g}cm" for d in ROTATION_GRID_DEG]),
+        ("translation, cm", TRANSLATION_GRID_CM, [f"{_ANY_DEG:g}deg{c:g}cm" for c in TRANSLATION_GRID_CM]),
+    )
+    for panel, (label, grid, names) in zip(panels, axes, strict=True):
+        for name, record in records.items():
+            if record["truths"]:
+                look = {"color": "black", "linewidth": 2.2} if name == "mean" else {"linewidth": 1.3}
+                panel.plot(grid, [record[key] for key in names], label=name, **look)
+        panel.set(xlabel=label, xlim=(grid[0], grid[-1]), ylim=(0, 102))
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("average precision, %")
+    if panels[0].lines:
+        panels[0].legend(fontsize=8, loc="lower left")
+    return figure

@@ -1,0 +1,1 @@
+"""Engines: implementations of the network's forward pass behind one NumPy interface."""

@@ -1,0 +1,38 @@
+"""The stages of a frame that deal with messages, as calls to be timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from std_msgs.msg import Header
+
+from clipose_ros.ros.conversions import FrameMessages, Topics, image_message, read_frame
+from clipose_ros.ros.markers import Markers
+from clipose_ros.ros.messages import ObjectMessages
+from clipose_ros.ros_tools.camera_publisher import camera_messages
+from clipose_ros.types import RgbdFrame, TrackedObject
+
+_TOPICS = Topics("rgb/image_rect_color", "depth_registered/image_rect", "rgb/camera_info", "segmentation/labels")
+_LIFETIME_S = 0.5
+
+
+def message_stages(frame: RgbdFrame, tracks: Sequence[TrackedObject]) -> dict[str, Callable[[], object]]:
+    """A call for each, by its name.
+
+    Args:
+        frame: A frame with a ``frame_id``.
+        tracks: What is published of it.
+    """
+    camera = camera_messages(frame)
+    incoming = FrameMessages(camera.color, camera.depth, camera.info, camera.labels)
+    header, objects, markers = Header(frame_id=frame.frame_id), ObjectMessages(), Markers()
+
+    def outgoing() -> None:
+        objects.fill(header, tracks, "")
+        markers.of_frame(header, tracks, objects.poses.poses, _LIFETIME_S)
+
+    return {
+        "messages in": lambda: read_frame(incoming, _TOPICS),
+        "messages out": outgoing,
+        "picture out": lambda: image_message(frame.rgb, "rgb8", header),
+    }

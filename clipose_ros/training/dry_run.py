@@ -1,0 +1,146 @@
+"""What a run would be, without running it: data, model, schedule, losses, and the time it would take."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.losses.contrastive import ContrastiveWeights
+from clipose_ros.training.optim.schedule import early_steps
+from clipose_ros.training.runtime.precision import lowers
+from clipose_ros.training.trainer import Trainer
+
+TIMED_STEPS = 3
+NO_TERMS = ("temperature", "classification_scale")
+"""Settings of the alignment that weigh nothing."""
+
+
+@contextmanager
+def rehearsal(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
+    """The recipe and a folder to try it in, which vanishes; texts already encoded are found there, too."""
+    kept = Path(config.text_features) if config.text_features else folder / "text_features"
+    with tempfile.TemporaryDirectory() as name:
+        aside = Path(name)
+        if kept.suffix != ".npy":
+            config = replace(config, text_features="")
+            if kept.is_dir():
+                shutil.copytree(kept, aside / "text_features")
+        yield config, aside
+
+
+def plan(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
+    """The plan of a run, to be read. The trainer takes a few steps and is of no use afterwards.
+
+    Args:
+        trainer: Of the recipe, at the step that the run would begin with.
+        files: Where training and validation clouds come from, by those names.
+    """
+    config = trainer.config
+    sections = [
+        ("data", _data(trainer, files)),
+        ("model", _model(trainer)),
+        ("schedule", _schedule(config, trainer.step)),
+        ("losses", _losses(config)),
+        ("time", _time(trainer)),
+    ]
+    return "\n".join(f"{name}\n" + "".join(f"  {line}\n" for line in lines) for name, lines in sections)
+
+
+def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
+    """Files, clouds and how many there are of each category."""
+    training, validation = trainer.clouds, trainer.validation
+    lines = [f"{name:<12}{', '.join(paths)}" for name, paths in files.items()]
+    clouds, _ = training.take(range(1))
+    images = "none" if clouds.images is None else "x".join(str(n) for n in clouds.images.shape[1:3])
+    how = "streamed from shards" if training.held is None else "in memory"
+    lines.append(f"{'points':<12}{clouds.points.shape[1]} in each cloud, images: {images}, {how}")
+    lines.append(f"{'category':<12}{'training':>10}{'validation':>12}")
+    for place, name in enumerate(trainer.categories.names):
+        lines.append(f"{name:<12}{training.counts[place]:>10}{int((validation.category_index == place).sum()):>12}")
+    lines.append(f"{'all':<12}{training.counts.sum():>10}{len(validation):>12}")
+    return lines
+
+
+def _model(trainer: Trainer) -> list[str]:
+    """Parameters by part."""
+    config, network = trainer.config, trainer.network
+    precision = "bf16" if lowers(config.precision, trainer.device) else "fp32"
+    lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
+    lines += [_counted(name, module) for name, module in network.named_children()]
+    lines.append(_counted("the network", network))
+    for name, module in (("training only", trainer.objective), ("CLIP", trainer.companions)):
+        if module is not None and any(True for _ in module.parameters()):
+            lines.append(_counted(name, module))
+    return lines
+
+
+def _counted(name: str, module: nn.Module) -> str:
+    """A part's parameters; those that do not learn are told."""
+    learning = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
+    return f"{name:<14}{learning:>12,} parameters" + (f", and {frozen:,} frozen" if frozen else "")
+
+
+def _schedule(config: TrainConfig, done: int) -> list[str]:
+    """Steps, batch, optimiser and learning rate."""
+    lines = [
+        f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
+        f"learning rate to {config.learning_rate:g} in {config.warmup_steps} steps, from step "
+        f"{config.flat_fraction * config.steps:.0f} down to 0; gradients clipped at {config.clip_norm:g}",
+        f"average of the weights with decay {config.ema_decay:g}; validation every {config.validate_every} steps",
+    ]
+    if early := early_steps(config):
+        lines.append(f"the first {early} steps with {config.early_points} points of each cloud")
+    if done:
+        lines.append(f"to go on from step {done}")
+    return lines
+
+
+def _losses(config: TrainConfig) -> list[str]:
+    """What counts, and how much."""
+    lines = []
+    for name, section in (("pose", config.weights), ("shape", config.shape), ("alignment", config.contrast)):
+        skipped = NO_TERMS if isinstance(section, ContrastiveWeights) else ()
+        weights = {
+            term: weight for term, weight in section.to_mapping().items() if isinstance(weight, float) and weight > 0.0
+        }
+        shown = "  ".join(f"{term} {weight:g}" for term, weight in weights.items() if term not in skipped)
+        lines.append(f"{name:<12}{shown or 'none'}")
+    if config.with_clip:
+        lines.append(f"{'CLIP':<12}{config.clip.name}, images: {'yes' if config.with_images else 'no'}")
+    return lines
+
+
+def _time(trainer: Trainer) -> list[str]:
+    """From a few timed steps."""
+    config, early, done = trainer.config, early_steps(trainer.config), trainer.step
+    total, lines = 0.0, []
+    for name, first, end in (("early steps", done, early), ("steps", max(done, early), config.steps)):
+        if (steps := end - first) > 0:
+            trainer.step = first
+            trainer.optimise()  # the first one also warms up
+            each = _seconds(lambda: [trainer.optimise() for _ in range(TIMED_STEPS)]) / TIMED_STEPS
+            total += steps * each
+            lines.append(f"{name:<12}{steps:>8} of {each:.3f} s")
+    count = min(32, len(trainer.validation))
+    poser = trainer.poser()
+    each = _seconds(lambda: poser(slice(0, count))) * len(trainer.validation) / count
+    validations = -(-config.steps // config.validate_every) - done // config.validate_every
+    lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
+    minutes = (total + validations * each) / 60.0
+    lines.append(f"about {minutes:.1f} minutes on this machine as busy as it is now")
+    return lines
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started

@@ -1,0 +1,66 @@
+"""Poses of a fusion network on stored clouds (Table VI), with what its other modality tells at inference."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.inference.engines.pytorch import ReferenceEngine
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model.fusion import FusionNet
+from clipose_ros.model.network import CLIPoseNet, NetworkOutput
+from clipose_ros.training.batches import image_batch
+from clipose_ros.training.clip_features import CompanionSource
+from clipose_ros.types import ByteArray, PoseEstimate
+
+
+class _Told(nn.Module):
+    """A fusion network with the other modality's features of one batch."""
+
+    def __init__(self, network: FusionNet, other: Tensor) -> None:
+        super().__init__()
+        self.network, self.other, self.categories = network, other, network.categories
+
+    def forward(self, points: Tensor, category: Tensor) -> NetworkOutput:
+        return self.network(points, category, self.other)
+
+
+class FusedPoser:
+    """Poses stored clouds by rows.
+
+    Args:
+        network: In evaluation mode.
+        source: Text features and image tower.
+        samples: The clouds.
+        images: Their images, where the network sees images; else it is told the category's text without pose.
+        device: Where all of it is.
+    """
+
+    def __init__(
+        self,
+        network: FusionNet,
+        source: CompanionSource,
+        samples: CloudSamples,
+        images: ByteArray | None,
+        device: str,
+    ) -> None:
+        self._network, self._source, self._samples = network, source, samples
+        self._images, self._device = images, device
+
+    def __call__(self, rows: slice) -> list[PoseEstimate]:
+        """Poses of the clouds at the rows."""
+        index = self._samples.category_index[rows]
+        with torch.inference_mode():
+            if self._images is None or self._source.tower is None:
+                other = self._source.category_text()[torch.from_numpy(index).to(self._device)]
+            else:
+                other = self._source.tower(image_batch(self._images[rows]).to(self._device))
+        told = cast(CLIPoseNet, _Told(self._network, other))
+        names = [self._samples.categories.names[kind] for kind in index]
+        return Predictor(ReferenceEngine(told, self._device)).predict(
+            self._samples.points[rows].astype(np.float32), names
+        )

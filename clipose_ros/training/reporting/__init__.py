@@ -1,0 +1,1 @@
+"""Reporting of a training run: log file, console, TensorBoard, box images."""

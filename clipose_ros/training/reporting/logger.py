@@ -1,0 +1,141 @@
+"""What a run tells while it goes: its log, the terminal, TensorBoard."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy, as_records
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.reporting.console import Bar, Lines
+from clipose_ros.training.reporting.tensorboard import Board
+from clipose_ros.training.run_dir import RunFolder, TrainingError
+from clipose_ros.types import ByteArray
+
+LOG_EVERY = 100
+"""Steps over which terms are averaged for the log."""
+
+
+class Terminal(Protocol):
+    """How steps reach the reader."""
+
+    def step(self, step: int, terms: Mapping[str, float]) -> None:
+        """Every step, with its own terms."""
+
+    def progress(self, step: int, terms: Mapping[str, float], seconds_per_step: float) -> None:
+        """Now and then, with the mean of the terms since."""
+
+    def say(self, text: str) -> None:
+        """A line."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class Monitor:
+    """Tells of one run.
+
+    Args:
+        folder: Where log and TensorBoard's files go.
+        config: The recipe.
+    """
+
+    def __init__(self, folder: RunFolder, config: TrainConfig) -> None:
+        self._folder, self._config = folder, config
+        self._terminal: Terminal = Lines(config.steps)
+        self._board: Board | None = None
+        self._recent: list[Mapping[str, float]] = []
+        self._since = (0, time.monotonic())
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether pictures would be kept."""
+        return self._board is not None
+
+    @contextmanager
+    def running(self, step: int) -> Iterator[None]:
+        """While the run goes on from a step: a bar on a terminal, plain lines elsewhere; TensorBoard if wanted."""
+        self._since, self._recent = (step, time.monotonic()), []
+        if sys.stdout.isatty():
+            self._terminal = Bar(self._config.steps, step)
+        if self._config.tensorboard:
+            self._on_board(self._open_board)
+        try:
+            yield
+        finally:
+            self._terminal.close()
+            self._terminal = Lines(self._config.steps)
+            if self._board is not None:
+                self._on_board(self._board.close)
+            self._board = None
+
+    def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
+        """A step was taken; every so many the means are logged."""
+        self._recent.append(terms)
+        self._terminal.step(step, terms)
+        if step % LOG_EVERY:
+            return
+        recent, self._recent = self._recent, []
+        first, started = self._since
+        seconds = (time.monotonic() - started) / (step - first)
+        means = {name: round(sum(values[name] for values in recent) / len(recent), 5) for name in recent[0]}
+        self._record({"step": step, "seconds_per_step": round(seconds, 4), "losses": means})
+        self._terminal.progress(step, means, seconds)
+        figures = {f"loss/{name}": value for name, value in means.items()}
+        self._scalars(step, figures | {"run/learning_rate": learning_rate, "run/seconds_per_step": seconds})
+
+    def validated(self, step: int, table: Mapping[str, Accuracy], pictures: Mapping[str, ByteArray]) -> None:
+        """The run was judged and saved; pictures are ``(H, W, 3)`` RGB by name."""
+        self._record({"step": step, "validation": as_records(dict(table))})
+        if table:
+            within = "  ".join(f"{name} {value:.1f}" for name, value in table["mean"].within.items())
+            self._terminal.say(f"step {step}: {within}")
+        self._scalars(
+            step,
+            {f"{name}/{key}": value for key, row in table.items() for name, value in _figures(row).items()},
+        )
+        if self._board is not None:
+            board = self._board
+            self._on_board(lambda: board.pictures(step, pictures))
+
+    def stopped(self, step: int) -> None:
+        """The run was asked to end, and was saved."""
+        self._terminal.say(f"stopped at step {step} of {self._config.steps}: go on with --resume")
+
+    def warn(self, text: str) -> None:
+        """Say what went wrong where the run goes on."""
+        print(f"train: {text}; training goes on", file=sys.stderr, flush=True)
+
+    def _record(self, values: dict[str, object]) -> None:
+        try:
+            self._folder.record(values)
+        except TrainingError as error:
+            self.warn(str(error))
+
+    def _open_board(self) -> None:
+        self._board = Board(self._folder)
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        if self._board is not None:
+            board = self._board
+            self._on_board(lambda: board.scalars(step, values))
+
+    def _on_board(self, act: Callable[[], None]) -> None:
+        """Curves are not worth a run: where they cannot be written, they end."""
+        try:
+            act()
+        except (OSError, ImportError) as error:
+            self._board = None
+            self.warn(f"nothing goes to TensorBoard from here on ({error}; tensorboard=false asks for none)")
+
+
+def _figures(row: Accuracy) -> dict[str, float]:
+    medians = {
+        "median/rotation_deg": row.rotation_deg_median,
+        "median/translation_cm": row.translation_cm_median,
+        "median/size_percent": row.size_percent_median,
+    }
+    return medians | {f"within/{name}": value for name, value in row.within.items()}

@@ -1,0 +1,1 @@
+"""Process-wide settings of a training run: ranks, precision, CPU tuning, signals."""

@@ -1,0 +1,37 @@
+"""``evaluate --sequence --film``: a film that is there is taken for what was asked only if it is that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli import evaluate
+from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm
+from clipose_ros.model.checkpoint import save_checkpoint
+from clipose_ros.model.network import Architecture, CLIPoseNet
+
+TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--sequence", "60"], "holds 30 frames, and --sequence 60 is 1800: ask for --sequence 1, or name a new file"),
+        (["--sequence", "1", "--seed", "0"], "does not tell its seed: leave out --seed, or name a new file"),
+    ],
+)
+def test_another_film_is_refused(
+    asked: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
+    points = torch.rand(30, 64, 3).numpy()
+    poses = np.tile(np.eye(4), (30, 1, 1))
+    film = CloudFilm(points, np.arange(30), np.tile(["can"], 30), np.ones(30, dtype=np.int64), poses)
+    film.save(tmp_path / "film.npz")
+    model = ["--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "reference"]
+    assert evaluate.main([*asked, "--film", str(tmp_path / "film.npz"), *model]) == 1
+    assert message in capsys.readouterr().err

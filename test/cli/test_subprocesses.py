@@ -1,0 +1,68 @@
+"""Children end, whatever they do, and tell why they ended by themselves."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clipose_ros.cli.subprocesses import Child, ChildDiedError
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(helper.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def python(code: str, log: Path) -> Child:
+    return Child("helper", [sys.executable, "-c", code], os.environ, log)
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "the condition never held"
+        os.sched_yield()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_a_child_that_listens_ends_by_interrupt(tmp_path: Path) -> None:
+    code = "import time\nprint('up', flush=True)\ntry:\n time.sleep(600)\nexcept KeyboardInterrupt:\n print('clean')"
+    with python(code, tmp_path / "log") as child:
+        wait_for(lambda: "up" in child.tail())
+        child.check()
+    assert "clean" in child.tail()
+    assert not is_alive(child.pid)
+
+
+def test_a_stubborn_child_and_its_helpers_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipose_ros.cli.subprocesses._PATIENCE_S", ((2, 0.1), (15, 0.1), (9, 30.0)))
+    with python(STUBBORN, tmp_path / "log") as child:
+        wait_for(lambda: (tmp_path / "log").read_text().strip().isdigit())
+        helper = int((tmp_path / "log").read_text())
+    assert not is_alive(child.pid)
+    wait_for(lambda: not is_alive(helper))
+
+
+def test_the_last_words_of_a_dead_child_are_told(tmp_path: Path) -> None:
+    with python("import sys; sys.exit('no weights found')", tmp_path / "log") as child:
+        wait_for(lambda: not is_alive(child.pid))
+        with pytest.raises(ChildDiedError, match=r"helper ended by itself \(exit status 1\)(.|\n)*no weights found"):
+            child.check()
+
+
+def test_an_error_on_our_side_ends_the_child(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), python("import time; time.sleep(600)", tmp_path / "log") as child:
+        raise KeyboardInterrupt
+    assert not is_alive(child.pid)

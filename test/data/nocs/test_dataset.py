@@ -1,0 +1,288 @@
+"""The whole path over files as NOCS has them: written from simulated scenes, read, and the truth found again."""
+
+import pickle
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import CloudConfig
+from clipose_ros.data.nocs.dataset import NocsDataset, handle_visible
+from clipose_ros.data.nocs.files import MetaLine
+from clipose_ros.data.nocs.fixture import mug_meta, write_nocs_fixture
+from clipose_ros.data.nocs.samples import nocs_samples
+from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.geometry.se3 import invert_transform, rotation_angle_deg, transform_points
+from clipose_ros.segmentation.labels import LABEL_BASE
+
+SUBSETS = ("real_test", "camera_val")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Root and the renderer's truths of both parts; three tables so that every category occurs."""
+    root = tmp_path_factory.mktemp("nocs")
+    return root, {subset: write_nocs_fixture(root, subset, scenes=3, frames=2, seed=1) for subset in SUBSETS}
+
+
+@pytest.fixture
+def copied(written, tmp_path):
+    """A copy of the data to spoil."""
+    return shutil.copytree(written[0], tmp_path / "nocs")
+
+
+def pairs(written, subset, correct_mugs):
+    root, truths = written
+    dataset = NocsDataset(root, subset, correct_mugs=correct_mugs)
+    for index, name in enumerate(dataset.frames):
+        by_instance = {truth.instance: truth for truth in truths[subset][name]}
+        image = dataset.read(index)
+        assert len(image.truths) + len(image.left_out) == len(by_instance)
+        for truth in image.truths:
+            yield truth, by_instance[truth.instance], image
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_truth_is_found_again_within_half_a_degree_and_two_millimetres(written, subset):
+    seen = set()
+    for found, true, _ in pairs(written, subset, correct_mugs=False):
+        seen.add(true.category)
+        assert found.mask.category == true.category
+        T, T_true = found.T_camera_object, true.T_camera_object
+        assert rotation_angle_deg(T[:3, :3], T_true[:3, :3]) < 0.5
+        assert np.linalg.norm(T[:3, 3] - T_true[:3, 3]) < 0.002
+        np.testing.assert_allclose(found.size, true.size, atol=0.002)
+        assert found.inliers > 0.9
+    assert seen == set(NOCS_CATEGORIES.names)
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_mugs_are_centred_on_their_body_and_other_things_stay(written, subset):
+    mugs = 0
+    for found, true, _ in pairs(written, subset, correct_mugs=True):
+        x, y, z = true.size
+        centre, size = np.zeros(3), true.size
+        if true.category == "mug":
+            mugs += 1
+            centre, size = np.array([-(x - z) / 2, 0.0, 0.0]), np.array([2 * x - z, y, z])
+        expected = transform_points(true.T_camera_object, centre[None])[0]
+        assert np.linalg.norm(found.T_camera_object[:3, 3] - expected) < 0.002
+        np.testing.assert_allclose(found.size, size, atol=0.003)
+    assert mugs
+
+
+def test_mug_correction_by_hand():
+    """A mug of 120 x 100 x 80: its handle reaches 40 beyond its body, whose axis lies 20 behind the box's centre."""
+    shift, factor = mug_meta(np.array([0.12, 0.10, 0.08]))
+    diagonal = np.sqrt(0.12**2 + 0.10**2 + 0.08**2)
+    np.testing.assert_allclose(shift, [0.02 / diagonal, 0, 0])
+    assert factor == pytest.approx(diagonal / np.sqrt(0.16**2 + 0.10**2 + 0.08**2))
+
+
+def test_handles_are_told_from_bodies_by_hand():
+    """A mug of 120 x 100 x 80 in NOCS units: body of radius 40 about x = -20, handle from x = 20 to 60."""
+    extents = np.array([0.12, 0.10, 0.08]) / np.linalg.norm([0.12, 0.10, 0.08])
+    unit = extents[0] / 0.12
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 500)
+    body = np.stack([0.04 * np.cos(angle) - 0.02, np.linspace(-0.05, 0.05, 500), 0.04 * np.sin(angle)], axis=1)
+    handle = np.stack([np.linspace(0.03, 0.06, 30), np.zeros(30), np.full(30, 0.005)], axis=1)
+    assert not handle_visible(unit * body, extents)
+    assert handle_visible(unit * np.concatenate([body, handle]), extents)
+    assert not handle_visible(unit * np.concatenate([body, handle[:10]]), extents)
+
+
+def test_handles_are_mostly_judged_as_the_renderer_does(written):
+    """They may differ where a sliver of a handle shows: the one counts its outline's share, the other pixels."""
+    agree = [
+        found.handle_visible == true.handle_visible
+        for subset in SUBSETS
+        for found, true, _ in pairs(written, subset, correct_mugs=True)
+        if true.category == "mug"
+    ]
+    assert len(agree) >= 8 and np.mean(agree) >= 0.75
+    others = [f.handle_visible for f, t, _ in pairs(written, "camera_val", correct_mugs=True) if t.category != "mug"]
+    assert all(others)
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_official_truths_agree_with_the_maps(written, subset):
+    root, truths = written
+    dataset = NocsDataset(root, subset, correct_mugs=False)
+    for index in range(len(dataset)):
+        image, official = dataset.read(index), dataset.official(index)
+        by_box = {each.box: each for each in official}
+        assert len(official) == len(truths[subset][dataset.frames[index]])
+        for found in image.truths:
+            released = by_box[found.mask.box]
+            assert released.category == found.mask.category
+            np.testing.assert_allclose(released.T_camera_object[:3, 3], found.T_camera_object[:3, 3], atol=0.002)
+            np.testing.assert_allclose(released.size, found.size, atol=0.002)
+            assert np.linalg.det(released.T_camera_object[:3, :3]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_detections_cover_their_objects(written, subset):
+    dataset = NocsDataset(written[0], subset)
+    for index in range(len(dataset)):
+        labels = dataset.read(index).frame.labels
+        for mask in dataset.detections(index):
+            x0, y0, x1, y1 = mask.box
+            category = NOCS_CATEGORIES[mask.category].id
+            inside = labels[y0:y1, x0:x1][mask.mask] // LABEL_BASE == category
+            assert inside.mean() > 0.4 and 0.8 <= mask.score <= 1.0
+
+
+def test_detections_under_the_older_keys(copied):
+    dataset = NocsDataset(copied, "real_test")
+    path = next((copied / "segmentation_results" / "REAL275").glob("*_scene_1_0000.pkl"))
+    record = pickle.loads(path.read_bytes())
+    older = {name: record[f"pred_{name}"] for name in ("class_ids", "scores", "masks")}
+    before = dataset.detections(0)
+    path.write_bytes(pickle.dumps({**older, "rois": record["pred_bboxes"]}))
+    assert [mask.box for mask in dataset.detections(0)] == [mask.box for mask in before]
+
+
+def test_composed_depth_shows_the_table_and_plain_depth_does_not(copied):
+    composed = NocsDataset(copied, "camera_val").read(0).frame
+    shutil.rmtree(copied / "camera_full_depths")
+    plain = NocsDataset(copied, "camera_val").read(0).frame
+    objects = plain.labels > 0
+    np.testing.assert_array_equal(composed.depth[objects], plain.depth[objects])
+    assert (composed.depth[~objects] > 0).mean() > 0.9 and (plain.depth[~objects] == 0).all()
+
+
+def test_wrong_pixels_at_the_rim_do_not_turn_the_truth(copied):
+    """A tenth of the map's pixels are nonsense, as at the rims of real maps."""
+    dataset = NocsDataset(copied, "real_test", correct_mugs=False)
+    before = {truth.instance: truth for truth in dataset.read(0).truths}
+    path = dataset.folder / "scene_1" / "0000_coord.png"
+    image = cv2.imread(str(path))
+    rng = np.random.default_rng(0)
+    wrong = rng.uniform(size=image.shape[:2]) < 0.1
+    image[wrong] = rng.integers(0, 256, (int(wrong.sum()), 3))
+    cv2.imwrite(str(path), image)
+    for truth in dataset.read(0).truths:
+        T, T_before = truth.T_camera_object, before[truth.instance].T_camera_object
+        assert rotation_angle_deg(T[:3, :3], T_before[:3, :3]) < 0.5
+        assert np.linalg.norm(T[:3, 3] - T_before[:3, 3]) < 0.002
+
+
+def test_a_frame_alone_needs_no_models_and_no_map(copied):
+    dataset = NocsDataset(copied, "real_test")
+    whole = dataset.read(0).frame
+    shutil.rmtree(copied / "obj_models")
+    (dataset.folder / "scene_1" / "0000_coord.png").unlink()
+    alone = dataset.frame(0)
+    for name in ("rgb", "depth", "labels"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
+
+
+def test_equal_calls_give_equal_truths(written):
+    dataset = NocsDataset(written[0], "real_test")
+    for first, second in zip(dataset.read(1).truths, dataset.read(1).truths, strict=True):
+        np.testing.assert_array_equal(first.T_camera_object, second.T_camera_object)
+
+
+def test_instances_without_depth_are_left_out_with_a_reason(copied):
+    dataset = NocsDataset(copied, "real_test")
+    cv2.imwrite(str(dataset.folder / "scene_1" / "0000_depth.png"), np.zeros((480, 640), np.uint16))
+    image = dataset.read(0)
+    assert not image.truths and image.left_out
+    assert all("0 pixels have depth" in reason for reason in image.left_out)
+
+
+def test_mugs_without_a_correction_are_left_out(copied):
+    (copied / "obj_models" / "mug_meta.pkl").write_bytes(pickle.dumps({}))
+    dataset = NocsDataset(copied, "real_test")
+    images = [dataset.read(index) for index in range(len(dataset))]
+    assert not [t for image in images for t in image.truths if t.mask.category == "mug"]
+    assert any("no correction" in reason for image in images for reason in image.left_out)
+
+
+@pytest.mark.parametrize(
+    ("gone", "act"),
+    [
+        ("obj_models/mug_meta.pkl", lambda d: [d.read(i) for i in range(len(d))]),
+        ("gts/real_test/results_real_test_scene_1_0000.pkl", lambda d: d.official(0)),
+        ("segmentation_results/REAL275/results_test_scene_1_0000.pkl", lambda d: d.detections(0)),
+        ("Real/test/scene_1/0000_coord.png", lambda d: d.read(0)),
+        ("Real/test/scene_1/0000_meta.txt", lambda d: d.read(0)),
+    ],
+)
+def test_the_very_file_that_is_missing_is_named(copied, gone, act):
+    dataset = NocsDataset(copied, "real_test")
+    (copied / gone).unlink()
+    with pytest.raises(DataError, match=gone):
+        act(dataset)
+
+
+def test_missing_models_and_composed_depth_are_named(copied):
+    dataset = NocsDataset(copied, "camera_val")
+    shutil.rmtree(copied / "obj_models" / "val")
+    with pytest.raises(DataError, match=r"obj_models/val/0\d+/\w+/bbox\.txt.*obj_models\.zip"):
+        dataset.read(0)
+    (copied / "camera_full_depths" / "val" / "00000" / "0000_composed.png").unlink()
+    with pytest.raises(DataError, match=r"00000/0000_composed\.png"):
+        dataset.read(0)
+
+
+def test_missing_folders_and_subsets_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"Real/test' or '.*real_test'"):
+        NocsDataset(tmp_path, "real_test")
+    with pytest.raises(ConfigError, match="camera_train, camera_val, real_train, real_test"):
+        NocsDataset(tmp_path, "test")
+    (tmp_path / "Real" / "test" / "scene_1").mkdir(parents=True)
+    (tmp_path / "Real" / "test" / "scene_1" / "0000_color.png").touch()
+    with pytest.raises(DataError, match=r"no whole frame.*0000_depth\.png"):
+        NocsDataset(tmp_path, "real_test")
+
+
+def test_training_parts_have_no_official_truth(tmp_path):
+    write_nocs_fixture(tmp_path, "real_train", frames=1)
+    dataset = NocsDataset(tmp_path, "real_train")
+    assert dataset.read(0).truths
+    for call in (dataset.official, dataset.detections):
+        with pytest.raises(DataError, match="only of camera_val and real_test"):
+            call(0)
+
+
+def test_the_list_of_frames_is_kept_and_renewed(copied):
+    whole = NocsDataset(copied, "real_test")
+    index = copied / ".clipose_real_test.json"
+    assert index.is_file() and not whole.missing
+    index.write_text(index.read_text().replace('"0001"', '"0001", "0009"', 1))
+    assert len(NocsDataset(copied, "real_test")) == len(whole) + 1, "unchanged folders are not listed again"
+    (whole.folder / "scene_1" / "0001_mask.png").unlink()
+    renewed = NocsDataset(copied, "real_test")
+    assert len(renewed) == len(whole) - 1
+    assert renewed.missing == (whole.folder / "scene_1" / "0001_mask.png",)
+    index.write_text("nonsense")
+    assert NocsDataset(copied, "real_test").frames == renewed.frames
+
+
+def test_an_index_elsewhere_leaves_the_data_alone(copied, tmp_path):
+    (copied / ".clipose_real_test.json").unlink(missing_ok=True)
+    NocsDataset(copied, "real_test", index=tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").is_file() and not (copied / ".clipose_real_test.json").exists()
+
+
+def test_clouds_for_training_lie_on_their_objects(written):
+    dataset = NocsDataset(written[0], "real_test", correct_mugs=False)
+    samples = nocs_samples(dataset, seed=0, cloud=CloudConfig(points=256))
+    assert len(samples) >= 15 and samples.categories == NOCS_CATEGORIES
+    for points, T, size in zip(samples.points, samples.T_camera_object, samples.size, strict=True):
+        beyond = np.abs(transform_points(invert_transform(T), points)) - size / 2
+        assert (beyond.max(axis=1) < 0.01).mean() > 0.7
+    few = nocs_samples(dataset, seed=0, frames=1)
+    assert 0 < len(few) < len(samples)
+
+
+def test_malformed_boxes_of_models_are_named(copied):
+    dataset = NocsDataset(copied, "real_test")
+    path = sorted((copied / "obj_models" / "real_test").glob("*.txt"))[0]
+    for text in ("1 2", "a b c", "1 0 1"):
+        path.write_text(text)
+        with pytest.raises(DataError, match=path.name):
+            dataset._models.extents(MetaLine(1, 1, path.stem, ""))

@@ -1,0 +1,112 @@
+"""What pixels and lines of the NOCS files mean, by hand-made ones."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from clipose_ros.data.nocs.files import (
+    CAMERA_INTRINSICS,
+    REAL_INTRINSICS,
+    decode_coordinates,
+    decode_depth,
+    encode_coordinates,
+    read_image,
+    read_mask,
+    read_meta,
+)
+from clipose_ros.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("red_green_blue", "xyz"),
+    [
+        ((0, 0, 0), (-0.5, -0.5, 0.5)),
+        ((255, 0, 0), (0.5, -0.5, 0.5)),
+        ((0, 255, 0), (-0.5, 0.5, 0.5)),
+        ((0, 0, 255), (-0.5, -0.5, -0.5)),
+        ((255, 255, 255), (0.5, 0.5, -0.5)),
+        ((51, 102, 204), (-0.3, -0.1, -0.3)),
+    ],
+)
+def test_a_pixel_written_as_png_is_decoded_to_x_y_and_flipped_z(tmp_path, red_green_blue, xyz):
+    """The bytes of the file are red, green, blue, whatever OpenCV makes of them: encoded here without its help."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    raw = b"\x00" + bytes(red_green_blue)
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    (tmp_path / "0000_coord.png").write_bytes(png)
+    decoded = decode_coordinates(cv2.imread(str(tmp_path / "0000_coord.png")))
+    np.testing.assert_allclose(decoded[0, 0], xyz, atol=1e-9)
+
+
+def test_encoding_is_the_inverse_but_for_rounding():
+    coordinates = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 30, 3))
+    decoded = decode_coordinates(encode_coordinates(coordinates))
+    assert np.abs(decoded - coordinates).max() <= 0.5 / 255 + 1e-12
+
+
+def test_depth_of_both_encodings_is_in_metres(tmp_path):
+    deep = np.array([[0, 1, 500, 32001, 12345]], dtype=np.uint16)
+    expected = [[0.0, 0.001, 0.5, 0.0, 12.345]]
+    np.testing.assert_allclose(decode_depth(deep, tmp_path), expected, atol=1e-6)
+    channels = np.stack([np.zeros_like(deep), deep >> 8, deep & 255], axis=-1).astype(np.uint8)
+    np.testing.assert_allclose(decode_depth(channels, tmp_path), expected, atol=1e-6)
+    with pytest.raises(DataError, match="16 bit"):
+        decode_depth(deep.astype(np.uint8), tmp_path)
+
+
+def test_meta_lines_of_both_parts(tmp_path):
+    path = tmp_path / "0000_meta.txt"
+    path.write_text("1 2 bowl_white_small_norm\n2 0 03211117 e51e15b3d\n\n3 6 03797390 b9be7cfe\n")
+    real, background, camera = read_meta(path)
+    assert (real.instance, real.class_id, real.model, real.synset) == (1, 2, "bowl_white_small_norm", "")
+    assert background.class_id == 0
+    assert (camera.class_id, camera.model, camera.synset) == (6, "b9be7cfe", "03797390")
+
+
+def test_wrong_meta_lines_are_named(tmp_path):
+    path = tmp_path / "0001_meta.txt"
+    for text in ("1 2 a\n1 bowl x\n", "1 2 a\n7 1\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"0001_meta\.txt', line 2"):
+            read_meta(path)
+    with pytest.raises(DataError, match="0002_meta"):
+        read_meta(tmp_path / "0002_meta.txt")
+
+
+def test_masks_of_one_and_of_four_channels(tmp_path):
+    mask = np.full((480, 640), 255, dtype=np.uint8)
+    mask[10, 20] = 3
+    cv2.imwrite(str(tmp_path / "one.png"), mask)
+    cv2.imwrite(str(tmp_path / "four.png"), np.dstack([mask * 0, mask * 0, mask, mask * 0]))
+    for name in ("one.png", "four.png"):
+        np.testing.assert_array_equal(read_mask(tmp_path / name), mask)
+
+
+def test_images_missing_cut_off_or_of_another_size_are_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "small.png").read_bytes()[:20])
+    for name in ("small.png", "cut.png", "missing.png"):
+        with pytest.raises(DataError, match=name):
+            read_image(tmp_path / name)
+
+
+def test_published_intrinsics():
+    assert (CAMERA_INTRINSICS.fx, CAMERA_INTRINSICS.fy, CAMERA_INTRINSICS.cx, CAMERA_INTRINSICS.cy) == (
+        577.5,
+        577.5,
+        319.5,
+        239.5,
+    )
+    assert (REAL_INTRINSICS.fx, REAL_INTRINSICS.fy, REAL_INTRINSICS.cx, REAL_INTRINSICS.cy) == (
+        591.0125,
+        590.16775,
+        322.525,
+        244.11084,
+    )

@@ -1,0 +1,90 @@
+"""Meshes are closed, wound outwards, and have the volume and extent they were asked for."""
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clipose_ros.data.synthetic.assets.mesh import HANDLE, Mesh, box, cylinder, ellipsoid, revolve, sweep, weld
+from clipose_ros.data.synthetic.assets.profiles import dense, fillet, with_wall
+from clipose_ros.errors import ShapeError
+
+lengths = st.floats(0.01, 1.0)
+
+
+def solid(mesh: Mesh) -> trimesh.Trimesh:
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+
+
+@given(x=lengths, y=lengths, z=lengths, axis=st.sampled_from("xyz"), share=st.floats(0.0, 0.4))
+@settings(max_examples=40, deadline=None)
+def test_box_is_closed_centred_and_of_its_size(x, y, z, axis, share):
+    mesh = box([x, y, z], share * min(x, y, z), axis)
+    low, high = mesh.bounds
+    np.testing.assert_allclose(high, [x / 2, y / 2, z / 2], rtol=1e-9)
+    np.testing.assert_allclose(low, -high, rtol=1e-9)
+    assert solid(mesh).is_watertight and solid(mesh).is_winding_consistent
+    assert solid(mesh).volume == pytest.approx(x * y * z, rel=0.15 if share else 1e-9)
+
+
+def test_volumes_of_round_bodies_approach_the_formulas():
+    assert solid(ellipsoid([0.1, 0.2, 0.3], 96)).volume == pytest.approx(4 / 3 * np.pi * 0.006, rel=0.01)
+    assert solid(cylinder(0.1, 0.5, segments=96)).volume == pytest.approx(np.pi * 0.01 * 0.5, rel=0.01)
+
+
+def test_walled_vessel_holds_only_its_wall():
+    curve = dense(fillet([(0.0, 0.0), (0.04, 0.0), (0.04, 0.1)], 0.01), 0.005)
+    vessel = solid(revolve(with_wall(curve, 0.003), 96))
+    assert vessel.is_watertight and vessel.is_winding_consistent
+    assert vessel.volume == pytest.approx(np.pi * (0.04**2 * 0.1 - 0.037**2 * 0.097), rel=0.03)
+
+
+def test_revolve_refuses_a_profile_off_the_axis():
+    with pytest.raises(ShapeError, match="radius 0"):
+        revolve(np.array([[0.1, 0.0], [0.2, 1.0], [0.0, 1.0]]))
+
+
+def test_squareness_widens_the_diagonal_only():
+    profile = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    square = revolve(profile, 64, squareness=8.0)
+    np.testing.assert_allclose(square.bounds[1], [1.0, 1.0, 1.0])
+    assert np.hypot(square.vertices[:, 0], square.vertices[:, 2]).max() == pytest.approx(
+        2**0.5 * 2 ** (-1 / 8), rel=0.01
+    )
+
+
+def test_sweep_is_closed_with_positive_volume_either_way_round():
+    t = np.linspace(-1.5, 1.5, 20)
+    angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = 0.1 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for path in (np.stack([np.cos(t), np.sin(t)], axis=1), np.stack([np.cos(t), np.sin(t)], axis=1)[::-1]):
+        tube = solid(sweep(path, ring))
+        assert tube.is_watertight and tube.is_winding_consistent
+        assert abs(tube.volume) == pytest.approx(3.0 * np.pi * 0.01, rel=0.06)
+
+
+@given(radius=st.floats(0.0, 2.0), steps=st.integers(2, 12))
+@settings(max_examples=30, deadline=None)
+def test_fillet_keeps_the_ends_and_stays_within_the_corners(radius, steps):
+    corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 2.0)]
+    curve = fillet(corners, radius, steps)
+    np.testing.assert_array_equal(curve[[0, -1]], [corners[0], corners[-1]])
+    assert (curve.min(axis=0) >= -1e-12).all() and (curve.max(axis=0) <= [1.0 + 1e-12, 2.0 + 1e-12]).all()
+
+
+def test_turning_is_right_handed():
+    tip = Mesh.plain(np.eye(3), np.array([[0, 1, 2]]))
+    np.testing.assert_allclose(tip.turned("z", 90).vertices[0], [0, 1, 0], atol=1e-12)  # x to y
+    np.testing.assert_allclose(tip.turned("x", 90).vertices[1], [0, 0, 1], atol=1e-12)  # y to z
+    np.testing.assert_allclose(tip.turned("y", 90).vertices[2], [1, 0, 0], atol=1e-12)  # z to x
+
+
+def test_weld_keeps_colours_and_parts_apart_and_only_takes_one_out_again():
+    red = box([1, 1, 1]).painted(np.array([1.0, 0.0, 0.0]))
+    handle = box([1, 1, 1]).painted(np.array([0.0, 1.0, 0.0])).as_part(HANDLE).shifted([3, 0, 0])
+    both = weld([red, handle])
+    assert len(both.faces) == len(red.faces) + len(handle.faces)
+    again = both.only(HANDLE)
+    np.testing.assert_allclose(again.bounds[0], handle.bounds[0])
+    np.testing.assert_array_equal(again.colours, handle.colours)

@@ -1,0 +1,120 @@
+"""Categories are whatever a YAML file says, and files of clouds carry theirs along."""
+
+import numpy as np
+import pytest
+
+from clipose_ros.categories import NOCS_CATEGORIES, CategorySet, Symmetry
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, read_catalogue
+from clipose_ros.data.synthetic.assets.shapes import make_object
+from clipose_ros.data.synthetic.samples import generate_samples
+from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.resources import config_path
+
+CANDLE = """
+categories:
+  - name: candle
+    symmetry: [axial_y, mirror_xy]
+    mean_size: [0.06, 0.1, 0.06]
+    size_range: [[0.04, 0.05, 0.04], [0.1, 0.2, 0.1]]
+    shape: cylinder
+"""
+
+
+def read(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    return read_catalogue(tmp_path / "mine.yaml")
+
+
+@pytest.fixture(scope="module")
+def seven():
+    return read_catalogue(config_path("categories/with_candle.yaml"))
+
+
+def test_a_seventh_category_follows_the_six(seven):
+    assert seven.categories.names == (*NOCS_CATEGORIES.names, "candle") == seven.drawable
+    candle = seven.categories["candle"]
+    assert candle.id == 7 and candle.symmetry == Symmetry(True, True, True, True)
+
+
+def test_categories_of_ones_own_alone(tmp_path):
+    catalogue = read(tmp_path, CANDLE)
+    assert catalogue.categories.names == ("candle",) and catalogue.categories["candle"].id == 1
+    assert not catalogue.categories["candle"].symmetry.mirror_yz
+
+
+def test_primitives_lie_in_the_size_range_and_round_ones_are_round(tmp_path):
+    for shape in ("cylinder", "box", "ellipsoid"):
+        catalogue = read(tmp_path, CANDLE.replace("cylinder", shape))
+        drawn = [catalogue.make("candle", np.random.default_rng(seed)) for seed in range(30)]
+        sizes = np.array([each.size for each in drawn])
+        assert (sizes >= [0.04 - 1e-6, 0.05 - 1e-6, 0.04 - 1e-6]).all() and (sizes <= [0.1, 0.2, 0.1]).all()
+        np.testing.assert_allclose(sizes[:, 0], sizes[:, 2], rtol=1e-6)
+        assert np.ptp(sizes[:, 1]) > 0.08
+        low, high = drawn[0].mesh.bounds
+        np.testing.assert_allclose(high, -low, atol=1e-12)
+        np.testing.assert_allclose(high - low, drawn[0].size, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mean_size", "mean_siez", "did you mean 'mean_size'"),
+        ("axial_y", "round", "'symmetry' must be a list of axial_y"),
+        ("shape: cylinder", "shape: teapot", "'shape' must be one of"),
+        ("[0.1, 0.2, 0.1]", "[0.01, 0.2, 0.1]", "smallest, largest"),
+        ("[0.06, 0.1, 0.06]", "[0.06, 0.1]", "not enough values"),
+        ("[0.06, 0.1, 0.06]", "[60, 100, 60]", "metres"),
+        ("- name: candle", "- id: 9", "lacks name"),
+        ("categories:", "base: imagenet\ncategories:", "'base' must be nocs"),
+        ("categories:", "kinds:", "under the key 'categories'"),
+        ("  - name: candle", "base: nocs\n  - name: mug", "cannot be read"),
+    ],
+)
+def test_wrong_entries_are_named(tmp_path, old, new, message):
+    with pytest.raises(ConfigError, match=rf"(?s)mine\.yaml.*{message}"):
+        read(tmp_path, CANDLE.replace(old, new))
+
+
+def test_names_must_differ(tmp_path):
+    with pytest.raises(ConfigError, match="unique"):
+        read(tmp_path, "base: nocs" + CANDLE.replace("candle", "mug"))
+
+
+def test_what_nothing_draws_is_not_put_on_the_table(tmp_path):
+    catalogue = read(tmp_path, CANDLE.replace("    shape: cylinder\n", ""))
+    assert catalogue.drawable == ()
+    with pytest.raises(ConfigError, match="candle"):
+        catalogue.make("candle", np.random.default_rng(0))
+
+
+def test_clouds_carry_their_categories(seven, tmp_path):
+    samples = generate_samples(2, 3, categories=("candle", "mug"), catalogue=seven)
+    assert set(samples.category_index) == {NOCS_CATEGORIES.index("mug"), 6}
+    samples.save(tmp_path / "seven.npz")
+    assert CloudSamples.load(tmp_path / "seven.npz").categories == seven.categories
+    generate_samples(1, 3).save(tmp_path / "six.npz")
+    assert CloudSamples.load(tmp_path / "six.npz").categories == NOCS_CATEGORIES
+    with pytest.raises(DataError, match=r"six\.npz is of other categories"):
+        CloudSamples.load(tmp_path / "seven.npz", tmp_path / "six.npz")
+
+
+def test_files_that_name_no_categories_are_of_the_six(tmp_path):
+    samples = generate_samples(1, 3)
+    samples.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as archive:
+        np.savez(tmp_path / "old.npz", **{name: archive[name] for name in archive if name != "categories"})
+    assert CloudSamples.load(tmp_path / "old.npz").categories == NOCS_CATEGORIES
+
+
+def test_the_six_from_generators_are_what_they_were():
+    """The catalogue draws nothing of its own where there is nothing to choose."""
+    for name in NOCS_CATEGORIES.names:
+        mine, theirs = np.random.default_rng(1), np.random.default_rng(1)
+        NOCS_CATALOGUE.make(name, mine)
+        make_object(name, theirs)
+        assert mine.uniform() == theirs.uniform()
+
+
+def test_records_survive_the_round_trip(seven):
+    assert CategorySet.from_records(seven.categories.to_records()) == seven.categories

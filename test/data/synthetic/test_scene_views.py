@@ -1,0 +1,123 @@
+"""The folder of views: whole, resumable, true to the scene, and playable as any folder of RGB-D frames."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import CloudConfig
+from clipose_ros.data.rgbd_folder import open_rgbd_folder
+from clipose_ros.data.synthetic.samples import VIEWS, scene_samples
+from clipose_ros.data.synthetic.scene_views import SceneView, StoredViews, ViewRecipe, store_views
+from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.geometry.camera import project
+
+RECIPE = ViewRecipe(seed=5, width=160, height=120)
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("views") / "new"
+    store_views(folder, RECIPE, 2, workers=2, tell=silent)
+    return folder
+
+
+def read_all(folder: Path, scenes: int) -> list[SceneView]:
+    stored = StoredViews(folder, scenes)
+    return [stored.read(name) for name in stored.names]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".png"}
+
+
+def test_views_come_in_order_with_their_truths(folder: Path) -> None:
+    views = read_all(folder, 2)
+    assert [view.name for view in views] == [f"{scene:06d}_{view}" for scene in range(2) for view in range(VIEWS)]
+    for view in views:
+        frame = view.frame
+        assert frame.intrinsics == RECIPE.camera and frame.labels is not None
+        expected = {1000 * NOCS_CATEGORIES[t.category].id + t.instance for t in view.truths}
+        assert set(np.unique(frame.labels[frame.labels > 0]).tolist()) == expected
+        assert frame.rgb.std() > 5.0
+        for truth in view.truths:
+            label = 1000 * NOCS_CATEGORIES[truth.category].id + truth.instance
+            if truth.visible_fraction > 0.9:
+                rows, columns = np.nonzero(frame.labels == label)
+                middle = project(truth.T_camera_object[None, :3, 3], frame.intrinsics)[0]
+                reach = np.ptp(columns), np.ptp(rows)
+                assert (np.abs(middle - (columns.mean(), rows.mean())) < np.maximum(reach, 4)).all()
+                depth = frame.depth[rows, columns]
+                if np.isfinite(depth).sum() > 20:
+                    assert abs(np.nanmedian(depth) - truth.T_camera_object[2, 3]) < truth.size.max()
+
+
+def test_one_process_renders_what_two_do_and_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -> None:
+    store_views(tmp_path, RECIPE, 1, tell=silent)
+    (tmp_path / f"000000_{VIEWS - 1}-truth.npz").unlink()  # as if killed before the scene's last file
+    store_views(tmp_path, RECIPE, 2, tell=silent)
+    assert contents(tmp_path) == contents(folder)
+    for here, there in zip(read_all(tmp_path, 2), read_all(folder, 2), strict=True):
+        np.testing.assert_array_equal(here.frame.labels, there.frame.labels)
+        assert len(here.truths) == len(there.truths)
+
+
+def test_what_is_there_is_not_rendered_again(folder: Path) -> None:
+    told: list[str] = []
+    store_views(folder, RECIPE, 2, tell=told.append)
+    assert told == []
+
+
+def test_the_tables_are_those_of_the_clouds_of_the_same_seed(folder: Path) -> None:
+    rng = np.random.default_rng([RECIPE.seed, 0])
+    clouds = scene_samples(rng, NOCS_CATEGORIES.names, CloudConfig())
+    of_clouds = {(truth.category, truth.instance, *truth.size.round(9)) for _, truth, *_ in clouds}
+    views = read_all(folder, 1)
+    of_views = {(t.category, t.instance, *t.size.round(9)) for view in views for t in view.truths}
+    assert len(of_clouds & of_views) >= 2
+    numbered = {(category, instance) for category, instance, *_ in of_views}
+    assert all(cloud in of_views for cloud in of_clouds if cloud[:2] in numbered)
+
+
+def test_it_is_a_folder_of_frames_like_any_other(folder: Path) -> None:
+    frames = open_rgbd_folder(folder)
+    assert len(frames) == 2 * VIEWS
+    first = read_all(folder, 1)[0]
+    np.testing.assert_array_equal(frames.read(0).depth, first.frame.depth)
+
+
+def test_a_folder_of_other_views_or_files_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'seed': 5.*'seed': 6.*same --seed"):
+        store_views(folder, ViewRecipe(seed=6, width=160, height=120), 1, tell=silent)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="new or empty folder"):
+        store_views(tmp_path, RECIPE, 1, tell=silent)
+    for wrong in ("{", "7"):
+        (tmp_path / "camera.json").write_text(wrong)
+        with pytest.raises(DataError, match=r"camera\.json"):
+            store_views(tmp_path, RECIPE, 1, tell=silent)
+
+
+@pytest.mark.parametrize("wrong", [{"scenes": 0}, {"scenes": 1, "workers": 0}])
+def test_there_must_be_scenes_and_workers(tmp_path: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
+        store_views(tmp_path, RECIPE, tell=silent, **wrong)
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    store_views(tmp_path, ViewRecipe(seed=5, width=64, height=48), 1, tell=silent)
+    with pytest.raises(DataError, match="000001_0"):
+        read_all(tmp_path, 2)
+    truth = tmp_path / "000000_1-truth.npz"
+    whole = truth.read_bytes()
+    for broken in (b"nothing", b"", whole[: len(whole) // 2]):
+        truth.write_bytes(broken)
+        with pytest.raises(DataError, match=r"000000_1-truth\.npz"):
+            read_all(tmp_path, 1)
+    assert json.loads((tmp_path / "camera.json").read_text())["made_by"]["seed"] == 5

@@ -1,0 +1,64 @@
+"""The film of the demo: every category, smooth motion, the same whoever renders it."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.data.synthetic.sequence import SequenceConfig, demo_scene, ping_pong, render_sequence, simulated_camera
+from clipose_ros.geometry.camera import backproject_pixels
+
+SMALL = {"frames": 3, "width": 96, "height": 72}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_every_category_is_on_the_table(seed: int) -> None:
+    assert {item.object.category for item in demo_scene(seed).objects} == set(NOCS_CATEGORIES.names)
+
+
+@pytest.mark.parametrize("objects", [1, 3, 5, 8])
+def test_a_table_holds_as_many_objects_as_asked_for(objects: int) -> None:
+    placed = demo_scene(0, objects).objects
+    assert len(placed) == objects
+    assert len({item.object.category for item in placed}) == min(objects, 6)
+
+
+def test_frames_are_equal_however_many_processes_render() -> None:
+    alone = list(render_sequence(SequenceConfig(workers=1, **SMALL)))
+    shared = list(render_sequence(SequenceConfig(workers=2, **SMALL)))
+    assert len(alone) == len(shared) == 3
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(a.frame.rgb, b.frame.rgb)
+        np.testing.assert_array_equal(a.frame.depth, b.frame.depth)
+        np.testing.assert_array_equal(a.frame.labels, b.frame.labels)
+        np.testing.assert_array_equal(a.T_world_camera, b.T_world_camera)
+
+
+def test_the_camera_looks_through_the_middle_of_its_image() -> None:
+    camera = simulated_camera(640, 480)
+    assert (camera.fx, camera.fy, camera.width, camera.height) == (600.0, 600.0, 640, 480)
+    corners = backproject_pixels(np.array([0.0, 639.0]), np.array([0.0, 479.0]), np.ones(2), camera)
+    np.testing.assert_allclose(corners[0, :2], -corners[1, :2])
+
+
+def test_truth_of_a_static_scene_moves_with_the_camera_alone() -> None:
+    first, *_, last = render_sequence(SequenceConfig(workers=1, **SMALL))
+    assert not np.allclose(first.T_world_camera, last.T_world_camera)
+    in_world = [{t.instance: f.T_world_camera @ t.T_camera_object for t in f.truths} for f in (first, last)]
+    common = in_world[0].keys() & in_world[1].keys()
+    assert common
+    for instance in common:
+        np.testing.assert_allclose(in_world[0][instance], in_world[1][instance], atol=1e-9)
+
+
+def test_labels_and_truth_agree() -> None:
+    for shown in render_sequence(SequenceConfig(workers=1, **SMALL)):
+        told = {NOCS_CATEGORIES[t.category].id * 1000 + t.instance for t in shown.truths}
+        assert told == {int(v) for v in np.unique(shown.frame.labels)} - {0}
+
+
+def test_ping_pong_turns_without_a_jump() -> None:
+    assert list(islice(ping_pong(4), 10)) == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
+    assert list(islice(ping_pong(1), 3)) == [0, 0, 0]
+    assert list(islice(ping_pong(2), 4)) == [0, 1, 0, 1]

@@ -1,0 +1,84 @@
+"""Counts of what is detected and posed, on masks and poses made by hand."""
+
+import numpy as np
+import pytest
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.evaluation.metrics.detection_recall import Found, count_found, mask_iou, total
+from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
+from clipose_ros.types import InstanceMask
+
+
+def mask(category, x0, width=10, score=1.0):
+    return InstanceMask(category, score, (x0, 0, x0 + width, 10), np.ones((10, width), dtype=bool))
+
+
+def objects(*things):
+    """Objects of (category, metres to the right, degrees about z), each of 10 cm."""
+    poses = np.tile(np.eye(4), (len(things), 1, 1))
+    for T, (_, x, degrees) in zip(poses, things, strict=True):
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        T[:2, :2], T[:3, 3] = [[c, -s], [s, c]], (x, 0.0, 1.0)
+    ids = [NOCS_CATEGORIES[name].id for name, *_ in things]
+    return NocsObjects.from_poses(ids, poses, np.full((len(things), 3), 0.1))
+
+
+def counted(truths, poses, masks=(), true_masks=()):
+    visible = np.ones(len(truths), dtype=bool)
+    frame = NocsFrame("view", objects(*truths), visible, objects(*poses), np.linspace(1.0, 0.5, len(poses)))
+    return count_found(frame, masks, true_masks, NOCS_CATEGORIES)
+
+
+def test_iou_of_masks_is_of_their_pixels():
+    assert mask_iou(mask("mug", 0), mask("mug", 0)) == 1.0
+    assert mask_iou(mask("mug", 0), mask("mug", 5)) == pytest.approx(5 / 15)
+    assert mask_iou(mask("mug", 0), mask("mug", 10)) == 0.0
+
+
+def test_a_mask_finds_one_object_of_its_category_that_it_overlaps_by_more_than_half():
+    truths = [("mug", 0.0, 0.0), ("mug", 1.0, 0.0), ("can", 2.0, 0.0)]
+    true = [mask("mug", 0), mask("mug", 20), mask("can", 40)]
+    found = [
+        mask("mug", 1, score=0.9),  # finds the first
+        mask("mug", 0, score=0.5),  # again
+        mask("mug", 26, score=0.8),  # too far beside the second
+        mask("bowl", 40, score=0.7),  # another category
+    ]
+    counts = counted(truths, [], found, true)
+    assert counts["mug"] == Found(objects=2, detections=3, detected=1)
+    assert counts["can"] == Found(objects=1)
+    assert counts["bowl"] == Found(detections=1)
+
+
+def test_a_pose_is_right_within_ten_degrees_and_five_centimetres_and_each_truth_is_found_once():
+    truths = [("laptop", 0.0, 0.0), ("laptop", 1.0, 0.0), ("laptop", 2.0, 0.0)]
+    poses = [("laptop", 0.04, 9.0), ("laptop", 0.0, 0.0), ("laptop", 1.06, 0.0), ("laptop", 2.0, 11.0)]
+    true = [mask("laptop", 20 * k) for k in range(3)]
+    counts = counted(truths, poses, true_masks=true)
+    assert counts["laptop"] == Found(objects=3, poses=4, posed=1)
+
+
+def test_a_mug_is_judged_by_its_axis_while_its_handle_is_hidden():
+    turned = NocsObjects.from_poses([6], [np.diag([-1.0, 1.0, -1.0, 1.0])], [0.1] * 3)  # half a turn about y
+    straight = NocsObjects.from_poses([6], [np.eye(4)], [0.1] * 3)
+    posed = []
+    for visible in (True, False):
+        frame = NocsFrame("view", straight, np.array([visible]), turned, np.ones(1))
+        posed.append(count_found(frame, [], [mask("mug", 0)], NOCS_CATEGORIES)["mug"].posed)
+    assert posed == [0, 1]
+
+
+def test_views_add_up_and_shares_of_nothing_are_nothing():
+    one = counted([("can", 0.0, 0.0)], [("can", 0.0, 0.0)], [mask("can", 0)], [mask("can", 0)])
+    none = counted([("can", 0.0, 0.0)], [], [], [mask("can", 0)])
+    table = total([one, none], NOCS_CATEGORIES)
+    assert list(table) == [*NOCS_CATEGORIES.names, "all"]
+    assert table["all"] == table["can"] == Found(2, 1, 1, 1, 1)
+    assert table["can"].shares() == {
+        "mask_recall": 50.0,
+        "mask_precision": 100.0,
+        "pose_recall": 50.0,
+        "pose_precision": 100.0,
+    }
+    assert set(table["mug"].shares().values()) == {None}
+    assert total([], NOCS_CATEGORIES)["all"] == Found()

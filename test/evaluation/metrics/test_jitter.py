@@ -1,0 +1,125 @@
+"""Jitter and lag of signals whose jitter and lag are known; the tracker's settings move them as they must."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import TrackingConfig
+from clipose_ros.errors import DataError
+from clipose_ros.evaluation.metrics.jitter import jitter, lags_ms, measure
+from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm, film_clouds
+from clipose_ros.evaluation.runs.trajectories import ObjectPath, PosedFrame, pose_film, single_paths, swing, track
+from clipose_ros.geometry.se3 import exp_so3, make_transform
+from clipose_ros.types import FloatArray, PoseEstimate
+
+
+class NoisyPredictor:
+    """Knows where the objects of ``film`` are, up to noise."""
+
+    categories = NOCS_CATEGORIES
+    device = "cpu"
+
+    def __init__(self, mm: float, deg: float) -> None:
+        self._mm, self._deg, self._rng = mm, deg, np.random.default_rng(0)
+
+    def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
+        poses = []
+        for points, category in zip(points_camera, categories, strict=True):
+            R = exp_so3(np.radians(self._deg) * self._rng.normal(size=3))
+            t = points.mean(axis=0) + 1e-3 * self._mm * self._rng.normal(size=3)
+            poses.append(PoseEstimate(category, make_transform(R, t), np.full(3, 0.1), 0.9, (0.9, 0.9)))
+        return poses
+
+
+def film(seconds: float) -> CloudFilm:
+    """A can and a mug half a metre apart, before a camera that stands still: its frame is the world's."""
+    frames = round(30 * seconds)
+    box = 0.05 * np.random.default_rng(1).uniform(-1, 1, (256, 3))
+    box -= box.mean(axis=0)
+    both = (box + np.array([[[0.0, 0.0, 1.0]], [[0.5, 0.0, 1.0]]])).astype(np.float32)
+    return CloudFilm(
+        points=np.tile(both, (frames, 1, 1)),
+        frame=np.repeat(np.arange(frames), 2),
+        category=np.tile(["can", "mug"], frames),
+        instance=np.tile([7, 9], frames),
+        T_world_camera=np.tile(np.eye(4), (frames, 1, 1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[PosedFrame]:
+    return pose_film(film(8.0), NoisyPredictor(mm=2.0, deg=1.5))
+
+
+def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[PosedFrame]) -> None:
+    paths = single_paths(frames)
+    assert paths.keys() == {7, 9} and len(paths[7].times_s) == 240
+    of_can, of_mug = jitter(paths[7], NOCS_CATEGORIES), jitter(paths[9], NOCS_CATEGORIES)
+    for each in (of_can, of_mug):
+        assert each.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
+        assert each.position_step_mm == pytest.approx(2.0 * np.sqrt(6), rel=0.1)
+    assert of_can.angle_deg == pytest.approx(1.5 * np.sqrt(2), rel=0.1), "a turn about its y axis is none"
+    assert of_mug.angle_deg == pytest.approx(1.5 * np.sqrt(3), rel=0.1)
+
+
+def test_a_known_delay_is_found() -> None:
+    times = np.arange(0.0, 5.0, 1 / 30)
+    poses = [[swing(time - late, np.zeros(3)) for time in times] for late in (0.0, 0.12)]
+    raw, late = (ObjectPath("mug", times.tolist(), list(path)) for path in poses)
+    np.testing.assert_allclose(lags_ms(raw, late, NOCS_CATEGORIES), 120.0, atol=3.0)
+    np.testing.assert_allclose(lags_ms(raw, raw, NOCS_CATEGORIES), 0.0)
+
+
+def test_smoothing_trades_jitter_for_lag(frames: list[PosedFrame]) -> None:
+    off, some, much = (measure(frames, TrackingConfig(smoothing=s), NOCS_CATEGORIES) for s in (0.0, 0.6, 0.9))
+    assert off.lag_ms == off.turn_lag_ms == 0.0 and off.objects == 2
+    assert off.jitter.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
+    assert much.jitter.position_mm < some.jitter.position_mm < off.jitter.position_mm
+    assert much.jitter.angle_deg < some.jitter.angle_deg < off.jitter.angle_deg
+    assert much.lag_ms > some.lag_ms > 0.0 and much.turn_lag_ms > some.turn_lag_ms > 0.0
+    assert off.identity_switches == 0
+    assert off.reported == pytest.approx(239 / 240)  # the first of each object waits for the second
+    assert off.worst.position_mm >= off.jitter.position_mm
+
+
+def test_an_object_that_jumps_away_gets_another_identity(frames: list[PosedFrame]) -> None:
+    there, beyond = make_transform(np.eye(3), [0.0, 0.0, 0.0]), make_transform(np.eye(3), [0.0, 1.0, 0.0])
+    moved = [
+        PosedFrame(f.result, f.instances, there if number < 100 else beyond, f.time_s)
+        for number, f in enumerate(frames)
+    ]
+    paths = track(moved, TrackingConfig(), NOCS_CATEGORIES)
+    assert [np.count_nonzero(np.diff(path.ids)) for path in paths.values()] == [1, 1]
+    in_camera = track(moved, TrackingConfig(), NOCS_CATEGORIES, in_world=False)
+    assert [np.count_nonzero(np.diff(path.ids)) for path in in_camera.values()] == [0, 0]
+
+
+def test_a_film_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path: Path) -> None:
+    made = film_clouds(0.1, seed=3, workers=1)
+    assert made.frames == 3 and made.points.shape[1:] == (1024, 3)
+    made.save(tmp_path / "film.npz")
+    read = CloudFilm.load(tmp_path / "film.npz")
+    np.testing.assert_array_equal(read.points, made.points)
+    np.testing.assert_array_equal(read.category, made.category)
+    centres: dict[int, list[FloatArray]] = {}
+    for row, (frame, instance) in enumerate(zip(read.frame, read.instance, strict=True)):
+        T = read.T_world_camera[frame]
+        centres.setdefault(int(instance), []).append(np.median(read.points[row], axis=0) @ T[:3, :3].T + T[:3, 3])
+    assert len(centres) >= 6
+    for places in centres.values():  # seen from elsewhere, other sides are seen, no more
+        assert np.ptp(places, axis=0).max() < 0.12
+    whole = (tmp_path / "film.npz").read_bytes()
+    for other in (b"no film", whole[: len(whole) // 2]):
+        (tmp_path / "other.npz").write_bytes(other)
+        with pytest.raises(DataError, match="is not a film"):
+            CloudFilm.load(tmp_path / "other.npz")
+
+
+def test_a_film_of_nothing_is_told(frames: list[PosedFrame]) -> None:
+    with pytest.raises(DataError, match="no object was tracked in 1 frames"):
+        measure(frames[:1], TrackingConfig(), NOCS_CATEGORIES)

@@ -1,0 +1,90 @@
+"""Live figures: matching, symmetric-aware errors, drops and latencies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.evaluation.runs.live_statistics import MATCH_WITHIN_M, LiveStatistics, SeenObject, TrueObject, match_errors
+from clipose_ros.geometry.se3 import exp_so3, make_transform
+
+SIZE = np.array([0.1, 0.1, 0.1])
+
+
+def pose(x: float, turn_y_deg: float = 0.0, turn_x_deg: float = 0.0) -> np.ndarray:
+    R = exp_so3(np.radians([turn_x_deg, 0.0, 0.0])) @ exp_so3(np.radians([0.0, turn_y_deg, 0.0]))
+    return make_transform(R, np.array([x, 0.0, 1.0]))
+
+
+def seen(category: str, T: np.ndarray) -> SeenObject:
+    return SeenObject(f"{category}_1", category, T, SIZE, 0.9)
+
+
+def test_errors_are_in_centimetres_and_degrees() -> None:
+    errors = match_errors([seen("mug", pose(0.02, 30.0))], [TrueObject("mug", pose(0.0))], NOCS_CATEGORIES)
+    assert errors[0] is not None
+    assert errors[0].translation_cm == pytest.approx(2.0)
+    assert errors[0].rotation_deg == pytest.approx(30.0)
+
+
+@given(st.floats(-180, 180), st.floats(0, 90))
+def test_a_turn_about_the_axis_counts_only_where_it_can_be_seen(turn: float, tilt: float) -> None:
+    for category, handle in (("bottle", True), ("mug", False)):
+        true = [TrueObject(category, pose(0.0), handle)]
+        error = match_errors([seen(category, pose(0.0, turn, tilt))], true, NOCS_CATEGORIES)[0]
+        assert error is not None and error.rotation_deg == pytest.approx(tilt, abs=1e-4)
+
+
+def test_the_whole_assignment_is_the_best_one_not_the_first() -> None:
+    # greedily, the first would take the truth at 0.10 from the second
+    found = [seen("can", pose(0.06)), seen("can", pose(0.11))]
+    true = [TrueObject("can", pose(0.0)), TrueObject("can", pose(0.10))]
+    errors = match_errors(found, true, NOCS_CATEGORIES)
+    assert [round(e.translation_cm, 3) for e in errors if e] == [6.0, 1.0]
+
+
+def test_no_partner_no_error() -> None:
+    true = [TrueObject("mug", pose(0.0)), TrueObject("can", pose(1.0))]
+    found = [seen("can", pose(0.0)), seen("mug", pose(MATCH_WITHIN_M + 0.01)), seen("mug", pose(0.01))]
+    errors = match_errors(found, true, NOCS_CATEGORIES)
+    assert errors[:2] == [None, None] and errors[2] is not None
+    assert match_errors(found, [], NOCS_CATEGORIES) == [None] * 3
+    assert match_errors([], true, NOCS_CATEGORIES) == []
+
+
+def test_summary_counts_frames_drops_and_latency() -> None:
+    statistics = LiveStatistics()
+    ms = 1_000_000
+    for stamp in range(0, 100, 10):
+        statistics.frame(stamp * ms)
+    mug = [seen("mug", pose(0.03))]
+    true = [TrueObject("mug", pose(0.0))]
+    for stamp, latency, found in ((0, 20, mug), (20, 30, mug), (40, 40, []), (60, 50, mug)):
+        statistics.answer(stamp * ms, (stamp + latency) * ms, found)
+        statistics.errors(found, match_errors(found, true, NOCS_CATEGORIES))
+    statistics.answer(60 * ms, 900 * ms, mug)  # told twice
+    assert statistics.summary() == {
+        "frames_in": 7,  # 70, 80 and 90 came after the last answer
+        "frames_posed": 3,
+        "dropped": 3,
+        "rate_hz": 50.0,  # four answers in the 60 ms from the first to the last
+        "latency_ms_p50": 35.0,
+        "latency_ms_p95": 48.5,
+        "latency_ms_p99": 49.7,
+        "categories": {
+            "mug": {"count": 3, "matched": 3, "translation_error_cm_median": 3.0, "rotation_error_deg_median": 0.0}
+        },
+    }
+
+
+def test_summary_of_nothing_and_without_truth() -> None:
+    statistics = LiveStatistics()
+    statistics.frame(5)
+    nothing = statistics.summary()
+    assert (nothing["frames_in"], nothing["dropped"], nothing["frames_posed"]) == (1, 1, 0)
+    assert nothing["latency_ms_p50"] is None and nothing["rate_hz"] is None and nothing["categories"] == {}
+    statistics.answer(5, 10, [seen("bowl", pose(0.0))])
+    assert statistics.summary()["categories"] == {
+        "bowl": {"count": 1, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
+    }

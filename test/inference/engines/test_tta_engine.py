@@ -1,0 +1,173 @@
+"""Several looks: other points, the mirror image, and back into the camera's frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.inference.engines.base import IndexArray, RawPoses
+from clipose_ros.inference.engines.tta_engine import SeveralLooks
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model.checkpoint import save_checkpoint
+from clipose_ros.model.network import Architecture, CLIPoseNet
+from clipose_ros.training.augment import mirror
+from clipose_ros.training.losses.pose import PoseTruth
+from clipose_ros.types import FloatArray
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+class Eye:
+    """An engine that reads a pose off a cloud's mean and largest coordinates, with an error that leans to the right.
+
+    Args:
+        error: Of axes and translation along the camera's x axis.
+    """
+
+    name, device, categories = "eye", "cpu", NOCS_CATEGORIES
+
+    def __init__(self, error: float = 0.0) -> None:
+        self.seen: list[FloatArray] = []
+        self.error = np.array([error, 0.0, 0.0], np.float32)
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("nothing to warm")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        self.seen.append(points_camera)
+        mean = points_camera.mean(axis=1)
+        axis_y = unit(np.sign(mean) + self.error)
+        axis_x = unit(np.sign(mean) * [1.0, 0.0, 0.5] + self.error)
+        sure = category / 10.0
+        return RawPoses(axis_y, axis_x, sure, sure / 2.0, mean + self.error, np.abs(mean))
+
+
+@pytest.fixture
+def clouds() -> FloatArray:
+    mean = np.random.default_rng(0).choice([-1.0, 1.0], (6, 1, 3)) * [0.3, 0.2, 0.8]
+    return (mean + np.random.default_rng(1).normal(0.0, 0.01, (6, 128, 3))).astype(np.float32)
+
+
+INDEX = np.arange(6)
+MIRRORS = np.array([category.symmetry.mirror_xy for category in NOCS_CATEGORIES])
+
+
+class Nearest:
+    """An engine that knows two views by heart: a cloud and its mirror image, with their true poses."""
+
+    name, device, categories = "nearest", "cpu", NOCS_CATEGORIES
+
+    def __init__(self, views: list[tuple[torch.Tensor, PoseTruth]]) -> None:
+        self.views = views
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("nothing to warm")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        seen = []
+        for cloud, kind in zip(points_camera, category, strict=True):
+            off = [(points.sum(dim=1)[kind] - torch.from_numpy(cloud).sum(dim=0)).norm() for points, _ in self.views]
+            assert min(off) < 1e-3, "a view that nobody knows"
+            truth = self.views[int(np.argmin(off))][1]
+            seen.append((truth.R[kind, :, 1], truth.R[kind, :, 0], truth.t[kind], truth.size[kind]))
+        axis_y, axis_x, translation, size = (np.stack(each) for each in zip(*seen, strict=True))
+        sure = np.full(len(category), 0.5, np.float32)
+        return RawPoses(axis_y, axis_x, sure, sure, translation, size)
+
+
+def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
+    generator = torch.Generator().manual_seed(3)
+    points = torch.randn(6, 128, 3, generator=generator) * 0.1 + torch.tensor([0.2, 0.1, 0.8])
+    R, _ = torch.linalg.qr(torch.randn(6, 3, 3, generator=generator))
+    R[:, :, 2] *= torch.linalg.det(R).unsqueeze(1)
+    truth = PoseTruth(R, points.mean(dim=1), torch.rand(6, 3, generator=generator), torch.ones(6, dtype=torch.bool))
+    engine = Nearest([(points, truth), mirror(points, truth, torch.from_numpy(MIRRORS))])
+    got = SeveralLooks(engine, 2)(points.numpy(), INDEX)
+    np.testing.assert_allclose(got.axis_y, R[:, :, 1], atol=1e-5)
+    np.testing.assert_allclose(got.axis_x, R[:, :, 0], atol=1e-5)
+    np.testing.assert_allclose(got.translation, truth.t, atol=1e-6)
+    np.testing.assert_allclose(got.size, truth.size, atol=1e-6)
+    np.testing.assert_allclose(got.confidence_x, 0.5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("looks", [2, 3, 4])
+def test_looks_of_one_mind_give_what_one_gives(looks: int, clouds: FloatArray) -> None:
+    one, several = Eye()(clouds, INDEX), SeveralLooks(Eye(), looks)(clouds, INDEX)
+    for name, value in vars(one).items():
+        np.testing.assert_allclose(getattr(several, name), value, atol=1e-5, err_msg=name)
+
+
+def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: FloatArray) -> None:
+    exact, several = Eye()(clouds, INDEX), SeveralLooks(Eye(0.1), 2)(clouds, INDEX)
+    assert MIRRORS.any() and not MIRRORS.all()
+    for name in ("axis_y", "axis_x", "translation"):
+        off = np.linalg.norm(getattr(several, name) - getattr(exact, name), axis=1)
+        assert (off[MIRRORS] < 5e-3).all(), name
+    off = np.linalg.norm(several.translation - exact.translation, axis=1)
+    assert off[~MIRRORS] == pytest.approx(0.1, abs=1e-5)
+
+
+def test_an_axis_of_which_looks_differ_is_less_sure(clouds: FloatArray) -> None:
+    one, several = Eye(0.3)(clouds, INDEX), SeveralLooks(Eye(0.3), 2)(clouds, INDEX)
+    seen = MIRRORS & (INDEX > 0)
+    assert (several.confidence_y[seen] < 0.9 * one.confidence_y[seen]).all()
+    np.testing.assert_allclose(several.confidence_y[~MIRRORS], one.confidence_y[~MIRRORS])
+
+
+def test_each_look_begins_with_other_points_and_every_second_is_mirrored(clouds: FloatArray) -> None:
+    eye = Eye()
+    SeveralLooks(eye, 4)(clouds, INDEX)
+    (seen,) = eye.seen
+    for cloud, mirrored, looks in zip(clouds, MIRRORS, seen.reshape(6, 4, 128, 3), strict=True):
+        for number, look in enumerate(looks):
+            view = [-1.0, 1.0, 1.0] if mirrored and number % 2 else [1.0, 1.0, 1.0]
+            np.testing.assert_array_equal(look[:32], cloud[32 * number : 32 * (number + 1)] * np.array(view))
+
+
+@pytest.mark.parametrize("agree_deg", [5.0, 25.0])
+def test_more_looks_are_taken_where_two_differ_and_there_alone(agree_deg: float, clouds: FloatArray) -> None:
+    """An error of 0.1 to one side makes mirrored looks differ by about ten degrees."""
+    eye = Eye(0.1)
+    got = SeveralLooks(eye, 4, agree_deg)(clouds, INDEX)
+    doubtful = MIRRORS if agree_deg < 10.0 else np.zeros_like(MIRRORS)
+    assert [len(seen) for seen in eye.seen] == [12, *([2 * doubtful.sum()] if doubtful.any() else [])]
+    two, four = (SeveralLooks(Eye(0.1), 4, agree)(clouds, INDEX) for agree in (180.0, 0.0))
+    for name, values in vars(got).items():
+        expected = [getattr(four if doubt else two, name)[i] for i, doubt in enumerate(doubtful)]
+        np.testing.assert_allclose(values, expected, atol=1e-6, err_msg=name)
+
+
+def test_a_turn_about_an_axis_of_symmetry_is_no_matter_to_agree_on() -> None:
+    class Spinning(Eye):
+        def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+            raw = super().__call__(points_camera, category)
+            turns = np.arange(len(category), dtype=np.float64)
+            axis_y = np.tile([0.0, 1.0, 0.0], (len(category), 1))
+            axis_x = np.stack([np.cos(turns), np.zeros_like(turns), np.sin(turns)], axis=1)
+            return RawPoses(axis_y, axis_x, raw.confidence_y, raw.confidence_x, raw.translation, raw.size)
+
+    eye = Spinning()
+    SeveralLooks(eye, 4, 8.0)(np.random.default_rng(2).normal(1.0, 0.1, (6, 128, 3)).astype(np.float32), INDEX)
+    axial = sum(category.symmetry.axial_y for category in NOCS_CATEGORIES)
+    assert [len(seen) for seen in eye.seen] == [12, 2 * (6 - axial)]
+
+
+def test_a_predictor_looks_as_often_as_it_is_told(tmp_path: Path, clouds: FloatArray) -> None:
+    torch.manual_seed(5)
+    tiny = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, CLIPoseNet(tiny, NOCS_CATEGORIES))
+    once, twice = (
+        Predictor.load(str(path), "cpu", looks=looks).predict(clouds, NOCS_CATEGORIES.names)[0] for looks in (1, 2)
+    )
+    half = np.roll(clouds, -64, axis=1) * np.array([-1.0, 1.0, 1.0])
+    other = Predictor.load(str(path), "cpu", looks=1).predict(half, NOCS_CATEGORIES.names)[0]
+    mean = (once.T_camera_object[:3, 3] + other.T_camera_object[:3, 3] * [-1.0, 1.0, 1.0]) / 2.0
+    np.testing.assert_allclose(twice.T_camera_object[:3, 3], mean, atol=1e-6)
+    np.testing.assert_allclose(twice.size, (once.size + other.size) / 2.0, atol=1e-6)

@@ -1,0 +1,88 @@
+"""The data set of pictures: whole, resumable, and true to what was rendered."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.segmenter_training.dataset import VIEWS, PictureRecipe, scene_pictures, write_pictures
+
+RECIPE = PictureRecipe(seed=4, width=96, height=64)
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    assert write_pictures(folder, RECIPE, 2, tell=silent) == 2 * VIEWS
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+
+
+def test_every_picture_has_its_outlines(folder: Path) -> None:
+    pictures = sorted((folder / "images/train").glob("*.jpg"))
+    assert len(pictures) == 2 * VIEWS
+    numbers = set()
+    for picture in pictures:
+        assert cv2.imread(str(picture)).shape == (64, 96, 3)
+        for line in (folder / "labels/train" / f"{picture.stem}.txt").read_text().splitlines():
+            number, *shares = line.split()
+            numbers.add(int(number))
+            assert len(shares) >= 6 and len(shares) % 2 == 0
+            assert all(0.0 <= float(share) <= 1.0 for share in shares)
+    assert len(numbers) > 2 and max(numbers) < len(NOCS_CATEGORIES)
+
+
+def test_the_data_set_says_where_and_what(folder: Path) -> None:
+    told = yaml.safe_load((folder / "dataset.yaml").read_text())
+    assert Path(told["path"]) == folder.resolve()
+    assert (told["train"], told["val"]) == ("images/train", "images/val")
+    assert tuple(told["names"].values()) == NOCS_CATEGORIES.names
+    assert told["made_by"]["train"]["seed"] == 4
+
+
+def test_going_on_keeps_what_is_there_and_draws_the_rest_alike(folder: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path, RECIPE, 1, tell=silent)
+    victim = tmp_path / f"images/train/000000_{VIEWS - 1}.jpg"
+    victim.unlink()  # as if killed before the scene's last picture
+    write_pictures(tmp_path, RECIPE, 2, tell=silent)
+    here, there = contents(tmp_path), contents(folder)
+    here.pop("dataset.yaml"), there.pop("dataset.yaml")  # they name their folders
+    assert here == there
+
+
+def test_the_parts_share_no_scene() -> None:
+    train, val = (next(scene_pictures(PictureRecipe(4, part, 96, 64), 0))[0] for part in ("train", "val"))
+    assert np.abs(train.astype(float) - val).mean() > 5.0
+
+
+def test_another_seed_into_the_same_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="begun with other settings"):
+        write_pictures(folder, PictureRecipe(seed=5, width=96, height=64), 1, tell=silent)
+
+
+def test_a_file_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text("- 1\n")
+    with pytest.raises(DataError, match=r"dataset\.yaml"):
+        write_pictures(tmp_path, RECIPE, 1, tell=silent)
+
+
+@pytest.mark.parametrize("wrong", [{"part": "test"}, {"width": 8}, {"near_m": 2.0}, {"near_m": 0.0}])
+def test_impossible_recipes_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        PictureRecipe(1, **wrong)  # type: ignore[arg-type]
+
+
+def test_no_scenes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        write_pictures(tmp_path, RECIPE, 0, tell=silent)

@@ -1,0 +1,56 @@
+"""Outlines: filled again, they give back the mask."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipose_ros.segmenter_training.polygons import outline
+from clipose_ros.types import BoolArray
+
+SHAPE = (60, 80)
+
+
+def filled(path: np.ndarray) -> BoolArray:
+    canvas = np.zeros(SHAPE, np.uint8)
+    cv2.fillPoly(canvas, [np.rint(path).astype(np.int32)], 1)
+    return canvas > 0
+
+
+def overlap(a: BoolArray, b: BoolArray) -> float:
+    return np.count_nonzero(a & b) / np.count_nonzero(a | b)
+
+
+def disc(x: float, y: float, radius: float) -> BoolArray:
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.asarray(np.hypot(columns - x, rows - y) <= radius)
+
+
+@given(x=st.floats(0, 79), y=st.floats(0, 59), radius=st.floats(8, 40))
+def test_a_disc_comes_back_also_where_the_image_cuts_it(x: float, y: float, radius: float) -> None:
+    mask = disc(x, y, radius)
+    assert overlap(filled(outline(mask)), mask) > 0.9
+
+
+@given(radius=st.floats(6, 12), gap=st.floats(2, 10))
+def test_parts_are_joined_and_holes_stay_open(radius: float, gap: float) -> None:
+    left, right = disc(20, 30, radius + 6) & ~disc(20, 30, radius), disc(26 + 2 * radius + gap, 30, radius)
+    mask = left | right
+    again = filled(outline(mask))
+    assert overlap(again, mask) > 0.85
+    assert not again[30, 20]
+
+
+def test_joining_goes_through_all_parts() -> None:
+    mask = disc(12, 12, 9) | disc(66, 12, 9) | disc(40, 45, 9)
+    again = filled(outline(mask))
+    assert overlap(again, mask) > 0.85
+    assert again[12, 12] and again[12, 66] and again[45, 40]
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 2])
+def test_specks_have_no_outline(pixels: int) -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[10, 10 : 10 + pixels] = True
+    assert outline(mask).shape == (0, 2)

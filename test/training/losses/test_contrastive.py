@@ -1,0 +1,108 @@
+"""Eq. 3-5 against cases worked out by hand, against their gradients, and for what equal texts must not do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from clipose_ros.errors import ShapeError
+from clipose_ros.training.losses.contrastive import ContrastiveWeights, classification, combine, noise_contrastive, same
+
+X = torch.tensor([1.0, 0.0], dtype=torch.float64)
+Y = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+
+def unit(count: int, seed: int = 0, width: int = 4) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, width, dtype=torch.float64, generator=generator), dim=1)
+
+
+def test_matched_pairs_by_hand() -> None:
+    both = torch.stack([X, Y])
+    # Each row and column: log(e^2 / (e^2 + e^0)) with temperature 0.5.
+    expected = math.log(1.0 + math.exp(-2.0))
+    assert noise_contrastive(both, both, 0.5).item() == pytest.approx(expected)
+
+
+def test_rows_and_columns_by_hand() -> None:
+    first, second = torch.stack([X, X]), torch.stack([X, Y])
+    # Similarity [[1, 0], [1, 0]]: rows log(1 + 1/e) and log(1 + e), columns log 2 each.
+    rows = (math.log(1.0 + math.exp(-1.0)) + math.log(1.0 + math.e)) / 2
+    assert noise_contrastive(first, second, 1.0).item() == pytest.approx((rows + math.log(2.0)) / 2)
+
+
+def test_swapping_the_modalities_changes_nothing() -> None:
+    a, b = unit(5, 1), unit(5, 2)
+    assert noise_contrastive(a, b, 0.07).item() == pytest.approx(noise_contrastive(b, a, 0.07).item())
+
+
+@given(order=st.permutations(range(5)))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_a_batch_does_not_matter(order: list[int]) -> None:
+    a, b, keys = unit(5, 1), unit(5, 2), torch.tensor([0, 1, 0, 2, 2])
+    expected = noise_contrastive(a, b, 0.2, same(keys))
+    assert noise_contrastive(a[order], b[order], 0.2, same(keys[order])).item() == pytest.approx(expected.item())
+
+
+def test_distinct_keys_are_plain_eq_3() -> None:
+    a, b = unit(4, 1), unit(4, 2)
+    assert noise_contrastive(a, b, 0.1, same(torch.arange(4))) == noise_contrastive(a, b, 0.1)
+
+
+def test_equal_texts_leave_nothing_to_tell_apart() -> None:
+    clouds = unit(3).requires_grad_()
+    loss = noise_contrastive(clouds, X.new_ones(3, 4) / 2, 0.07, same(torch.zeros(3)))
+    loss.backward()
+    assert loss.item() == pytest.approx(0.0) and clouds.grad is not None and clouds.grad.abs().max() < 1e-12
+
+
+def test_an_object_is_not_pushed_from_a_text_for_being_nearer_to_it_than_others_of_its_category() -> None:
+    texts = torch.stack([X, X, Y])
+    clouds = torch.stack([X, F.normalize(X + Y, dim=0), Y])
+
+    def pull(positives: torch.Tensor | None) -> torch.Tensor:
+        moved = clouds.clone().requires_grad_()
+        noise_contrastive(moved, texts, 0.1, positives).backward()
+        assert moved.grad is not None
+        return moved.grad[:2] @ X
+
+    assert pull(None)[0] > 0.0  # each text wants its own cloud alone: descending moves the nearest away
+    assert (pull(same(torch.tensor([0, 0, 1]))) < 0.0).all()
+
+
+def test_positives_must_fit() -> None:
+    with pytest.raises(ShapeError, match="every row"):
+        noise_contrastive(unit(3), unit(3), 0.1, torch.zeros(3, 3, dtype=torch.bool))
+    with pytest.raises(ShapeError, match=r"\(3, 3\)"):
+        noise_contrastive(unit(3), unit(3), 0.1, torch.eye(2, dtype=torch.bool))
+
+
+def test_eq_4_is_the_weighted_sum() -> None:
+    weights = ContrastiveWeights(cloud_image=1.0, cloud_text=2.0, image_text=0.5)
+    assert combine(weights, torch.tensor(3.0), torch.tensor(5.0), torch.tensor(7.0)).item() == 3.0 + 10.0 + 3.5
+
+
+def test_eq_5_by_hand() -> None:
+    image, texts = X.unsqueeze(0), torch.stack([X, Y])
+    for scale in (1.0, 100.0):
+        right = classification(image, texts, torch.tensor([0]), scale).item()
+        wrong = classification(image, texts, torch.tensor([1]), scale).item()
+        assert right == pytest.approx(math.log(1.0 + math.exp(-scale)))
+        assert wrong == pytest.approx(scale + math.log(1.0 + math.exp(-scale)))
+
+
+def test_gradients_by_finite_differences() -> None:
+    a, b = unit(4, 1).requires_grad_(), unit(4, 2).requires_grad_()
+    shared = same(torch.tensor([0, 1, 1, 2]))
+    category = torch.tensor([0, 2, 1, 1])
+    assert torch.autograd.gradcheck(lambda x, y: noise_contrastive(x, y, 0.2), (a, b))
+    assert torch.autograd.gradcheck(lambda x, y: noise_contrastive(x, y, 0.2, shared), (a, b))
+    assert torch.autograd.gradcheck(lambda x, y: classification(x, y, category, 10.0), (a, b))
+    weights = ContrastiveWeights(1.0, 1.0, 0.5)
+    parts = [torch.rand((), dtype=torch.float64).requires_grad_() for _ in range(3)]
+    assert torch.autograd.gradcheck(lambda *p: combine(weights, *p), parts)

@@ -1,0 +1,48 @@
+"""What a process that trains is set to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from clipose_ros.training.runtime.cpu_tuning import prepare, quicker_products
+
+
+def test_freed_memory_is_not_mapped_anew() -> None:
+    """Faults of a second array as large as one that was freed: 16384 pages where it is mapped anew."""
+    script = """if True:
+        from resource import RUSAGE_SELF, getrusage
+        from clipose_ros.training.runtime.cpu_tuning import keep_freed_memory
+        assert keep_freed_memory()
+        bytearray(b"x") * 2**26
+        before = getrusage(RUSAGE_SELF).ru_minflt
+        bytearray(b"x") * 2**26
+        assert getrusage(RUSAGE_SELF).ru_minflt - before < 1000
+    """
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_quicker_products_are_as_exact() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(size, generator=generator) for size in ((300, 700), (700, 500)))
+    exact = a.double() @ b.double()
+    plain = (a @ b - exact).abs().max()
+    taken = quicker_products()
+    assert torch.get_float32_matmul_precision() == ("medium" if taken else "highest")
+    assert (a @ b - exact).abs().max() < 10.0 * plain
+
+
+def test_products_that_lose_accuracy_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = torch.Tensor.__matmul__
+    rounded = lambda a, b: exact(a.bfloat16(), b.bfloat16()).float()  # noqa: E731
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert not quicker_products()
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_gpu_s_products_stay_as_they_are() -> None:
+    prepare("cuda:0")
+    assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cuda.matmul.allow_tf32

@@ -1,0 +1,62 @@
+"""Texts of streamed clouds are encoded as they come, and say the same as those encoded ahead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clipose_ros.data.cloud_source import InMemory
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.shards.stream import ShardStream
+from clipose_ros.errors import DataError
+from clipose_ros.training.batches import BatchSource
+from clipose_ros.training.clip_features import make_companions, text_key
+from clipose_ros.training.config import TrainConfig
+
+
+def config(clip: str, pose: str, **changes: Any) -> TrainConfig:
+    tower = {"model": clip, "pretrained": "random"}
+    settings = {"batch": 6, "contrast": {"cloud_text": 1.0}, "prompts": {"pose": pose}, "clip": tower}
+    return TrainConfig.from_mapping(settings | changes)
+
+
+@pytest.mark.parametrize("pose", ["true", "random", "none"])
+def test_streamed_texts_have_the_features_of_stored_ones(
+    pose: str, seen_samples: CloudSamples, seen_shards: Path, tiny_clip: str, tmp_path: Path
+) -> None:
+    settings, stream, memory = config(tiny_clip, pose), ShardStream(seen_shards, seed=0), InMemory(seen_samples, 0)
+    torch.manual_seed(1)
+    ahead = make_companions(settings, memory, tmp_path / "ahead", "cpu")
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    coming = make_companions(settings, stream, tmp_path / "coming", "cpu")
+    batch = BatchSource(stream, settings).at(2)
+    one, other = ahead(batch), coming(batch)
+    assert torch.equal(torch.get_rng_state(), before), "loading CLIP, whenever it is, draws no number of the run's"
+    torch.testing.assert_close(other.text, one.text, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(other.text.norm(dim=1), torch.ones(6))
+    assert torch.equal(other.text_key, one.text_key) and len(set(other.text_key.tolist())) == 6
+    torch.testing.assert_close(other.category_text, one.category_text)
+    assert other.image is None and len(coming.features) == 6, "of texts with poses it keeps none"
+
+
+def test_a_file_of_features_is_refused_for_texts_it_lacks(
+    seen_shards: Path, seen_samples: CloudSamples, tiny_clip: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "six.npy", np.eye(6, 8, dtype=np.float32))
+    settings = config(tiny_clip, "true", text_features=str(tmp_path / "six.npy"))
+    stream = ShardStream(seen_shards, seed=0)
+    companions = make_companions(settings, stream, tmp_path, "cpu")
+    with pytest.raises(DataError, match=r"six\.npy' lack .*prompts\.pose=none"):
+        companions(BatchSource(stream, settings).at(0))
+    with pytest.raises(DataError, match="texts have no feature"):
+        make_companions(settings, InMemory(seen_samples, 0), tmp_path, "cpu")
+
+
+def test_keys_are_equal_where_texts_are() -> None:
+    assert text_key("a mug") == text_key("a" + " mug") != text_key("a can")
+    assert -(2**63) <= text_key("a mug") < 2**63
