@@ -10,13 +10,14 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from clipose_ros.config_aliases import current_name, current_value
 from clipose_ros.errors import ConfigError
 
-T = TypeVar("T", bound="Section")
+T = TypeVar("T", bound="ConfigNode")
 
 
 def option(
@@ -43,14 +44,14 @@ def option(
 
 
 @dataclass(frozen=True)
-class Section:
+class ConfigNode:
     """Base of every part of the tree: checks types and bounds of its fields."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
-            if isinstance(value, Section):
+            if isinstance(value, ConfigNode):
                 continue
             object.__setattr__(
                 self, spec.name, _checked(f"{type(self).__name__}.{spec.name}", hints[spec.name], value, spec)
@@ -69,6 +70,8 @@ class Section:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r}")
+        if not path:
+            values = with_current_names(values)
         specs = {spec.name: spec for spec in dataclasses.fields(cls)}
         hints = typing.get_type_hints(cls)
         arguments: dict[str, Any] = {}
@@ -76,7 +79,7 @@ class Section:
             if key not in specs:
                 raise ConfigError(unknown_key_message(f"{path}{key}", [f"{path}{name}" for name in specs]))
             hint = hints[key]
-            if isinstance(hint, type) and issubclass(hint, Section):
+            if isinstance(hint, type) and issubclass(hint, ConfigNode):
                 arguments[key] = hint.from_mapping(value, f"{path}{key}.")
             else:
                 arguments[key] = _checked(f"{path}{key}", hint, value, specs[key])
@@ -85,13 +88,13 @@ class Section:
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain values; ``from_mapping`` reads them back."""
         return {
-            spec.name: value.to_mapping() if isinstance(value := getattr(self, spec.name), Section) else value
+            spec.name: value.to_mapping() if isinstance(value := getattr(self, spec.name), ConfigNode) else value
             for spec in dataclasses.fields(self)
         }
 
 
 @dataclass(frozen=True)
-class Leaf:
+class ConfigField:
     """One setting of a tree, flattened: its dotted path, type, value and the metadata that ``option`` gave it."""
 
     path: str
@@ -104,16 +107,16 @@ class Leaf:
     live: bool
 
 
-def leaves(section: Section, prefix: str = "") -> list[Leaf]:
+def config_fields(section: ConfigNode, prefix: str = "") -> list[ConfigField]:
     """Every setting below a section, in order, with dotted paths."""
-    found: list[Leaf] = []
+    found: list[ConfigField] = []
     hints = typing.get_type_hints(type(section))
     for spec in dataclasses.fields(section):
         value = getattr(section, spec.name)
-        if isinstance(value, Section):
-            found += leaves(value, f"{prefix}{spec.name}.")
+        if isinstance(value, ConfigNode):
+            found += config_fields(value, f"{prefix}{spec.name}.")
         else:
-            found.append(Leaf(f"{prefix}{spec.name}", hints[spec.name], value, **spec.metadata))
+            found.append(ConfigField(f"{prefix}{spec.name}", hints[spec.name], value, **spec.metadata))
     return found
 
 
@@ -127,6 +130,21 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[name] = value
     return tree
+
+
+def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate earlier names in nested settings; each old name warns once."""
+    return nest(dict(_renamed(values, "")))
+
+
+def _renamed(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield dotted paths and values of nested settings under their present names."""
+    for key, value in values.items():
+        path = current_name(f"{prefix}{key}")
+        if isinstance(value, Mapping) and value:
+            yield from _renamed(value, f"{path}.")
+        else:
+            yield path, current_value(path, value)
 
 
 def unknown_key_message(key: str, known: list[str]) -> str:
@@ -174,7 +192,7 @@ def _converted(path: str, hint: Any, value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class SyncConfig(Section):
+class SyncConfig(ConfigNode):
     """How colour, depth and calibration are matched."""
 
     slop_s: float = option(
@@ -187,7 +205,7 @@ class SyncConfig(Section):
     queue_size: int = option(10, "Messages kept per topic while waiting for partners.", low=1, high=1000)
     exact: bool = option(False, "Match equal stamps only.")
     compressed: bool = option(False, "Subscribe to rgb/image_rect_color/compressed (sensor_msgs/CompressedImage).")
-    silence_s: float = option(
+    timeout_s: float = option(
         5.0, "Warn after this many seconds without a matched set, naming the topic.", low=0.5, high=3600.0
     )
 
@@ -197,7 +215,7 @@ MOST_INSTANCES = 200
 
 
 @dataclass(frozen=True)
-class SegmentationConfig(Section):
+class SegmentationConfig(ConfigNode):
     """Which pixels belong to which object."""
 
     backend: str = option("yolo", "Segmentation backend.", choices=("yolo", "labels", "mask_rcnn"))
@@ -226,7 +244,7 @@ class SegmentationConfig(Section):
 
 
 @dataclass(frozen=True)
-class CloudConfig(Section):
+class CloudConfig(ConfigNode):
     """From a mask's depth to the network's points."""
 
     points: int = option(1024, "Points per object given to the network, a multiple of 16.", low=128, high=16384)
@@ -252,12 +270,32 @@ class CloudConfig(Section):
             )
 
 
-ENGINES = ("auto", "reference", "fused", "fused_int8", "cuda", "cuda_bf16", "cuda_fp16")
+ENGINES = ("auto", "pytorch", "cpu", "cpu_int8", "cuda", "cuda_bf16", "cuda_fp16")
 """What can compute the pose network; ``auto`` is the fastest for the device that keeps float32's accuracy."""
 
 
 @dataclass(frozen=True)
-class NetworkConfig(Section):
+class TtaConfig(ConfigNode):
+    """Test-time augmentation: several forward passes an object, averaged."""
+
+    max_passes: int = option(
+        4,
+        "Maximum number of forward passes per object, each over other points, every second one over the mirror image. "
+        "Four passes are more accurate and take four times as long as one.",
+        low=1,
+        high=16,
+    )
+    disagreement_deg: float = option(
+        8.0,
+        "Passes beyond the second are run only if the axes of the first two differ by more than this, degrees; 0 "
+        "always runs all.",
+        low=0.0,
+        high=180.0,
+    )
+
+
+@dataclass(frozen=True)
+class NetworkConfig(ConfigNode):
     """The pose network."""
 
     model: str = option("clipose_small", "A checkpoint file, or the name of a shipped model.")
@@ -266,23 +304,11 @@ class NetworkConfig(Section):
     engine: str = option(
         "auto", "What computes it: auto is the fastest for the device that keeps float32's accuracy.", choices=ENGINES
     )
-    looks: int = option(
-        4,
-        "How often it looks at an object at most, at other points and at its mirror image, to average what it says: "
-        "four looks are more accurate and take four times the time of one.",
-        low=1,
-        high=16,
-    )
-    agree_deg: float = option(
-        8.0,
-        "Two looks suffice where their axes differ by no more, degrees; 0 takes all looks always.",
-        low=0.0,
-        high=180.0,
-    )
+    tta: TtaConfig = TtaConfig()
 
 
 @dataclass(frozen=True)
-class CheckConfig(Section):
+class CheckConfig(ConfigNode):
     """When a pose contradicts its own points."""
 
     score_threshold: float = option(0.1, "Poses below this score are not published.", low=0.0, high=1.0, live=True)
@@ -296,7 +322,7 @@ class CheckConfig(Section):
     size_tolerance: float = option(
         2.5, "The points' extent may exceed the predicted size by at most this factor.", low=1.0, high=100.0, live=True
     )
-    hidden_tolerance: float = option(
+    max_occlusion_ratio: float = option(
         10.0,
         "The predicted size may exceed the points' extent by at most this factor, diagonal by diagonal: the rest of "
         "the object is taken to be hidden.",
@@ -315,7 +341,7 @@ class CheckConfig(Section):
 
 
 @dataclass(frozen=True)
-class TrackingConfig(Section):
+class TrackingConfig(ConfigNode):
     """Identities and smoothing over time."""
 
     frame: str = option("", "Fixed TF frame in which poses are smoothed; empty smooths in the camera's frame.")
@@ -336,7 +362,7 @@ class TrackingConfig(Section):
 
 
 @dataclass(frozen=True)
-class PublishConfig(Section):
+class PublishConfig(ConfigNode):
     """What is published, and in which frame."""
 
     target_frame: str = option("", "TF frame of everything published; empty publishes in the camera's frame.")
@@ -356,7 +382,7 @@ class PublishConfig(Section):
 
 
 @dataclass(frozen=True)
-class PoseNodeConfig(Section):
+class PoseNodeConfig(ConfigNode):
     """Everything the pose node can be told."""
 
     autostart: bool = option(True, "Configure and activate by itself; false waits for a lifecycle manager.")

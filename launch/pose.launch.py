@@ -26,8 +26,12 @@ TOPICS = {
 SETTINGS = {
     "model": ("network.model", str, "Checkpoint file, or name of a shipped model."),
     "device": ("network.device", str, "auto, cpu, cuda or cuda:N."),
-    "engine": ("network.engine", str, "What computes the network: auto, reference, fused, fused_int8, cuda..."),
-    "looks": ("network.looks", int, "How often it looks at an object at most: 4 is most accurate, 1 quickest."),
+    "engine": ("network.engine", str, "What computes the network: auto, pytorch, cpu, cpu_int8, cuda..."),
+    "max_passes": (
+        "network.tta.max_passes",
+        int,
+        "Passes per object: 4 is most accurate, 1 fastest.",
+    ),
     "segmentation_backend": ("segmentation.backend", str, "yolo, labels or mask_rcnn."),
     "segmentation_model": ("segmentation.model", str, "Weights of the segmentation backend."),
     "target_frame": ("publish.target_frame", str, "TF frame of everything published."),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # for the processes that tests start
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
 
 # A shell that runs the tests in the background ignores Ctrl-C for them, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.benchmark.inputs import BenchmarkInputs
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import CheckConfig, CloudConfig, SegmentationConfig, TrackingConfig
 from clipose_ros.inference.pipeline import PosePredictor
@@ -34,7 +34,7 @@ class Posed:
     tracks: list[TrackedObject]
 
 
-def posed(inputs: Inputs, predictor: PosePredictor) -> Posed:
+def posed(inputs: BenchmarkInputs, predictor: PosePredictor) -> Posed:
     """Pose the frame; every pose is kept, whether it is plausible or not, so that all objects take part."""
     clouds = inputs.object_clouds()
     poses = predictor.predict(
@@ -45,7 +45,7 @@ def posed(inputs: Inputs, predictor: PosePredictor) -> Posed:
     return Posed(clouds, poses, result, tracks)
 
 
-def frame_stages(inputs: Inputs, predictor: PosePredictor, seen: Posed) -> dict[str, Callable[[], object]]:
+def frame_stages(inputs: BenchmarkInputs, predictor: PosePredictor, seen: Posed) -> dict[str, Callable[[], object]]:
     """A call for each stage between the messages, by its name."""
     frame, cloud_config, check = inputs.frame, CloudConfig(), CheckConfig()
     labels = LabelSegmenter(SegmentationConfig(backend="labels"), predictor.categories)
@@ -64,7 +64,7 @@ def frame_stages(inputs: Inputs, predictor: PosePredictor, seen: Posed) -> dict[
 
 
 def segmentation_stage(
-    config: SegmentationConfig, categories: CategorySet, device: str, inputs: Inputs
+    config: SegmentationConfig, categories: CategorySet, device: str, inputs: BenchmarkInputs
 ) -> Callable[[], object]:
     """A call that segments the frame with a real segmenter.
 

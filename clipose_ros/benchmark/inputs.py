@@ -20,7 +20,7 @@ OBJECTS = 5
 
 
 @dataclass(frozen=True)
-class Inputs:
+class BenchmarkInputs:
     """A frame and what is found in it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Inputs:
     frame: RgbdFrame
 
     @classmethod
-    def rendered(cls) -> Inputs:
+    def rendered(cls) -> BenchmarkInputs:
         """The same frame every time."""
         shown = next(iter(render_sequence(SequenceConfig(objects=OBJECTS, frames=2, workers=1))))
         return cls(replace(shown.frame, frame_id="camera_color_optical_frame"))

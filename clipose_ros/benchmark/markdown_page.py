@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipose_ros.benchmark.plot import plot
-from clipose_ros.benchmark.result_tables import Sheet, machine_line, sheets
+from clipose_ros.benchmark.result_tables import ResultTable, machine_line, sheets
 from clipose_ros.errors import DataError
 
 BEGIN, END = "<!-- figures: written by the benchmark -->", "<!-- end of figures -->"
@@ -41,7 +41,7 @@ def update_page(page: Path, record: Mapping[str, Any]) -> None:
     page.write_text("\n\n".join([before + BEGIN, *parts, END + after]), encoding="utf-8")
 
 
-def _markdown(sheet: Sheet) -> str:
+def _markdown(sheet: ResultTable) -> str:
     rule = ("---", *("---:",) * (len(sheet.head) - 1))
     lines = (f"| {' | '.join(cells)} |" for cells in (sheet.head, rule, *sheet.rows))
     return f"### {sheet.title}\n\n" + "\n".join(lines)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from clipose_ros.benchmark.baselines import OnnxRuntime
-from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.benchmark.inputs import BenchmarkInputs
 from clipose_ros.benchmark.result_tables import POINTS
 from clipose_ros.benchmark.timing import Timing, time_call
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -25,7 +25,7 @@ from clipose_ros.model.network import PRESETS, CLIPoseNet
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray
 
-REFERENCE = "reference"
+REFERENCE = "pytorch"
 """The engine that all others are compared with: the plain PyTorch module."""
 
 
@@ -49,7 +49,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class BenchmarkEntry:
     """Networks of the same weights, one per engine.
 
     Attributes:
@@ -74,7 +74,7 @@ def paper_widths() -> CLIPoseNet:
     return CLIPoseNet(PRESETS["clipose"], NOCS_CATEGORIES).eval()
 
 
-def contestant(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> Contestant:
+def benchmark_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> BenchmarkEntry:
     """All engines that this machine has, and on a CPU onnxruntime for comparison."""
     place = resolve_device(device)
     makers: dict[str, Callable[[], Engine]] = {
@@ -82,7 +82,7 @@ def contestant(model: str, build: Callable[[], CLIPoseNet], device: str, threads
     }
     if place == "cpu":
         makers[OnnxRuntime.name] = partial(OnnxRuntime, build(), threads)
-    found = Contestant(model, {}, {})
+    found = BenchmarkEntry(model, {}, {})
     for name in sorted(makers, key=lambda name: name != REFERENCE):
         try:
             found.engines[name] = makers[name]()
@@ -91,13 +91,13 @@ def contestant(model: str, build: Callable[[], CLIPoseNet], device: str, threads
     return found
 
 
-def time_networks(contestants: Sequence[Contestant], inputs: Inputs, grid: Grid) -> Iterator[dict[str, Any]]:
+def time_networks(entries: Sequence[BenchmarkEntry], inputs: BenchmarkInputs, grid: Grid) -> Iterator[dict[str, Any]]:
     """One record per model, engine and cell, as each is measured.
 
     ``ratio`` is the reference's median over this engine's, in the same cell; ``deviation`` the largest difference from
     the reference's axes, translations and sizes (metres).
     """
-    for contestant_ in contestants:
+    for contestant_ in entries:
         for batch, points in grid.cells():
             clouds, names = inputs.batch(batch, points)
             plain: tuple[Timing, RawPoses] | None = None

@@ -14,7 +14,7 @@ _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """A process over some time.
 
     Attributes:
@@ -35,7 +35,7 @@ class Usage:
     rss_mib: tuple[float, ...]
 
 
-class UsageMeter:
+class ProcessUsageMeter:
     """Looks at a process now and then; its own memory grows by a few numbers at each look.
 
     Args:
@@ -59,14 +59,14 @@ class UsageMeter:
         rss_mib = int((self._folder / "statm").read_text().split()[1]) * _PAGE_MIB
         self._looks.append((time.monotonic(), cpu_s, rss_mib))
 
-    def usage(self) -> Usage:
+    def usage(self) -> ProcessUsage:
         """What was seen from the first look to the last; at least two are needed, some time apart."""
         at_s, cpu_s, rss_mib = np.array(self._looks).T
         elapsed_s = at_s[-1] - at_s[0]
         settled = at_s >= min(at_s[0] + 0.5 * elapsed_s, at_s[-2])
         slope = np.polyfit(at_s[settled] - at_s[-1], rss_mib[settled], 1)[0] * 60.0
         shown = rss_mib[np.linspace(0, len(rss_mib) - 1, min(len(rss_mib), 120)).round().astype(int)]
-        return Usage(
+        return ProcessUsage(
             cpu_percent=round(float(100.0 * (cpu_s[-1] - cpu_s[0]) / elapsed_s), 1),
             rss_first_mib=round(float(rss_mib[0]), 2),
             rss_last_mib=round(float(rss_mib[-1]), 2),

@@ -16,7 +16,7 @@ PICTURE = ("drawing", "picture out")
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ResultTable:
     """A table of words.
 
     Attributes:
@@ -30,7 +30,7 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
 
 
-def sheets(record: Mapping[str, Any]) -> list[Sheet]:
+def sheets(record: Mapping[str, Any]) -> list[ResultTable]:
     """Tables of the parts that a record has."""
     makers = {
         "network": _network,
@@ -52,12 +52,12 @@ def machine_line(record: Mapping[str, Any]) -> str:
         f"Python {machine['python']}",
         *(f"{name} {version}" for name, version in machine["versions"].items()),
         *(f"{name}={value}" for name, value in machine["settings"].items()),
-        f"network.looks={record['looks']}",
+        f"network.tta.max_passes={record['looks']}",
     ]
     return f"{machine['date']}: {'; '.join(parts)}; load average {machine['load']:g} at the beginning"
 
 
-def _network(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
+def _network(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     """Per model one table over batches and one over points: engines down, milliseconds per pose across."""
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
@@ -65,7 +65,7 @@ def _network(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
         yield _across(f"Network, {model}, by points", "points", [row for row in mine if row["batch"] == 1])
 
 
-def _across(title: str, key: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
+def _across(title: str, key: str, rows: Sequence[Mapping[str, Any]]) -> ResultTable:
     values = sorted({row[key] for row in rows})
     lines = []
     for engine in dict.fromkeys(row["engine"] for row in rows):
@@ -76,19 +76,19 @@ def _across(title: str, key: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
         deviation = max(row["deviation"] for row in mine.values())
         lines.append((engine, *cells, f"{deviation:.0e}"))
     head = ("engine", *(f"{key} {value}" for value in values), "deviation")
-    return Sheet(f"{title}: ms per pose (quartiles) ×times as fast as the reference", head, tuple(lines))
+    return ResultTable(f"{title}: ms per pose (quartiles) ×times as fast as the reference", head, tuple(lines))
 
 
-def _start(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
+def _start(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     cells = (
         (row["model"], row["engine"], row["cache"], f"{1e-3 * row['median_ms']:.1f}", str(row["count"])) for row in rows
     )
-    yield Sheet(
+    yield ResultTable(
         "Start of a process to its first pose", ("model", "engine", "compiled kernels", "s", "times"), tuple(cells)
     )
 
 
-def _stages(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
+def _stages(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     cells = [(row["stage"], spread(row)) for row in rows]
     medians = {row["stage"]: row["median_ms"] for row in rows}
     for title, names in (
@@ -97,10 +97,10 @@ def _stages(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
     ):
         if medians.keys() >= set(names):
             cells.append((title, _ms(sum(medians[name] for name in names))))
-    yield Sheet("Stages of a frame, 640x480, 5 objects", ("stage", "ms (quartiles)"), tuple(cells))
+    yield ResultTable("Stages of a frame, 640x480, 5 objects", ("stage", "ms (quartiles)"), tuple(cells))
 
 
-def _training(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
+def _training(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     head = ("preset", "batch", "step", "s (quartiles)", "times plain", "peak memory GiB")
     cells = (
         (
@@ -113,10 +113,10 @@ def _training(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
         )
         for row in rows
     )
-    yield Sheet("Training step, forward, backward and update", head, tuple(cells))
+    yield ResultTable("Training step, forward, backward and update", head, tuple(cells))
 
 
-def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
+def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     head = ("objects", "segmenter", "rate Hz", "dropped", "latency ms p50", "p95", "p99", "objects posed", "start s")
     cells = (
         (
@@ -130,7 +130,7 @@ def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
         )
         for row in rows
     )
-    yield Sheet(f"Camera, node and subscriber over DDS at {rows[0]['asked_hz']:g} Hz", head, tuple(cells))
+    yield ResultTable(f"Camera, node and subscriber over DDS at {rows[0]['asked_hz']:g} Hz", head, tuple(cells))
     head = ("process", "objects", "segmenter", "CPU %", "RSS MiB first", "last", "most", "growth MiB/min", "minutes")
     costs = (
         (
@@ -145,7 +145,7 @@ def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sheet]:
         for row in rows
         for name, usage in row["processes"].items()
     )
-    yield Sheet("What the processes cost; 100 % is one core, growth that of the second half", head, tuple(costs))
+    yield ResultTable("What the processes cost; 100 % is one core, growth that of the second half", head, tuple(costs))
 
 
 def spread(row: Mapping[str, Any], scale: float = 1.0) -> str:

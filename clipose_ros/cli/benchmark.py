@@ -17,12 +17,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clipose_ros.benchmark.result_tables import Sheet, machine_line, sheets
+from clipose_ros.benchmark.result_tables import ResultTable, machine_line, sheets
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.live_system import live_environment, set_parameters
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
+from clipose_ros.cli.option_rules import add_renamed_flag
 from clipose_ros.cli.subprocesses import ended_by_signals
-from clipose_ros.config import NetworkConfig
+from clipose_ros.config import NetworkConfig, TtaConfig
 from clipose_ros.errors import CliposeError, ConfigError
 
 FORMAT = "clipose_ros benchmark/2"
@@ -76,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", default="clipose_small", help="pose network: a shipped name or a file (clipose_small)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--engine", default="auto", help="what computes the network in the stages and end to end (auto)")
-    add("--looks", type=int, default=_USUAL.looks, help=f"at each object, in stages and end to end ({_USUAL.looks})")
+    add("--max-passes", type=int, default=_USUAL.tta.max_passes,
+        help=f"test-time augmentation passes, in stages and end to end ({_USUAL.tta.max_passes})")  # fmt: skip
+    add_renamed_flag(parser, "--looks", "--max-passes")
     add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves the choice to the libraries")
     add("--budget", type=float, default=0.7, metavar="S", help="seconds for each figure of network and stages (0.7)")
     add("--objects", type=int, nargs="+", default=[1, 3, 5], metavar="N", help="on the table, end to end (1 3 5)")
@@ -114,10 +117,12 @@ def _measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from clipose_ros.benchmark.machine import describe_machine  # loads torch, which --help and --record need not
 
     # Wrong options are told before anything is timed.
-    config = NetworkConfig(options.model, options.device, options.threads, options.engine, options.looks)
+    config = NetworkConfig(
+        options.model, options.device, options.threads, options.engine, TtaConfig(options.max_passes)
+    )
     run = _Run(options, config, _live_cases(options, config), console)
     options.output.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": config.looks}
+    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": config.tta.max_passes}
     for part in options.only or _SECTIONS:
         console.print(f"measuring: {part}", highlight=False)
         record[part] = list(_SECTIONS[part](run))
@@ -144,7 +149,7 @@ def _tell(record: dict[str, Any], options: argparse.Namespace, console: Console)
         update_page(options.page, record)
 
 
-def _rendered(sheet: Sheet) -> Table:
+def _rendered(sheet: ResultTable) -> Table:
     table = Table(title=sheet.title, title_justify="left")
     for number, name in enumerate(sheet.head):
         table.add_column(name, justify="right" if number else "left")
@@ -154,17 +159,17 @@ def _rendered(sheet: Sheet) -> Table:
 
 
 def _network(run: _Run) -> _Rows:
-    from clipose_ros.benchmark.inputs import Inputs
-    from clipose_ros.benchmark.network import Grid, contestant, paper_widths, shipped, time_networks
+    from clipose_ros.benchmark.inputs import BenchmarkInputs
+    from clipose_ros.benchmark.network import Grid, benchmark_entry, paper_widths, shipped, time_networks
 
     config = run.config
-    contestants = [
-        contestant(name, build, config.device, config.threads)
+    entries = [
+        benchmark_entry(name, build, config.device, config.threads)
         for name, build in ((config.model, shipped(config.model)), ("paper's widths", paper_widths))
     ]
-    for name, reason in contestants[0].absent.items():
+    for name, reason in entries[0].absent.items():
         run.console.print(f"not measured: {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
-    return time_networks(contestants, Inputs.rendered(), Grid(budget_s=run.options.budget))
+    return time_networks(entries, BenchmarkInputs.rendered(), Grid(budget_s=run.options.budget))
 
 
 def _start(run: _Run) -> _Rows:
@@ -178,13 +183,13 @@ def _start(run: _Run) -> _Rows:
 
 def _stages(run: _Run) -> _Rows:
     from clipose_ros.benchmark.frame_stages import frame_stages, posed, segmentation_stage
-    from clipose_ros.benchmark.inputs import Inputs
+    from clipose_ros.benchmark.inputs import BenchmarkInputs
     from clipose_ros.benchmark.timing import time_call
     from clipose_ros.config import SegmentationConfig, nest
     from clipose_ros.inference.predictor import Predictor
     from clipose_ros.ros_tools.message_benchmark import message_stages
 
-    options, inputs = run.options, Inputs.rendered()
+    options, inputs = run.options, BenchmarkInputs.rendered()
     predictor = Predictor.from_config(run.config)
     seen = posed(inputs, predictor)
     calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, seen)

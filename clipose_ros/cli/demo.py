@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from clipose_ros.cli.demo_output import Album, progress_line, summary_text, table
+from clipose_ros.cli.demo_output import MediaRecorder, progress_line, summary_text, table
 from clipose_ros.cli.live_system import (
     LiveSystem,
     SilenceError,
@@ -28,7 +28,7 @@ from clipose_ros.cli.live_system import (
     set_parameters,
 )
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
-from clipose_ros.cli.subprocesses import Child, ended_by_signals
+from clipose_ros.cli.subprocesses import Subprocess, ended_by_signals
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
@@ -139,7 +139,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
     """Start everything, watch, end everything, tell."""
-    with live_system(options.output) as system, Album(options.output, plan.picture_every_s) as album:
+    with live_system(options.output) as system, MediaRecorder(options.output, plan.picture_every_s) as album:
         domain = os.environ["ROS_DOMAIN_ID"]
         console.print(
             f"{plan.intro}\nOther ROS nodes can watch with ROS_DOMAIN_ID={domain}.", highlight=False, soft_wrap=True
@@ -159,7 +159,7 @@ def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
     return 0
 
 
-def _wait_for_poses(system: LiveSystem, camera: Child, console: Console) -> None:
+def _wait_for_poses(system: LiveSystem, camera: Subprocess, console: Console) -> None:
     """Wait until the pose node answers, and a while longer for a first object, telling what is waited for."""
     told = camera.tail(1)
 
@@ -176,7 +176,7 @@ def _wait_for_poses(system: LiveSystem, camera: Child, console: Console) -> None
         system.wait_until(lambda: bool(system.observer.rows()), "a first object", _FIRST_POSE_S)
 
 
-def _watch(system: LiveSystem, album: Album, duration_s: float, console: Console) -> None:
+def _watch(system: LiveSystem, album: MediaRecorder, duration_s: float, console: Console) -> None:
     """Show and keep what comes for a while: a live table on a terminal, now and then a line elsewhere."""
     observer = system.observer
     observer.begin()

@@ -83,7 +83,7 @@ def _off(category: str, figures: Mapping[str, Any], truth_is_known: bool) -> str
     return f"median error {_figure(centre)} cm, {_figure(turn)} deg{strays}"
 
 
-class Album:
+class MediaRecorder:
     """Keeps annotated images: ``demo.mp4`` all, ``pictures/`` one now and then, ``demo.png`` one with most objects."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
@@ -94,7 +94,7 @@ class Album:
         self._due_ns = 0
         self._count = 0
 
-    def __enter__(self) -> Album:
+    def __enter__(self) -> MediaRecorder:
         self._pictures.mkdir(parents=True, exist_ok=True)
         for old in (
             *self._pictures.glob("*.png"),

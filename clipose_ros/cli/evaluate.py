@@ -27,12 +27,12 @@ from clipose_ros.cli.evaluate_tables import (
     shares_table,
     smoothness_table,
 )
-from clipose_ros.cli.generate import catalogue_of, objects_record
+from clipose_ros.cli.generate import object_library_from, objects_record
 from clipose_ros.cli.node_settings import network_config, node_config
 from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
-from clipose_ros.data.synthetic.assets.object_library import read_catalogue
+from clipose_ros.data.synthetic.assets.object_library import read_object_library
 from clipose_ros.errors import CliposeError, ConfigError
-from clipose_ros.evaluation.metrics.detection_recall import Found, total
+from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, total
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, MatchedPair, Scores, evaluate_frames, records_by_kind
@@ -42,7 +42,7 @@ from clipose_ros.evaluation.report.worst_cases import Case, Shot, cases_of_cloud
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
 
 if TYPE_CHECKING:  # it loads the simulator, which result files do without
-    from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm
+    from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
 
 MIN_POINTS = 50
 """On NOCS images clouds of fewer points get no pose, as in training."""
@@ -126,7 +126,7 @@ def _of_clouds(options: argparse.Namespace) -> Result:
 
 def _of_results(options: argparse.Namespace) -> Result:
     """Figures of result files by the NOCS protocol."""
-    categories = NOCS_CATEGORIES if options.categories is None else read_catalogue(options.categories).categories
+    categories = NOCS_CATEGORIES if options.categories is None else read_object_library(options.categories).categories
     paths = find_results(options.results)
     frames = (frame for path in _watched(paths, "Scoring") for frame in read_results(path))
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
@@ -177,11 +177,11 @@ def _of_scenes(options: argparse.Namespace) -> Result:
     from clipose_ros.evaluation.runs.simulated_scenes import judged_categories, pose_views
     from clipose_ros.inference.pipeline import PosePipeline
 
-    config, catalogue = node_config(options), catalogue_of(options)
+    config, object_library = node_config(options), object_library_from(options)
     pipeline = PosePipeline.from_config(config)
-    categories = judged_categories(catalogue, pipeline.predictor.categories, config.categories)
+    categories = judged_categories(object_library, pipeline.predictor.categories, config.categories)
     seed = SCENES_SEED if options.seed is None else options.seed
-    recipe = ViewRecipe(seed, catalogue=catalogue, objects=objects_record(options))
+    recipe = ViewRecipe(seed, object_library=object_library, objects=objects_record(options))
     with tempfile.TemporaryDirectory() as passing:
         folder = options.frames_in or Path(passing)
         store_views(folder, recipe, options.scenes, options.workers, partial(print, file=sys.stderr))
@@ -205,13 +205,13 @@ def _of_scenes(options: argparse.Namespace) -> Result:
 def _of_film(options: argparse.Namespace) -> Result:
     """Jitter, lag and identities of tracked objects under several settings of the tracker."""
     from clipose_ros.evaluation.metrics.jitter import measure
-    from clipose_ros.evaluation.runs.trajectories import pose_film
+    from clipose_ros.evaluation.runs.trajectories import pose_sequence
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
     predictor = Predictor.from_config(network)
     film = _film(options)
-    frames = pose_film(film, predictor)
+    frames = pose_sequence(film, predictor)
     rows = [
         (frame, smoothing, measure(frames, TrackingConfig(smoothing=smoothing), predictor.categories, in_world))
         for frame, in_world in (("world", True), ("camera", False))
@@ -224,12 +224,12 @@ def _of_film(options: argparse.Namespace) -> Result:
     return [smoothness_table(rows)], record, None
 
 
-def _film(options: argparse.Namespace) -> CloudFilm:
+def _film(options: argparse.Namespace) -> RecordedSequence:
     """The film that is there, if it can be what was asked for; else a new one, kept where asked."""
-    from clipose_ros.evaluation.runs.recorded_sequence import FPS, CloudFilm, film_clouds
+    from clipose_ros.evaluation.runs.recorded_sequence import FPS, RecordedSequence, record_sequence
 
     if options.film and options.film.exists():
-        film = CloudFilm.load(options.film)
+        film = RecordedSequence.load(options.film)
         if film.frames != (asked := round(options.sequence * FPS)):
             raise ConfigError(
                 f"'{options.film}' holds {film.frames} frames, and --sequence {options.sequence:g} is {asked}: ask for "
@@ -238,7 +238,7 @@ def _film(options: argparse.Namespace) -> CloudFilm:
         if options.seed is not None:
             raise ConfigError(f"'{options.film}' does not tell its seed: leave out --seed, or name a new file")
         return film
-    film = film_clouds(options.sequence, options.seed or 0)
+    film = record_sequence(options.sequence, options.seed or 0)
     if options.film:
         film.save(options.film)
     return film
@@ -248,7 +248,11 @@ ByKind = Mapping[IouKind, Mapping[str, Scores]]
 
 
 def _protocol_result(
-    source: str, latency: Latency, by_kind: ByKind, cases: Sequence[Case], found: Mapping[str, Found] | None = None
+    source: str,
+    latency: Latency,
+    by_kind: ByKind,
+    cases: Sequence[Case],
+    found: Mapping[str, DetectionRecall] | None = None,
 ) -> Result:
     """Figures by the NOCS protocol."""
     record = {
@@ -274,8 +278,9 @@ def _pairs(by_kind: ByKind) -> Iterator[MatchedPair]:
 
 
 def _looking(network: NetworkConfig) -> str:
-    """Which model looks, and how often at each object."""
-    return f"{network.model} ({network.looks} looks)" if network.looks > 1 else f"{network.model} (one look)"
+    """Name the model and its number of passes."""
+    passes = network.tta.max_passes
+    return f"{network.model} ({passes} passes)" if passes > 1 else f"{network.model} (one pass)"
 
 
 def _watched(items: Sequence[Any], what: str) -> Iterator[Any]:

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipose_ros.cli.generate import CATALOGUE_GOES_WITH, add_catalogue_options
+from clipose_ros.cli.generate import OBJECT_LIBRARY_GOES_WITH, add_object_library_options
 from clipose_ros.cli.node_settings import NETWORK_OPTIONS, SEGMENTERS
-from clipose_ros.cli.option_rules import parse
+from clipose_ros.cli.option_rules import add_renamed_flag, parse
 from clipose_ros.config import ENGINES, NetworkConfig
 
 SCENES_SEED = 10_000_000
@@ -20,7 +20,7 @@ _GOES_WITH = {
     **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
     **dict.fromkeys(("film", "smoothing"), ("sequence",)),
     **dict.fromkeys(("segmenter", "params", "frames_in", "workers"), ("scenes",)),
-    **CATALOGUE_GOES_WITH,
+    **OBJECT_LIBRARY_GOES_WITH,
     "meshes": ("scenes",),
     "breakdown": ("data",),
     "seed": ("sequence", "scenes"),
@@ -84,11 +84,16 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--model", help=f"a .safetensors file or the name of a shipped model ({usual.model})")
     parser.add_argument("--device", help=f"auto, cpu, cuda or cuda:N ({usual.device})")
     parser.add_argument("--engine", choices=ENGINES, help=f"what computes the network ({usual.engine})")
-    parser.add_argument("--looks", type=int, help=f"how often the network looks at an object at most ({usual.looks})")
+    add_renamed_flag(parser, "--looks", "--max-passes")
+    add_renamed_flag(parser, "--agree-deg", "--disagreement-deg")
     parser.add_argument(
-        "--agree-deg",
+        "--max-passes", type=int, help=f"test-time augmentation passes per object at most ({usual.tta.max_passes})"
+    )
+    parser.add_argument(
+        "--disagreement-deg",
         type=float,
-        help=f"two looks suffice where they differ by no more; 0: all looks always ({usual.agree_deg:g})",
+        help="passes beyond the second are run only if the first two differ by more, degrees; "
+        f"0: always run all ({usual.tta.disagreement_deg:g})",
     )
     parser.add_argument("--subset", default="real_test", help="with --nocs: real_test or camera_val")
     parser.add_argument("--frames", type=int, help="with --nocs: so many images, evenly spread; all if left out")
@@ -135,5 +140,5 @@ def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
         "--frames-in", type=Path, metavar="DIR", help="folder to keep the frames in, or to take them from"
     )
     group.add_argument("--workers", type=int, default=1, help="processes that render (1)")
-    add_catalogue_options(parser)
+    add_object_library_options(parser)
     parser.set_defaults(split="val")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, Found
+from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, DetectionRecall
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 
 if TYPE_CHECKING:  # it loads the tracker, which tables of scores do without
-    from clipose_ros.evaluation.metrics.jitter import Smoothness
+    from clipose_ros.evaluation.metrics.jitter import JitterReport
 
 
 def shares_table(table: Mapping[str, Accuracy]) -> Table:
@@ -43,7 +43,7 @@ def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
     return result
 
 
-def found_table(table: Mapping[str, Found]) -> Table:
+def found_table(table: Mapping[str, DetectionRecall]) -> Table:
     """What is detected and posed of all objects, by category."""
     result = Table(title=FOUND)
     for name in ("category", *HEAD):
@@ -74,7 +74,7 @@ def breakdown_table(factors: Breakdown) -> Table:
     return result
 
 
-def smoothness_table(rows: Sequence[tuple[str, float, Smoothness]]) -> Table:
+def smoothness_table(rows: Sequence[tuple[str, float, JitterReport]]) -> Table:
     """Jitter, lag and identities by setting: tracking frame, smoothing and figures."""
     result = Table(title="Static objects before a moving camera, by the tracker's settings; medians over the objects")
     heads = ("smoothed in", "smoothing", "std mm", "std deg", "step mm", "step deg", "worst std mm", "worst std deg")

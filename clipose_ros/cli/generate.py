@@ -19,7 +19,7 @@ from clipose_ros.data.nocs.files import SUBSETS
 from clipose_ros.data.nocs.samples import nocs_samples
 from clipose_ros.data.synthetic.assets.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue, read_catalogue
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary, read_object_library
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.errors import CliposeError, ConfigError
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--image-size", type=int, default=0, help="side of an image of each object, for recipes with CLIP; 0 for none"
     )
-    add_catalogue_options(parser)
+    add_object_library_options(parser)
     add_nocs_options(parser)
     options = parse(parser, arguments, _GOES_WITH, _APART)
     cv2.setNumThreads(1)
@@ -53,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             samples = nocs_samples(nocs_of(options), options.seed, options.frames, image_side=options.image_size)
         else:
             samples = generate_samples(
-                options.scenes, options.seed, catalogue=catalogue_of(options), image_side=options.image_size
+                options.scenes,
+                options.seed,
+                object_library=object_library_from(options),
+                image_side=options.image_size,
             )
         samples.save(options.out)
     except (CliposeError, OSError) as error:
@@ -69,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-CATALOGUE_GOES_WITH = dict.fromkeys(("index", "split", "mesh_share"), ("meshes",))
-"""Options of ``add_catalogue_options`` that mean something only beside one of these."""
+OBJECT_LIBRARY_GOES_WITH = dict.fromkeys(("index", "split", "mesh_share"), ("meshes",))
+"""Options of ``add_object_library_options`` that mean something only beside one of these."""
 _GOES_WITH = {
-    **CATALOGUE_GOES_WITH,
+    **OBJECT_LIBRARY_GOES_WITH,
     **dict.fromkeys(("workers", "scenes_per_shard"), ("shards",)),
     **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
 }
@@ -105,7 +108,9 @@ def write_shards(options: argparse.Namespace) -> int:
         source, scenes = NocsFrames(dataset, options.seed, options.image_size), len(dataset)
         scenes = min(scenes, options.frames or scenes)
     else:
-        source = SimulatedScenes(options.seed, options.image_size, catalogue_of(options), objects_record(options))
+        source = SimulatedScenes(
+            options.seed, options.image_size, object_library_from(options), objects_record(options)
+        )
         scenes = options.scenes
     tell = partial(print, flush=True)
     manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, options.workers, tell)
@@ -126,8 +131,8 @@ def objects_record(options: argparse.Namespace) -> dict[str, str | float]:
     return record
 
 
-def add_catalogue_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say what is put on the tables; ``catalogue_of`` reads them."""
+def add_object_library_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is put on the tables; ``object_library_from`` reads them."""
     group = parser.add_argument_group("objects", "the six NOCS categories from shape generators, unless told otherwise")
     group.add_argument("--categories", type=Path, help="YAML file of categories, such as config/categories/*.yaml")
     group.add_argument("--meshes", type=Path, help="folder of meshes that take part")
@@ -138,30 +143,30 @@ def add_catalogue_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def catalogue_of(options: argparse.Namespace) -> Catalogue:
-    """The catalogue that the options of ``add_catalogue_options`` describe; tells of what it cannot draw.
+def object_library_from(options: argparse.Namespace) -> ObjectLibrary:
+    """The object library that the options of ``add_object_library_options`` describe; tells of what it cannot draw.
 
     Raises:
         ConfigError: The categories are wrong, none can be drawn, the share is out of bounds, or an index is given
             without a folder.
         DataError: The index or a mesh is missing or wrong.
     """
-    catalogue = read_catalogue(options.categories) if options.categories else NOCS_CATALOGUE
+    object_library = read_object_library(options.categories) if options.categories else NOCS_OBJECT_LIBRARY
     if options.meshes is not None:
         entries = read_mesh_index(options.index or options.meshes / "index.csv", options.meshes)
-        library = MeshLibrary(entries, options.split, dict(catalogue.size_ranges))
-        catalogue = replace(catalogue, library=library, mesh_share=options.mesh_share)
+        library = MeshLibrary(entries, options.split, dict(object_library.size_ranges))
+        object_library = replace(object_library, library=library, mesh_share=options.mesh_share)
     elif options.index is not None:
         raise ConfigError(f"--index {options.index} needs --meshes, the folder its files lie in")
-    if absent := ", ".join(name for name in catalogue.categories.names if name not in catalogue.drawable):
+    if absent := ", ".join(name for name in object_library.categories.names if name not in object_library.drawable):
         lack = (
             f"there is neither a shape nor a mesh of {absent}: name a shape in {options.categories}, or give meshes of "
             f"split '{options.split}' (--meshes)"
         )
-        if not catalogue.drawable:
+        if not object_library.drawable:
             raise ConfigError(f"nothing can be put on a table, for {lack}")
         print(lack, file=sys.stderr)
-    return catalogue
+    return object_library
 
 
 def add_nocs_options(parser: argparse.ArgumentParser) -> None:

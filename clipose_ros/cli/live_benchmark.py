@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.benchmark.process_usage import UsageMeter
+from clipose_ros.benchmark.process_usage import ProcessUsageMeter
 from clipose_ros.cli.live_system import LiveSystem, live_system, ros_arguments
 from clipose_ros.resources import config_path
 
@@ -51,7 +51,7 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
         Plain values for JSON: rate, drops, latencies from stamp to subscriber, errors, start-up, cost of the processes.
 
     Raises:
-        ChildDiedError: Camera or node ended by itself.
+        SubprocessDiedError: Camera or node ended by itself.
         SilenceError: The node never answered.
     """
     with live_system(folder, pictures=False) as system:
@@ -66,9 +66,9 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
         start_s = time.monotonic() - begun
         _watch(system, {}, _SETTLING_S)
         meters = {
-            "camera": UsageMeter(camera.pid),
-            "node": UsageMeter(node.pid),
-            "subscriber": UsageMeter(os.getpid()),
+            "camera": ProcessUsageMeter(camera.pid),
+            "node": ProcessUsageMeter(node.pid),
+            "subscriber": ProcessUsageMeter(os.getpid()),
         }
         system.observer.begin()
         _watch(system, meters, case.seconds)
@@ -86,7 +86,7 @@ def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
     }
 
 
-def _watch(system: LiveSystem, meters: Mapping[str, UsageMeter], seconds: float) -> None:
+def _watch(system: LiveSystem, meters: Mapping[str, ProcessUsageMeter], seconds: float) -> None:
     """Let it run, looking now and then whether all processes still do."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0.0:

@@ -18,7 +18,7 @@ import rclpy.signals
 import yaml
 from rclpy.executors import SingleThreadedExecutor
 
-from clipose_ros.cli.subprocesses import Child
+from clipose_ros.cli.subprocesses import Subprocess
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
 from clipose_ros.ros.shutdown import until_shutdown
@@ -46,7 +46,7 @@ class LiveSystem:
         self.observer = observer
         self._folder, self._environment = folder, environment
         self._stack = contextlib.ExitStack()
-        self._children: list[Child] = []
+        self._children: list[Subprocess] = []
 
     def __enter__(self) -> LiveSystem:
         return self
@@ -54,11 +54,11 @@ class LiveSystem:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def start_camera(self, module: str, *arguments: str) -> Child:
+    def start_camera(self, module: str, *arguments: str) -> Subprocess:
         """Start a module that publishes images."""
         return self._start("camera", "-m", module, *arguments)
 
-    def start_node(self, *arguments: str) -> Child:
+    def start_node(self, *arguments: str) -> Subprocess:
         """Start the pose node."""
         return self._start("pose node", *_POSE_NODE, *arguments)
 
@@ -66,7 +66,7 @@ class LiveSystem:
         """Do nothing while all of them run.
 
         Raises:
-            ChildDiedError: One has ended.
+            SubprocessDiedError: One has ended.
         """
         for child in self._children:
             child.check()
@@ -75,7 +75,7 @@ class LiveSystem:
         """Wait until something shows, as long as all processes run.
 
         Raises:
-            ChildDiedError: One has ended.
+            SubprocessDiedError: One has ended.
             SilenceError: The time is up.
         """
         end = time.monotonic() + limit_s
@@ -88,9 +88,9 @@ class LiveSystem:
                 )
             time.sleep(0.02)
 
-    def _start(self, name: str, *arguments: str) -> Child:
+    def _start(self, name: str, *arguments: str) -> Subprocess:
         log = self._folder / f"{name.replace(' ', '_')}.log"
-        child = Child(name, [sys.executable, *arguments], self._environment, log)
+        child = Subprocess(name, [sys.executable, *arguments], self._environment, log)
         self._children.append(self._stack.enter_context(child))
         return child
 

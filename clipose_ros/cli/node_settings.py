@@ -17,8 +17,9 @@ from clipose_ros.resources import config_path
 
 SEGMENTERS = "shipped (the package's detector), labels (true masks), or a local file: yolo:FILE or mask_rcnn:FILE"
 """What ``segmenter_settings`` understands, for a command's help."""
-NETWORK_OPTIONS = ("model", "device", "engine", "looks", "agree_deg")
-"""Options that are settings of the network, ``network.*``, too."""
+NETWORK_OPTIONS = ("model", "device", "engine")
+TTA_OPTIONS = ("max_passes", "disagreement_deg")
+"""Options that are settings of the network too: ``network.*`` and ``network.tta.*``."""
 _NODES = ("*", "**", "pose_node")
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
@@ -39,14 +40,18 @@ def node_config(options: argparse.Namespace) -> PoseNodeConfig:
 
 
 def network_config(options: argparse.Namespace, told: NetworkConfig | None = None) -> NetworkConfig:
-    """What ``--model``, ``--device``, ``--engine``, ``--looks`` and ``--agree-deg`` say, as far as they are given.
+    """Read ``--model``, ``--device``, ``--engine``, ``--max-passes`` and ``--disagreement-deg``, as far as given.
 
     Args:
         options: Of the command; None stands for an option that was left out.
         told: What holds for those; the defaults of the settings if left out.
     """
-    given = {name: value for name in NETWORK_OPTIONS if (value := getattr(options, name)) is not None}
-    return replace(told or NetworkConfig(), **given)
+    base = told or NetworkConfig()
+    network, tta = (
+        {name: value for name in names if (value := getattr(options, name)) is not None}
+        for names in (NETWORK_OPTIONS, TTA_OPTIONS)
+    )
+    return replace(base, **network, tta=replace(base.tta, **tta))
 
 
 def segmenter_settings(which: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def parse(
@@ -35,6 +36,22 @@ def parse(
         if one in given and other in given:
             parser.error(f"{_flag(one)} does not go with {_flag(other)}")
     return argparse.Namespace(**vars(options) | {name: defaults[name] for name in named - given})
+
+
+def add_renamed_flag(parser: argparse.ArgumentParser, old: str, new: str) -> None:
+    """Refuse a flag that has another name now, and name it."""
+    parser.add_argument(old, action=_RenamedFlag, new=new, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+class _RenamedFlag(argparse.Action):
+    """Ends the program with the new name of a flag."""
+
+    def __init__(self, new: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._new = new
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.error(f"{self.option_strings[0]} is now called {self._new}")
 
 
 def _flag(name: str) -> str:

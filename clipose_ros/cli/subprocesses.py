@@ -30,11 +30,11 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class ChildDiedError(CliposeError):
+class SubprocessDiedError(CliposeError):
     """A process ended by itself; the message carries its last words."""
 
 
-class Child:
+class Subprocess:
     """A process in a session of its own: Ctrl-C reaches it only through us, and whatever it starts ends with it.
 
     Args:
@@ -56,7 +56,7 @@ class Child:
                 start_new_session=True,
             )
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Subprocess:
         return self
 
     def __exit__(
@@ -73,12 +73,12 @@ class Child:
         """Do nothing while it runs.
 
         Raises:
-            ChildDiedError: It has ended.
+            SubprocessDiedError: It has ended.
         """
         status = self._process.poll()
         if status is not None:
             how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
-            raise ChildDiedError(
+            raise SubprocessDiedError(
                 f"the {self.name} ended by itself ({how}). Its last words ({self._log}):\n{self.tail()}"
             )
 

@@ -17,9 +17,9 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
-from clipose_ros.training.dry_run import plan, rehearsal
-from clipose_ros.training.run_dir import STATE, RunFolder
-from clipose_ros.training.runtime.cpu_tuning import prepare
+from clipose_ros.training.dry_run import dry_run_trainer, plan
+from clipose_ros.training.run_dir import STATE, RunDir
+from clipose_ros.training.runtime.cpu_tuning import tune_process
 from clipose_ros.training.runtime.distributed import ranks_joined
 from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer, state_of
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
         if not (options.resume or options.dry_run) and (options.out / STATE).exists():
             raise ConfigError(f"'{options.out}' holds a run: go on with it by --resume, or take another folder")
-        training = open_clouds(*options.data, seed=config.seed, images=config.with_images, emphasis=config.emphasis)
+        training = open_clouds(*options.data, seed=config.seed, images=config.with_images, sampling=config.sampling)
         validation = load_clouds(*options.validation)
         if validation.categories != training.categories:
             raise ConfigError(
@@ -60,12 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         device = resolve_device(options.device)
         if options.dry_run:
-            with rehearsal(config, options.out) as (tried, aside):
+            with dry_run_trainer(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 _begin(trainer, options, config)
                 print(plan(trainer, {"training": options.data, "validation": options.validation}))
             return 0
-        prepare(device)
+        tune_process(device)
         with ranks_joined(device) as own:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)
             _begin(trainer, options, config)
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _begin(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:
     """Go on from the run's state, or start with a model's weights, where that is asked."""
     if options.resume:
-        trainer.go_on_from(state_of(RunFolder(options.out), config, trainer.device))
+        trainer.go_on_from(state_of(RunDir(options.out), config, trainer.device))
     elif options.start:
         trainer.start_from(model_path(options.start))
 

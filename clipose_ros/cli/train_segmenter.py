@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from clipose_ros.cli.generate import add_catalogue_options, catalogue_of, objects_record
+from clipose_ros.cli.generate import add_object_library_options, object_library_from, objects_record
 from clipose_ros.errors import CliposeError
 from clipose_ros.resources import config_path
 from clipose_ros.segmenter_training.dataset import PARTS, PictureRecipe, write_pictures
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_argument("--size", type=_size, default=(160, 128), metavar="WxH", help="of the pictures (160x128)")
     pictures.add_argument("--near", type=float, default=0.25, metavar="M", help="nearest view, metres (0.25)")
     pictures.add_argument("--far", type=float, default=0.85, metavar="M", help="farthest view, metres (0.85)")
-    add_catalogue_options(pictures)
+    add_object_library_options(pictures)
     train = verbs.add_parser("train", help="teach a network with pictures and outlines")
     train.set_defaults(run=_train)
     train.add_argument("--recipe", type=Path, help="YAML file of settings (the shipped one)")
@@ -81,7 +81,7 @@ def _pictures(options: argparse.Namespace) -> int:
         height=height,
         near_m=options.near,
         far_m=options.far,
-        catalogue=catalogue_of(options),
+        object_library=object_library_from(options),
         objects=objects_record(options),
     )
     count = write_pictures(options.out, recipe, options.scenes, options.workers, partial(print, flush=True))

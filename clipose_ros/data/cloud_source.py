@@ -11,7 +11,7 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import Emphasis, Rows, Views, order
+from clipose_ros.data.sampling import Rows, SamplingConfig, Views, order
 from clipose_ros.errors import DataError
 
 
@@ -44,21 +44,21 @@ class InMemory:
     Args:
         samples: The clouds, at least one.
         seed: Decides all orders.
-        emphasis: What comes more often than its share.
+        sampling: What comes more often than its share.
 
     Raises:
-        ConfigError: The emphasis is on a category that there is not.
+        ConfigError: The sampling is on a category that there is not.
         DataError: There is no cloud.
     """
 
-    def __init__(self, samples: CloudSamples, seed: int, emphasis: Emphasis | None = None) -> None:
+    def __init__(self, samples: CloudSamples, seed: int, sampling: SamplingConfig | None = None) -> None:
         if not len(samples):
             raise DataError("there is no cloud to train on: generate more scenes")
         self.held: CloudSamples | None = samples
         self.categories, self.has_images = samples.categories, samples.images is not None
         self.counts: Rows = np.bincount(samples.category_index, minlength=len(samples.categories))
-        self._samples, self._seed, self._emphasis = samples, seed, emphasis or Emphasis()
-        self._emphasis.shares(samples.categories)
+        self._samples, self._seed, self._sampling = samples, seed, sampling or SamplingConfig()
+        self._sampling.shares(samples.categories)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def take(self, positions: Sequence[int]) -> tuple[CloudSamples, Rows]:
@@ -73,4 +73,4 @@ class InMemory:
 
     def _draw_order(self, epoch: int) -> Rows:
         views = Views(self._samples.category_index, self._samples.T_camera_object, self._samples.handle_visible)
-        return order(views, self.categories, self._emphasis, np.random.default_rng([self._seed, epoch]))
+        return order(views, self.categories, self._sampling, np.random.default_rng([self._seed, epoch]))

@@ -8,7 +8,7 @@ import numpy as np
 from clipose_ros.types import BoolArray, InstanceMask
 
 
-def perturb_mask(mask: InstanceMask, shape: tuple[int, ...], rng: np.random.Generator) -> InstanceMask | None:
+def augment_mask(mask: InstanceMask, shape: tuple[int, ...], rng: np.random.Generator) -> InstanceMask | None:
     """A mask as a detector would give it: grown or shrunk, wavy, now and then cut off; None where nothing is left.
 
     The distance to the true rim is shifted and roughened by smooth noise, and what remains positive is the mask.

@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
     """What ``work`` makes of each item, in order, done by so many processes.
 
     Args:
@@ -39,14 +39,14 @@ def in_workers(work: Callable[[Item], Result], items: Sequence[Item], workers: i
     if workers == 1:
         yield from map(work, items)
         return
-    with worker_pool(workers) as pool:
+    with process_pool(workers) as pool:
         calls = deque(pool.submit(work, item) for item in items)
         while calls:
             yield calls.popleft().result()
 
 
 @contextmanager
-def worker_pool(
+def process_pool(
     workers: int, begin: Callable[..., None] | None = None, told: tuple[Any, ...] = ()
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes; what is still to do when it is left is not done.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ShapeError
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.types import FloatArray
@@ -24,7 +24,7 @@ UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)
-class PromptConfig(Section):
+class PromptConfig(ConfigNode):
     """How objects are described."""
 
     pose: str = option("none", "Pose told in training texts (Table IX).", choices=("true", "none", "random"))

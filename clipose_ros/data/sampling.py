@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import BoolArray, FloatArray
 
@@ -28,7 +28,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Emphasis(Section):
+class SamplingConfig(ConfigNode):
     """Which clouds come how many times as often as others. By default every category comes equally often."""
 
     categories: tuple[str, ...] = option((), "Categories that come more often than the others, as NAME:TIMES.")
@@ -54,10 +54,10 @@ class Emphasis(Section):
             name, _, count = entry.rpartition(":")
             if not (count.isdecimal() and 1 <= int(count) <= MOST):
                 raise ConfigError(
-                    f"'emphasis.categories' needs entries like 'mug:2', from 1 to {MOST} times, got '{entry}'"
+                    f"'sampling.categories' needs entries like 'mug:2', from 1 to {MOST} times, got '{entry}'"
                 )
             if (place := categories.index(name)) in times:
-                raise ConfigError(f"'emphasis.categories' names '{name}' twice: leave one out")
+                raise ConfigError(f"'sampling.categories' names '{name}' twice: leave one out")
             times[place] = int(count)
         return np.array([times.get(place, 1) for place in range(len(categories))])
 
@@ -69,7 +69,7 @@ class Emphasis(Section):
         return copies.astype(np.int64)
 
 
-def order(views: Views, categories: CategorySet, emphasis: Emphasis, rng: np.random.Generator) -> Rows:
+def order(views: Views, categories: CategorySet, sampling: SamplingConfig, rng: np.random.Generator) -> Rows:
     """As many rows as there are, in a random order that has every category its share of times.
 
     Where the shares of the categories that are there add up to n, every n rows hold each category as often as its
@@ -79,12 +79,12 @@ def order(views: Views, categories: CategorySet, emphasis: Emphasis, rng: np.ran
     Args:
         views: Of the clouds to put in order.
         categories: What they are of.
-        emphasis: The shares and copies.
+        sampling: The shares and copies.
         rng: Draws the order.
     """
-    kinds, copies = views.category_index, emphasis.copies(views, categories)
+    kinds, copies = views.category_index, sampling.copies(views, categories)
     present = np.unique(kinds)
-    dealt = np.repeat(present, emphasis.shares(categories)[present])
+    dealt = np.repeat(present, sampling.shares(categories)[present])
     rounds = -(-len(kinds) // len(dealt))
     drawn = rng.permuted(np.tile(dealt, (rounds, 1)), axis=1)
     rows = np.empty_like(drawn)

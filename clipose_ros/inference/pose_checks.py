@@ -19,7 +19,7 @@ def check_poses(
     """Reject poses that are not finite, too uncertain, contradicted by their points, or too large for their category.
 
     The size is contradicted where the points extend farther along an axis of the box than ``size_tolerance`` times that
-    side, or where the box's diagonal exceeds theirs by more than the factor ``hidden_tolerance``. The centre is
+    side, or where the box's diagonal exceeds theirs by more than the factor ``max_occlusion_ratio``. The centre is
     contradicted where it lies outside the points' box (along the camera's axes) by more than ``centre_tolerance`` times
     the object's diagonal. The category is contradicted where the box's diagonal exceeds that of its mean size by more
     than the factor ``category_tolerance``.
@@ -75,8 +75,8 @@ def _contradiction(
     diagonal, contradiction = float(np.linalg.norm(pose.size)), ""
     if (extent > config.size_tolerance * pose.size).any():
         contradiction = f"more than {config.size_tolerance:g} times"
-    elif diagonal > config.hidden_tolerance * np.linalg.norm(extent):
-        contradiction = f"less than 1/{config.hidden_tolerance:g} of it is visible"
+    elif diagonal > config.max_occlusion_ratio * np.linalg.norm(extent):
+        contradiction = f"less than 1/{config.max_occlusion_ratio:g} of it is visible"
     if contradiction:
         figures = (
             f"the points extend over {_words(extent)} m along the object's axes, the size is {_words(pose.size)} m"

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 
 from clipose_ros.categories import Category, CategorySet
-from clipose_ros.config import NetworkConfig
+from clipose_ros.config import NetworkConfig, TtaConfig
 from clipose_ros.errors import DegenerateInputError, DeviceError, ShapeError
 from clipose_ros.geometry.rotation import rotation_from_axes
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
-from clipose_ros.inference.engines.tta_engine import SeveralLooks
+from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, PoseEstimate
 
-_USUAL = NetworkConfig()
+_DEFAULTS = NetworkConfig()
 
 
 class Predictor:
@@ -37,11 +37,11 @@ class Predictor:
     def load(
         cls,
         model: str | Path,
-        device: str = _USUAL.device,
-        threads: int = _USUAL.threads,
-        engine: str = _USUAL.engine,
-        looks: int = _USUAL.looks,
-        agree_deg: float = _USUAL.agree_deg,
+        device: str = _DEFAULTS.device,
+        threads: int = _DEFAULTS.threads,
+        engine: str = _DEFAULTS.engine,
+        max_passes: int = _DEFAULTS.tta.max_passes,
+        disagreement_deg: float = _DEFAULTS.tta.disagreement_deg,
     ) -> Predictor:
         """Make a predictor from a checkpoint.
 
@@ -50,22 +50,25 @@ class Predictor:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of the network; 0 leaves the choice to torch.
             engine: What computes it, one of ``engine.ENGINES``.
-            looks: How often it looks at an object at most.
-            agree_deg: Two looks suffice where their axes differ by no more, degrees; 0 takes all looks always.
+            max_passes: Maximum number of test-time augmentation passes per object.
+            disagreement_deg: Run passes beyond the second only if the first two differ by more, degrees; 0 runs all.
 
         Raises:
             CheckpointError: There is no such model, or it is corrupt or of another architecture.
             DeviceError: The device does not exist here.
             ConfigError: There is no such engine, or it cannot compute on the device, or a number is out of bounds.
         """
-        return cls.from_config(NetworkConfig(str(model), device, threads, engine, looks, agree_deg))
+        return cls.from_config(
+            NetworkConfig(str(model), device, threads, engine, TtaConfig(max_passes, disagreement_deg))
+        )
 
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Predictor:
         """As ``load``, from settings."""
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
-        return cls(SeveralLooks(engine, config.looks, config.agree_deg) if config.looks > 1 else engine)
+        passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
+        return cls(TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine)
 
     def warm_up(self, points: int) -> None:
         """Compile and allocate what the first clouds of so many points would have to wait for."""

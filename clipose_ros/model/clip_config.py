@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError
 
 RANDOM = "random"
@@ -12,7 +12,7 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class ClipConfig(Section):
+class ClipConfig(ConfigNode):
     """Which CLIP, from where, and what of it is tuned."""
 
     model: str = option("ViT-B-16", "open_clip name of the architecture.")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError, ShapeError
 from clipose_ros.model.encoder import MIN_POINTS, Encoding, GraphEncoder
 from clipose_ros.model.graph import REFERENCE, GraphOps
@@ -18,7 +18,7 @@ from clipose_ros.model.heads import AxisHead, CloudHead
 
 
 @dataclass(frozen=True)
-class Architecture(Section):
+class Architecture(ConfigNode):
     """All that decides the network's shape; a checkpoint carries it."""
 
     encoder: str = option("hs", "3D encoder.", choices=("hs", "gcn3d"))

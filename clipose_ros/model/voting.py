@@ -20,7 +20,7 @@ WIDTHS = (512, 256, 128)
 
 
 @dataclass(frozen=True)
-class FaceVotes:
+class BoxVotes:
     """What every point says of every face.
 
     Attributes:
@@ -38,7 +38,7 @@ class FaceVotes:
         return points_camera.unsqueeze(2) + self.distances.unsqueeze(-1) * self.normals
 
 
-class FaceHead(nn.Module):
+class BoxVoteHead(nn.Module):
     """Votes of each point.
 
     Args:
@@ -52,10 +52,10 @@ class FaceHead(nn.Module):
         self.unit_m = unit_m
         self.points = PointHead(in_channels + 3, widths, out_channels=5 * len(FACES))
 
-    def forward(self, encoding: Encoding, points_camera: Tensor) -> FaceVotes:
+    def forward(self, encoding: Encoding, points_camera: Tensor) -> BoxVotes:
         """Encoding of a cloud and the cloud ``(B, N, 3)`` to its votes."""
         centred = (points_camera - points_camera.mean(dim=1, keepdim=True)) / self.unit_m
         values = self.points(encoding, centred).unflatten(-1, (len(FACES), 5))
-        return FaceVotes(
+        return BoxVotes(
             F.normalize(values[..., :3], dim=-1), values[..., 3] * self.unit_m, torch.sigmoid(values[..., 4])
         )

@@ -27,7 +27,7 @@ class _Problem:
     lasting: bool
 
 
-class Health:
+class NodeDiagnostics:
     """Collects what the parts of the node have to say. Any thread may call it.
 
     Counters: ``frames_in`` matched sets; ``frames_posed``; ``frames_dropped`` for a newer one before work began;

@@ -9,7 +9,7 @@ from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
-from clipose_ros.ros.diagnostics import Health
+from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.publishers import PosedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.frames import express_in
@@ -19,7 +19,7 @@ from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReaso
 _LACKS_DEPTH = (RejectionReason.TOO_FEW_POINTS, RejectionReason.NO_DEPTH)
 
 
-class FramePoser:
+class FrameProcessor:
     """Sends frames through pipeline and tracker and publishes what comes out. Only the worker's thread calls it."""
 
     def __init__(
@@ -29,7 +29,7 @@ class FramePoser:
         topics: Topics,
         transforms: Transforms,
         publishers: Publishers,
-        health: Health,
+        health: NodeDiagnostics,
     ) -> None:
         self._pipeline, self._transforms, self._publishers, self._health = pipeline, transforms, publishers, health
         self._topics = topics
@@ -119,5 +119,7 @@ class FramePoser:
                 f"'{self._topics.depth}': {what}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or "
                 "glossy? cloud.min_points says how many points are asked for"
             )
-        settings = "check.centre_tolerance, check.size_tolerance, check.hidden_tolerance and check.category_tolerance"
+        settings = (
+            "check.centre_tolerance, check.size_tolerance, check.max_occlusion_ratio and check.category_tolerance"
+        )
         return f"'{self._topics.color}': {what}: see {settings}"

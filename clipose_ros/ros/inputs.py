@@ -16,8 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clipose_ros.config import SyncConfig
 from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
-from clipose_ros.ros.diagnostics import Health
-from clipose_ros.ros.sync_monitor import SyncWatch
+from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.sync_monitor import SyncMonitor
 
 _COLOR, _DEPTH, _INFO, _LABELS = (
     "rgb/image_rect_color",
@@ -34,7 +34,7 @@ def input_topics(node: Node, compressed: bool) -> Topics:
     return Topics(color, *(node.resolve_topic_name(name) for name in (_DEPTH, _INFO, _LABELS)))
 
 
-class Inputs:
+class InputSubscriptions:
     """Subscribes, matches, and hands on each matched set. Lives from activation to deactivation."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Inputs:
         with_labels: bool,
         on_set: Callable[[FrameMessages], None],
         on_jump: Callable[[], None],
-        health: Health,
+        health: NodeDiagnostics,
     ) -> None:
         self._node, self._config, self._health = node, config, health
         self._on_set, self._on_jump = on_set, on_jump
@@ -58,7 +58,7 @@ class Inputs:
         if with_labels:
             self._types[self.topics.labels] = Image
         slop_s = 0.0 if config.exact else config.slop_s
-        self._watch = SyncWatch(list(self._types), config.silence_s, slop_s, time.monotonic())
+        self._watch = SyncMonitor(list(self._types), config.timeout_s, slop_s, time.monotonic())
         self._filters: dict[str, SimpleFilter] = {}
         self._match_anew()
         self._subscriptions = [

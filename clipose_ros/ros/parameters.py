@@ -12,7 +12,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from clipose_ros.config import Leaf, PoseNodeConfig, leaves, nest, unknown_key_message
+from clipose_ros.config import ConfigField, PoseNodeConfig, config_fields, nest, unknown_key_message
 from clipose_ros.errors import ConfigError
 
 _INT64_MAX = 2**63 - 1
@@ -33,7 +33,7 @@ class NodeParameters:
         Raises:
             ConfigError: A value given at the start has the wrong type or is out of range; the message names it.
         """
-        self._leaves = {leaf.path: leaf for leaf in leaves(PoseNodeConfig())}
+        self._leaves = {leaf.path: leaf for leaf in config_fields(PoseNodeConfig())}
         self._settled: Callable[[], bool] = lambda: False
         self._validate: Callable[[PoseNodeConfig], None] = lambda config: None
         # The public way to these, declaring all overrides at once, meets an empty list with a bare ValueError.
@@ -54,7 +54,7 @@ class NodeParameters:
 
     def _on_set(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         changes = {p.name: _from_ros(self._leaves[p.name], p.value) for p in parameters if p.name in self._leaves}
-        current = {leaf.path: leaf.value for leaf in leaves(self.config)}
+        current = {leaf.path: leaf.value for leaf in config_fields(self.config)}
         for name, value in changes.items():
             if self._settled() and not self._leaves[name].live and value != current[name]:
                 reason = (
@@ -70,7 +70,7 @@ class NodeParameters:
         return SetParametersResult(successful=True)
 
 
-def _declared(node: Node, leaf: Leaf) -> Any:
+def _declared(node: Node, leaf: ConfigField) -> Any:
     """Declare one setting and give its value, the user's where there is one."""
     try:
         value = node.declare_parameter(leaf.path, _to_ros(leaf), describe(leaf)).value
@@ -81,7 +81,7 @@ def _declared(node: Node, leaf: Leaf) -> Any:
     return _from_ros(leaf, value)
 
 
-def describe(leaf: Leaf) -> ParameterDescriptor:
+def describe(leaf: ConfigField) -> ParameterDescriptor:
     """The ROS descriptor of a setting: description, range, choices, whether it can change at run time."""
     descriptor = ParameterDescriptor(description=leaf.doc)
     notes = [] if leaf.choices is None else [f"One of {', '.join(leaf.choices)}."]
@@ -107,16 +107,16 @@ def describe(leaf: Leaf) -> ParameterDescriptor:
     return descriptor
 
 
-def _to_ros(leaf: Leaf) -> Any:
+def _to_ros(leaf: ConfigField) -> Any:
     """A default as ROS takes it; ROS cannot type an empty list, so no strings at all are one empty string."""
     return list(leaf.value) or [""] if _is_list(leaf) else leaf.value
 
 
-def _from_ros(leaf: Leaf, value: Any) -> Any:
+def _from_ros(leaf: ConfigField, value: Any) -> Any:
     if _is_list(leaf):
         return tuple(item for item in value or () if item != "")
     return leaf.value if value is None else value
 
 
-def _is_list(leaf: Leaf) -> bool:
+def _is_list(leaf: ConfigField) -> bool:
     return typing.get_origin(leaf.type) is tuple

@@ -20,15 +20,15 @@ from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import FrameMessages, stamp_ns
-from clipose_ros.ros.diagnostics import Health
-from clipose_ros.ros.frame_processor import FramePoser
-from clipose_ros.ros.inputs import Inputs, input_topics
+from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.frame_processor import FrameProcessor
+from clipose_ros.ros.inputs import InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, survive_impossible_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
-from clipose_ros.ros.worker import Alarm, Worker
+from clipose_ros.ros.worker import ExceptionRelay, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Configured:
     pipeline: PosePipeline
     transforms: Transforms
     publishers: Publishers
-    poser: FramePoser
+    poser: FrameProcessor
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Active:
     """What the node holds from activation to deactivation."""
 
     worker: Worker[_Job]
-    inputs: Inputs
+    inputs: InputSubscriptions
 
 
 class PoseNode(LifecycleNode):
@@ -80,8 +80,8 @@ class PoseNode(LifecycleNode):
         self._make_pipeline = pipeline_factory
         self._configured: _Configured | None = None
         self._active: _Active | None = None
-        self._alarm = Alarm(self)
-        self._health = Health(self.get_logger())
+        self._alarm = ExceptionRelay(self)
+        self._health = NodeDiagnostics(self.get_logger())
         self._detect_once = DetectOnceService(
             self
         )  # before the parameters: where they are refused, the node is destroyed as it is
@@ -160,7 +160,7 @@ class PoseNode(LifecycleNode):
         transforms = Transforms(self, config.tracking.frame, config.publish.target_frame)
         publishers = Publishers(self, pipeline.predictor.categories)
         topics = input_topics(self, config.sync.compressed)
-        poser = FramePoser(pipeline, config, topics, transforms, publishers, self._health)
+        poser = FrameProcessor(pipeline, config, topics, transforms, publishers, self._health)
         return _Configured(pipeline, transforms, publishers, poser)
 
     def _begin(self) -> None:
@@ -172,7 +172,7 @@ class PoseNode(LifecycleNode):
         worker: Worker[_Job] = Worker(lambda job: self._work(job, poser), self._alarm)
         with_labels = config.segmentation.backend == "labels"
         on_jump = self._configured.transforms.clear
-        inputs = Inputs(
+        inputs = InputSubscriptions(
             self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._health
         )
         self._active = _Active(worker, inputs)
@@ -208,7 +208,7 @@ class PoseNode(LifecycleNode):
         if (self.parameters.config.enabled or wanted) and worker.offer(_Job(number, messages)):
             self._health.count("frames_dropped")
 
-    def _work(self, job: _Job, poser: FramePoser) -> None:
+    def _work(self, job: _Job, poser: FrameProcessor) -> None:
         """Pose one frame. Here, and only here, the project's own exceptions about a frame are caught."""
         requests, config = self._detect_once.claim(job.number), self.parameters.config
         if not (config.enabled or requests):

@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
-from clipose_ros.ros.diagnostics import Health
+from clipose_ros.ros.diagnostics import NodeDiagnostics
 
 DETECT_ONCE_TIMEOUT_S = 10.0
 """``~/detect_once`` replies that it failed when no frame was posed within this time."""
@@ -51,7 +51,7 @@ class EnableService:
         return response
 
 
-def survive_impossible_transitions(node: LifecycleNode, health: Health) -> None:
+def survive_impossible_transitions(node: LifecycleNode, health: NodeDiagnostics) -> None:
     """Refuse transitions that the node's state does not allow, such as to configure an active node.
 
     Up to Jazzy, rclpy lets its error out of the service's callback, and so out of ``spin``.

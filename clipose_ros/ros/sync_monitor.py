@@ -24,12 +24,12 @@ class _Heard:
     stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=100))
 
 
-class SyncWatch:
+class SyncMonitor:
     """Listens to what arrives and what matches. Times are seconds of a clock that only goes forward."""
 
-    def __init__(self, topics: Sequence[str], silence_s: float, slop_s: float, now_s: float) -> None:
+    def __init__(self, topics: Sequence[str], timeout_s: float, slop_s: float, now_s: float) -> None:
         self._topics = tuple(topics)
-        self._silence_s = silence_s
+        self._timeout_s = timeout_s
         self._slop_s = slop_s
         self._matched_s = self._begun_s = now_s
         self._heard: dict[str, _Heard] = {}
@@ -60,9 +60,9 @@ class SyncWatch:
 
     def complaint(self, now_s: float) -> str | None:
         """Why nothing matched for too long, in words that name the topic; None while all is well."""
-        if now_s - self._matched_s < self._silence_s:
+        if now_s - self._matched_s < self._timeout_s:
             return None
-        silent = [topic for topic in self._topics if now_s - self._last_s(topic) >= self._silence_s]
+        silent = [topic for topic in self._topics if now_s - self._last_s(topic) >= self._timeout_s]
         if silent:
             silent_s = now_s - max(map(self._last_s, silent))
             return (

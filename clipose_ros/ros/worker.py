@@ -15,7 +15,7 @@ from clipose_ros.ros.mailbox import Mailbox
 T = TypeVar("T")
 
 
-class Alarm:
+class ExceptionRelay:
     """Carries an unforeseen exception to the executor, which raises it out of ``spin``.
 
     rclpy swallows what a lifecycle callback raises, and Python what a thread raises. Code inside ``with alarm:`` has
@@ -27,7 +27,7 @@ class Alarm:
         self._context = node.context
         self._guard = node.create_guard_condition(self.check)
 
-    def __enter__(self) -> Alarm:
+    def __enter__(self) -> ExceptionRelay:
         return self
 
     def __exit__(
@@ -46,7 +46,7 @@ class Alarm:
 class Worker(Generic[T]):
     """One thread that takes the newest item from a mailbox, again and again."""
 
-    def __init__(self, work: Callable[[T], None], alarm: Alarm) -> None:
+    def __init__(self, work: Callable[[T], None], alarm: ExceptionRelay) -> None:
         self._work = work
         self._alarm = alarm
         self._mailbox: Mailbox[T] = Mailbox()

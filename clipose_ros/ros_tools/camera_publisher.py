@@ -16,14 +16,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from clipose_ros.config import Section, leaves, nest
+from clipose_ros.config import ConfigNode, config_fields, nest
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.ros.conversions import camera_info_message, image_message
 from clipose_ros.ros.parameters import describe
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.types import RgbdFrame
 
-SectionT = TypeVar("SectionT", bound=Section)
+ConfigNodeT = TypeVar("ConfigNodeT", bound=ConfigNode)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,14 +73,14 @@ class CameraPublisher:
             self._labels.publish(messages.labels)
 
 
-def declared(node: Node, kind: type[SectionT]) -> SectionT:
+def declared(node: Node, kind: type[ConfigNodeT]) -> ConfigNodeT:
     """Declare every setting of a section as a typed, described, read-only parameter and read it.
 
     Raises:
         ConfigError: A value has the wrong type or is out of its range; the message names the parameter.
     """
     values = {}
-    for leaf in leaves(kind()):
+    for leaf in config_fields(kind()):
         descriptor = describe(leaf)
         descriptor.read_only = True
         try:

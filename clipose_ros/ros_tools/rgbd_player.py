@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import ConfigError
 from clipose_ros.ros_tools.camera_publisher import CameraMessages, CameraPublisher, camera_messages, declared, run
 
 
 @dataclass(frozen=True)
-class RgbdPlayerConfig(Section):
+class RgbdPlayerConfig(ConfigNode):
     """The player's parameters."""
 
     folder: str = option(

@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 import yaml
 
-from clipose_ros.data.parallel import in_workers
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue
+from clipose_ros.data.parallel import parallel_map
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.renderer import Renderer
 from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError, DataError
-from clipose_ros.segmenter_training.domain_randomization import photograph
+from clipose_ros.segmenter_training.domain_randomization import randomize_domain
 from clipose_ros.segmenter_training.polygons import outline
 from clipose_ros.types import ByteArray, CameraIntrinsics, LabelArray
 
@@ -49,8 +49,8 @@ class PictureRecipe:
         height: Pixels.
         near_m: Nearest distance of the camera from what it looks at, metres.
         far_m: Farthest.
-        catalogue: What is put on the tables.
-        objects: What ``dataset.yaml`` says of the catalogue, for people and to know it again.
+        object_library: What is put on the tables.
+        objects: What ``dataset.yaml`` says of the object library, for people and to know it again.
     """
 
     seed: int
@@ -59,7 +59,7 @@ class PictureRecipe:
     height: int = 128
     near_m: float = 0.25
     far_m: float = 0.85
-    catalogue: Catalogue = NOCS_CATALOGUE
+    object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY
     objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def write_pictures(
     left = [scene for scene in range(scenes) if not _picture(folder, recipe, scene, VIEWS - 1).exists()]
     tell(f"{scenes - len(left)} scenes are there already, {len(left)} to draw")
     try:
-        for done, _ in enumerate(in_workers(partial(_write_scene, folder, recipe), left, workers), start=1):
+        for done, _ in enumerate(parallel_map(partial(_write_scene, folder, recipe), left, workers), start=1):
             if done % 100 == 0 or done == len(left):
                 tell(f"{done} of {len(left)} scenes drawn")
     except OSError as error:
@@ -113,10 +113,10 @@ def scene_pictures(recipe: PictureRecipe, scene: int) -> Iterator[tuple[ByteArra
     """The pictures of a scene, ``(H, W, 3)`` sRGB, each with the lines of its label file."""
     rng = np.random.default_rng([recipe.seed, PARTS.index(recipe.part), scene])
     config = SceneConfig(
-        categories=recipe.catalogue.drawable, distractors_max=6, radius_m=float(rng.uniform(0.18, 0.42))
+        categories=recipe.object_library.drawable, distractors_max=6, radius_m=float(rng.uniform(0.18, 0.42))
     )
-    drawn = make_scene(rng, config, recipe.catalogue.make)
-    renderer = Renderer(drawn, recipe.catalogue.categories)
+    drawn = make_scene(rng, config, recipe.object_library.make)
+    renderer = Renderer(drawn, recipe.object_library.categories)
     for _ in range(VIEWS):
         focal = recipe.width * rng.uniform(0.75, 1.2)
         centre = (recipe.width - 1) / 2, (recipe.height - 1) / 2
@@ -124,13 +124,13 @@ def scene_pictures(recipe: PictureRecipe, scene: int) -> Iterator[tuple[ByteArra
         view = renderer.render(
             random_view(rng, drawn, (recipe.near_m, recipe.far_m)), camera, shadow_rays=2, instances=()
         )
-        yield photograph(view.rgb, view.labels, rng), _lines(view.labels, recipe.catalogue)
+        yield randomize_domain(view.rgb, view.labels, rng), _lines(view.labels, recipe.object_library)
 
 
-def _lines(labels: LabelArray, catalogue: Catalogue) -> list[str]:
+def _lines(labels: LabelArray, object_library: ObjectLibrary) -> list[str]:
     """A line for every object of which enough is seen."""
     height, width = labels.shape
-    numbers = {category.id: number for number, category in enumerate(catalogue.categories)}
+    numbers = {category.id: number for number, category in enumerate(object_library.categories)}
     lines = []
     for label, pixels in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
         path = outline(labels == label) if pixels >= MIN_PIXELS else np.empty((0, 2))
@@ -144,7 +144,7 @@ def _begin(folder: Path, recipe: PictureRecipe) -> None:
     """Make the folders and ``dataset.yaml``, or check that this part was begun alike."""
     for kind in ("images", "labels"):
         (folder / kind / recipe.part).mkdir(parents=True, exist_ok=True)
-    path, names = folder / DATASET, dict(enumerate(recipe.catalogue.categories.names))
+    path, names = folder / DATASET, dict(enumerate(recipe.object_library.categories.names))
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
         made_by = dict(told.get("made_by", {}))

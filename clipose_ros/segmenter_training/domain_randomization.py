@@ -16,7 +16,7 @@ PRINTED = {1: 0.5, 2: 0.2, 4: 0.55, 6: 0.3}
 _LETTERS = np.array(list("ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789&%.-"))
 
 
-def photograph(rgb: ByteArray, labels: LabelArray, rng: np.random.Generator) -> ByteArray:
+def randomize_domain(rgb: ByteArray, labels: LabelArray, rng: np.random.Generator) -> ByteArray:
     """A rendered picture as some camera might have taken it in some busier place.
 
     Args:

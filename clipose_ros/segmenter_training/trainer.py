@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import yaml
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.segmentation.yolo import load_yolo, tamed_ultralytics
 
@@ -25,7 +25,7 @@ LICENCE = "AGPL-3.0 (https://www.gnu.org/licenses/agpl-3.0): made with ultralyti
 
 
 @dataclass(frozen=True)
-class SegmenterConfig(Section):
+class SegmenterConfig(ConfigNode):
     """How a detector is taught; ultralytics' defaults hold for what is not named here."""
 
     architecture: str = option("yolo11n-seg.yaml", "Network that training begins with, weights drawn at random.")

@@ -1,6 +1,6 @@
 """Variations of clouds together with their truth (FS-Net, HS-Pose), whole batches at a time.
 
-Random numbers come from ``Dice``, so that a cloud varies alike however many processes share the batch.
+Random numbers come from ``BatchRng``, so that a cloud varies alike however many processes share the batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from clipose_ros.training.config import AugmentConfig
 from clipose_ros.training.losses.pose import PoseTruth
 
 
-class Dice:
+class BatchRng:
     """Random numbers of a step for a slice of its batch, drawn for the whole batch.
 
     Args:
@@ -51,7 +51,7 @@ class Dice:
 
 
 @dataclass(frozen=True)
-class Traits:
+class AugmentationRules:
     """What may be done to objects and leaves them of their category; ``(C,)`` bool of categories, or ``(B,)``.
 
     Attributes:
@@ -65,19 +65,19 @@ class Traits:
     mirrors: Tensor
 
     @classmethod
-    def of(cls, categories: CategorySet, config: AugmentConfig) -> Traits:
+    def of(cls, categories: CategorySet, config: AugmentConfig) -> AugmentationRules:
         """Of the categories, in order."""
         axial, mirrors = ([getattr(c.symmetry, flag) for c in categories] for flag in ("axial_y", "mirror_xy"))
         tapers = [c.name in config.taper_categories for c in categories]
         return cls(torch.tensor(axial), torch.tensor(tapers), torch.tensor(mirrors))
 
-    def at(self, category: Tensor) -> Traits:
+    def at(self, category: Tensor) -> AugmentationRules:
         """Of objects by the places ``(B,)`` of their categories."""
-        return Traits(self.axial[category], self.tapers[category], self.mirrors[category])
+        return AugmentationRules(self.axial[category], self.tapers[category], self.mirrors[category])
 
 
 def augment(
-    points: Tensor, truth: PoseTruth, traits: Traits, config: AugmentConfig, dice: Dice
+    points: Tensor, truth: PoseTruth, traits: AugmentationRules, config: AugmentConfig, dice: BatchRng
 ) -> tuple[Tensor, PoseTruth]:
     """Vary clouds and truths together. Shifting a cloud is left out: the network subtracts its mean first.
 
@@ -161,7 +161,7 @@ def turn(points: Tensor, truth: PoseTruth, turns: Tensor) -> tuple[Tensor, PoseT
     return turned, replace(truth, R=turns @ truth.R, t=t)
 
 
-def random_turns(config: AugmentConfig, tilted: Tensor, dice: Dice) -> Tensor:
+def random_turns(config: AugmentConfig, tilted: Tensor, dice: BatchRng) -> Tensor:
     """Rotations ``(B, 3, 3)``: a roll about the optical axis, and where ``tilted`` a turn about a random axis too."""
     roll = math.radians(config.roll_deg) * (2.0 * dice.uniform(1) - 1.0)
     tilt = math.radians(config.tilt_deg) * dice.uniform(1) * tilted.unsqueeze(1)
@@ -169,7 +169,7 @@ def random_turns(config: AugmentConfig, tilted: Tensor, dice: Dice) -> Tensor:
     return _rotations(optical * roll) @ _rotations(F.normalize(dice.normal(3), dim=1) * tilt)
 
 
-def noisy(points: Tensor, truth: PoseTruth, config: AugmentConfig, dice: Dice) -> Tensor:
+def noisy(points: Tensor, truth: PoseTruth, config: AugmentConfig, dice: BatchRng) -> Tensor:
     """Noise on every point of the clouds that get it: as a sensor's, or HS-Pose's, which only grows the object."""
     chosen = dice.chance(config.noise_probability).view(-1, 1, 1)
     if config.noise == "sensor":
@@ -190,7 +190,7 @@ def mirror(points: Tensor, truth: PoseTruth, chosen: Tensor) -> tuple[Tensor, Po
     return points * view.unsqueeze(1), replace(truth, R=R, t=truth.t * view)
 
 
-def cut(points: Tensor, chosen: Tensor, largest: float, dice: Dice) -> Tensor:
+def cut(points: Tensor, chosen: Tensor, largest: float, dice: BatchRng) -> Tensor:
     """Replace the points behind a random plane by repetitions of the others, as behind something nearer."""
     count, number, _ = points.shape
     normal = F.normalize(dice.normal(3), dim=1)

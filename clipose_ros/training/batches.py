@@ -13,7 +13,7 @@ from clipose_ros.data.prompts import PromptConfig, describe
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.sampling import Rows
 from clipose_ros.errors import ConfigError
-from clipose_ros.training.augment import Dice, Traits, augment
+from clipose_ros.training.augment import AugmentationRules, BatchRng, augment
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.pose import PoseTruth
 from clipose_ros.types import ByteArray
@@ -73,14 +73,14 @@ class BatchSource:
             raise ConfigError(NO_IMAGES)
         self._clouds, self._config = clouds, config
         self._own = slice(rank * config.batch // ranks, (rank + 1) * config.batch // ranks)
-        self._traits = Traits.of(clouds.categories, config.augment)
+        self._traits = AugmentationRules.of(clouds.categories, config.augment)
 
     def at(self, step: int) -> Batch:
         """This process' slice of the batch of a step."""
         config, first = self._config, step * self._config.batch
         samples, rows = self._clouds.take(range(first + self._own.start, first + self._own.stop))
         stored = stored_batch(samples, rows, self._traits.axial, samples.images if config.with_images else None)
-        dice = Dice(config.seed, step, config.batch, self._own)
+        dice = BatchRng(config.seed, step, config.batch, self._own)
         points, truth = augment(stored.points, stored.truth, self._traits.at(stored.category), config.augment, dice)
         texts = texts_of(samples, rows, config.prompts, config.seed) if config.with_clip else ()
         return replace(stored, points=points, truth=truth, texts=tuple(texts))

@@ -25,7 +25,7 @@ from clipose_ros.types import FloatArray
 
 
 @dataclass(frozen=True)
-class Companions:
+class ClipFeatures:
     """Features of a batch, unit rows.
 
     Attributes:
@@ -45,7 +45,7 @@ Encode = Callable[[Sequence[str]], FloatArray]
 """Texts to unit features ``(T, D)``."""
 
 
-class CompanionSource(nn.Module):
+class ClipFeatureProvider(nn.Module):
     """Gives a batch its companions.
 
     Args:
@@ -75,11 +75,11 @@ class CompanionSource(nn.Module):
         """Width of CLIP's space."""
         return self.features.shape[1]
 
-    def forward(self, batch: Batch) -> Companions:
+    def forward(self, batch: Batch) -> ClipFeatures:
         """The companions of a batch on this module's device."""
         image = None if self.tower is None or batch.images is None else self.tower(batch.images)
         key = torch.tensor([text_key(text) for text in batch.texts], device=self.features.device)
-        return Companions(image, self._projected(self._of(batch.texts)), key, self.category_text())
+        return ClipFeatures(image, self._projected(self._of(batch.texts)), key, self.category_text())
 
     def category_text(self) -> Tensor:
         """``(C, D)`` features of the categories' texts without pose, which is what inference knows."""
@@ -101,7 +101,9 @@ def text_key(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def make_companions(config: TrainConfig, clouds: CloudSource, folder: Path, device: str) -> CompanionSource:
+def create_clip_feature_provider(
+    config: TrainConfig, clouds: CloudSource, folder: Path, device: str
+) -> ClipFeatureProvider:
     """Texts, their features, and the image tower where images take part.
 
     Texts of clouds in memory are encoded ahead, once. Texts with poses of clouds that are streamed are encoded as they
@@ -132,7 +134,7 @@ def make_companions(config: TrainConfig, clouds: CloudSource, folder: Path, devi
             f"text features are {width} wide, {clip.name} gives images {tower.visual.proj.shape[1]}: they are of "
             "different models"
         )
-    return CompanionSource(known, plain, encode, tower, clip.tune_text).to(device)
+    return ClipFeatureProvider(known, plain, encode, tower, clip.tune_text).to(device)
 
 
 def _features(clip: ClipConfig, path: Path, texts: Sequence[str], plain: list[str], encode: Encode) -> TextFeatures:

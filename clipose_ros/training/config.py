@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option, with_current_names
 from clipose_ros.data.prompts import PromptConfig
-from clipose_ros.data.sampling import Emphasis
+from clipose_ros.data.sampling import SamplingConfig
 from clipose_ros.errors import ConfigError
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.fusion import FUSIONS
@@ -22,7 +22,7 @@ from clipose_ros.training.losses.shape_weights import ShapeWeights
 
 
 @dataclass(frozen=True)
-class AugmentConfig(Section):
+class AugmentConfig(ConfigNode):
     """How clouds are varied (FS-Net, HS-Pose)."""
 
     roll_deg: float = option(
@@ -55,7 +55,7 @@ class AugmentConfig(Section):
 
 
 @dataclass(frozen=True)
-class FusionConfig(Section):
+class FusionConfig(ConfigNode):
     """Another modality put into the cloud's features (Table VI). Such a network cannot be deployed."""
 
     kind: str = option("none", "How.", choices=("none", *FUSIONS))
@@ -63,7 +63,7 @@ class FusionConfig(Section):
 
 
 @dataclass(frozen=True)
-class TrainConfig(Section):
+class TrainConfig(ConfigNode):
     """A training run."""
 
     preset: str = option("clipose_small", "Architecture by name.", choices=tuple(PRESETS))
@@ -105,7 +105,7 @@ class TrainConfig(Section):
     prompts: PromptConfig = PromptConfig()
     clip: ClipConfig = ClipConfig()
     fusion: FusionConfig = FusionConfig()
-    emphasis: Emphasis = Emphasis()
+    sampling: SamplingConfig = SamplingConfig()
     augment: AugmentConfig = AugmentConfig()
 
     def __post_init__(self) -> None:
@@ -170,6 +170,6 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"recipe '{path}' cannot be read: {error}") from error
     if not isinstance(values or {}, dict):
         raise ConfigError(f"recipe '{path}' must be a mapping of settings, got {values!r}")
-    own = dict(values or {})
+    own = with_current_names(values or {})
     base = own.pop("base", None)
     return own if base is None else merged(_read(path.parent / str(base), (*above, path.resolve())), own)

@@ -15,7 +15,7 @@ from torch import nn
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.contrastive import ContrastiveWeights
 from clipose_ros.training.optim.schedule import early_steps
-from clipose_ros.training.runtime.precision import lowers
+from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.trainer import Trainer
 
 TIMED_STEPS = 3
@@ -24,7 +24,7 @@ NO_TERMS = ("temperature", "classification_scale")
 
 
 @contextmanager
-def rehearsal(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
+def dry_run_trainer(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
     """The recipe and a folder to try it in, which vanishes; texts already encoded are found there, too."""
     kept = Path(config.text_features) if config.text_features else folder / "text_features"
     with tempfile.TemporaryDirectory() as name:
@@ -72,11 +72,11 @@ def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
 def _model(trainer: Trainer) -> list[str]:
     """Parameters by part."""
     config, network = trainer.config, trainer.network
-    precision = "bf16" if lowers(config.precision, trainer.device) else "fp32"
+    precision = "bf16" if uses_bf16(config.precision, trainer.device) else "fp32"
     lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
     lines += [_counted(name, module) for name, module in network.named_children()]
     lines.append(_counted("the network", network))
-    for name, module in (("training only", trainer.objective), ("CLIP", trainer.companions)):
+    for name, module in (("training only", trainer.objective), ("CLIP", trainer.clip_features)):
         if module is not None and any(True for _ in module.parameters()):
             lines.append(_counted(name, module))
     return lines

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from clipose_ros.model.encoder import PointNorm
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch
-from clipose_ros.training.clip_features import Companions, CompanionSource
+from clipose_ros.training.clip_features import ClipFeatureProvider, ClipFeatures
 from clipose_ros.training.config import FusionConfig
-from clipose_ros.training.losses.total import Objective
+from clipose_ros.training.losses.total import TotalLoss
 from clipose_ros.training.runtime.distributed import joint_mean, rank_and_size
-from clipose_ros.training.runtime.precision import in_full
+from clipose_ros.training.runtime.precision import to_float32
 
 
 class Forward(nn.Module):
@@ -21,36 +21,36 @@ class Forward(nn.Module):
     Args:
         network: What is trained.
         objective: What it is told.
-        companions: Texts and images, where they take part.
+        clip_features: Texts and images, where they take part.
         fusion: What a fusion network sees of them.
-        lowered: Whether networks, heads and companions multiply in bfloat16; losses never do.
+        autocast_bf16: Whether networks, heads and companions multiply in bfloat16; losses never do.
     """
 
     def __init__(
         self,
         network: CLIPoseNet,
-        objective: Objective,
-        companions: CompanionSource | None,
+        objective: TotalLoss,
+        clip_features: ClipFeatureProvider | None,
         fusion: FusionConfig,
-        lowered: bool,
+        autocast_bf16: bool,
     ) -> None:
         super().__init__()
-        self.network, self.objective, self.companions, self.fusion = network, objective, companions, fusion
-        self.lowered = lowered
+        self.network, self.objective, self.clip_features, self.fusion = network, objective, clip_features, fusion
+        self.autocast_bf16 = autocast_bf16
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The loss and its terms."""
-        with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.lowered):
-            companions = None if self.companions is None else self.companions(batch)
-            output = self._output(batch, companions)
+        with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.autocast_bf16):
+            clip_features = None if self.clip_features is None else self.clip_features(batch)
+            output = self._output(batch, clip_features)
             readings = self.objective.read(batch, output)
-        return self.objective(batch, *(in_full(said) for said in (output, readings, companions)))
+        return self.objective(batch, *(to_float32(said) for said in (output, readings, clip_features)))
 
-    def _output(self, batch: Batch, companions: Companions | None) -> NetworkOutput:
+    def _output(self, batch: Batch, clip_features: ClipFeatures | None) -> NetworkOutput:
         """The network's output; a fusion network is told the other modality."""
-        if companions is None or self.fusion.kind == "none":
+        if clip_features is None or self.fusion.kind == "none":
             return self.network(batch.points, batch.category)
-        other = companions.image if self.fusion.modality == "image" else companions.text
+        other = clip_features.image if self.fusion.modality == "image" else clip_features.text
         return self.network(batch.points, batch.category, other)
 
 

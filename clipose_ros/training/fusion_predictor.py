@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.inference.engines.pytorch import ReferenceEngine
+from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import image_batch
-from clipose_ros.training.clip_features import CompanionSource
+from clipose_ros.training.clip_features import ClipFeatureProvider
 from clipose_ros.types import ByteArray, PoseEstimate
 
 
@@ -29,7 +29,7 @@ class _Told(nn.Module):
         return self.network(points, category, self.other)
 
 
-class FusedPoser:
+class FusionPredictor:
     """Poses stored clouds by rows.
 
     Args:
@@ -43,7 +43,7 @@ class FusedPoser:
     def __init__(
         self,
         network: FusionNet,
-        source: CompanionSource,
+        source: ClipFeatureProvider,
         samples: CloudSamples,
         images: ByteArray | None,
         device: str,
@@ -61,6 +61,6 @@ class FusedPoser:
                 other = self._source.tower(image_batch(self._images[rows]).to(self._device))
         told = cast(CLIPoseNet, _Told(self._network, other))
         names = [self._samples.categories.names[kind] for kind in index]
-        return Predictor(ReferenceEngine(told, self._device)).predict(
+        return Predictor(PytorchEngine(told, self._device)).predict(
             self._samples.points[rows].astype(np.float32), names
         )

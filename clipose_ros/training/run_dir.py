@@ -24,7 +24,7 @@ class TrainingError(CliposeError):
     """Training cannot go on; the last good state is on disk."""
 
 
-class RunFolder:
+class RunDir:
     """The folder of a run; it is made when first written to.
 
     Args:

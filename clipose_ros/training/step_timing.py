@@ -14,7 +14,7 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model.graph import REFERENCE
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.shape_weights import ShapeWeights
-from clipose_ros.training.runtime.cpu_tuning import prepare
+from clipose_ros.training.runtime.cpu_tuning import tune_process
 from clipose_ros.training.trainer import Trainer
 
 GPV_POSE = ShapeWeights(
@@ -53,7 +53,7 @@ def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, pr
         precision: As in a recipe.
     """
     if fused:
-        prepare("cpu")
+        tune_process("cpu")
     config = TrainConfig(
         preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=precision,
         tensorboard=False,

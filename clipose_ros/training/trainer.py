@@ -24,18 +24,18 @@ from clipose_ros.model.graph import REFERENCE, GraphOps
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.model.widening import widen, widening_factor
 from clipose_ros.training.batches import NO_IMAGES, BatchSource
-from clipose_ros.training.clip_features import CompanionSource, make_companions
+from clipose_ros.training.clip_features import ClipFeatureProvider, create_clip_feature_provider
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.forward import Forward, across_ranks, over_ranks
-from clipose_ros.training.losses.total import Objective, load_trained_state, trained_state
+from clipose_ros.training.losses.total import TotalLoss, load_trained_state, trained_state
 from clipose_ros.training.optim.schedule import learning_rate_factor, make_optimizer, points_at
 from clipose_ros.training.reporting.box_images import box_pictures
-from clipose_ros.training.reporting.logger import Monitor
-from clipose_ros.training.run_dir import BEST, LAST, RunFolder, TrainingError, random_state, set_random_state
+from clipose_ros.training.reporting.logger import TrainingLogger
+from clipose_ros.training.run_dir import BEST, LAST, RunDir, TrainingError, random_state, set_random_state
 from clipose_ros.training.runtime.distributed import any_rank, leader_first, rank_and_size
-from clipose_ros.training.runtime.precision import lowers
+from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.runtime.signals import StoppedError, stop_requested
-from clipose_ros.training.validation import Poser, judge, make_poser, score
+from clipose_ros.training.validation import PredictFn, create_predict_fn, judge, score
 from clipose_ros.types import ByteArray
 
 
@@ -64,45 +64,47 @@ class Trainer:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.config, self.categories, self.device = config, categories, device
-        self.folder = RunFolder(folder)
-        self.monitor = Monitor(self.folder, config)
+        self.folder = RunDir(folder)
+        self.monitor = TrainingLogger(self.folder, config)
         if isinstance(training, CloudSamples):
-            training = InMemory(training, config.seed, config.emphasis)
+            training = InMemory(training, config.seed, config.sampling)
         self.clouds: CloudSource = training
         self.validation = validation
         rank, ranks = rank_and_size()
-        self.leads = rank == 0  # it alone validates, tells and writes
+        self.is_rank_zero = rank == 0  # it alone validates, tells and writes
         self.source = BatchSource(self.clouds, config, rank, ranks)
-        self.companions = self._make_companions()
-        lowered = lowers(config.precision, device)
+        self.clip_features = self._create_clip_features()
+        autocast_bf16 = uses_bf16(config.precision, device)
         ops = FUSED if device == "cpu" else REFERENCE
         self.network = self._make_network(ops).to(device).train()
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
         )
-        self.objective = Objective(config, self.network, categories, self.companions).to(device).train()
-        parts = [self.objective] if self.companions is None else [self.objective, self.companions]
+        self.objective = TotalLoss(config, self.network, categories, self.clip_features).to(device).train()
+        parts = [self.objective] if self.clip_features is None else [self.objective, self.clip_features]
         self.extras = torch.nn.ModuleList(parts)
         self.parameters = [p for m in (self.network, self.extras) for p in m.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(config, self.parameters)
-        forward = Forward(self.network, self.objective, self.companions, config.fusion, lowered)
+        forward = Forward(self.network, self.objective, self.clip_features, config.fusion, autocast_bf16)
         self.forward = across_ranks(forward, device)
         self.step, self.best = 0, -1.0
 
-    def _make_companions(self) -> CompanionSource | None:
+    def _create_clip_features(self) -> ClipFeatureProvider | None:
         """Texts and images with CLIP, where the recipe has them take part."""
         if not self.config.with_clip:
             return None
         if self.config.with_images and self.validation.images is None:
             raise ConfigError(f"{NO_IMAGES}; that holds for validation clouds, too")
         with leader_first():
-            return make_companions(self.config, self.clouds, self.folder.path / "text_features", self.device)
+            return create_clip_feature_provider(
+                self.config, self.clouds, self.folder.path / "text_features", self.device
+            )
 
     def _make_network(self, ops: GraphOps) -> CLIPoseNet:
         """The network that will be deployed, or a fusion to compare it with."""
-        if self.config.fusion.kind == "none" or self.companions is None:
+        if self.config.fusion.kind == "none" or self.clip_features is None:
             return CLIPoseNet(self.config.architecture, self.categories, ops)
-        kind, width = self.config.fusion.kind, self.companions.width
+        kind, width = self.config.fusion.kind, self.clip_features.width
         return FusionNet(self.config.architecture, self.categories, kind, width, ops)
 
     def run(self) -> dict[str, Accuracy]:
@@ -115,20 +117,20 @@ class Trainer:
             StoppedError: A signal ended it early.
             TrainingError: The loss is no longer finite, or the end cannot be written.
         """
-        telling = self.monitor.running(self.step) if self.leads else nullcontext()
+        telling = self.monitor.running(self.step) if self.is_rank_zero else nullcontext()
         with stop_requested() as stopped, telling:
             while self.step < self.config.steps and not any_rank(stopped() is not None, self.device):
                 terms = self.optimise()
-                if self.leads:
+                if self.is_rank_zero:
                     self.monitor.step(self.step, terms, self.optimizer.param_groups[0]["lr"])
                     if self.step % self.config.validate_every == 0 and self.step < self.config.steps:
                         self._try_to_save(self.validate())
             table: dict[str, Accuracy] = {}
-            if self.leads:
+            if self.is_rank_zero:
                 table = self.validate() if self.step == self.config.steps else table
                 self.save(table)
         if self.step < self.config.steps:
-            if self.leads:
+            if self.is_rank_zero:
                 self.monitor.stopped(self.step)
             raise StoppedError(stopped() or signal.SIGTERM)  # another rank may have been asked
         return table
@@ -168,9 +170,9 @@ class Trainer:
         """Accuracy of the averaged weights on the validation clouds."""
         return judge(self.poser(), self.validation, self.categories)
 
-    def poser(self) -> Poser:
+    def poser(self) -> PredictFn:
         """What poses validation clouds with the averaged weights."""
-        return make_poser(self.config, self._averaged(), self.companions, self.validation, self.device)
+        return create_predict_fn(self.config, self._averaged(), self.clip_features, self.validation, self.device)
 
     def _averaged(self) -> CLIPoseNet:
         """The averaged network, in evaluation mode."""
@@ -255,7 +257,7 @@ class Trainer:
         self.step, self.best = state["step"], state.get("best", -1.0)
 
 
-def state_of(folder: RunFolder, config: TrainConfig, device: str) -> dict[str, Any]:
+def state_of(folder: RunDir, config: TrainConfig, device: str) -> dict[str, Any]:
     """The state that a run of that recipe left, its tensors on a device.
 
     Raises:

@@ -10,29 +10,33 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.evaluation.runs.stored_clouds import evaluate_poses
-from clipose_ros.inference.engines.pytorch import ReferenceEngine
+from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.network import CLIPoseNet
-from clipose_ros.training.clip_features import CompanionSource
+from clipose_ros.training.clip_features import ClipFeatureProvider
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.fusion_predictor import FusedPoser
+from clipose_ros.training.fusion_predictor import FusionPredictor
 from clipose_ros.types import PoseEstimate
 
 SCORE = "10deg5cm"
 """By its mean over the categories the best model is chosen."""
 
-Poser = Callable[[slice], Sequence[PoseEstimate]]
+PredictFn = Callable[[slice], Sequence[PoseEstimate]]
 
 
-def make_poser(
-    config: TrainConfig, network: CLIPoseNet, companions: CompanionSource | None, samples: CloudSamples, device: str
-) -> Poser:
+def create_predict_fn(
+    config: TrainConfig,
+    network: CLIPoseNet,
+    clip_features: ClipFeatureProvider | None,
+    samples: CloudSamples,
+    device: str,
+) -> PredictFn:
     """What poses the samples at the rows of a slice; ``network`` is in evaluation mode."""
-    if isinstance(network, FusionNet) and companions is not None:
+    if isinstance(network, FusionNet) and clip_features is not None:
         images = samples.images if config.fusion.modality == "image" else None
-        return FusedPoser(network, companions, samples, images, device)
-    predictor = Predictor(ReferenceEngine(network, device))
+        return FusionPredictor(network, clip_features, samples, images, device)
+    predictor = Predictor(PytorchEngine(network, device))
 
     def pose(rows: slice) -> list[PoseEstimate]:
         names = [samples.categories.names[i] for i in samples.category_index[rows]]
@@ -41,7 +45,7 @@ def make_poser(
     return pose
 
 
-def judge(poser: Poser, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
+def judge(poser: PredictFn, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
     """Accuracy by category, and its mean."""
     return evaluate_poses(poser, samples, categories)
 

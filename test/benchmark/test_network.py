@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from clipose_ros.benchmark import network
-from clipose_ros.benchmark.inputs import OBJECTS, Inputs
-from clipose_ros.benchmark.network import Grid, contestant, time_networks
+from clipose_ros.benchmark.inputs import OBJECTS, BenchmarkInputs
+from clipose_ros.benchmark.network import Grid, benchmark_entry, time_networks
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ExportError
 from clipose_ros.inference.engines.factory import create_engine
@@ -19,8 +19,8 @@ KEYS = [
 
 
 @pytest.fixture(scope="module")
-def inputs() -> Inputs:
-    return Inputs.rendered()
+def inputs() -> BenchmarkInputs:
+    return BenchmarkInputs.rendered()
 
 
 def tiny() -> CLIPoseNet:
@@ -28,7 +28,7 @@ def tiny() -> CLIPoseNet:
     return CLIPoseNet(Architecture(widths=(16,) * 5, head_widths=(16, 16)), NOCS_CATEGORIES).eval()
 
 
-def test_inputs_hold_five_clouds_that_repeat(inputs: Inputs) -> None:
+def test_inputs_hold_five_clouds_that_repeat(inputs: BenchmarkInputs) -> None:
     assert len(inputs.instances) == len(inputs.object_clouds()) == OBJECTS
     clouds, names = inputs.batch(7, 256)
     assert clouds.shape == (7, 256, 3) and clouds.dtype == np.float32
@@ -44,13 +44,13 @@ def no_export(*arguments):
     raise ExportError("no onnx here")
 
 
-def test_records_say_what_was_timed(inputs: Inputs, monkeypatch) -> None:
+def test_records_say_what_was_timed(inputs: BenchmarkInputs, monkeypatch) -> None:
     monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)
-    rows = list(time_networks([contestant("tiny", tiny, "cpu", 0)], inputs, Grid((1, 2), (128,), budget_s=0.0)))
+    rows = list(time_networks([benchmark_entry("tiny", tiny, "cpu", 0)], inputs, Grid((1, 2), (128,), budget_s=0.0)))
     assert all(list(row) == KEYS for row in rows)
-    assert {row["engine"] for row in rows} >= {"reference"}
+    assert {row["engine"] for row in rows} >= {"pytorch"}
     assert np.isfinite([row["deviation"] for row in rows]).all()
-    plain = [row for row in rows if row["engine"] == "reference"]
+    plain = [row for row in rows if row["engine"] == "pytorch"]
     assert [(row["batch"], row["points"]) for row in plain] == [(1, 1024), (2, 1024), (1, 128)]
     assert all(row["ratio"] == 1.0 and row["deviation"] == 0.0 for row in plain)
     assert all(row["count"] >= 3 and row["low_ms"] <= row["median_ms"] <= row["high_ms"] for row in rows)
@@ -65,17 +65,17 @@ def test_an_engine_that_is_not_for_this_machine_is_left_out_with_its_reason(monk
 
     monkeypatch.setattr(network, "create_engine", create)
     monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)
-    monkeypatch.setattr(network, "ENGINES", ("auto", "abacus", "reference"))
-    found = contestant("tiny", tiny, "cpu", 0)
-    assert list(found.engines) == ["reference"]
+    monkeypatch.setattr(network, "ENGINES", ("auto", "abacus", "pytorch"))
+    found = benchmark_entry("tiny", tiny, "cpu", 0)
+    assert list(found.engines) == ["pytorch"]
     assert found.absent == {"abacus": "no beads here", "onnxruntime": "no onnx here"}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_onnxruntime_competes_with_the_same_network(inputs: Inputs) -> None:
+def test_onnxruntime_competes_with_the_same_network(inputs: BenchmarkInputs) -> None:
     pytest.importorskip("onnxruntime")
-    rival, plain = network.OnnxRuntime(tiny()), create_engine("reference", tiny(), "cpu")
+    rival, plain = network.OnnxRuntime(tiny()), create_engine("pytorch", tiny(), "cpu")
     for batch in (1, 3):
         clouds, names = inputs.batch(batch, 1024)
         index = np.array([rival.categories.index(name) for name in names], np.int64)

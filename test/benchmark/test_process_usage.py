@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from clipose_ros.benchmark.process_usage import UsageMeter
+from clipose_ros.benchmark.process_usage import ProcessUsageMeter
 
 
 def test_own_memory_and_work_are_seen() -> None:
-    meter = UsageMeter(os.getpid())
+    meter = ProcessUsageMeter(os.getpid())
     with mmap.mmap(-1, 64 * 2**20) as held:  # not from what the C library may have kept of freed memory
         for page in range(0, len(held), mmap.PAGESIZE):
             held[page] = 1
@@ -25,7 +25,7 @@ def test_own_memory_and_work_are_seen() -> None:
 
 
 def test_growth_is_the_slope_in_mebibytes_per_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = UsageMeter(os.getpid())
+    meter = ProcessUsageMeter(os.getpid())
     memory = [100.0 + 0.5 * s for s in range(140)] + [200.0 + 0.25 * s for s in range(160)]  # caches fill at first
     monkeypatch.setattr(meter, "_looks", [(10.0 + s, 0.5 * s, mib) for s, mib in enumerate(memory)])
     usage = meter.usage()
@@ -36,7 +36,7 @@ def test_growth_is_the_slope_in_mebibytes_per_minute(monkeypatch: pytest.MonkeyP
 
 def test_a_process_that_is_gone_is_told() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    meter = UsageMeter(process.pid)
+    meter = ProcessUsageMeter(process.pid)
     process.communicate(b"\n")
     with pytest.raises(FileNotFoundError):
         meter.look()

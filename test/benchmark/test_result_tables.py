@@ -27,7 +27,7 @@ RECORD = {
             "model": "tiny", "engine": engine, "device": "cpu", "batch": batch, "points": points, **TIMING,
             "pose_ms": 2.0 / batch, "ratio": 1.0, "deviation": 0.0,
         }
-        for engine in ("reference", "quick")
+        for engine in ("pytorch", "quick")
         for batch, points in ((1, 1024), (5, 1024), (1, 256))
     ],
     "stages": [{"stage": stage, **TIMING} for stage in (*REST, "network", *PICTURE)],
@@ -51,7 +51,7 @@ def test_every_part_gives_a_whole_table() -> None:
     cells = {cell for sheet in found for row in sheet.rows for cell in row}
     assert {"2.00 (1.50–2.50)", "9 of 360", "29.2", "-", "4.3", "+0.07", "1.50"} <= cells
     assert machine_line(RECORD).startswith("2030-01-02: Abacus, 2 cores (no AVX); 4 GiB; no GPU")
-    assert "; network.looks=2; load" in machine_line(RECORD)
+    assert "; network.tta.max_passes=2; load" in machine_line(RECORD)
 
 
 def test_the_rest_of_a_frame_is_added_up() -> None:

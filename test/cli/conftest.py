@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from clipose_ros.cli import live_system
-from clipose_ros.cli.subprocesses import Child
+from clipose_ros.cli.subprocesses import Subprocess
 
 BOX_NODE = Path(__file__).resolve().parents[1] / "ros" / "box_pose_node.py"
 
 
-class Started(list[Child]):
+class Started(list[Subprocess]):
     """The processes that a command started, in order."""
 
     @property
@@ -25,13 +25,13 @@ class Started(list[Child]):
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """Every process that the test's command starts."""
-    noted, original = Started(), Child.__init__
+    noted, original = Started(), Subprocess.__init__
 
-    def note(self: Child, *arguments) -> None:
+    def note(self: Subprocess, *arguments) -> None:
         original(self, *arguments)
         noted.append(self)
 
-    monkeypatch.setattr(Child, "__init__", note)
+    monkeypatch.setattr(Subprocess, "__init__", note)
     monkeypatch.setattr(live_system, "_POSE_NODE", (str(BOX_NODE),))
     return noted
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from clipose_ros.benchmark.frame_stages import frame_stages, posed
-from clipose_ros.benchmark.inputs import Inputs
+from clipose_ros.benchmark.inputs import BenchmarkInputs
 from clipose_ros.benchmark.result_tables import PICTURE, REST, sheets
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import benchmark, live_benchmark, live_system
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
-from clipose_ros.cli.subprocesses import ChildDiedError
+from clipose_ros.cli.subprocesses import SubprocessDiedError
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.ros_tools.message_benchmark import message_stages
@@ -65,7 +65,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_words(
     tmp_path: Path, children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_system, "_POSE_NODE", (*live_system._POSE_NODE, "--crash"))
-    with pytest.raises(ChildDiedError, match=r"pose node ended by itself(.|\n)*a bug in the worker"):
+    with pytest.raises(SubprocessDiedError, match=r"pose node ended by itself(.|\n)*a bug in the worker"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     assert len(children) == 2 and not children.alive
 
@@ -77,7 +77,7 @@ def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, ch
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(ChildDiedError, match=r"camera ended by itself \(SIGKILL\)"):
+    with pytest.raises(SubprocessDiedError, match=r"camera ended by itself \(SIGKILL\)"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     killer.join()
     assert not children.alive
@@ -101,7 +101,7 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children, runs,
         (["--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
         (["--set", "score"], "NAME=VALUE, got 'score'"),
         (["--minutes", "0"], "positive"),
-        (["--looks", "0"], "looks' must lie in"),
+        (["--max-passes", "0"], "max_passes' must lie in"),
         (["--record", __file__], "must be a file that --json wrote"),
     ],
 )
@@ -113,7 +113,7 @@ def test_wrong_arguments_are_named_before_anything_starts(tmp_path, children, ca
 
 def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
     arguments = ["--output", str(tmp_path), "--json", str(tmp_path / "mine.json")]
-    assert benchmark.main([*arguments, "--only", "stages", "--budget", "0", "--looks", "1"]) == 0
+    assert benchmark.main([*arguments, "--only", "stages", "--budget", "0", "--max-passes", "1"]) == 0
     told = capsys.readouterr().out
     record = json.loads((tmp_path / "mine.json").read_text())
     assert (
@@ -128,7 +128,7 @@ def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
 
 
 def test_stages_do_what_the_node_does() -> None:
-    inputs = Inputs.rendered()
+    inputs = BenchmarkInputs.rendered()
     predictor = Predictor.load("clipose_small", "cpu")
     seen = posed(inputs, predictor)
     results = {name: call() for name, call in frame_stages(inputs, predictor, seen).items()}

@@ -21,7 +21,7 @@ def test_a_model_on_nocs_images(tmp_path: Path, capsys: pytest.CaptureFixture[st
     torch.manual_seed(0)
     write_nocs_fixture(tmp_path / "nocs", "real_test", scenes=1, frames=2, seed=4)
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
-    model = ["--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "fused"]
+    model = ["--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "cpu"]
     nocs = ["--nocs", str(tmp_path / "nocs"), "--subset", "real_test", *model]
     outputs = ["--save", str(tmp_path / "out"), "--json", str(tmp_path / "first.json")]
     assert evaluate.main([*nocs, *outputs, "--report", str(tmp_path / "report.html")]) == 0

@@ -26,7 +26,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(scene_views, "ViewRecipe", partial(scene_views.ViewRecipe, width=160, height=120))
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
-    return ["--scenes", "1", "--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "reference"]
+    return ["--scenes", "1", "--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "pytorch"]
 
 
 def without_times(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate
-from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm
+from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
@@ -30,8 +30,8 @@ def test_another_film_is_refused(
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
     points = torch.rand(30, 64, 3).numpy()
     poses = np.tile(np.eye(4), (30, 1, 1))
-    film = CloudFilm(points, np.arange(30), np.tile(["can"], 30), np.ones(30, dtype=np.int64), poses)
+    film = RecordedSequence(points, np.arange(30), np.tile(["can"], 30), np.ones(30, dtype=np.int64), poses)
     film.save(tmp_path / "film.npz")
-    model = ["--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "reference"]
+    model = ["--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "pytorch"]
     assert evaluate.main([*asked, "--film", str(tmp_path / "film.npz"), *model]) == 1
     assert message in capsys.readouterr().err

@@ -13,7 +13,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import evaluate, generate
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm
+from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
@@ -75,7 +75,7 @@ def test_tracks_on_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     rows = np.repeat(np.arange(30), 2)
     points = np.random.default_rng(0).uniform([-0.05, -0.05, 0.95], [0.05, 0.05, 1.05], (60, 256, 3))
     poses = np.tile(np.eye(4), (30, 1, 1))
-    film = CloudFilm(points.astype(np.float32), rows, np.tile(["can", "mug"], 30), np.tile([1, 2], 30), poses)
+    film = RecordedSequence(points.astype(np.float32), rows, np.tile(["can", "mug"], 30), np.tile([1, 2], 30), poses)
     film.save(tmp_path / "film.npz")
     sequence = ["--sequence", "1", "--film", str(tmp_path / "film.npz"), "--smoothing", "0", "0.8"]
     monkeypatch.setattr(Predictor, "load", lambda *_, **__: Still())

@@ -9,7 +9,7 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.evaluate_options import read_options
 from clipose_ros.cli.node_settings import node_config, read_parameters, segmenter_settings
-from clipose_ros.config import NetworkConfig, PoseNodeConfig, nest
+from clipose_ros.config import NetworkConfig, PoseNodeConfig, TtaConfig, nest
 from clipose_ros.errors import ConfigError
 from clipose_ros.resources import config_path
 
@@ -122,9 +122,9 @@ def test_the_command_line_holds_against_the_file(tmp_path: Path, ultralytics: No
 
     alone = told("--params", str(path))
     assert (alone.segmentation.backend, alone.segmentation.model) == ("yolo", "theirs.pt")
-    assert alone.network == NetworkConfig(model="x", device="cpu", engine="fused_int8", threads=2)
-    beside = told("--params", str(path), "--model", "new", "--engine", "reference", "--looks", "3").network
-    assert beside == NetworkConfig(model="new", device="cpu", engine="reference", threads=2, looks=3)
+    assert alone.network == NetworkConfig(model="x", device="cpu", engine="cpu_int8", threads=2)
+    beside = told("--params", str(path), "--model", "new", "--engine", "pytorch", "--max-passes", "3").network
+    assert beside == NetworkConfig(model="new", device="cpu", engine="pytorch", threads=2, tta=TtaConfig(max_passes=3))
     assert told().network == NetworkConfig()
     assert alone.segmentation.every_n == 1  # views are no film
     other = told("--params", str(path), "--segmenter", f"yolo:{weights}")

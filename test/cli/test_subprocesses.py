@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clipose_ros.cli.subprocesses import Child, ChildDiedError
+from clipose_ros.cli.subprocesses import Subprocess, SubprocessDiedError
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -19,8 +19,8 @@ time.sleep(600)
 """
 
 
-def python(code: str, log: Path) -> Child:
-    return Child("helper", [sys.executable, "-c", code], os.environ, log)
+def python(code: str, log: Path) -> Subprocess:
+    return Subprocess("helper", [sys.executable, "-c", code], os.environ, log)
 
 
 def wait_for(condition) -> None:
@@ -58,7 +58,9 @@ def test_a_stubborn_child_and_its_helpers_end_too(tmp_path: Path, monkeypatch: p
 def test_the_last_words_of_a_dead_child_are_told(tmp_path: Path) -> None:
     with python("import sys; sys.exit('no weights found')", tmp_path / "log") as child:
         wait_for(lambda: not is_alive(child.pid))
-        with pytest.raises(ChildDiedError, match=r"helper ended by itself \(exit status 1\)(.|\n)*no weights found"):
+        with pytest.raises(
+            SubprocessDiedError, match=r"helper ended by itself \(exit status 1\)(.|\n)*no weights found"
+        ):
             child.check()
 
 

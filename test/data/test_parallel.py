@@ -7,23 +7,23 @@ import time
 
 import pytest
 
-from clipose_ros.data.parallel import in_workers
+from clipose_ros.data.parallel import parallel_map
 from clipose_ros.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order(workers: int) -> None:
-    assert list(in_workers(abs, range(-9, 9), workers)) == [abs(i) for i in range(-9, 9)]
+    assert list(parallel_map(abs, range(-9, 9), workers)) == [abs(i) for i in range(-9, 9)]
 
 
 def test_nobody_is_no_worker() -> None:
     with pytest.raises(ConfigError, match="workers must be at least 1"):
-        next(in_workers(abs, [1], 0))
+        next(parallel_map(abs, [1], 0))
 
 
 def test_a_killed_worker_ends_the_work_and_the_others() -> None:
     before = set(multiprocessing.active_children())
-    work = in_workers(time.sleep, [0.05] * 3000, 2)
+    work = parallel_map(time.sleep, [0.05] * 3000, 2)
     next(work)
     workers = set(multiprocessing.active_children()) - before
     workers.pop().kill()

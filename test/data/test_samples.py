@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
-from clipose_ros.data.mask_augmentation import perturb_mask
+from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.synthetic.samples import crop_around, generate_samples
 from clipose_ros.errors import DataError
@@ -109,7 +109,7 @@ def test_perturbed_masks_stay_near_the_true_one(seed, row, column):
     whole = np.zeros((130, 170), dtype=bool)
     whole[row : row + 40, column : column + 50] = True
     mask = InstanceMask.from_full("can", 0.5, whole)
-    rough = perturb_mask(mask, whole.shape, np.random.default_rng(seed))
+    rough = augment_mask(mask, whole.shape, np.random.default_rng(seed))
     assert rough is not None and rough.category == "can" and rough.score == 0.5
     image = np.zeros_like(whole)
     x0, y0, x1, y1 = rough.box
@@ -125,7 +125,7 @@ def test_masks_are_both_grown_and_shrunk():
     whole[40:90, 40:100] = True
     mask = InstanceMask.from_full("can", 0.5, whole)
     areas = (
-        np.array([perturb_mask(mask, whole.shape, np.random.default_rng(s)).mask.sum() for s in range(60)])
+        np.array([augment_mask(mask, whole.shape, np.random.default_rng(s)).mask.sum() for s in range(60)])
         / whole.sum()
     )
     assert areas.min() < 0.9 and areas.max() > 1.1

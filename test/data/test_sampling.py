@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.sampling import Emphasis, Views, order
+from clipose_ros.data.sampling import SamplingConfig, Views, order
 from clipose_ros.errors import ConfigError
 
 NAMES = NOCS_CATEGORIES.names
@@ -25,14 +25,14 @@ def views(kinds: list[int], below: list[bool] | None = None, handle: list[bool] 
     return Views(np.array(kinds), T, np.array(handle or [True] * len(kinds)))
 
 
-def drawn(seen: Views, emphasis: Emphasis, seed: int = 0) -> np.ndarray:
-    return order(seen, NOCS_CATEGORIES, emphasis, np.random.default_rng(seed))
+def drawn(seen: Views, sampling: SamplingConfig, seed: int = 0) -> np.ndarray:
+    return order(seen, NOCS_CATEGORIES, sampling, np.random.default_rng(seed))
 
 
 @given(kinds=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 99), times=st.integers(1, 4))
 def test_every_category_comes_its_share_of_times(kinds: list[int], seed: int, times: int) -> None:
-    array, emphasis = np.array(kinds), Emphasis(categories=(f"camera:{times}",))
-    rows = drawn(views(kinds), emphasis, seed)
+    array, sampling = np.array(kinds), SamplingConfig(categories=(f"camera:{times}",))
+    rows = drawn(views(kinds), sampling, seed)
     assert len(rows) == len(kinds)
     expected = Counter({kind: times if NAMES[kind] == "camera" else 1 for kind in set(kinds)})
     together = expected.total()
@@ -47,10 +47,10 @@ def test_every_category_comes_its_share_of_times(kinds: list[int], seed: int, ti
 def test_hard_views_come_as_often_as_they_have_copies(seed: int) -> None:
     mug, can = NAMES.index("mug"), NAMES.index("can")
     seen = views([mug] * 4 + [can] * 2, [True, True, False, False, True, False], [True, False, True, False, True, True])
-    emphasis = Emphasis(from_below=3, handle_in_sight=2)
-    assert emphasis.copies(seen, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], "a can is alike from both sides"
+    sampling = SamplingConfig(from_below=3, handle_in_sight=2)
+    assert sampling.copies(seen, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], "a can is alike from both sides"
     many = Views(*(np.tile(getattr(seen, n), (20,) + (1,) * (getattr(seen, n).ndim - 1)) for n in Views.__slots__))
-    times = Counter((drawn(many, emphasis, seed) % 6).tolist())
+    times = Counter((drawn(many, sampling, seed) % 6).tolist())
     assert sum(times[i] for i in range(4)) == 60
     assert all(abs(times[i] - share) <= 20 for i, share in enumerate([30, 15, 10, 5]))
     assert times[0] > times[1] > times[3]
@@ -59,9 +59,9 @@ def test_hard_views_come_as_often_as_they_have_copies(seed: int) -> None:
 @pytest.mark.parametrize("entry", ["mug", "mug:", "mug:0", "mug:-1", "mug:1.5", "mug:101", "cup:2"])
 def test_shares_of_nothing_are_refused(entry: str) -> None:
     with pytest.raises(ConfigError, match=entry.split(":")[0]):
-        Emphasis(categories=(entry,)).shares(NOCS_CATEGORIES)
+        SamplingConfig(categories=(entry,)).shares(NOCS_CATEGORIES)
 
 
 def test_a_category_is_named_once() -> None:
     with pytest.raises(ConfigError, match="twice"):
-        Emphasis(categories=("mug:2", "mug:3")).shares(NOCS_CATEGORIES)
+        SamplingConfig(categories=("mug:2", "mug:3")).shares(NOCS_CATEGORIES)

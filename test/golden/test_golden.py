@@ -33,7 +33,7 @@ from clipose_ros.types import CameraIntrinsics, FloatArray, RgbdFrame
 
 FILES = Path(__file__).parent / "files"
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
-ENGINES = {"reference": "reference", "fused": "fused", "fused_int8": "fused_int8"}
+ENGINES = {"reference": "pytorch", "fused": "cpu", "fused_int8": "cpu_int8"}
 """Each engine's name in ``clipose_small.npz``, and its name now."""
 
 

@@ -192,7 +192,7 @@ def test_everything_is_built_from_the_settings(model_file):
     check = CheckConfig(
         score_threshold=0.0,
         size_tolerance=100.0,
-        hidden_tolerance=1000.0,
+        max_occlusion_ratio=1000.0,
         category_tolerance=1000.0,
         centre_tolerance=10.0,
     )

@@ -87,8 +87,8 @@ def test_tolerances_are_those_of_the_settings():
 
 def test_how_much_may_be_hidden_is_a_setting():
     assert verdict(size=SIZE * 12).reason is RejectionReason.SIZE_CONTRADICTS_POINTS
-    assert verdict(CheckConfig(hidden_tolerance=20.0, category_tolerance=100.0), size=SIZE * 12) is None
-    assert "1/1.5 of it" in verdict(CheckConfig(hidden_tolerance=1.5), size=SIZE * 3).detail
+    assert verdict(CheckConfig(max_occlusion_ratio=20.0, category_tolerance=100.0), size=SIZE * 12) is None
+    assert "1/1.5 of it" in verdict(CheckConfig(max_occlusion_ratio=1.5), size=SIZE * 3).detail
 
 
 def test_what_is_twice_as_large_as_its_category_is_something_else():

@@ -89,9 +89,9 @@ def test_a_model_that_does_not_ship_is_refused() -> None:
 
 
 def test_looks_out_of_bounds_are_refused(checkpoint: Path) -> None:
-    for looks in (0, 17):
-        with pytest.raises(ConfigError, match="looks"):
-            Predictor.load(str(checkpoint), "cpu", looks=looks)
+    for passes in (0, 17):
+        with pytest.raises(ConfigError, match="max_passes"):
+            Predictor.load(str(checkpoint), "cpu", max_passes=passes)
 
 
 def test_devices() -> None:

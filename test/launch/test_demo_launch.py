@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from clipose_ros.config import PoseNodeConfig, leaves
+from clipose_ros.config import PoseNodeConfig, config_fields
 from clipose_ros.ros_tools.synthetic_camera import SyntheticCameraConfig
 
 
@@ -40,7 +40,7 @@ def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
     (parameters,) = nodes(result)["synthetic_camera"].named["parameters"]
     values = {name: result.value(value) for name, value in parameters.items()}
     assert (values["seed"], values["rate_hz"]) == (7, 12.5)
-    known = {leaf.path: leaf.value for leaf in leaves(SyntheticCameraConfig())}
+    known = {leaf.path: leaf.value for leaf in config_fields(SyntheticCameraConfig())}
     defaults = {name: named["default_value"] for name, named in result.arguments.items() if name in known}
     assert {*result.arguments} - {*defaults} == {"shipped_detector"}
     assert {name: type(known[name])(text) for name, text in defaults.items()} == {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipose_ros.config import PoseNodeConfig, leaves
+from clipose_ros.config import PoseNodeConfig, config_fields
 
-NAMES = {leaf.path for leaf in leaves(PoseNodeConfig())} | {"use_sim_time"}
+NAMES = {leaf.path for leaf in config_fields(PoseNodeConfig())} | {"use_sim_time"}
 
 
 def overrides(launched_file) -> dict:
@@ -36,8 +36,8 @@ def test_starts_the_one_node_with_the_shipped_parameters(launched):
     [
         ("model", "/models/mine.safetensors", "network.model", "/models/mine.safetensors"),
         ("device", "cuda:1", "network.device", "cuda:1"),
-        ("engine", "fused_int8", "network.engine", "fused_int8"),
-        ("looks", "1", "network.looks", 1),
+        ("engine", "cpu_int8", "network.engine", "cpu_int8"),
+        ("max_passes", "1", "network.tta.max_passes", 1),
         ("segmentation_backend", "labels", "segmentation.backend", "labels"),
         ("segmentation_model", "yolo11n-seg.pt", "segmentation.model", "yolo11n-seg.pt"),
         ("target_frame", "base_link", "publish.target_frame", "base_link"),

@@ -7,7 +7,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.model.reconstruction import WIDTHS, PointHead, SymmetryHead
-from clipose_ros.model.voting import FaceHead
+from clipose_ros.model.voting import BoxVoteHead
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
 
@@ -19,7 +19,7 @@ def test_heads_give_points_and_votes_in_the_camera_frame() -> None:
     encoding = network(points, torch.tensor([0, 5])).encoding
     reconstructed = SymmetryHead(network.encoder.out_channels, 0.1, (16, 8))(encoding, points)
     assert reconstructed.shape == points.shape and (reconstructed.mean(dim=(0, 1)) - points.mean(dim=(0, 1))).norm() < 1
-    votes = FaceHead(network.encoder.out_channels, 0.1, (16, 8))(encoding, points)
+    votes = BoxVoteHead(network.encoder.out_channels, 0.1, (16, 8))(encoding, points)
     assert votes.normals.shape == (2, 128, 6, 3) and votes.distances.shape == votes.confidences.shape == (2, 128, 6)
     torch.testing.assert_close(votes.normals.norm(dim=-1), torch.ones(2, 128, 6))
     assert votes.confidences.min() > 0.0 and votes.confidences.max() < 1.0

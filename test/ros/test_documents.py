@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipose_ros.config import Leaf, PoseNodeConfig, leaves
+from clipose_ros.config import ConfigField, PoseNodeConfig, config_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "node.md"
@@ -25,7 +25,7 @@ def without_blanks(values):
     return tuple(v for v in values if v != "") if isinstance(values, list) else values
 
 
-def row(leaf: Leaf) -> str:
+def row(leaf: ConfigField) -> str:
     """A setting's row in the reference page."""
     kind = (
         "string list"
@@ -54,17 +54,17 @@ def test_shipped_parameters_are_all_there_are_at_their_defaults():
 
 def test_shipped_parameters_are_explained():
     words = " ".join((ROOT / "config" / "pose.yaml").read_text().replace("#", " ").split())
-    for leaf in leaves(PoseNodeConfig()):
+    for leaf in config_fields(PoseNodeConfig()):
         assert leaf.doc in words, leaf.path
 
 
-@pytest.mark.parametrize("leaf", leaves(PoseNodeConfig()), ids=lambda leaf: leaf.path)
+@pytest.mark.parametrize("leaf", config_fields(PoseNodeConfig()), ids=lambda leaf: leaf.path)
 def test_reference_page_has_every_parameter(leaf):
     assert row(leaf) in PAGE.read_text().splitlines()
 
 
 def test_reference_page_has_no_other_parameter():
-    known = {leaf.path for leaf in leaves(PoseNodeConfig())}
+    known = {leaf.path for leaf in config_fields(PoseNodeConfig())}
     table = PAGE.read_text().split("## Parameters")[1].split("\n## ")[0]
     rows = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
     assert set(rows) == known

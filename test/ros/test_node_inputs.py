@@ -330,7 +330,7 @@ def test_diagnostics_tell_rates_latencies_and_device(ros, camera, start_node):
 
 
 def test_a_problem_is_logged_once_in_a_while_but_counted_each_time(ros, capfd):
-    health = diagnostics.Health(ros.node.get_logger())
+    health = diagnostics.NodeDiagnostics(ros.node.get_logger())
     for number in range(30):
         health.warning("frame", f"'/depth' holds {number} bytes")
     health.warning("frame", "'/rgb' has encoding 'x'")

@@ -146,7 +146,7 @@ def test_poses_with_a_real_checkpoint(ros, camera, spawn, tiny_model):
     """The whole way, with an untrained network from a file: its poses are wrong, but they come."""
     settings = (
         "check.size_tolerance:=100.0",
-        "check.hidden_tolerance:=1000.0",
+        "check.max_occlusion_ratio:=1000.0",
         "check.category_tolerance:=1000.0",
         "check.centre_tolerance:=10.0",
         "check.score_threshold:=0.0",

@@ -8,7 +8,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from clipose_ros.config import PoseNodeConfig, leaves
+from clipose_ros.config import PoseNodeConfig, config_fields
 from clipose_ros.ros.services import Outcome
 
 
@@ -113,7 +113,7 @@ def test_detect_once_does_not_wait_for_a_frame_whose_work_ended_in_a_bug(ros, ca
 
 def test_every_setting_is_a_described_and_typed_parameter(ros, start_node):
     start_node(started=False)
-    settings = {leaf.path: leaf for leaf in leaves(PoseNodeConfig())}
+    settings = {leaf.path: leaf for leaf in config_fields(PoseNodeConfig())}
     names = ros.call(ListParameters, "pose_node/list_parameters", ListParameters.Request()).result.names
     assert set(settings) <= set(names)
     request = DescribeParameters.Request(names=list(settings))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipose_ros.ros.sync_monitor import SyncWatch
+from clipose_ros.ros.sync_monitor import SyncMonitor
 
 TOPICS = ("/rgb", "/depth", "/info")
 SECOND = 1_000_000_000
@@ -10,7 +10,7 @@ SECOND = 1_000_000_000
 
 @pytest.fixture
 def watch():
-    return SyncWatch(TOPICS, silence_s=5.0, slop_s=0.02, now_s=100.0)
+    return SyncMonitor(TOPICS, timeout_s=5.0, slop_s=0.02, now_s=100.0)
 
 
 def test_is_content_until_the_time_is_over(watch):
@@ -83,11 +83,11 @@ def test_a_slop_below_the_period_is_no_reason_for_caution(watch, rate_hz):
 
 
 def test_caution_waits_for_enough_stamps_and_never_concerns_exact_matching():
-    watch = SyncWatch(TOPICS, silence_s=5.0, slop_s=0.02, now_s=100.0)
+    watch = SyncMonitor(TOPICS, timeout_s=5.0, slop_s=0.02, now_s=100.0)
     watch.heard("/rgb", SECOND, 100.0)
     watch.heard("/rgb", SECOND + 1000, 100.0)
     assert watch.caution() is None
-    assert filmed(SyncWatch(TOPICS, silence_s=5.0, slop_s=0.0, now_s=100.0), 1_000_000).caution() is None
+    assert filmed(SyncMonitor(TOPICS, timeout_s=5.0, slop_s=0.0, now_s=100.0), 1_000_000).caution() is None
 
 
 def test_one_pair_of_close_stamps_is_no_fast_topic(watch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipose_ros.segmenter_training.domain_randomization import collage, photograph
+from clipose_ros.segmenter_training.domain_randomization import collage, randomize_domain
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +16,13 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_equal_generators_give_equal_photographs(picture: tuple[np.ndarray, np.ndarray], seed: int) -> None:
-    first, second = (photograph(*picture, np.random.default_rng(seed)) for _ in range(2))
+    first, second = (randomize_domain(*picture, np.random.default_rng(seed)) for _ in range(2))
     assert first.dtype == np.uint8 and first.shape == picture[0].shape
     np.testing.assert_array_equal(first, second)
 
 
 def test_photographs_differ_in_light_and_surroundings(picture: tuple[np.ndarray, np.ndarray]) -> None:
-    photos = [photograph(*picture, np.random.default_rng(seed)).astype(float) for seed in range(40)]
+    photos = [randomize_domain(*picture, np.random.default_rng(seed)).astype(float) for seed in range(40)]
     corners = np.array([photo[:8, :8].mean() for photo in photos])
     assert corners.std() > 8.0
     assert 0.5 < np.mean([photo.mean() / picture[0].mean() for photo in photos]) < 2.0
@@ -30,7 +30,7 @@ def test_photographs_differ_in_light_and_surroundings(picture: tuple[np.ndarray,
 
 def test_the_arguments_stay_as_they_are(picture: tuple[np.ndarray, np.ndarray]) -> None:
     rgb, labels = (array.copy() for array in picture)
-    photograph(rgb, labels, np.random.default_rng(3))
+    randomize_domain(rgb, labels, np.random.default_rng(3))
     np.testing.assert_array_equal(rgb, picture[0])
     np.testing.assert_array_equal(labels, picture[1])
 

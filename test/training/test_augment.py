@@ -17,8 +17,8 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.augment import (
-    Dice,
-    Traits,
+    AugmentationRules,
+    BatchRng,
     augment,
     cut,
     in_camera,
@@ -39,8 +39,8 @@ STILL = {"scale_probability": 0.0, "tilt_probability": 0.0, "noise_probability":
          "taper_probability": 0.0, "roll_deg": 0.0}  # fmt: skip
 
 
-def dice(seed: int = 0, count: int = COUNT) -> Dice:
-    return Dice(seed, 0, count, slice(0, count))
+def dice(seed: int = 0, count: int = COUNT) -> BatchRng:
+    return BatchRng(seed, 0, count, slice(0, count))
 
 
 def clouds(seed: int = 0) -> tuple[Tensor, PoseTruth]:
@@ -69,7 +69,7 @@ NONE, ALL = torch.zeros(COUNT, dtype=torch.bool), torch.ones(COUNT, dtype=torch.
 def test_cloud_and_truth_move_together(seed: int, tilt: float, roll: float, mirrored: float) -> None:
     changes = {"roll_deg": roll, "tilt_deg": tilt, "scale_probability": 1.0, "tilt_probability": 1.0}
     config = AugmentConfig.from_mapping({**STILL, **changes, "mirror_probability": mirrored})
-    points, truth = augment(*clouds(seed), Traits(AXIAL, ALL, ALL), config, dice(seed))
+    points, truth = augment(*clouds(seed), AugmentationRules(AXIAL, ALL, ALL), config, dice(seed))
     sixteenths = 16 * box_coordinates(points, truth)
     torch.testing.assert_close(sixteenths, sixteenths.round(), atol=2e-3, rtol=0)
     assert sixteenths.abs().max() <= 8 + 1e-2
@@ -79,7 +79,7 @@ def test_cloud_and_truth_move_together(seed: int, tilt: float, roll: float, mirr
 
 def test_nothing_chosen_changes_nothing_but_the_order() -> None:
     points, truth = clouds()
-    same, still = augment(points, truth, Traits(AXIAL, ALL, ALL), AugmentConfig.from_mapping(STILL), dice())
+    same, still = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), AugmentConfig.from_mapping(STILL), dice())
     torch.testing.assert_close(same.sort(dim=1).values, points.sort(dim=1).values, atol=1e-6, rtol=0)
     for name in ("R", "t", "size"):
         torch.testing.assert_close(getattr(still, name), getattr(truth, name), atol=1e-6, rtol=0)
@@ -89,10 +89,12 @@ def test_nothing_chosen_changes_nothing_but_the_order() -> None:
 def test_slices_vary_as_the_whole_batch_does() -> None:
     points, truth = clouds()
     config = AugmentConfig(mirror_probability=0.5)
-    whole, moved = augment(points, truth, Traits(AXIAL, ALL, ALL), config, dice())
+    whole, moved = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, dice())
     for own in (slice(0, 4), slice(4, 16)):
         part = PoseTruth(truth.R[own], truth.t[own], truth.size[own], truth.x_determined[own])
-        some, also = augment(points[own], part, Traits(AXIAL[own], ALL[own], ALL[own]), config, Dice(0, 0, COUNT, own))
+        some, also = augment(
+            points[own], part, AugmentationRules(AXIAL[own], ALL[own], ALL[own]), config, BatchRng(0, 0, COUNT, own)
+        )
         assert torch.equal(some, whole[own]) and torch.equal(also.R, moved.R[own])
 
 
@@ -111,7 +113,7 @@ def test_scaling_scales_each_point_along_the_objects_axes() -> None:
 def test_random_scales_stay_in_bounds_and_keep_round_things_round() -> None:
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 1.0})
     points, truth = clouds()
-    _, scaled = augment(points, truth, Traits(AXIAL, ALL, ALL), config, dice())
+    _, scaled = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, dice())
     factors = scaled.size / truth.size
     assert factors.min() >= 0.8 - 1e-6 and factors.max() <= 1.2 + 1e-6 and factors.std() > 0.05
     torch.testing.assert_close(factors[AXIAL, 0], factors[AXIAL, 2])
@@ -156,7 +158,7 @@ def test_a_tapered_cup_gets_the_size_of_the_tapered_cup() -> None:
 def test_only_what_may_be_tapered_is() -> None:
     config = AugmentConfig.from_mapping({**STILL, "taper_probability": 1.0})
     points, truth = clouds()
-    _, tapered = augment(points, truth, Traits(AXIAL, AXIAL, ALL), config, dice())
+    _, tapered = augment(points, truth, AugmentationRules(AXIAL, AXIAL, ALL), config, dice())
     assert torch.allclose(tapered.size[~AXIAL], truth.size[~AXIAL], atol=1e-6)
     assert ((tapered.size - truth.size)[AXIAL, 0].abs() > 1e-4).all()
 
@@ -233,12 +235,12 @@ def test_mirrored_views_show_objects_mirrored_by_their_own_plane() -> None:
 
 def test_probabilities_are_how_often() -> None:
     points, truth = clouds()
-    many = Dice(3, 0, 4000, slice(0, 4000))
+    many = BatchRng(3, 0, 4000, slice(0, 4000))
     assert many.chance(0.3).float().mean().item() == pytest.approx(0.3, abs=0.03)
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 0.3})
     scaled = 0
     for seed in range(40):
-        _, varied = augment(points, replace(truth), Traits(AXIAL, NONE, ALL), config, dice(seed))
+        _, varied = augment(points, replace(truth), AugmentationRules(AXIAL, NONE, ALL), config, dice(seed))
         scaled += int(((varied.size - truth.size).abs().amax(dim=1) > 1e-6).sum())
     assert scaled / (40 * COUNT) == pytest.approx(0.3, abs=0.07)
 
@@ -263,7 +265,7 @@ def test_a_shift_changes_no_loss_and_is_left_out(
 
 def test_only_what_its_own_plane_mirrors_is_mirrored() -> None:
     config = AugmentConfig.from_mapping(STILL | {"mirror_probability": 1.0})
-    traits = Traits.of(NOCS_CATEGORIES, config).at(torch.arange(COUNT) % 6)
+    traits = AugmentationRules.of(NOCS_CATEGORIES, config).at(torch.arange(COUNT) % 6)
     points, truth = clouds()
     _, moved = augment(points, truth, traits, config, dice())
     changed = (moved.t[:, 0] == -truth.t[:, 0]).tolist()

@@ -14,7 +14,7 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.errors import DataError
 from clipose_ros.training.batches import BatchSource
-from clipose_ros.training.clip_features import make_companions, text_key
+from clipose_ros.training.clip_features import create_clip_feature_provider, text_key
 from clipose_ros.training.config import TrainConfig
 
 
@@ -30,10 +30,10 @@ def test_streamed_texts_have_the_features_of_stored_ones(
 ) -> None:
     settings, stream, memory = config(tiny_clip, pose), ShardStream(seen_shards, seed=0), InMemory(seen_samples, 0)
     torch.manual_seed(1)
-    ahead = make_companions(settings, memory, tmp_path / "ahead", "cpu")
+    ahead = create_clip_feature_provider(settings, memory, tmp_path / "ahead", "cpu")
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    coming = make_companions(settings, stream, tmp_path / "coming", "cpu")
+    coming = create_clip_feature_provider(settings, stream, tmp_path / "coming", "cpu")
     batch = BatchSource(stream, settings).at(2)
     one, other = ahead(batch), coming(batch)
     assert torch.equal(torch.get_rng_state(), before), "loading CLIP, whenever it is, draws no number of the run's"
@@ -50,11 +50,11 @@ def test_a_file_of_features_is_refused_for_texts_it_lacks(
     np.save(tmp_path / "six.npy", np.eye(6, 8, dtype=np.float32))
     settings = config(tiny_clip, "true", text_features=str(tmp_path / "six.npy"))
     stream = ShardStream(seen_shards, seed=0)
-    companions = make_companions(settings, stream, tmp_path, "cpu")
+    clip_features = create_clip_feature_provider(settings, stream, tmp_path, "cpu")
     with pytest.raises(DataError, match=r"six\.npy' lack .*prompts\.pose=none"):
-        companions(BatchSource(stream, settings).at(0))
+        clip_features(BatchSource(stream, settings).at(0))
     with pytest.raises(DataError, match="texts have no feature"):
-        make_companions(settings, InMemory(seen_samples, 0), tmp_path, "cpu")
+        create_clip_feature_provider(settings, InMemory(seen_samples, 0), tmp_path, "cpu")
 
 
 def test_keys_are_equal_where_texts_are() -> None:

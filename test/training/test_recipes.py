@@ -123,8 +123,8 @@ def test_texts_alone_train_from_a_file_without_clip(
     blind = replace(seen_samples, images=None)
     trainer = build("table3_b1", small, blind, tmp_path / "run", text_features=str(tmp_path / "six.npy"))
     assert "cloud_text" in trainer.optimise()
-    assert trainer.companions is not None and trainer.companions.width == 12
-    words = trainer.companions.category_text()
+    assert trainer.clip_features is not None and trainer.clip_features.width == 12
+    words = trainer.clip_features.category_text()
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(words.numpy(), expected, atol=1e-6)
     with pytest.raises(DataError, match="texts have no feature"):

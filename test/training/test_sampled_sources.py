@@ -10,13 +10,13 @@ import pytest
 
 from clipose_ros.data.cloud_source import InMemory
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import Emphasis, Views
+from clipose_ros.data.sampling import SamplingConfig, Views
 from clipose_ros.data.shards.stream import ShardStream, open_clouds
 from clipose_ros.errors import ConfigError
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.trainer import Trainer
 
-WEIGHTED = Emphasis(categories=("mug:3",), from_below=9)
+WEIGHTED = SamplingConfig(categories=("mug:3",), from_below=9)
 
 
 def share_of_mugs(source: InMemory | ShardStream, stored: CloudSamples) -> float:
@@ -27,16 +27,16 @@ def share_of_mugs(source: InMemory | ShardStream, stored: CloudSamples) -> float
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_both_sources_heed_it(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
-    def source(emphasis: Emphasis) -> InMemory | ShardStream:
+    def source(sampling: SamplingConfig) -> InMemory | ShardStream:
         if streamed:
-            return ShardStream(seen_shards, seed=0, window=99, emphasis=emphasis)
-        return InMemory(seen_samples, 0, emphasis)
+            return ShardStream(seen_shards, seed=0, window=99, sampling=sampling)
+        return InMemory(seen_samples, 0, sampling)
 
     kinds = len(set(seen_samples.category_index.tolist()))
     assert share_of_mugs(source(WEIGHTED), seen_samples) == pytest.approx(3 / (kinds + 2), abs=0.1)
-    assert share_of_mugs(source(Emphasis()), seen_samples) == pytest.approx(1 / kinds, abs=0.1)
+    assert share_of_mugs(source(SamplingConfig()), seen_samples) == pytest.approx(1 / kinds, abs=0.1)
     with pytest.raises(ConfigError, match="cup"):
-        source(Emphasis(categories=("cup:2",)))
+        source(SamplingConfig(categories=("cup:2",)))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -45,19 +45,19 @@ def test_views_from_below_come_more_often(streamed: bool, seen_samples: CloudSam
     below = WEIGHTED.copies(views, seen_samples.categories) > 1
     assert 0 < below.sum() < len(below), "some are, some are not"
 
-    def seen_below(emphasis: Emphasis) -> int:
-        clouds = ShardStream(seen_shards, seed=0, emphasis=emphasis) if streamed else None
-        _, rows = (clouds or InMemory(seen_samples, 0, emphasis)).take(range(20 * len(below)))
+    def seen_below(sampling: SamplingConfig) -> int:
+        clouds = ShardStream(seen_shards, seed=0, sampling=sampling) if streamed else None
+        _, rows = (clouds or InMemory(seen_samples, 0, sampling)).take(range(20 * len(below)))
         drawn = Counter(rows.tolist())
         return sum(count for row, count in drawn.items() if below[row])
 
-    assert seen_below(WEIGHTED) > 1.2 * seen_below(Emphasis(categories=("mug:3",)))
+    assert seen_below(WEIGHTED) > 1.2 * seen_below(SamplingConfig(categories=("mug:3",)))
 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_a_run_passes_it_on(held: bool, seen_samples: CloudSamples, seen_shards: Path, tmp_path: Path) -> None:
-    config = TrainConfig(preset="clipose_tiny", batch=len(seen_samples), emphasis=WEIGHTED, tensorboard=False)
-    clouds = seen_samples if held else open_clouds(seen_shards, seed=0, images=False, emphasis=config.emphasis)
+    config = TrainConfig(preset="clipose_tiny", batch=len(seen_samples), sampling=WEIGHTED, tensorboard=False)
+    clouds = seen_samples if held else open_clouds(seen_shards, seed=0, images=False, sampling=config.sampling)
     trainer = Trainer(config, seen_samples.categories, clouds, seen_samples, tmp_path)
     mugs = (trainer.source.at(0).category == seen_samples.categories.index("mug")).float().mean()
     assert mugs == pytest.approx(3 / (len(set(seen_samples.category_index.tolist())) + 2), abs=0.1)

@@ -27,7 +27,7 @@ def test_both_kinds_of_step_are_timed_and_lose_the_same(
 
     monkeypatch.setattr(Trainer, "optimise", noted)
     kept: list[str] = []
-    monkeypatch.setattr(step_timing, "prepare", kept.append)
+    monkeypatch.setattr(step_timing, "tune_process", kept.append)
     for fused in (False, True):
         timing = step_timing.time_steps(preset, batch=4, points=128, fused=fused, steps=1)
         assert len(timing.seconds) == len(timing.cpu_seconds) == 1 and min(timing.seconds + timing.cpu_seconds) > 0.0

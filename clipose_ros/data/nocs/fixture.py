@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.mask_augmentation import perturb_mask
+from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.nocs.files import BACKGROUND, SUBSETS, NocsSubset, encode_coordinates
 from clipose_ros.data.nocs.object_models import MUG_META
 from clipose_ros.data.safe_pickle import read_pickle
@@ -127,7 +127,7 @@ def _write_records(root: Path, part: NocsSubset, frame: str, view: RenderedFrame
         return
     masks = [InstanceMask.from_full(t.category, 1.0, view.labels == _label(t)) for t in view.truths]
     whole = [mask for mask in masks if mask is not None]
-    rough = [perturb_mask(mask, view.labels.shape, rng) for mask in whole]
+    rough = [augment_mask(mask, view.labels.shape, rng) for mask in whole]
     found = [mask for mask in rough if mask is not None]
     similarities = np.array([t.T_camera_object for t in view.truths]).reshape(-1, 4, 4)
     diagonals = np.array([np.linalg.norm(t.size) for t in view.truths])

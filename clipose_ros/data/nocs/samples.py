@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.cloud_sample import CloudSample, stacked
-from clipose_ros.data.image_crop import object_image
-from clipose_ros.data.mask_augmentation import perturb_mask
+from clipose_ros.data.image_crop import image_crop
+from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import DataError
@@ -72,13 +72,13 @@ def frame_clouds(
     shown, rng = dataset.read(index), np.random.default_rng([seed, index])
     for truth in shown.truths:
         category = truth.mask.category
-        rough = perturb_mask(truth.mask, shown.frame.depth.shape, rng)
+        rough = augment_mask(truth.mask, shown.frame.depth.shape, rng)
         seen = extract_cloud(shown.frame, rough, config) if rough is not None else None
         if isinstance(seen, ObjectCloud):
             image = None
             if image_side:
                 here = shown.frame.labels == dataset.categories[category].id * LABEL_BASE + truth.instance
-                image = object_image(shown.frame.rgb, np.asarray(here), image_side)
+                image = image_crop(shown.frame.rgb, np.asarray(here), image_side)
             yield CloudSample(
                 points=np.asarray(seen.points_camera, dtype=np.float32),
                 category=category,

@@ -18,7 +18,7 @@ import numpy as np
 from clipose_ros.data.cloud_sample import stacked
 from clipose_ros.data.cloud_source import CloudSource, InMemory
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import Emphasis, Rows, order
+from clipose_ros.data.sampling import Rows, SamplingConfig, order
 from clipose_ros.data.shards.codec import Encoded, decoded, views_of
 from clipose_ros.data.shards.manifest import is_folder, load_clouds, read_encoded, read_manifests
 from clipose_ros.errors import ConfigError
@@ -62,10 +62,10 @@ class ShardStream:
         seed: Decides all orders.
         window: Shards held and mixed at a time: more mix better and take more memory.
         images: Whether to keep images, where the shards have some.
-        emphasis: What comes more often than its share.
+        sampling: What comes more often than its share.
 
     Raises:
-        ConfigError: There is no source, the window is out of bounds, or the emphasis is on a category that there is
+        ConfigError: There is no source, the window is out of bounds, or the sampling is on a category that there is
             not.
         DataError: As of ``read_manifests``.
     """
@@ -78,7 +78,7 @@ class ShardStream:
         seed: int,
         window: int = WINDOW,
         images: bool = True,
-        emphasis: Emphasis | None = None,
+        sampling: SamplingConfig | None = None,
     ) -> None:
         if window < 1 or not sources:
             raise ConfigError(f"a stream needs a source and a window of at least 1, got {len(sources)} and {window}")
@@ -90,8 +90,8 @@ class ShardStream:
         names = self.categories.names
         self.counts: Rows = np.array([sum(shard.counts.get(name, 0) for _, shard in self._shards) for name in names])
         self.has_images = images and all(m.made_by.get("image_side", 0) for m in manifests)
-        self._seed, self._window, self._emphasis = seed, window, emphasis or Emphasis()
-        self._emphasis.shares(self.categories)
+        self._seed, self._window, self._sampling = seed, window, sampling or SamplingConfig()
+        self._sampling.shares(self.categories)
         self._layout = lru_cache(maxsize=2)(self._lay_out)
         self._at_hand: _Window | None = None
 
@@ -134,22 +134,22 @@ class ShardStream:
         rows = np.concatenate([self._first[i] + np.arange(self._sizes[i]) for i in chosen])
         # windows count from 1 here: trailing zeros of a seed are not told apart
         rng = np.random.default_rng([self._seed, epoch, 1 + window])
-        taken = order(views_of(clouds, self.categories), self.categories, self._emphasis, rng)
+        taken = order(views_of(clouds, self.categories), self.categories, self._sampling, rng)
         return _Window((epoch, window), [clouds[i] for i in taken], rows[taken])
 
 
-def open_clouds(*paths: str | Path, seed: int, images: bool, emphasis: Emphasis | None = None) -> CloudSource:
+def open_clouds(*paths: str | Path, seed: int, images: bool, sampling: SamplingConfig | None = None) -> CloudSource:
     """Clouds to train on: streamed from folders of shards; read into memory where ``.npz`` files are among them.
 
     Args:
         paths: ``.npz`` files, and folders of shards, paths or URLs.
         seed: Decides the order.
         images: Whether images are wanted.
-        emphasis: What comes more often than its share.
+        sampling: What comes more often than its share.
 
     Raises:
         DataError: One is missing or malformed, or of other categories than the others.
     """
     if all(is_folder(path) for path in paths):
-        return ShardStream(*paths, seed=seed, images=images, emphasis=emphasis)
-    return InMemory(load_clouds(*paths), seed, emphasis)
+        return ShardStream(*paths, seed=seed, images=images, sampling=sampling)
+    return InMemory(load_clouds(*paths), seed, sampling)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clipose_ros import __version__
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.parallel import begin_worker, worker_pool
+from clipose_ros.data.parallel import begin_worker, process_pool
 from clipose_ros.data.shards.codec import tar_chunks
 from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, sha256_of, write_whole
 from clipose_ros.data.shards.sources import SceneSource
@@ -57,7 +57,7 @@ def generate_shards(
     ]
     if kept:
         tell(f"{len(kept)} shards are there already, {len(plan)} to do")
-    with worker_pool(workers, _begin_worker, (source,)) as pool:
+    with process_pool(workers, _begin_worker, (source,)) as pool:
         names = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first, _ in plan}
         jobs = [pool.submit(_write_shard, names[first], first, count) for first, count in plan]
         for job in as_completed(jobs):

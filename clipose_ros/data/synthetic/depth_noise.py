@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.types import BoolArray, FloatArray
 
 EDGE = 0.02
@@ -15,7 +15,7 @@ EDGE = 0.02
 
 
 @dataclass(frozen=True)
-class SensorConfig(Section):
+class DepthNoiseConfig(ConfigNode):
     """A depth sensor. The defaults are like a short-range structured-light or stereo camera at 640x480."""
 
     noise_mm: float = option(0.5, "Standard deviation of depth near the camera, millimetres.", low=0.0, high=100.0)
@@ -48,11 +48,11 @@ class SensorConfig(Section):
     max_m: float = option(5.0, "Farthest depth measured, metres.", low=0.1, high=100.0)
 
 
-def random_sensor(rng: np.random.Generator) -> SensorConfig:
+def random_depth_noise(rng: np.random.Generator) -> DepthNoiseConfig:
     """A sensor from nearly perfect to bad, so that a network learns none of them by heart."""
     severity = rng.uniform() ** 1.3
     stereo = rng.uniform() < 0.7
-    return SensorConfig(
+    return DepthNoiseConfig(
         noise_mm=float(rng.uniform(0.0, 1.2) * severity),
         noise_mm_per_m2=float(rng.uniform(0.3, 4.0) * severity),
         correlation_px=float(rng.uniform(0.0, 5.0 if stereo else 2.0)),
@@ -70,13 +70,13 @@ def random_sensor(rng: np.random.Generator) -> SensorConfig:
     )
 
 
-def simulate_depth(
+def add_depth_noise(
     depth: FloatArray,
     cos_incidence: FloatArray,
     albedo: FloatArray,
     focal_px: float,
     rng: np.random.Generator,
-    config: SensorConfig | None = None,
+    config: DepthNoiseConfig | None = None,
 ) -> FloatArray:
     """Measured depth of a perfect depth image.
 
@@ -91,7 +91,7 @@ def simulate_depth(
     Returns:
         ``(H, W)`` float32 metres; 0 where the sensor has no answer.
     """
-    config = config or SensorConfig()
+    config = config or DepthNoiseConfig()
     matched = _matched(depth, focal_px * config.baseline_m, config.match_px)
     z = _jittered(matched, rng, config.lateral_px)
     near, edge = _edges(z)
@@ -158,7 +158,9 @@ def _shadowed(depth: FloatArray, focal_baseline: float) -> BoolArray:
     return hidden
 
 
-def _faint(cos_incidence: FloatArray, albedo: FloatArray, rng: np.random.Generator, config: SensorConfig) -> BoolArray:
+def _faint(
+    cos_incidence: FloatArray, albedo: FloatArray, rng: np.random.Generator, config: DepthNoiseConfig
+) -> BoolArray:
     """Pixels from which too little light comes back: seen at a grazing angle, or dark."""
     middle = np.cos(np.radians(config.grazing_deg))
     grazing = 1.0 / (1.0 + np.exp(np.clip((cos_incidence - middle) / 0.025, -30, 30)))
@@ -192,7 +194,7 @@ def _grain(shape: tuple[int, int], rng: np.random.Generator, radius_px: float) -
     return smooth / np.float32(deviation)
 
 
-def _stepped(z: FloatArray, focal_baseline: float, config: SensorConfig) -> FloatArray:
+def _stepped(z: FloatArray, focal_baseline: float, config: DepthNoiseConfig) -> FloatArray:
     """Depth in the steps of disparity and of the depth image."""
     if focal_baseline > 0.0 and config.disparity_step_px > 0.0:
         steps = np.rint(focal_baseline / np.maximum(z, 1e-3) / config.disparity_step_px)

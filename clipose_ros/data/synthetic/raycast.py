@@ -16,7 +16,7 @@ from clipose_ros.geometry.camera import project
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 
-def ray_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
+def raycast_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
     """An embree scene with one geometry per mesh, in order."""
     if not meshes:
         raise DataError("a scene to render needs at least one object or prop, got none")
@@ -46,7 +46,7 @@ class Silhouette:
     """Pixels looked at along the longer side of the outline, about."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self._embree = ray_scene([mesh])
+        self._embree = raycast_scene([mesh])
         self._low, self._high = mesh.bounds
 
     def visible(self, T_camera_object: FloatArray, camera: CameraIntrinsics, mask: BoolArray) -> tuple[float, int]:

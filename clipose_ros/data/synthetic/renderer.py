@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
-from clipose_ros.data.synthetic.raycast import Silhouette, ray_grid, ray_scene
+from clipose_ros.data.synthetic.raycast import Silhouette, ray_grid, raycast_scene
 from clipose_ros.data.synthetic.scenes import Scene
 from clipose_ros.data.synthetic.shading import Hits, Shader
 from clipose_ros.geometry.se3 import invert_transform
@@ -93,7 +93,7 @@ class Renderer:
         bodies += [(prop.mesh, prop.T_world_prop, prop.texture) for prop in scene.props]
         self._meshes = [mesh.transformed(T) for mesh, T, _ in bodies]
         self._textures = [(texture, T) for _, T, texture in bodies]
-        self._rays = ray_scene(self._meshes)
+        self._rays = raycast_scene(self._meshes)
         self._labels = np.zeros(len(bodies), dtype=np.uint16)
         for i, item in enumerate(scene.objects):
             self._labels[i] = categories[item.object.category].id * 1000 + item.instance

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from clipose_ros.config import CloudConfig
-from clipose_ros.data.image_crop import object_image
-from clipose_ros.data.mask_augmentation import perturb_mask
+from clipose_ros.data.image_crop import image_crop
+from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue
-from clipose_ros.data.synthetic.depth_noise import random_sensor, simulate_depth
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
+from clipose_ros.data.synthetic.depth_noise import add_depth_noise, random_depth_noise
 from clipose_ros.data.synthetic.renderer import ObjectTruth, Renderer
 from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
@@ -47,7 +47,7 @@ def generate_samples(
     seed: int,
     categories: tuple[str, ...] | None = None,
     cloud: CloudConfig | None = None,
-    catalogue: Catalogue = NOCS_CATALOGUE,
+    object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY,
     image_side: int = 0,
 ) -> CloudSamples:
     """Simulate scenes and take the cloud of every object that can be seen well enough.
@@ -55,17 +55,17 @@ def generate_samples(
     Args:
         scenes: How many; each is seen from three places.
         seed: Scene i of a seed is always the same; different seeds share none.
-        categories: What to put on the tables; all that the catalogue can draw if left out.
+        categories: What to put on the tables; all that the object library can draw if left out.
         cloud: How clouds are made; the robot's defaults if left out.
-        catalogue: The categories there are, and where instances come from.
+        object_library: The categories there are, and where instances come from.
         image_side: Pixels of the side of each object's image; 0 makes none, which is much faster.
     """
-    chosen = catalogue.drawable if categories is None else categories
+    chosen = object_library.drawable if categories is None else categories
     rows = [
         row
         for index in range(scenes)
         for row in scene_samples(
-            np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), catalogue, image_side
+            np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), object_library, image_side
         )
     ]
     if not rows:
@@ -73,12 +73,12 @@ def generate_samples(
     points, truths, handles, images = zip(*rows, strict=True)
     return CloudSamples(
         points=np.stack(points),
-        category_index=np.array([catalogue.categories.index(truth.category) for truth in truths], dtype=np.int64),
+        category_index=np.array([object_library.categories.index(truth.category) for truth in truths], dtype=np.int64),
         T_camera_object=np.stack([truth.T_camera_object for truth in truths]).astype(np.float32),
         size=np.stack([truth.size for truth in truths]).astype(np.float32),
         handle_visible=np.array(handles, dtype=bool),
         visible_fraction=np.array([truth.visible_fraction for truth in truths], dtype=np.float32),
-        categories=catalogue.categories,
+        categories=object_library.categories,
         images=np.stack(images) if image_side else None,
     )
 
@@ -87,14 +87,14 @@ def scene_samples(
     rng: np.random.Generator,
     categories: tuple[str, ...],
     cloud: CloudConfig,
-    catalogue: Catalogue = NOCS_CATALOGUE,
+    object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY,
     image_side: int = 0,
 ) -> Iterator[tuple[FloatArray, ObjectTruth, bool, ByteArray | None]]:
     """Clouds of one random scene, each with its truth, whether a handle shows in it, and its image if asked for."""
-    scene = make_scene(rng, random_scene_config(rng, categories), catalogue.make)
-    renderer = Renderer(scene, catalogue.categories)
+    scene = make_scene(rng, random_scene_config(rng, categories), object_library.make)
+    renderer = Renderer(scene, object_library.categories)
     for _ in range(VIEWS):
-        camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_sensor(rng)
+        camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_depth_noise(rng)
         for item in scene.objects:
             crop = crop_around(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
             if crop is None:
@@ -102,13 +102,13 @@ def scene_samples(
             rendered = renderer.render(T_world_camera, crop, colour=image_side > 0, instances=(item.instance,))
             if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
                 continue
-            noisy = simulate_depth(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
+            noisy = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
             truth = rendered.truths[0]
-            seen = rendered.labels == catalogue.categories[truth.category].id * 1000 + truth.instance
+            seen = rendered.labels == object_library.categories[truth.category].id * 1000 + truth.instance
             points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
             if points is not None:
                 hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS
-                image = object_image(rendered.rgb, seen, image_side) if image_side else None
+                image = image_crop(rendered.rgb, seen, image_side) if image_side else None
                 yield points, truth, truth.handle_visible and not hidden, image
 
 
@@ -154,7 +154,7 @@ def _cloud(
     mask = InstanceMask.from_full(category, 1.0, seen)
     if mask is None or mask.mask.sum() < MIN_PIXELS:
         return None
-    rough = perturb_mask(mask, frame.depth.shape, rng)
+    rough = augment_mask(mask, frame.depth.shape, rng)
     result = extract_cloud(frame, rough, config) if rough is not None else None
     return np.asarray(result.points_camera, dtype=np.float32) if isinstance(result, ObjectCloud) else None
 

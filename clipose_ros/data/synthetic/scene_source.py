@@ -11,7 +11,7 @@ import numpy as np
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.samples import scene_samples
 
 
@@ -22,19 +22,19 @@ class SimulatedScenes:
     Attributes:
         seed: Scene i of a seed is always the same.
         image_side: Pixels of the side of each object's image; 0 makes none.
-        catalogue: What is put on the tables.
-        objects: What the manifest says of the catalogue, for people and to know it again.
+        object_library: What is put on the tables.
+        objects: What the manifest says of the object library, for people and to know it again.
     """
 
     seed: int
     image_side: int = 0
-    catalogue: Catalogue = NOCS_CATALOGUE
+    object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY
     objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
 
     @property
     def categories(self) -> CategorySet:
-        """Those of the catalogue."""
-        return self.catalogue.categories
+        """Those of the object library."""
+        return self.object_library.categories
 
     def as_record(self) -> Mapping[str, Any]:
         """Seed, images and objects."""
@@ -43,9 +43,9 @@ class SimulatedScenes:
     def clouds(self, scene: int) -> Iterator[CloudSample]:
         """Clouds from the three cameras around a scene."""
         rng = np.random.default_rng([self.seed, scene])
-        drawable = self.catalogue.drawable
+        drawable = self.object_library.drawable
         for points, truth, handle, image in scene_samples(
-            rng, drawable, CloudConfig(), self.catalogue, self.image_side
+            rng, drawable, CloudConfig(), self.object_library, self.image_side
         ):
             pose, visible = truth.T_camera_object, truth.visible_fraction
             yield CloudSample(points, truth.category, pose, truth.size, handle, visible, image)

@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 
 from clipose_ros.data.arrays import open_arrays
-from clipose_ros.data.parallel import in_workers
+from clipose_ros.data.parallel import parallel_map
 from clipose_ros.data.rgbd_folder import MILLIMETRE, open_rgbd_folder
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue
-from clipose_ros.data.synthetic.depth_noise import random_sensor, simulate_depth
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
+from clipose_ros.data.synthetic.depth_noise import add_depth_noise, random_depth_noise
 from clipose_ros.data.synthetic.renderer import ObjectTruth, Renderer
 from clipose_ros.data.synthetic.samples import VIEWS, random_scene_config
 from clipose_ros.data.synthetic.scenes import make_scene
@@ -45,17 +45,17 @@ class ViewRecipe:
     """All that decides the views.
 
     Attributes:
-        seed: Scene i of a seed is always the same table: that of scene i of the clouds of this seed and catalogue.
+        seed: Scene i of a seed is always the same table: that of scene i of the clouds of this seed and object library.
         width: Pixels.
         height: Pixels.
-        catalogue: What is put on the tables.
-        objects: What ``camera.json`` says of the catalogue, for people and to know it again.
+        object_library: What is put on the tables.
+        objects: What ``camera.json`` says of the object library, for people and to know it again.
     """
 
     seed: int
     width: int = 640
     height: int = 480
-    catalogue: Catalogue = NOCS_CATALOGUE
+    object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY
     objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
 
     def as_record(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def store_views(
     _begin(folder, recipe)
     left = [scene for scene in range(scenes) if not (folder / f"{_name(scene, VIEWS - 1)}{_TRUTH}").exists()]
     try:
-        for done, _ in enumerate(in_workers(partial(_store_scene, folder, recipe), left, workers), start=1):
+        for done, _ in enumerate(parallel_map(partial(_store_scene, folder, recipe), left, workers), start=1):
             if done % 10 == 0 or done == len(left):
                 tell(f"{done} of {len(left)} scenes rendered")
     except OSError as error:
@@ -172,13 +172,13 @@ def _name(scene: int, view: int) -> str:
 def _store_scene(folder: Path, recipe: ViewRecipe, scene: int) -> None:
     """Render and write one scene. A truth appears after its images and whole: with the last, a scene is whole too."""
     rng = np.random.default_rng([recipe.seed, scene])
-    catalogue, camera = recipe.catalogue, recipe.camera
-    drawn = make_scene(rng, random_scene_config(rng, catalogue.drawable), catalogue.make)
-    renderer = Renderer(drawn, catalogue.categories)
+    object_library, camera = recipe.object_library, recipe.camera
+    drawn = make_scene(rng, random_scene_config(rng, object_library.drawable), object_library.make)
+    renderer = Renderer(drawn, object_library.categories)
     for view in range(VIEWS):
-        T_world_camera, sensor = random_view(rng, drawn), random_sensor(rng)
+        T_world_camera, sensor = random_view(rng, drawn), random_depth_noise(rng)
         seen = renderer.render(T_world_camera, camera)
-        depth = simulate_depth(seen.depth, seen.cos_incidence, seen.albedo, camera.fx, rng, sensor)
+        depth = add_depth_noise(seen.depth, seen.cos_incidence, seen.albedo, camera.fx, rng, sensor)
         path = folder / _name(scene, view)
         for suffix, image in (
             (_COLOUR, seen.rgb[..., ::-1]),

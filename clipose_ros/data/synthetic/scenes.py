@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.synthetic.assets.distractors import make_distractor
 from clipose_ros.data.synthetic.assets.mesh import Mesh, box
 from clipose_ros.data.synthetic.assets.shapes import MeshObject, ObjectSource, make_object
@@ -26,7 +26,7 @@ _OBJECT_TEXTURES = ("plain", "plain", "noise", "stripes")
 
 
 @dataclass(frozen=True)
-class SceneConfig(Section):
+class SceneConfig(ConfigNode):
     """What is put on a table, and how."""
 
     categories: tuple[str, ...] = option(NOCS_CATEGORIES.names, "Categories drawn from, evenly.")

@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 import numpy as np
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.config import Section, option
-from clipose_ros.data.parallel import in_workers
-from clipose_ros.data.synthetic.depth_noise import simulate_depth
+from clipose_ros.config import ConfigNode, option
+from clipose_ros.data.parallel import parallel_map
+from clipose_ros.data.synthetic.depth_noise import add_depth_noise
 from clipose_ros.data.synthetic.renderer import ObjectTruth, Renderer
 from clipose_ros.data.synthetic.scenes import Scene, SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import Orbit
@@ -30,7 +30,7 @@ def simulated_camera(width: int, height: int) -> CameraIntrinsics:
 
 
 @dataclass(frozen=True)
-class SequenceConfig(Section):
+class SequenceConfig(ConfigNode):
     """What is filmed, and how."""
 
     seed: int = option(0, "Equal seeds show equal scenes.", low=0, high=2**31 - 1)
@@ -92,7 +92,7 @@ def render_sequence(config: SequenceConfig, colour: bool = True) -> Iterator[Seq
         DataError: A rendering process was killed.
     """
     workers = min(config.workers or min(os.cpu_count() or 1, 8), config.frames)
-    return in_workers(partial(_frame, config, colour), range(config.frames), workers)
+    return parallel_map(partial(_frame, config, colour), range(config.frames), workers)
 
 
 def _frame(config: SequenceConfig, colour: bool, index: int) -> SequenceFrame:
@@ -117,7 +117,7 @@ class _Film:
         T_world_camera = self._orbit.T_world_camera(index - (self._config.frames - 1) / 2)
         view = self._renderer.render(T_world_camera, self._intrinsics, self._colour, shadow_rays=2)
         rng = np.random.default_rng([self._config.seed, index])
-        depth = simulate_depth(view.depth, view.cos_incidence, view.albedo, self._intrinsics.fx, rng)
+        depth = add_depth_noise(view.depth, view.cos_incidence, view.albedo, self._intrinsics.fx, rng)
         frame = RgbdFrame(view.rgb, depth, self._intrinsics, labels=view.labels)
         return SequenceFrame(frame, view.truths, T_world_camera)
 

@@ -27,7 +27,7 @@ FOUND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectionRecall:
     """Counts of one category, or of all.
 
     Attributes:
@@ -44,8 +44,8 @@ class Found:
     poses: int = 0
     posed: int = 0
 
-    def __add__(self, other: Found) -> Found:
-        return Found(*(getattr(self, spec.name) + getattr(other, spec.name) for spec in fields(self)))
+    def __add__(self, other: DetectionRecall) -> DetectionRecall:
+        return DetectionRecall(*(getattr(self, spec.name) + getattr(other, spec.name) for spec in fields(self)))
 
     @property
     def row(self) -> tuple[int | float | None, ...]:
@@ -69,7 +69,7 @@ class Found:
 
 def count_found(
     frame: NocsFrame, masks: Sequence[InstanceMask], true_masks: Sequence[InstanceMask], categories: CategorySet
-) -> dict[str, Found]:
+) -> dict[str, DetectionRecall]:
     """Counts of one view, by category.
 
     Args:
@@ -84,16 +84,16 @@ def count_found(
         true = [m for m in true_masks if m.category == category.name]
         iou = np.array([[mask_iou(m, t) for t in true] for m in mine]).reshape(len(mine), len(true))
         poses, posed = _posed(frame, category)
-        found[category.name] = Found(len(true), len(mine), _matched(-iou, iou > MASK_IOU), poses, posed)
+        found[category.name] = DetectionRecall(len(true), len(mine), _matched(-iou, iou > MASK_IOU), poses, posed)
     return found
 
 
-def total(counts: Iterable[Mapping[str, Found]], categories: CategorySet) -> dict[str, Found]:
+def total(counts: Iterable[Mapping[str, DetectionRecall]], categories: CategorySet) -> dict[str, DetectionRecall]:
     """The sum over views, by category, and under ``all`` that over categories."""
-    table = dict.fromkeys(categories.names, Found())
+    table = dict.fromkeys(categories.names, DetectionRecall())
     for of_view in counts:
         table = {name: found + of_view[name] for name, found in table.items()}
-    return table | {"all": sum(table.values(), Found())}
+    return table | {"all": sum(table.values(), DetectionRecall())}
 
 
 def mask_iou(a: InstanceMask, b: InstanceMask) -> float:

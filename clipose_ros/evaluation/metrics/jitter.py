@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import TrackingConfig
 from clipose_ros.errors import DataError
-from clipose_ros.evaluation.runs.trajectories import ObjectPath, PosedFrame, carried, single_paths, swing, track
+from clipose_ros.evaluation.runs.trajectories import ObjectTrajectory, PosedFrame, carried, single_paths, swing, track
 from clipose_ros.types import FloatArray
 
 _LAGS_S = np.arange(0.0, 0.6, 0.002)
@@ -42,7 +42,7 @@ class Jitter:
 
 
 @dataclass(frozen=True, slots=True)
-class Smoothness:
+class JitterReport:
     """What a setting of the tracker does; medians over the objects.
 
     Attributes:
@@ -66,11 +66,11 @@ class Smoothness:
 
 def measure(
     frames: Sequence[PosedFrame], config: TrackingConfig, categories: CategorySet, in_world: bool = True
-) -> Smoothness:
+) -> JitterReport:
     """Figures of one setting of the tracker.
 
     Args:
-        frames: As of ``pose_film``.
+        frames: As of ``pose_sequence``.
         config: The setting; its frame does not matter.
         categories: Of the predictor.
         in_world: Whether to smooth in the world's frame, else in the camera's.
@@ -88,7 +88,7 @@ def measure(
     raw, followed = single_paths(swung), track(swung, config, categories, in_world)
     lags = [lags_ms(raw[i], path, categories) for i, path in followed.items()]
     posed = sum(len(path.times_s) for path in single.values())
-    return Smoothness(
+    return JitterReport(
         jitter=_over(jitters, np.median),
         worst=_over(jitters, np.max),
         objects=len(tracked),
@@ -99,7 +99,7 @@ def measure(
     )
 
 
-def jitter(path: ObjectPath, categories: CategorySet) -> Jitter:
+def jitter(path: ObjectTrajectory, categories: CategorySet) -> Jitter:
     """Spread of a static object's poses."""
     T = np.array(path.T_world_object)
     R, t = T[:, :3, :3], T[:, :3, 3]
@@ -113,7 +113,7 @@ def jitter(path: ObjectPath, categories: CategorySet) -> Jitter:
     )
 
 
-def lags_ms(raw: ObjectPath, tracked: ObjectPath, categories: CategorySet) -> tuple[float, float]:
+def lags_ms(raw: ObjectTrajectory, tracked: ObjectTrajectory, categories: CategorySet) -> tuple[float, float]:
     """Delay of a tracked moving object against its single-frame poses: of the position and of the orientation."""
     T_raw, T = np.array(raw.T_world_object), np.array(tracked.T_world_object)
     axes = [1] if categories[raw.category].symmetry.axial_y else [0, 1]

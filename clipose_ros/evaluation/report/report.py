@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, Found
+from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, DetectionRecall
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, Thresholds, as_record
@@ -96,7 +96,7 @@ class Report:
     shares: Mapping[str, Accuracy] = field(default_factory=dict)
     breakdown: Breakdown = field(default_factory=dict)
     cases: Sequence[Case] = ()
-    found: Mapping[str, Found] = field(default_factory=dict)
+    found: Mapping[str, DetectionRecall] = field(default_factory=dict)
 
 
 def report_html(report: Report) -> str:

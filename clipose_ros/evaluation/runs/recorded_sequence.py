@@ -24,7 +24,7 @@ SWING_DEG = 55.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CloudFilm:
+class RecordedSequence:
     """Static objects before a moving camera; S clouds of N points in F frames, in the order of the frames.
 
     Attributes:
@@ -54,7 +54,7 @@ class CloudFilm:
         part.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> CloudFilm:
+    def load(cls, path: Path) -> RecordedSequence:
         """Read what ``save`` wrote.
 
         Raises:
@@ -64,7 +64,7 @@ class CloudFilm:
             return cls(**{spec.name: archive[spec.name] for spec in fields(cls)})
 
 
-def film_clouds(seconds: float, seed: int = 0, workers: int = 0, cloud: CloudConfig | None = None) -> CloudFilm:
+def record_sequence(seconds: float, seed: int = 0, workers: int = 0, cloud: CloudConfig | None = None) -> RecordedSequence:
     """Film a simulated table, a sweep of the camera at ``FPS``, and take the clouds under the true masks.
 
     Args:
@@ -82,7 +82,7 @@ def film_clouds(seconds: float, seed: int = 0, workers: int = 0, cloud: CloudCon
     if not rows:
         raise DataError(f"no object can be seen in the film of seed {seed}: take another")
     frame, points, category, instance = zip(*rows, strict=True)
-    return CloudFilm(
+    return RecordedSequence(
         np.stack(points), np.array(frame), np.array(category), np.array(instance, dtype=np.int64), np.stack(poses)
     )
 

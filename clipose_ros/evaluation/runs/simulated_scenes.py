@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.data.synthetic.assets.object_library import Catalogue
+from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.renderer import ObjectTruth
 from clipose_ros.data.synthetic.samples import MIN_PIXELS, MIN_VISIBLE
 from clipose_ros.data.synthetic.scene_views import SceneView
 from clipose_ros.errors import ConfigError
-from clipose_ros.evaluation.metrics.detection_recall import Found, count_found
+from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, count_found
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.segmentation.labels import LABEL_BASE
@@ -38,7 +38,7 @@ class PosedView:
     """
 
     frame: NocsFrame
-    found: Mapping[str, Found]
+    found: Mapping[str, DetectionRecall]
     latency_ms: float
 
 
@@ -74,22 +74,22 @@ def pose_views(views: Iterable[SceneView], pipeline: PosePipeline, categories: C
         yield PosedView(frame, count_found(frame, detections, masks, categories), latency_ms)
 
 
-def judged_categories(catalogue: Catalogue, known: CategorySet, enabled: Sequence[str] = ()) -> CategorySet:
+def judged_categories(object_library: ObjectLibrary, known: CategorySet, enabled: Sequence[str] = ()) -> CategorySet:
     """The categories that a model can be judged on.
 
     Args:
-        catalogue: What is put on the tables.
+        object_library: What is put on the tables.
         known: The model's categories.
         enabled: Names of those that are posed; all if there is none.
 
     Raises:
         ConfigError: The model does not know, or numbers otherwise, what is put on the tables.
     """
-    for name in catalogue.drawable:
-        if name not in known or known[name].id != catalogue.categories[name].id:
+    for name in object_library.drawable:
+        if name not in known or known[name].id != object_library.categories[name].id:
             ours = ", ".join(f"{category.id} {category.name}" for category in known)
             raise ConfigError(
-                f"on the tables stands '{name}' with id {catalogue.categories[name].id}, but the model knows {ours}: "
+                f"on the tables stands '{name}' with id {object_library.categories[name].id}, but the model knows {ours}: "
                 "give --categories the file that the model was trained with"
             )
     return CategorySet(tuple(category for category in known if not enabled or category.name in enabled))

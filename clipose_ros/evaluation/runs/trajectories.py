@@ -10,7 +10,7 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import CheckConfig, TrackingConfig
-from clipose_ros.evaluation.runs.recorded_sequence import FPS, CloudFilm
+from clipose_ros.evaluation.runs.recorded_sequence import FPS, RecordedSequence
 from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform
 from clipose_ros.inference.pipeline import PosePredictor
 from clipose_ros.inference.pose_checks import check_poses
@@ -43,7 +43,7 @@ class PosedFrame:
 
 
 @dataclass(slots=True, eq=False)
-class ObjectPath:
+class ObjectTrajectory:
     """An object through a film, by single frames or tracked; lists grow together."""
 
     category: str
@@ -52,7 +52,7 @@ class ObjectPath:
     ids: list[int] = field(default_factory=list)
 
 
-def pose_film(film: CloudFilm, predictor: PosePredictor, check: CheckConfig | None = None) -> list[PosedFrame]:
+def pose_sequence(film: RecordedSequence, predictor: PosePredictor, check: CheckConfig | None = None) -> list[PosedFrame]:
     """Pose all clouds, frame by frame, as the node does."""
     frames = []
     for number in range(film.frames):
@@ -73,12 +73,12 @@ def _mask(category: str) -> InstanceMask:
     return InstanceMask(category, 1.0, (0, 0, 1, 1), np.ones((1, 1), dtype=bool))
 
 
-def single_paths(frames: Iterable[PosedFrame]) -> dict[int, ObjectPath]:
+def single_paths(frames: Iterable[PosedFrame]) -> dict[int, ObjectTrajectory]:
     """Every object's poses of single frames, by instance."""
-    paths: dict[int, ObjectPath] = {}
+    paths: dict[int, ObjectTrajectory] = {}
     for frame in frames:
         for pose, instance in zip(frame.result.poses, frame.instances, strict=True):
-            path = paths.setdefault(instance, ObjectPath(pose.category))
+            path = paths.setdefault(instance, ObjectTrajectory(pose.category))
             path.times_s.append(frame.time_s)
             path.T_world_object.append(frame.T_world_camera @ pose.T_camera_object)
             path.ids.append(instance)
@@ -87,15 +87,15 @@ def single_paths(frames: Iterable[PosedFrame]) -> dict[int, ObjectPath]:
 
 def track(
     frames: Iterable[PosedFrame], config: TrackingConfig, categories: CategorySet, in_world: bool = True
-) -> dict[int, ObjectPath]:
+) -> dict[int, ObjectTrajectory]:
     """Every object's tracked poses, by instance, in the frames that saw it."""
-    tracker, paths = Tracker(config, categories), dict[int, ObjectPath]()
+    tracker, paths = Tracker(config, categories), dict[int, ObjectTrajectory]()
     for frame in frames:
         instance_of = dict(zip(map(id, frame.result.clouds), frame.instances, strict=True))
         T_tracking_camera = frame.T_world_camera if in_world else np.eye(4)
         for item in tracker.update(frame.result, round(1e9 * frame.time_s), T_tracking_camera):
             if item.seen:
-                path = paths.setdefault(instance_of[id(item.cloud)], ObjectPath(item.category))
+                path = paths.setdefault(instance_of[id(item.cloud)], ObjectTrajectory(item.category))
                 path.times_s.append(frame.time_s)
                 path.T_world_object.append(frame.T_world_camera @ item.T_frame_object)
                 path.ids.append(item.track_id)
@@ -110,7 +110,7 @@ def swing(time_s: float, centre: FloatArray) -> FloatArray:
     return make_transform(R, centre + moved - R @ centre)
 
 
-def carried(frame: PosedFrame, paths: dict[int, ObjectPath], motion: Motion) -> PosedFrame:
+def carried(frame: PosedFrame, paths: dict[int, ObjectTrajectory], motion: Motion) -> PosedFrame:
     """The frame as it were if its objects were carried along a motion around their median places."""
     poses = []
     for pose, instance in zip(frame.result.poses, frame.instances, strict=True):

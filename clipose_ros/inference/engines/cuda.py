@@ -66,7 +66,7 @@ class CudaEngine:
         except torch._dynamo.exc.BackendCompilerFailed as error:
             raise DeviceError(
                 f"engine '{self.name}' cannot compile the network for '{self.device}': {error.inner_exception}. "
-                "Install Triton and a C compiler, or choose network.engine 'reference'"
+                "Install Triton and a C compiler, or choose network.engine 'pytorch'"
             ) from error
         axis_y, axis_x, translation, size, confidences = np.split(values, (3, 6, 9, 12), axis=1)
         return RawPoses(axis_y, axis_x, confidences[:, 0], confidences[:, 1], translation, size)

@@ -28,11 +28,11 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
     if name not in ENGINES:
         raise ConfigError(f"'network.engine' must be one of {', '.join(ENGINES)}, got '{name}'")
     if name == "auto":
-        name = "fused" if device == "cpu" else "reference"
-    if name == "reference":
-        from clipose_ros.inference.engines.pytorch import ReferenceEngine
+        name = "cpu" if device == "cpu" else "pytorch"
+    if name == "pytorch":
+        from clipose_ros.inference.engines.pytorch import PytorchEngine
 
-        return ReferenceEngine(network.to(device), device, threads)
+        return PytorchEngine(network.to(device), device, threads)
     if name.startswith("cuda"):
         if device == "cpu":
             raise ConfigError(f"'network.engine' '{name}' computes on a CUDA device, got device 'cpu': choose 'auto'")
@@ -41,6 +41,6 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
         return CudaEngine(network, device, name)
     if device != "cpu":
         raise ConfigError(f"'network.engine' '{name}' computes on the CPU alone, got device '{device}': choose 'auto'")
-    from clipose_ros.inference.engines.cpu.engine import FusedEngine  # numba loads here, which only the CPU needs
+    from clipose_ros.inference.engines.cpu.engine import CpuEngine  # numba loads here, which only the CPU needs
 
-    return FusedEngine(network, name, threads)
+    return CpuEngine(network, name, threads)

@@ -11,7 +11,7 @@ from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.types import FloatArray
 
 
-class ReferenceEngine:
+class PytorchEngine:
     """Computes with the network as it is.
 
     Args:
@@ -20,7 +20,7 @@ class ReferenceEngine:
         threads: CPU threads of torch in this process; 0 leaves them as they are.
     """
 
-    name = "reference"
+    name = "pytorch"
 
     def __init__(self, network: CLIPoseNet, device: str = "cpu", threads: int = 0) -> None:
         if threads:

@@ -17,7 +17,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 """Left to right in the camera's frame."""
 
 
-class SeveralLooks:
+class TtaEngine:
     """An engine that looks at every cloud several times and averages what another engine says.
 
     Look k begins k-th of ``looks`` equal shares into the cloud's random order, so that a network which looks at the
@@ -27,17 +27,17 @@ class SeveralLooks:
 
     Args:
         engine: What looks.
-        looks: How often at most.
-        agree_deg: Two looks suffice where their axes differ by no more, degrees: y where the category is axially
-            symmetric, else x and y. 0 takes all looks always.
+        max_passes: Maximum number of passes per object.
+        disagreement_deg: Run passes beyond the second only if the axes of the first two differ by more, degrees: the y
+            axis of axially symmetric categories, else x and y. 0 always runs all passes.
     """
 
-    def __init__(self, engine: Engine, looks: int, agree_deg: float = 0.0) -> None:
-        self._engine, self._looks = engine, looks
+    def __init__(self, engine: Engine, max_passes: int, disagreement_deg: float = 0.0) -> None:
+        self._engine, self._max_passes = engine, max_passes
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
-        self._first = min(looks, 2) if agree_deg > 0.0 else looks
-        self._agree_cos = np.cos(np.radians(agree_deg))
+        self._first = min(max_passes, 2) if disagreement_deg > 0.0 else max_passes
+        self._agree_cos = np.cos(np.radians(disagreement_deg))
 
     @property
     def name(self) -> str:
@@ -62,8 +62,8 @@ class SeveralLooks:
         """As ``Engine``: means over the looks. An axis of which they differ is less sure than they say."""
         first = self._seen(points_camera, category, range(self._first))
         poses = _mean(first)
-        if self._first < self._looks and (doubtful := self._differ(first, category)).any():
-            more = self._seen(points_camera[doubtful], category[doubtful], range(self._first, self._looks))
+        if self._first < self._max_passes and (doubtful := self._differ(first, category)).any():
+            more = self._seen(points_camera[doubtful], category[doubtful], range(self._first, self._max_passes))
             better = _mean(_joined(first, doubtful, more))
             for values, replaced in zip(vars(poses).values(), vars(better).values(), strict=True):
                 values[doubtful] = replaced
@@ -71,7 +71,7 @@ class SeveralLooks:
 
     def _seen(self, points_camera: FloatArray, category: IndexArray, looks: range) -> RawPoses:
         """Some of the looks at each of ``(B, N, 3)`` clouds, in the camera's frame: values are ``(B, looks, ...)``."""
-        step = points_camera.shape[1] // self._looks
+        step = points_camera.shape[1] // self._max_passes
         points = np.stack([np.roll(points_camera, -step * look, axis=1) for look in looks], axis=1)
         mirrored = self._mirrors[category, np.newaxis] & (np.array(looks) % 2 == 1)
         view = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipose_ros.model.voting import FaceVotes
+from clipose_ros.model.voting import BoxVotes
 from clipose_ros.training.losses.geometry import mean_where
 
 CONFIDENCE_DECAY = 303.5
@@ -21,7 +21,7 @@ CONFIDENCE_DECAY = 303.5
 
 
 @dataclass(frozen=True)
-class FaceLosses:
+class BoxVoteLosses:
     """The terms, not yet weighted, each a scalar.
 
     Attributes:
@@ -54,8 +54,8 @@ def face_normals(R: Tensor) -> Tensor:
     return torch.stack([R.mT, -R.mT], dim=2).flatten(1, 2)
 
 
-def face_losses(
-    votes: FaceVotes, points: Tensor, normals: Tensor, distances: Tensor, determined: Tensor
+def box_vote_losses(
+    votes: BoxVotes, points: Tensor, normals: Tensor, distances: Tensor, determined: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the votes get wrong: normal, distance and confidence terms.
 
@@ -75,7 +75,7 @@ def face_losses(
     return mean_where(off, determined), mean_where(far, determined), mean_where(unsure, determined)
 
 
-def voted_faces(votes: FaceVotes, points: Tensor) -> tuple[Tensor, Tensor]:
+def voted_planes(votes: BoxVotes, points: Tensor) -> tuple[Tensor, Tensor]:
     """The planes that the votes make: unit normals ``(B, 6, 3)`` and a point on each ``(B, 6, 3)``."""
     weights = (votes.confidences / votes.confidences.sum(dim=1, keepdim=True).clamp(min=1e-6)).unsqueeze(-1)
     return F.normalize((weights * votes.normals).sum(dim=1), dim=-1), (weights * votes.points(points)).sum(dim=1)
@@ -95,7 +95,7 @@ def box_losses(
     """Where the voted box and the predicted pose disagree: rotation, translation, size and self terms.
 
     Args:
-        planes: Of ``voted_faces``.
+        planes: Of ``voted_planes``.
         R: ``(B, 3, 3)`` predicted rotation.
         t: ``(B, 3)`` predicted centre.
         size: ``(B, 3)`` predicted size.

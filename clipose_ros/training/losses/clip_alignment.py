@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from clipose_ros.model.network import NetworkOutput
 from clipose_ros.model.projection import CloudProjection
 from clipose_ros.training.batches import Batch
-from clipose_ros.training.clip_features import Companions
+from clipose_ros.training.clip_features import ClipFeatures
 from clipose_ros.training.losses.contrastive import ContrastiveWeights, classification, combine, noise_contrastive, same
 from clipose_ros.training.runtime.distributed import gathered
 
 
-class Alignment(nn.Module):
+class ClipAlignmentLoss(nn.Module):
     """Projects clouds into CLIP's space and compares.
 
     Args:
@@ -26,24 +26,24 @@ class Alignment(nn.Module):
         self.weights = weights
         self.cloud = CloudProjection(channels, width)
 
-    def forward(self, batch: Batch, output: NetworkOutput, companions: Companions) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, output: NetworkOutput, clip_features: ClipFeatures) -> dict[str, Tensor]:
         """The terms that count, by their names in ``ContrastiveWeights``, not yet weighted."""
-        weights, text = self.weights, gathered(companions.text)
+        weights, text = self.weights, gathered(clip_features.text)
         cloud = gathered(self.cloud(output.encoding))
-        shared = same(gathered(companions.text_key))
+        shared = same(gathered(clip_features.text_key))
         terms: dict[str, Tensor] = {}
         if weights.cloud_text:
             terms["cloud_text"] = noise_contrastive(cloud, text, weights.temperature, shared)
-        if companions.image is None:
+        if clip_features.image is None:
             return terms
-        image = gathered(companions.image)
+        image = gathered(clip_features.image)
         if weights.cloud_image:
             terms["cloud_image"] = noise_contrastive(cloud, image, weights.temperature, same(gathered(batch.rows)))
         if weights.image_text:
             terms["image_text"] = noise_contrastive(image, text, weights.temperature, shared)
         if weights.classification:
             terms["classification"] = classification(
-                companions.image, companions.category_text, batch.category, weights.classification_scale
+                clip_features.image, clip_features.category_text, batch.category, weights.classification_scale
             )
         return terms
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ShapeError
 
 
 @dataclass(frozen=True)
-class ContrastiveWeights(Section):
+class ContrastiveWeights(ConfigNode):
     """What each alignment counts, and how sharply it compares."""
 
     cloud_image: float = option(0.0, "Clouds against images, alpha of eq. 4.", low=0.0)

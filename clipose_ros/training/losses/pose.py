@@ -10,14 +10,14 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.model.heads import CONFIDENCE_DECAY
 from clipose_ros.model.network import NetworkOutput
 from clipose_ros.training.losses.geometry import mean_where
 
 
 @dataclass(frozen=True)
-class LossWeights(Section):
+class LossWeights(ConfigNode):
     """What each term counts; defaults are GPV-Pose's and HS-Pose's."""
 
     rotation_y: float = option(8.0, "L1 of the y axis.", low=0.0)

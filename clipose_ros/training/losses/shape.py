@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from clipose_ros.categories import CategorySet
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.model.reconstruction import SymmetryHead
-from clipose_ros.model.voting import FaceHead, FaceVotes
+from clipose_ros.model.voting import BoxVoteHead, BoxVotes
 from clipose_ros.training.batches import Batch
 from clipose_ros.training.losses.box_votes import (
-    FaceLosses,
+    BoxVoteLosses,
     box_losses,
-    face_losses,
+    box_vote_losses,
     face_normals,
-    voted_faces,
+    voted_planes,
     voting_loss,
 )
 from clipose_ros.training.losses.geometry import (
@@ -34,12 +34,12 @@ from clipose_ros.training.losses.geometry import (
 )
 from clipose_ros.training.losses.shape_weights import ShapeWeights
 
-_FACES = tuple(spec.name for spec in fields(FaceLosses))
+_FACES = tuple(spec.name for spec in fields(BoxVoteLosses))
 _TERMS = ("symmetry", "point_matching", "box_matching", *_FACES)
 
 
 @dataclass(frozen=True)
-class Readings:
+class AuxiliaryOutputs:
     """What the heads read off an encoding; None where no term needs it.
 
     Attributes:
@@ -48,10 +48,10 @@ class Readings:
     """
 
     reconstructed: Tensor | None
-    votes: FaceVotes | None
+    votes: BoxVotes | None
 
 
-class ShapeObjective(nn.Module):
+class ShapeLoss(nn.Module):
     """Terms on points; a head exists only where one of its terms counts.
 
     Args:
@@ -68,15 +68,15 @@ class ShapeObjective(nn.Module):
         self.weights, self.seen = weights, network.architecture.head_points
         channels, unit = network.encoder.out_channels, network.architecture.unit_m
         self.symmetry = SymmetryHead(channels, unit, weights.symmetry_widths) if weights.symmetry else None
-        self.faces = FaceHead(channels, unit, weights.face_widths) if weights.counts(_FACES) else None
+        self.faces = BoxVoteHead(channels, unit, weights.face_widths) if weights.counts(_FACES) else None
         self.register_buffer("signs", symmetry_signs(categories), persistent=False)
         self.register_buffer("axial", torch.tensor([c.symmetry.axial_y for c in categories]), persistent=False)
 
-    def read(self, batch: Batch, output: NetworkOutput) -> Readings:
+    def read(self, batch: Batch, output: NetworkOutput) -> AuxiliaryOutputs:
         """What the heads say: all of the objective that mixed precision may lower."""
         points = self._looked_at(batch)
         encoding = output.encoding.first(points.shape[1])
-        return Readings(
+        return AuxiliaryOutputs(
             None if self.symmetry is None else self.symmetry(encoding, points),
             None if self.faces is None else self.faces(encoding, points),
         )
@@ -85,7 +85,7 @@ class ShapeObjective(nn.Module):
         """The points that heads look at."""
         return batch.points[:, : self.seen or None]
 
-    def forward(self, batch: Batch, output: NetworkOutput, readings: Readings) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, output: NetworkOutput, readings: AuxiliaryOutputs) -> dict[str, Tensor]:
         """The terms that count, by name, not yet weighted; ``readings`` are what ``read`` gave."""
         if not self.weights.counts(_TERMS):
             return {}
@@ -129,18 +129,18 @@ def predicted_rotation(output: NetworkOutput, x_determined: Tensor) -> Tensor:
 
 
 def _face_terms(
-    votes: FaceVotes,
+    votes: BoxVotes,
     points: Tensor,
     batch: Batch,
     R: Tensor,
     output: NetworkOutput,
     inside: Tensor,
     determined: Tensor,
-) -> FaceLosses:
+) -> BoxVoteLosses:
     """Every term of the votes."""
-    truth, normals, planes = batch.truth, face_normals(batch.truth.R), voted_faces(votes, points)
-    return FaceLosses(
-        *face_losses(votes, points, normals, inside, determined),
+    truth, normals, planes = batch.truth, face_normals(batch.truth.R), voted_planes(votes, points)
+    return BoxVoteLosses(
+        *box_vote_losses(votes, points, normals, inside, determined),
         voting_loss(planes, normals, truth.t, truth.size, determined),
         *box_losses(planes, R, output.translation, output.size, determined),
     )

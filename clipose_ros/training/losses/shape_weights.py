@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipose_ros.config import Section, option
+from clipose_ros.config import ConfigNode, option
 from clipose_ros.model.reconstruction import WIDTHS
 from clipose_ros.model.voting import WIDTHS as FACE_WIDTHS
 
 
 @dataclass(frozen=True)
-class ShapeWeights(Section):
+class ShapeWeights(ConfigNode):
     """What each term on points counts; all off unless a recipe says otherwise. GPV-Pose's values in parentheses."""
 
     symmetry: float = option(0.0, "Reconstruction of the counterpart, eq. 13 (1).", low=0.0)

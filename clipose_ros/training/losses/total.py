@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from clipose_ros.categories import CategorySet
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch
-from clipose_ros.training.clip_features import Companions, CompanionSource
+from clipose_ros.training.clip_features import ClipFeatureProvider, ClipFeatures
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.losses.clip_alignment import Alignment
+from clipose_ros.training.losses.clip_alignment import ClipAlignmentLoss
 from clipose_ros.training.losses.pose import pose_losses
-from clipose_ros.training.losses.shape import Readings, ShapeObjective
+from clipose_ros.training.losses.shape import AuxiliaryOutputs, ShapeLoss
 
 
-class Objective(nn.Module):
+class TotalLoss(nn.Module):
     """The loss of a step, with the heads that only training has.
 
     Args:
@@ -25,29 +25,29 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, config: TrainConfig, network: CLIPoseNet, categories: CategorySet, source: CompanionSource | None
+        self, config: TrainConfig, network: CLIPoseNet, categories: CategorySet, source: ClipFeatureProvider | None
     ) -> None:
         super().__init__()
         self.config = config
-        self.shape = ShapeObjective(config.shape, network, categories)
-        self.alignment: Alignment | None = None
+        self.shape = ShapeLoss(config.shape, network, categories)
+        self.alignment: ClipAlignmentLoss | None = None
         if source is not None and config.contrast.counts:
-            self.alignment = Alignment(config.contrast, network.encoder.last_channels, source.width)
+            self.alignment = ClipAlignmentLoss(config.contrast, network.encoder.last_channels, source.width)
 
-    def read(self, batch: Batch, output: NetworkOutput) -> Readings:
+    def read(self, batch: Batch, output: NetworkOutput) -> AuxiliaryOutputs:
         """What the heads say that only training has, for ``forward``."""
         return self.shape.read(batch, output)
 
     def forward(
-        self, batch: Batch, output: NetworkOutput, readings: Readings, companions: Companions | None
+        self, batch: Batch, output: NetworkOutput, readings: AuxiliaryOutputs, clip_features: ClipFeatures | None
     ) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and its terms by name as plain numbers, not weighted."""
         pose = pose_losses(output, batch.truth)
         total, values = pose.total(self.config.weights), pose.values()
         on_points = self.shape(batch, output, readings)
-        parts: list[tuple[ShapeObjective | Alignment, dict[str, Tensor]]] = [(self.shape, on_points)]
-        if self.alignment is not None and companions is not None:
-            parts.append((self.alignment, self.alignment(batch, output, companions)))
+        parts: list[tuple[ShapeLoss | ClipAlignmentLoss, dict[str, Tensor]]] = [(self.shape, on_points)]
+        if self.alignment is not None and clip_features is not None:
+            parts.append((self.alignment, self.alignment(batch, output, clip_features)))
         for part, terms in parts:
             if terms:
                 total = total + part.total(terms)

@@ -8,7 +8,7 @@ import numpy as np
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
 from clipose_ros.geometry.camera import project
-from clipose_ros.training.validation import Poser
+from clipose_ros.training.validation import PredictFn
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, PoseEstimate, TrackedObject
 from clipose_ros.visualization.draw import draw_tracks
 
@@ -17,7 +17,7 @@ BACKGROUND, POINT, TRUTH = 24, (130, 130, 130), (235, 235, 235)
 PER_CATEGORY = 1
 
 
-def box_pictures(poser: Poser, samples: CloudSamples) -> dict[str, ByteArray]:
+def box_pictures(poser: PredictFn, samples: CloudSamples) -> dict[str, ByteArray]:
     """The first cloud of each category with its predicted box in colour and the true one in white: RGB by name."""
     pictures = {}
     for place, name in enumerate(samples.categories.names):

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 REFRESH_PER_SECOND = 4
 
 
-class Lines:
+class PlainConsole:
     """One line now and then, as logs are read."""
 
     def __init__(self, steps: int) -> None:
@@ -34,7 +34,7 @@ class Lines:
         """Nothing is held."""
 
 
-class Bar:
+class ProgressConsole:
     """A bar with the time left and the terms as they are now.
 
     Args:

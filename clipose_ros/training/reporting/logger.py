@@ -10,16 +10,16 @@ from typing import Protocol
 
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy, as_records
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.reporting.console import Bar, Lines
-from clipose_ros.training.reporting.tensorboard import Board
-from clipose_ros.training.run_dir import RunFolder, TrainingError
+from clipose_ros.training.reporting.console import PlainConsole, ProgressConsole
+from clipose_ros.training.reporting.tensorboard import TensorBoardWriter
+from clipose_ros.training.run_dir import RunDir, TrainingError
 from clipose_ros.types import ByteArray
 
 LOG_EVERY = 100
 """Steps over which terms are averaged for the log."""
 
 
-class Terminal(Protocol):
+class Console(Protocol):
     """How steps reach the reader."""
 
     def step(self, step: int, terms: Mapping[str, float]) -> None:
@@ -35,7 +35,7 @@ class Terminal(Protocol):
         """Leave the terminal as it was."""
 
 
-class Monitor:
+class TrainingLogger:
     """Tells of one run.
 
     Args:
@@ -43,10 +43,10 @@ class Monitor:
         config: The recipe.
     """
 
-    def __init__(self, folder: RunFolder, config: TrainConfig) -> None:
+    def __init__(self, folder: RunDir, config: TrainConfig) -> None:
         self._folder, self._config = folder, config
-        self._terminal: Terminal = Lines(config.steps)
-        self._board: Board | None = None
+        self._terminal: Console = PlainConsole(config.steps)
+        self._board: TensorBoardWriter | None = None
         self._recent: list[Mapping[str, float]] = []
         self._since = (0, time.monotonic())
 
@@ -60,14 +60,14 @@ class Monitor:
         """While the run goes on from a step: a bar on a terminal, plain lines elsewhere; TensorBoard if wanted."""
         self._since, self._recent = (step, time.monotonic()), []
         if sys.stdout.isatty():
-            self._terminal = Bar(self._config.steps, step)
+            self._terminal = ProgressConsole(self._config.steps, step)
         if self._config.tensorboard:
             self._on_board(self._open_board)
         try:
             yield
         finally:
             self._terminal.close()
-            self._terminal = Lines(self._config.steps)
+            self._terminal = PlainConsole(self._config.steps)
             if self._board is not None:
                 self._on_board(self._board.close)
             self._board = None
@@ -116,7 +116,7 @@ class Monitor:
             self.warn(str(error))
 
     def _open_board(self) -> None:
-        self._board = Board(self._folder)
+        self._board = TensorBoardWriter(self._folder)
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         if self._board is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clipose_ros.training.run_dir import RunFolder
+from clipose_ros.training.run_dir import RunDir
 from clipose_ros.types import ByteArray
 
 
-class Board:
+class TensorBoardWriter:
     """TensorBoard's files, in the folder ``tensorboard`` of a run.
 
     Args:
@@ -19,7 +19,7 @@ class Board:
         OSError: The folder cannot be written; as from every method.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunDir) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder.path / "tensorboard"))

@@ -12,11 +12,11 @@ _PROBE = 512
 """Rows and columns of the matrices whose product tells how it is computed: none of the small special cases."""
 
 
-def prepare(device: str) -> None:
+def tune_process(device: str) -> None:
     """Settings under which training on a device is quickest; they hold for the whole process."""
     keep_freed_memory()
     if device == "cpu":
-        quicker_products()
+        use_onednn_gemm()
 
 
 def keep_freed_memory() -> bool:
@@ -35,7 +35,7 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
 
 
-def quicker_products() -> bool:
+def use_onednn_gemm() -> bool:
     """Have oneDNN multiply float32 matrices where it keeps float32's accuracy: a tenth quicker on AMD's processors.
 
     torch's ``medium`` precision lets oneDNN have them. It then may multiply in bfloat16, which it does on processors

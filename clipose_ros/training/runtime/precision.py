@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 
-def lowers(precision: str, device: str) -> bool:
+def uses_bf16(precision: str, device: str) -> bool:
     """Whether a run with this setting multiplies in bfloat16 on this device."""
     if precision == "auto":
         return device.startswith("cuda") and torch.cuda.is_bf16_supported()
     return precision == "bf16"
 
 
-def in_full(value: Any) -> Any:
+def to_float32(value: Any) -> Any:
     """The same with all its floating-point tensors in float32: a tensor, or a dataclass or tuple of them."""
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, tuple):
-        return tuple(in_full(each) for each in value)
+        return tuple(to_float32(each) for each in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{spec.name: in_full(getattr(value, spec.name)) for spec in fields(value)})
+        return replace(value, **{spec.name: to_float32(getattr(value, spec.name)) for spec in fields(value)})
     return value

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.data.synthetic.depth_noise import SensorConfig, random_sensor, simulate_depth
+from clipose_ros.data.synthetic.depth_noise import DepthNoiseConfig, add_depth_noise, random_depth_noise
 
 SHAPE = (160, 200)
 ONE = np.ones(SHAPE, np.float32)
-PERFECT = SensorConfig(
+PERFECT = DepthNoiseConfig(
     noise_mm=0.0,
     noise_mm_per_m2=0.0,
     correlation_px=0.0,
@@ -29,7 +29,7 @@ PERFECT = SensorConfig(
 
 
 def measure(depth, config, cos_incidence=ONE, albedo=ONE, seed=0):
-    return simulate_depth(depth, cos_incidence, albedo, 580.0, np.random.default_rng(seed), config)
+    return add_depth_noise(depth, cos_incidence, albedo, 580.0, np.random.default_rng(seed), config)
 
 
 def step(left=1.0, right=2.0):
@@ -150,9 +150,9 @@ def test_whatever_the_sensor_depth_stays_depth(seed):
     rng = np.random.default_rng(seed)
     depth = step(float(rng.uniform(0.2, 1.0)), float(rng.uniform(1.0, 6.0)))
     depth[:10] = 0.0
-    config = random_sensor(rng)
-    measured = simulate_depth(depth, ONE, 0.5 * ONE, 580.0, np.random.default_rng(seed), config)
-    again = simulate_depth(depth, ONE, 0.5 * ONE, 580.0, np.random.default_rng(seed), config)
+    config = random_depth_noise(rng)
+    measured = add_depth_noise(depth, ONE, 0.5 * ONE, 580.0, np.random.default_rng(seed), config)
+    again = add_depth_noise(depth, ONE, 0.5 * ONE, 580.0, np.random.default_rng(seed), config)
     np.testing.assert_array_equal(measured, again)
     assert measured.dtype == np.float32 and measured.shape == SHAPE
     assert np.isfinite(measured).all() and (measured >= 0).all() and measured.max() <= config.max_m

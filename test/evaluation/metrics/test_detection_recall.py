@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.evaluation.metrics.detection_recall import Found, count_found, mask_iou, total
+from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, count_found, mask_iou, total
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.types import InstanceMask
 
@@ -45,9 +45,9 @@ def test_a_mask_finds_one_object_of_its_category_that_it_overlaps_by_more_than_h
         mask("bowl", 40, score=0.7),  # another category
     ]
     counts = counted(truths, [], found, true)
-    assert counts["mug"] == Found(objects=2, detections=3, detected=1)
-    assert counts["can"] == Found(objects=1)
-    assert counts["bowl"] == Found(detections=1)
+    assert counts["mug"] == DetectionRecall(objects=2, detections=3, detected=1)
+    assert counts["can"] == DetectionRecall(objects=1)
+    assert counts["bowl"] == DetectionRecall(detections=1)
 
 
 def test_a_pose_is_right_within_ten_degrees_and_five_centimetres_and_each_truth_is_found_once():
@@ -55,7 +55,7 @@ def test_a_pose_is_right_within_ten_degrees_and_five_centimetres_and_each_truth_
     poses = [("laptop", 0.04, 9.0), ("laptop", 0.0, 0.0), ("laptop", 1.06, 0.0), ("laptop", 2.0, 11.0)]
     true = [mask("laptop", 20 * k) for k in range(3)]
     counts = counted(truths, poses, true_masks=true)
-    assert counts["laptop"] == Found(objects=3, poses=4, posed=1)
+    assert counts["laptop"] == DetectionRecall(objects=3, poses=4, posed=1)
 
 
 def test_a_mug_is_judged_by_its_axis_while_its_handle_is_hidden():
@@ -73,7 +73,7 @@ def test_views_add_up_and_shares_of_nothing_are_nothing():
     none = counted([("can", 0.0, 0.0)], [], [], [mask("can", 0)])
     table = total([one, none], NOCS_CATEGORIES)
     assert list(table) == [*NOCS_CATEGORIES.names, "all"]
-    assert table["all"] == table["can"] == Found(2, 1, 1, 1, 1)
+    assert table["all"] == table["can"] == DetectionRecall(2, 1, 1, 1, 1)
     assert table["can"].shares() == {
         "mask_recall": 50.0,
         "mask_precision": 100.0,
@@ -81,4 +81,4 @@ def test_views_add_up_and_shares_of_nothing_are_nothing():
         "pose_precision": 100.0,
     }
     assert set(table["mug"].shares().values()) == {None}
-    assert total([], NOCS_CATEGORIES)["all"] == Found()
+    assert total([], NOCS_CATEGORIES)["all"] == DetectionRecall()

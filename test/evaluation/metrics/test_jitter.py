@@ -12,8 +12,15 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import TrackingConfig
 from clipose_ros.errors import DataError
 from clipose_ros.evaluation.metrics.jitter import jitter, lags_ms, measure
-from clipose_ros.evaluation.runs.recorded_sequence import CloudFilm, film_clouds
-from clipose_ros.evaluation.runs.trajectories import ObjectPath, PosedFrame, pose_film, single_paths, swing, track
+from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence, record_sequence
+from clipose_ros.evaluation.runs.trajectories import (
+    ObjectTrajectory,
+    PosedFrame,
+    pose_sequence,
+    single_paths,
+    swing,
+    track,
+)
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 from clipose_ros.types import FloatArray, PoseEstimate
 
@@ -36,13 +43,13 @@ class NoisyPredictor:
         return poses
 
 
-def film(seconds: float) -> CloudFilm:
+def film(seconds: float) -> RecordedSequence:
     """A can and a mug half a metre apart, before a camera that stands still: its frame is the world's."""
     frames = round(30 * seconds)
     box = 0.05 * np.random.default_rng(1).uniform(-1, 1, (256, 3))
     box -= box.mean(axis=0)
     both = (box + np.array([[[0.0, 0.0, 1.0]], [[0.5, 0.0, 1.0]]])).astype(np.float32)
-    return CloudFilm(
+    return RecordedSequence(
         points=np.tile(both, (frames, 1, 1)),
         frame=np.repeat(np.arange(frames), 2),
         category=np.tile(["can", "mug"], frames),
@@ -53,7 +60,7 @@ def film(seconds: float) -> CloudFilm:
 
 @pytest.fixture(scope="module")
 def frames() -> list[PosedFrame]:
-    return pose_film(film(8.0), NoisyPredictor(mm=2.0, deg=1.5))
+    return pose_sequence(film(8.0), NoisyPredictor(mm=2.0, deg=1.5))
 
 
 def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[PosedFrame]) -> None:
@@ -70,7 +77,7 @@ def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[Posed
 def test_a_known_delay_is_found() -> None:
     times = np.arange(0.0, 5.0, 1 / 30)
     poses = [[swing(time - late, np.zeros(3)) for time in times] for late in (0.0, 0.12)]
-    raw, late = (ObjectPath("mug", times.tolist(), list(path)) for path in poses)
+    raw, late = (ObjectTrajectory("mug", times.tolist(), list(path)) for path in poses)
     np.testing.assert_allclose(lags_ms(raw, late, NOCS_CATEGORIES), 120.0, atol=3.0)
     np.testing.assert_allclose(lags_ms(raw, raw, NOCS_CATEGORIES), 0.0)
 
@@ -100,10 +107,10 @@ def test_an_object_that_jumps_away_gets_another_identity(frames: list[PosedFrame
 
 
 def test_a_film_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path: Path) -> None:
-    made = film_clouds(0.1, seed=3, workers=1)
+    made = record_sequence(0.1, seed=3, workers=1)
     assert made.frames == 3 and made.points.shape[1:] == (1024, 3)
     made.save(tmp_path / "film.npz")
-    read = CloudFilm.load(tmp_path / "film.npz")
+    read = RecordedSequence.load(tmp_path / "film.npz")
     np.testing.assert_array_equal(read.points, made.points)
     np.testing.assert_array_equal(read.category, made.category)
     centres: dict[int, list[FloatArray]] = {}
@@ -117,7 +124,7 @@ def test_a_film_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path:
     for other in (b"no film", whole[: len(whole) // 2]):
         (tmp_path / "other.npz").write_bytes(other)
         with pytest.raises(DataError, match="is not a film"):
-            CloudFilm.load(tmp_path / "other.npz")
+            RecordedSequence.load(tmp_path / "other.npz")
 
 
 def test_a_film_of_nothing_is_told(frames: list[PosedFrame]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.config import CheckConfig, PoseNodeConfig, SegmentationConfig
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY
 from clipose_ros.data.synthetic.samples import MIN_PIXELS, MIN_VISIBLE
 from clipose_ros.data.synthetic.scene_views import StoredViews, ViewRecipe, store_views
 from clipose_ros.errors import ConfigError
@@ -24,7 +24,7 @@ CONFIG = PoseNodeConfig(
         score_threshold=0.0,
         centre_tolerance=10.0,
         size_tolerance=100.0,
-        hidden_tolerance=1000.0,
+        max_occlusion_ratio=1000.0,
         category_tolerance=1000.0,
     ),
 )
@@ -173,7 +173,7 @@ def test_poses_that_the_node_would_not_publish_are_none(views):
 
 
 def test_of_categories_that_are_not_judged_nothing_counts(views):
-    judged = judged_categories(NOCS_CATALOGUE, NOCS_CATEGORIES, ["mug", "can"])
+    judged = judged_categories(NOCS_OBJECT_LIBRARY, NOCS_CATEGORIES, ["mug", "can"])
     everything = total((view.found for view in run(views)), NOCS_CATEGORIES)
     posed = []
     for view in views:
@@ -187,7 +187,7 @@ def test_of_categories_that_are_not_judged_nothing_counts(views):
 def test_a_model_that_does_not_know_what_is_on_the_tables_is_not_judged():
     few = CategorySet(tuple(NOCS_CATEGORIES)[:5])
     with pytest.raises(ConfigError, match="stands 'mug' with id 6, but the model knows 1 bottle"):
-        judged_categories(NOCS_CATALOGUE, few)
+        judged_categories(NOCS_OBJECT_LIBRARY, few)
 
 
 def test_equal_views_give_equal_figures(views):

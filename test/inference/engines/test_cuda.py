@@ -14,7 +14,7 @@ from clipose_ros.errors import ConfigError, DeviceError, ShapeError
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.cuda import CudaEngine
 from clipose_ros.inference.engines.factory import create_engine
-from clipose_ros.inference.engines.pytorch import ReferenceEngine
+from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.types import FloatArray
 
@@ -65,7 +65,7 @@ class CountedCompiler:
 
 def test_float32_equals_the_reference_by_one_graph_that_never_waits(network: CLIPoseNet) -> None:
     compiler = CountedCompiler()
-    engine, reference = CudaEngine(network, "cpu", backend=compiler), ReferenceEngine(network)
+    engine, reference = CudaEngine(network, "cpu", backend=compiler), PytorchEngine(network)
     engine.warm_up(POINTS)
     assert compiler.graphs == 1
     for batch in BATCHES:
@@ -79,7 +79,7 @@ def test_float32_equals_the_reference_by_one_graph_that_never_waits(network: CLI
 def test_half_precision_is_near_the_reference(network: CLIPoseNet) -> None:
     points, category = clouds(3)
     got = CudaEngine(network, "cpu", "cuda_bf16", "eager")(points, category)
-    expected = ReferenceEngine(network)(points, category)
+    expected = PytorchEngine(network)(points, category)
     assert_equal(got, expected, tolerance=0.05)
     assert np.abs(got.axis_y - expected.axis_y).max() > 1e-6, "it computed in float32"
 
@@ -93,7 +93,7 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(network: CLIPoseNet) ->
     def broken(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
         raise RuntimeError("no C compiler found")
 
-    with pytest.raises(DeviceError, match=r"'cuda'.*'cpu'.*no C compiler found.*network\.engine 'reference'"):
+    with pytest.raises(DeviceError, match=r"'cuda'.*'cpu'.*no C compiler found.*network\.engine 'pytorch'"):
         CudaEngine(network, "cpu", backend=broken).warm_up(POINTS)
 
 
@@ -105,7 +105,7 @@ def test_it_is_refused_for_a_cpu(network: CLIPoseNet) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("name", "tolerance"), [("cuda", 1e-4), ("cuda_bf16", 0.05), ("cuda_fp16", 0.05)])
 def test_on_a_gpu_it_agrees_and_waits_once(network: CLIPoseNet, name: str, tolerance: float) -> None:
-    reference = ReferenceEngine(CLIPoseNet(TINY, NOCS_CATEGORIES).eval())
+    reference = PytorchEngine(CLIPoseNet(TINY, NOCS_CATEGORIES).eval())
     reference._network.load_state_dict(network.state_dict())
     engine = CudaEngine(network, "cuda:0", name)
     engine.warm_up(POINTS)

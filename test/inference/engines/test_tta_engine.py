@@ -10,7 +10,7 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.inference.engines.base import IndexArray, RawPoses
-from clipose_ros.inference.engines.tta_engine import SeveralLooks
+from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
@@ -88,7 +88,7 @@ def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
     R[:, :, 2] *= torch.linalg.det(R).unsqueeze(1)
     truth = PoseTruth(R, points.mean(dim=1), torch.rand(6, 3, generator=generator), torch.ones(6, dtype=torch.bool))
     engine = Nearest([(points, truth), mirror(points, truth, torch.from_numpy(MIRRORS))])
-    got = SeveralLooks(engine, 2)(points.numpy(), INDEX)
+    got = TtaEngine(engine, 2)(points.numpy(), INDEX)
     np.testing.assert_allclose(got.axis_y, R[:, :, 1], atol=1e-5)
     np.testing.assert_allclose(got.axis_x, R[:, :, 0], atol=1e-5)
     np.testing.assert_allclose(got.translation, truth.t, atol=1e-6)
@@ -98,13 +98,13 @@ def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
 
 @pytest.mark.parametrize("looks", [2, 3, 4])
 def test_looks_of_one_mind_give_what_one_gives(looks: int, clouds: FloatArray) -> None:
-    one, several = Eye()(clouds, INDEX), SeveralLooks(Eye(), looks)(clouds, INDEX)
+    one, several = Eye()(clouds, INDEX), TtaEngine(Eye(), looks)(clouds, INDEX)
     for name, value in vars(one).items():
         np.testing.assert_allclose(getattr(several, name), value, atol=1e-5, err_msg=name)
 
 
 def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: FloatArray) -> None:
-    exact, several = Eye()(clouds, INDEX), SeveralLooks(Eye(0.1), 2)(clouds, INDEX)
+    exact, several = Eye()(clouds, INDEX), TtaEngine(Eye(0.1), 2)(clouds, INDEX)
     assert MIRRORS.any() and not MIRRORS.all()
     for name in ("axis_y", "axis_x", "translation"):
         off = np.linalg.norm(getattr(several, name) - getattr(exact, name), axis=1)
@@ -114,7 +114,7 @@ def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: F
 
 
 def test_an_axis_of_which_looks_differ_is_less_sure(clouds: FloatArray) -> None:
-    one, several = Eye(0.3)(clouds, INDEX), SeveralLooks(Eye(0.3), 2)(clouds, INDEX)
+    one, several = Eye(0.3)(clouds, INDEX), TtaEngine(Eye(0.3), 2)(clouds, INDEX)
     seen = MIRRORS & (INDEX > 0)
     assert (several.confidence_y[seen] < 0.9 * one.confidence_y[seen]).all()
     np.testing.assert_allclose(several.confidence_y[~MIRRORS], one.confidence_y[~MIRRORS])
@@ -122,7 +122,7 @@ def test_an_axis_of_which_looks_differ_is_less_sure(clouds: FloatArray) -> None:
 
 def test_each_look_begins_with_other_points_and_every_second_is_mirrored(clouds: FloatArray) -> None:
     eye = Eye()
-    SeveralLooks(eye, 4)(clouds, INDEX)
+    TtaEngine(eye, 4)(clouds, INDEX)
     (seen,) = eye.seen
     for cloud, mirrored, looks in zip(clouds, MIRRORS, seen.reshape(6, 4, 128, 3), strict=True):
         for number, look in enumerate(looks):
@@ -130,14 +130,14 @@ def test_each_look_begins_with_other_points_and_every_second_is_mirrored(clouds:
             np.testing.assert_array_equal(look[:32], cloud[32 * number : 32 * (number + 1)] * np.array(view))
 
 
-@pytest.mark.parametrize("agree_deg", [5.0, 25.0])
-def test_more_looks_are_taken_where_two_differ_and_there_alone(agree_deg: float, clouds: FloatArray) -> None:
+@pytest.mark.parametrize("disagreement_deg", [5.0, 25.0])
+def test_more_looks_are_taken_where_two_differ_and_there_alone(disagreement_deg: float, clouds: FloatArray) -> None:
     """An error of 0.1 to one side makes mirrored looks differ by about ten degrees."""
     eye = Eye(0.1)
-    got = SeveralLooks(eye, 4, agree_deg)(clouds, INDEX)
-    doubtful = MIRRORS if agree_deg < 10.0 else np.zeros_like(MIRRORS)
+    got = TtaEngine(eye, 4, disagreement_deg)(clouds, INDEX)
+    doubtful = MIRRORS if disagreement_deg < 10.0 else np.zeros_like(MIRRORS)
     assert [len(seen) for seen in eye.seen] == [12, *([2 * doubtful.sum()] if doubtful.any() else [])]
-    two, four = (SeveralLooks(Eye(0.1), 4, agree)(clouds, INDEX) for agree in (180.0, 0.0))
+    two, four = (TtaEngine(Eye(0.1), 4, agree)(clouds, INDEX) for agree in (180.0, 0.0))
     for name, values in vars(got).items():
         expected = [getattr(four if doubt else two, name)[i] for i, doubt in enumerate(doubtful)]
         np.testing.assert_allclose(values, expected, atol=1e-6, err_msg=name)
@@ -153,7 +153,7 @@ def test_a_turn_about_an_axis_of_symmetry_is_no_matter_to_agree_on() -> None:
             return RawPoses(axis_y, axis_x, raw.confidence_y, raw.confidence_x, raw.translation, raw.size)
 
     eye = Spinning()
-    SeveralLooks(eye, 4, 8.0)(np.random.default_rng(2).normal(1.0, 0.1, (6, 128, 3)).astype(np.float32), INDEX)
+    TtaEngine(eye, 4, 8.0)(np.random.default_rng(2).normal(1.0, 0.1, (6, 128, 3)).astype(np.float32), INDEX)
     axial = sum(category.symmetry.axial_y for category in NOCS_CATEGORIES)
     assert [len(seen) for seen in eye.seen] == [12, 2 * (6 - axial)]
 
@@ -164,10 +164,11 @@ def test_a_predictor_looks_as_often_as_it_is_told(tmp_path: Path, clouds: FloatA
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(path, CLIPoseNet(tiny, NOCS_CATEGORIES))
     once, twice = (
-        Predictor.load(str(path), "cpu", looks=looks).predict(clouds, NOCS_CATEGORIES.names)[0] for looks in (1, 2)
+        Predictor.load(str(path), "cpu", max_passes=passes).predict(clouds, NOCS_CATEGORIES.names)[0]
+        for passes in (1, 2)
     )
     half = np.roll(clouds, -64, axis=1) * np.array([-1.0, 1.0, 1.0])
-    other = Predictor.load(str(path), "cpu", looks=1).predict(half, NOCS_CATEGORIES.names)[0]
+    other = Predictor.load(str(path), "cpu", max_passes=1).predict(half, NOCS_CATEGORIES.names)[0]
     mean = (once.T_camera_object[:3, 3] + other.T_camera_object[:3, 3] * [-1.0, 1.0, 1.0]) / 2.0
     np.testing.assert_allclose(twice.T_camera_object[:3, 3], mean, atol=1e-6)
     np.testing.assert_allclose(twice.size, (once.size + other.size) / 2.0, atol=1e-6)

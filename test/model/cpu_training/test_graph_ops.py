@@ -25,9 +25,9 @@ shapes = st.tuples(
 def response_and_gradients(
     ops: GraphOps, points: Tensor, neighbours: Tensor, supports: Tensor, features: Tensor | None, weight: Tensor
 ) -> list[Tensor]:
-    leaves = [t.clone().requires_grad_() for t in (supports, features) if t is not None]
-    out = ops.graph_response(neighbour_directions(points, neighbours), leaves[0], *(leaves[1:] or [None]), neighbours)
-    return [out.detach(), *torch.autograd.grad((out * weight).sum(), leaves)]
+    inputs = [t.clone().requires_grad_() for t in (supports, features) if t is not None]
+    out = ops.graph_response(neighbour_directions(points, neighbours), inputs[0], *(inputs[1:] or [None]), neighbours)
+    return [out.detach(), *torch.autograd.grad((out * weight).sum(), inputs)]
 
 
 @pytest.mark.parametrize("surface", [True, False])

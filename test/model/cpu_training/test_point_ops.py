@@ -16,7 +16,7 @@ from clipose_ros.model.encoder import PointNorm
 from clipose_ros.model.graph import REFERENCE, GraphOps
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.model.reconstruction import SymmetryHead
-from clipose_ros.model.voting import FaceHead
+from clipose_ros.model.voting import BoxVoteHead
 
 shapes = st.tuples(st.integers(1, 3), st.integers(2, 70), st.integers(1, 70), st.integers(0, 2**31))
 
@@ -124,7 +124,7 @@ def step(architecture: Architecture, ops: GraphOps, clouds: Tensor, category: Te
         {
             "network": network,
             "symmetry": SymmetryHead(channels, 1.0, (12, 8)),
-            "faces": FaceHead(channels, 1.0, (12, 8)),
+            "faces": BoxVoteHead(channels, 1.0, (12, 8)),
         }
     ).double()
     output = network(clouds, category)
@@ -143,10 +143,10 @@ def test_in_mixed_precision_sums_and_norms_are_float32() -> None:
     coarse, nearest = random(2, 3, 6, seed=1).bfloat16(), torch.arange(16).remainder(3).expand(2, -1)
     norm = norm_of(6, 2, torch.float32)
     results: list[list[Tensor]] = []
-    for lowered in (False, True):
-        fine = half if lowered else half.float()
-        with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
-            spread = FUSED.spread_sum(fine, [coarse if lowered else coarse.float()], [nearest])
+    for autocast_bf16 in (False, True):
+        fine = half if autocast_bf16 else half.float()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast_bf16):
+            spread = FUSED.spread_sum(fine, [coarse if autocast_bf16 else coarse.float()], [nearest])
             normed = FUSED.norm_relu(norm, fine)
         assert spread.dtype == normed.dtype == torch.float32
         results.append([spread, normed, *torch.autograd.grad((spread * normed).sum(), half)])

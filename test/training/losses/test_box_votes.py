@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clipose_ros.model.voting import FaceVotes
-from clipose_ros.training.losses.box_votes import box_losses, face_losses, face_normals, voted_faces, voting_loss
+from clipose_ros.model.voting import BoxVotes
+from clipose_ros.training.losses.box_votes import box_losses, box_vote_losses, face_normals, voted_planes, voting_loss
 from clipose_ros.training.losses.geometry import determined_faces, face_distances
 
 SIZE = torch.tensor([[0.2, 0.4, 0.6]], dtype=torch.float64)
@@ -24,9 +24,9 @@ def cloud(count: int = 7) -> torch.Tensor:
     return local @ R.mT + T.unsqueeze(1)
 
 
-def true_votes(points: torch.Tensor) -> FaceVotes:
+def true_votes(points: torch.Tensor) -> BoxVotes:
     normals = face_normals(R).unsqueeze(1).expand(-1, points.shape[1], -1, -1)
-    return FaceVotes(normals, face_distances(points, R, T, SIZE), torch.ones((*points.shape[:2], 6)).double())
+    return BoxVotes(normals, face_distances(points, R, T, SIZE), torch.ones((*points.shape[:2], 6)).double())
 
 
 def test_normals_point_out_along_the_axes() -> None:
@@ -40,8 +40,8 @@ def test_true_votes_cost_nothing_and_meet_on_the_faces() -> None:
     local = (votes.points(points) - T) @ R[0]
     for face, (axis, sign) in enumerate((a, s) for a in range(3) for s in (1.0, -1.0)):
         torch.testing.assert_close(local[0, :, face, axis], (sign * SIZE[0, axis] / 2).expand(7))
-    terms = face_losses(votes, points, face_normals(R), votes.distances, ALL)
-    planes = voted_faces(votes, points)
+    terms = box_vote_losses(votes, points, face_normals(R), votes.distances, ALL)
+    planes = voted_planes(votes, points)
     terms += (voting_loss(planes, face_normals(R), T, SIZE, ALL), *box_losses(planes, R, T, SIZE, ALL))
     assert max(abs(term.item()) for term in terms) < 1e-9
 
@@ -49,22 +49,22 @@ def test_true_votes_cost_nothing_and_meet_on_the_faces() -> None:
 def test_wrong_votes_by_hand() -> None:
     points = cloud()
     right = true_votes(points)
-    votes = FaceVotes(right.normals, right.distances + 0.05, right.confidences)
-    normal, distance, confidence = face_losses(votes, points, face_normals(R), right.distances, ALL)
+    votes = BoxVotes(right.normals, right.distances + 0.05, right.confidences)
+    normal, distance, confidence = box_vote_losses(votes, points, face_normals(R), right.distances, ALL)
     assert normal.item() == pytest.approx(0.0, abs=1e-9) and distance.item() == pytest.approx(0.05)
     assert confidence.item() == pytest.approx(1.0 - math.exp(-303.5 * 0.05**2))
-    flipped = FaceVotes(-right.normals, right.distances, right.confidences)
-    assert face_losses(flipped, points, face_normals(R), right.distances, ALL)[0].item() == pytest.approx(2.0)
+    flipped = BoxVotes(-right.normals, right.distances, right.confidences)
+    assert box_vote_losses(flipped, points, face_normals(R), right.distances, ALL)[0].item() == pytest.approx(2.0)
 
 
 def test_voted_box_against_the_pose_by_hand() -> None:
     points = cloud()
     right = true_votes(points)
-    wide = voted_faces(FaceVotes(right.normals, right.distances + 0.05, right.confidences), points)
+    wide = voted_planes(BoxVotes(right.normals, right.distances + 0.05, right.confidences), points)
     assert voting_loss(wide, face_normals(R), T, SIZE, ALL).item() == pytest.approx(0.05)
     rotation, translation, size, own = (term.item() for term in box_losses(wide, R, T, SIZE, ALL))
     assert (rotation, translation, own) == pytest.approx((0.0, 0.0, 0.0), abs=1e-9) and size == pytest.approx(0.1)
-    planes = voted_faces(right, points)
+    planes = voted_planes(right, points)
     moved = T + 0.03 * R[:, :, 1]
     assert box_losses(planes, R, moved, SIZE, ALL)[1].item() == pytest.approx(0.06 / 3)
     turned = R @ torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], dtype=torch.float64)
@@ -73,7 +73,7 @@ def test_voted_box_against_the_pose_by_hand() -> None:
     assert box_losses(planes, turned, T, SIZE, only_y)[0].item() == pytest.approx(0.0, abs=1e-9)
     bent = right.normals.clone()
     bent[:, :, 1] = bent[:, :, 0]  # both x faces look the same way
-    both = voted_faces(FaceVotes(bent, right.distances, right.confidences), points)
+    both = voted_planes(BoxVotes(bent, right.distances, right.confidences), points)
     assert box_losses(both, R, T, SIZE, ALL)[3].item() == pytest.approx(2.0 / 3.0)
 
 
@@ -83,7 +83,7 @@ def test_unsure_votes_hardly_count() -> None:
     distances, sure = right.distances.clone(), right.confidences.clone()
     distances[:, 0] += 1.0
     sure[:, 0] = 1e-9
-    planes = voted_faces(FaceVotes(right.normals, distances, sure), points)
+    planes = voted_planes(BoxVotes(right.normals, distances, sure), points)
     assert voting_loss(planes, face_normals(R), T, SIZE, ALL).item() < 1e-6
 
 
@@ -93,9 +93,9 @@ def test_gradients_by_finite_differences() -> None:
     inputs = [torch.rand(s, dtype=torch.float64, generator=generator).requires_grad_() for s in shapes]
 
     def total(n: torch.Tensor, d: torch.Tensor, c: torch.Tensor, t: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-        votes = FaceVotes(F.normalize(n, dim=-1), d, c)
-        planes = voted_faces(votes, points)
-        terms = face_losses(votes, points, face_normals(R), face_distances(points, R, T, SIZE), ALL)[:2]
+        votes = BoxVotes(F.normalize(n, dim=-1), d, c)
+        planes = voted_planes(votes, points)
+        terms = box_vote_losses(votes, points, face_normals(R), face_distances(points, R, T, SIZE), ALL)[:2]
         terms += (voting_loss(planes, face_normals(R), T, SIZE, ALL), *box_losses(planes, R, t, size, ALL))
         return torch.stack(terms).sum()
 

@@ -18,9 +18,9 @@ from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.reporting.box_images import PIXELS, TRUTH, box_picture
-from clipose_ros.training.reporting.console import Bar
-from clipose_ros.training.reporting.logger import Monitor
-from clipose_ros.training.run_dir import RunFolder
+from clipose_ros.training.reporting.console import ProgressConsole
+from clipose_ros.training.reporting.logger import TrainingLogger
+from clipose_ros.training.run_dir import RunDir
 from clipose_ros.training.trainer import Trainer
 from clipose_ros.types import PoseEstimate
 
@@ -34,7 +34,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tiny_architecture: Architecture) -> 
 def test_lines_carry_means_and_time_left(
     tmp_path: Path, config: TrainConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monitor = Monitor(RunFolder(tmp_path), config)
+    monitor = TrainingLogger(RunDir(tmp_path), config)
     with monitor.running(0):
         for step in range(1, 201):
             monitor.step(step, {"size": float(step)}, 1e-3)
@@ -50,7 +50,7 @@ def test_lines_carry_means_and_time_left(
 
 def test_the_bar_shows_steps_time_and_losses_live() -> None:
     screen = io.StringIO()
-    bar = Bar(200, 50, Console(file=screen, force_terminal=True, width=120))
+    bar = ProgressConsole(200, 50, Console(file=screen, force_terminal=True, width=120))
     bar.step(60, {"size": 0.125})
     bar.say("step 60: [as it is]")
     bar.close()
@@ -73,10 +73,10 @@ def test_a_run_leaves_curves_and_pictures(tmp_path: Path, config: TrainConfig, s
 
 def test_a_run_without_tensorboard_never_imports_it(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from clipose_ros.training.reporting.logger import Monitor\n"
-        "from clipose_ros.training.config import TrainConfig; from clipose_ros.training.run_dir import RunFolder\n"
+        "import sys; from pathlib import Path; from clipose_ros.training.reporting.logger import TrainingLogger\n"
+        "from clipose_ros.training.config import TrainConfig; from clipose_ros.training.run_dir import RunDir\n"
         "import clipose_ros.training.trainer\n"
-        "monitor = Monitor(RunFolder(Path(sys.argv[1])), TrainConfig(tensorboard=False))\n"
+        "monitor = TrainingLogger(RunDir(Path(sys.argv[1])), TrainConfig(tensorboard=False))\n"
         "with monitor.running(0): assert not monitor.wants_pictures\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'tensorboard']\n"
     )
@@ -89,7 +89,7 @@ def test_a_run_goes_on_where_curves_or_log_cannot_be_written(
 ) -> None:
     (tmp_path / "tensorboard").touch()
     (tmp_path / "log.jsonl").mkdir()
-    monitor = Monitor(RunFolder(tmp_path), config)
+    monitor = TrainingLogger(RunDir(tmp_path), config)
     with monitor.running(0):
         for step in range(1, 101):
             monitor.step(step, {"size": 1.0}, 1e-3)

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from clipose_ros.training.runtime.cpu_tuning import prepare, quicker_products
+from clipose_ros.training.runtime.cpu_tuning import tune_process, use_onednn_gemm
 
 
 def test_freed_memory_is_not_mapped_anew() -> None:
@@ -30,7 +30,7 @@ def test_quicker_products_are_as_exact() -> None:
     a, b = (torch.randn(size, generator=generator) for size in ((300, 700), (700, 500)))
     exact = a.double() @ b.double()
     plain = (a @ b - exact).abs().max()
-    taken = quicker_products()
+    taken = use_onednn_gemm()
     assert torch.get_float32_matmul_precision() == ("medium" if taken else "highest")
     assert (a @ b - exact).abs().max() < 10.0 * plain
 
@@ -39,10 +39,10 @@ def test_products_that_lose_accuracy_are_not_taken(monkeypatch: pytest.MonkeyPat
     exact = torch.Tensor.__matmul__
     rounded = lambda a, b: exact(a.bfloat16(), b.bfloat16()).float()  # noqa: E731
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    assert not quicker_products()
+    assert not use_onednn_gemm()
     assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_a_gpu_s_products_stay_as_they_are() -> None:
-    prepare("cuda:0")
+    tune_process("cuda:0")
     assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cuda.matmul.allow_tf32

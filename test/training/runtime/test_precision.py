@@ -16,7 +16,7 @@ from clipose_ros.model.encoder import Encoding, Level
 from clipose_ros.model.graph import REFERENCE, nearest_neighbours, nearest_point
 from clipose_ros.model.network import Architecture, NetworkOutput
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.runtime.precision import in_full, lowers
+from clipose_ros.training.runtime.precision import to_float32, uses_bf16
 from clipose_ros.training.trainer import Trainer
 
 
@@ -61,33 +61,33 @@ def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: Clou
 @pytest.mark.parametrize("fused", [True, False])
 def test_axes_are_unit_vectors_in_bf16(fused: bool, tiny_architecture: Architecture) -> None:
     torch.manual_seed(0)
-    lowered = network.CLIPoseNet(tiny_architecture, NOCS_CATEGORIES, FUSED if fused else REFERENCE).train()
+    autocast_bf16 = network.CLIPoseNet(tiny_architecture, NOCS_CATEGORIES, FUSED if fused else REFERENCE).train()
     points = torch.randn(3, 128, 3)
     with torch.autocast("cpu", torch.bfloat16):
-        output = lowered(points, torch.arange(3))
+        output = autocast_bf16(points, torch.arange(3))
     for axis in (output.axis_x, output.axis_y):
         assert axis.dtype == torch.float32
         torch.testing.assert_close(axis.norm(dim=1), torch.ones(3))
     output.axis_y.sum().backward()
-    assert all(p.grad.isfinite().all() for p in lowered.encoder.parameters() if p.grad is not None)
-    assert lowered.encoder.layer1.conv.project.weight.grad is not None
+    assert all(p.grad.isfinite().all() for p in autocast_bf16.encoder.parameters() if p.grad is not None)
+    assert autocast_bf16.encoder.layer1.conv.project.weight.grad is not None
 
 
 def test_auto_is_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not lowers("auto", "cpu") and lowers("bf16", "cpu") and not lowers("fp32", "cuda")
+    assert not uses_bf16("auto", "cpu") and uses_bf16("bf16", "cpu") and not uses_bf16("fp32", "cuda")
     for able in (True, False):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda able=able: able)
-        assert lowers("auto", "cuda:1") == able
+        assert uses_bf16("auto", "cuda:1") == able
 
 
 def test_losses_get_float32() -> None:
     half = torch.ones(2, 3, dtype=torch.bfloat16)
     places = torch.ones(2, 3, dtype=torch.int64)
     output = NetworkOutput(half, half, half, half, half, half, Encoding((Level(half, None), Level(half, places))))
-    full = in_full(output)
+    full = to_float32(output)
     assert {value.dtype for value in vars(full).values() if isinstance(value, Tensor)} == {torch.float32}
     assert [level.features.dtype for level in full.encoding.levels] == [torch.float32] * 2
-    assert full.encoding.levels[1].nearest is places and in_full(None) is None
+    assert full.encoding.levels[1].nearest is places and to_float32(None) is None
 
 
 def test_neighbours_are_found_in_full_precision() -> None:

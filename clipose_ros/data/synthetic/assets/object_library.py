@@ -44,7 +44,7 @@ _KEYS = ("name", "id", "symmetry", "mean_size", "size_range", "shape")
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class ObjectLibrary:
     """Categories with the sources of their instances.
 
     Attributes:
@@ -102,11 +102,11 @@ class Catalogue:
         return make_object(category, rng)
 
 
-NOCS_CATALOGUE = Catalogue(NOCS_CATEGORIES, {}, {})
+NOCS_OBJECT_LIBRARY = ObjectLibrary(NOCS_CATEGORIES, {}, {})
 """The six NOCS categories from their shape generators."""
 
 
-def read_catalogue(path: str | Path) -> Catalogue:
+def read_object_library(path: str | Path) -> ObjectLibrary:
     """Read categories from YAML.
 
     Raises:
@@ -138,7 +138,7 @@ def read_catalogue(path: str | Path) -> Catalogue:
             size_ranges[category.name] = size_range
         if shape is not None:
             shapes[category.name] = str(shape)
-    return Catalogue(CategorySet(tuple(categories)), size_ranges, shapes)
+    return ObjectLibrary(CategorySet(tuple(categories)), size_ranges, shapes)
 
 
 def _category(record: Any, before: list[Category]) -> tuple[Category, SizeRange | None]:

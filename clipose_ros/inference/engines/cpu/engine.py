@@ -16,14 +16,14 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError
 from clipose_ros.inference.engines.base import IndexArray, RawPoses
 from clipose_ros.inference.engines.cpu.buffers import Cloud
-from clipose_ros.inference.engines.cpu.gemm import Float32Product, Int8Product
+from clipose_ros.inference.engines.cpu.gemm import Float32Gemm, Int8Gemm
 from clipose_ros.inference.engines.cpu.network import CloudPass
-from clipose_ros.inference.engines.cpu.thread_pool import Team
-from clipose_ros.inference.engines.cpu.weights import MakeProduct, encoder_weights, head_weights
+from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
+from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
 from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray
 
-PRODUCTS: dict[str, MakeProduct] = {"fused": Float32Product, "fused_int8": Int8Product}
+GEMMS: dict[str, GemmFactory] = {"cpu": Float32Gemm, "cpu_int8": Int8Gemm}
 """Names of the engines, and the matrix products of each."""
 
 _INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
@@ -32,32 +32,32 @@ MOST_PARTS = 4
 """Threads that share one cloud at most: more would wait for each other longer than they compute."""
 
 
-class FusedEngine:
+class CpuEngine:
     """Computes float32 as the network does, or with its larger matrix products in int8.
 
     Args:
         network: Whose weights it takes; later changes of them are not seen.
-        name: ``fused`` or ``fused_int8``.
+        name: ``cpu`` or ``cpu_int8``.
         threads: Threads that compute; 0 takes torch's number.
 
     Raises:
-        DeviceError: The CPU has no dot products of 8-bit integers, which make ``fused_int8`` exact and fast.
+        DeviceError: The CPU has no dot products of 8-bit integers, which make ``cpu_int8`` exact and fast.
     """
 
     device = "cpu"
 
-    def __init__(self, network: CLIPoseNet, name: str = "fused", threads: int = 0) -> None:
-        if name == "fused_int8" and not any(torch.cpu.get_capabilities().get(key) for key in _INT8_INSTRUCTIONS):
+    def __init__(self, network: CLIPoseNet, name: str = "cpu", threads: int = 0) -> None:
+        if name == "cpu_int8" and not any(torch.cpu.get_capabilities().get(key) for key in _INT8_INSTRUCTIONS):
             raise DeviceError(
-                f"'network.engine' 'fused_int8' needs a CPU with one of {', '.join(_INT8_INSTRUCTIONS)}: choose 'fused'"
+                f"'network.engine' 'cpu_int8' needs a CPU with one of {', '.join(_INT8_INSTRUCTIONS)}: choose 'cpu'"
             )
         self.name = name
         self.categories: CategorySet = network.categories
         self._architecture, self._mean_sizes = network.architecture, network.mean_sizes.cpu().numpy()
         plain = copy.deepcopy(network).float().cpu().requires_grad_(False)
-        self._layers = encoder_weights(plain, PRODUCTS[name])
-        self._heads = head_weights(plain, PRODUCTS[name])
-        self._team = Team(threads)
+        self._layers = encoder_weights(plain, GEMMS[name])
+        self._heads = head_weights(plain, GEMMS[name])
+        self._team = ThreadPool(threads)
         self._passes: list[CloudPass] = []
         self._turn = threading.Lock()
 

@@ -24,7 +24,7 @@ class Rows:
         self.tensor = torch.from_numpy(buffer)[start:stop, place : place + width]
 
 
-class Product(Protocol):
+class Gemm(Protocol):
     """Rows times a weight: the value of ``out[i, m]`` is ``out[i, m] * scales[i] * columns[m]``."""
 
     operand_type: DTypeLike
@@ -48,7 +48,7 @@ class Product(Protocol):
         ...
 
 
-class Float32Product:
+class Float32Gemm:
     """Single precision. All factors are 1.
 
     Args:
@@ -64,15 +64,15 @@ class Float32Product:
         self.columns: FloatArray = np.ones(len(weight), np.float32)
 
     def __call__(self, rows: Rows, out: Tensor) -> None:
-        """As ``Product`` says; scales are 1 already."""
+        """As ``Gemm`` says; scales are 1 already."""
         torch.mm(rows.tensor, self._weight, out=out)
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
-        """As ``Product`` says."""
+        """As ``Gemm`` says."""
         torch.mm(operand, self._weight, out=out)
 
 
-class Int8Product:
+class Int8Gemm:
     """Eight-bit integers: weights scaled per output, operands per row by their largest magnitude, exact sums.
 
     Args:
@@ -89,11 +89,11 @@ class Int8Product:
         self.columns: FloatArray = columns.numpy()
 
     def __call__(self, rows: Rows, out: Tensor) -> None:
-        """As ``Product`` says."""
+        """As ``Gemm`` says."""
         rounded: NDArray[np.int8] = np.empty((rows.stop - rows.start, self.width), np.int8)
         quantise(rows.buffer, rows.place, rows.start, rows.stop, rounded, rows.scales)
         self.multiply(torch.from_numpy(rounded), out)
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
-        """As ``Product`` says."""
+        """As ``Gemm`` says."""
         torch._int_mm(operand, self._weight, out=out)

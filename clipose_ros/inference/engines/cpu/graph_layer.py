@@ -8,7 +8,7 @@ import torch
 from clipose_ros.inference.engines.cpu import kernels_dense as kernels_rows
 from clipose_ros.inference.engines.cpu import kernels_graph
 from clipose_ros.inference.engines.cpu.buffers import Cloud, Columns, Stage
-from clipose_ros.inference.engines.cpu.gemm import Product, Rows
+from clipose_ros.inference.engines.cpu.gemm import Gemm, Rows
 from clipose_ros.inference.engines.cpu.weights import LayerWeights
 
 
@@ -43,7 +43,7 @@ class LayerPass:
         else:
             self.stages += [self._settle]
 
-    def _enter(self, product: Product) -> None:
+    def _enter(self, product: Gemm) -> None:
         """Make room for the features of centre and supports, and for the field in feature space."""
         self._scales = np.ones(self._count, np.float32)
         self._projected = np.zeros((self._count, len(self._weights.shift)), product.result_type)

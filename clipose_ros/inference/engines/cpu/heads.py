@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.inference.engines.cpu import kernels_dense as kernels_rows
 from clipose_ros.inference.engines.cpu.buffers import Cloud, Columns, Stage
-from clipose_ros.inference.engines.cpu.gemm import Product, Rows
+from clipose_ros.inference.engines.cpu.gemm import Gemm, Rows
 from clipose_ros.inference.engines.cpu.weights import HeadWeights
 from clipose_ros.types import FloatArray
 
@@ -73,7 +73,7 @@ class HeadPass:
         self._blocks = [self._blocks_of(part, *fine) for part in range(cloud.parts)]
         self.stages: list[Stage] = [self._upper_levels, self._points, self._read]
 
-    def _blocks_of(self, part: int, source: Columns, scales: FloatArray, product: Product) -> list[Block]:
+    def _blocks_of(self, part: int, source: Columns, scales: FloatArray, product: Gemm) -> list[Block]:
         """A part's points in blocks, all with the same room."""
         first, last = self._cloud.rows(self._cloud.seen, part)
         wide, (_, narrow) = len(product.columns) // 3, self._weights.second_bias.shape

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 
-class Team:
+class ThreadPool:
     """A fixed number of threads. They sleep while there is nothing to do and end with the team.
 
     Inside them torch uses one thread each: the team's threads are all that compute, whatever pools torch, OpenMP or

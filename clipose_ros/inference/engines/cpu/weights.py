@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipose_ros.inference.engines.cpu.gemm import Product
+from clipose_ros.inference.engines.cpu.gemm import Gemm
 from clipose_ros.model.encoder import GraphLayer, PointNorm, SurfaceLayer
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.types import FloatArray
 
-MakeProduct = Callable[[Tensor], Product]
+GemmFactory = Callable[[Tensor], Gemm]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LayerWeights:
 
     supports: FloatArray
     count: int
-    project: Product | None
+    project: Gemm | None
     shift: FloatArray
     merge: Tensor | None
     overall: FloatArray
@@ -74,11 +74,11 @@ class HeadWeights:
         last_bias: ``(3, 6)``.
     """
 
-    levels: tuple[Product, Product, Product]
+    levels: tuple[Gemm, Gemm, Gemm]
     columns: FloatArray
     bias: FloatArray
     beside: FloatArray
-    second: tuple[Product, ...]
+    second: tuple[Gemm, ...]
     second_columns: FloatArray
     second_bias: FloatArray
     third: FloatArray
@@ -87,7 +87,7 @@ class HeadWeights:
     last_bias: FloatArray
 
 
-def encoder_weights(network: CLIPoseNet, make: MakeProduct) -> tuple[LayerWeights, ...]:
+def encoder_weights(network: CLIPoseNet, make: GemmFactory) -> tuple[LayerWeights, ...]:
     """The five graph layers of a float32 network without gradients, on the CPU; products as ``make`` makes them."""
     encoder = network.encoder
     return (
@@ -99,10 +99,10 @@ def encoder_weights(network: CLIPoseNet, make: MakeProduct) -> tuple[LayerWeight
     )
 
 
-def _layer(layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: MakeProduct) -> LayerWeights:
+def _layer(layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: GemmFactory) -> LayerWeights:
     _, count, channels = layer.conv.supports.shape
     scale, offset = (torch.ones(channels), torch.zeros(channels)) if norm is None else _factors(norm)
-    project: Product | None = None
+    project: Gemm | None = None
     shift: FloatArray = np.zeros(0, np.float32)
     if isinstance(layer, GraphLayer):
         project = make(layer.conv.project.weight)
@@ -127,7 +127,7 @@ def _layer(layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: MakeP
     )
 
 
-def head_weights(network: CLIPoseNet, make: MakeProduct) -> HeadWeights:
+def head_weights(network: CLIPoseNet, make: GemmFactory) -> HeadWeights:
     """The three heads of such a network."""
     w0, w1, w2, w3, w4 = network.architecture.widths
     categories = len(network.categories)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
 from clipose_ros.data.synthetic.assets.mesh_index import MeshEntry, read_mesh_index
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary, load_canonical
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, Catalogue
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.resources import config_path
@@ -175,22 +175,27 @@ def test_meshes_and_generated_shapes_mix_by_their_share(folder):
     library = MeshLibrary(entries(folder, BOTTLE), "train")
     counts = []
     for share in (0.0, 0.5, 1.0):
-        catalogue = Catalogue(NOCS_CATALOGUE.categories, {}, {}, library, share)
-        drawn = [catalogue.make("bottle", np.random.default_rng(seed)) for seed in range(60)]
+        object_library = ObjectLibrary(NOCS_OBJECT_LIBRARY.categories, {}, {}, library, share)
+        drawn = [object_library.make("bottle", np.random.default_rng(seed)) for seed in range(60)]
         counts.append(sum(np.isclose(each.size[1], 0.2, atol=1e-9) for each in drawn))
     assert counts[0] == 0 and 15 < counts[1] < 45 and counts[2] == 60
-    assert catalogue.make("can", np.random.default_rng(0)).category == "can"
+    assert object_library.make("can", np.random.default_rng(0)).category == "can"
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        Catalogue(NOCS_CATALOGUE.categories, {}, {}, library, 1.5)
+        ObjectLibrary(NOCS_OBJECT_LIBRARY.categories, {}, {}, library, 1.5)
     with pytest.raises(ConfigError, match="unknown category 'vase'"):
-        Catalogue(
-            NOCS_CATALOGUE.categories, {}, {}, MeshLibrary(entries(folder, {**BOTTLE, "category": "vase"}), "train")
+        ObjectLibrary(
+            NOCS_OBJECT_LIBRARY.categories,
+            {},
+            {},
+            MeshLibrary(entries(folder, {**BOTTLE, "category": "vase"}), "train"),
         )
 
 
 def test_clouds_of_a_mesh_lie_on_it(folder):
-    catalogue = Catalogue(NOCS_CATALOGUE.categories, {}, {}, MeshLibrary(entries(folder, MUG), "train"), mesh_share=1.0)
-    samples = generate_samples(2, 5, categories=("mug",), catalogue=catalogue)
+    object_library = ObjectLibrary(
+        NOCS_OBJECT_LIBRARY.categories, {}, {}, MeshLibrary(entries(folder, MUG), "train"), mesh_share=1.0
+    )
+    samples = generate_samples(2, 5, categories=("mug",), object_library=object_library)
     np.testing.assert_allclose(samples.size, np.broadcast_to([0.105, 0.1, 0.08], samples.size.shape), atol=1e-6)
     T = np.linalg.inv(samples.T_camera_object.astype(np.float64))
     local = np.einsum("sij,snj->sni", T[:, :3, :3], samples.points) + T[:, None, :3, 3]
@@ -218,13 +223,13 @@ def test_the_shipped_annotation_is_sound(tmp_path):
         assert row["split"] == "none" or row["unit"] or row["height_mm"]
     for split in ("train", "val"):
         assert set(MeshLibrary(list(entries_by_file.values()), split).categories) == set(
-            NOCS_CATALOGUE.categories.names
+            NOCS_OBJECT_LIBRARY.categories.names
         )
 
 
 def test_a_category_whose_turn_shows_needs_meshes_with_a_front(folder):
     cup = {**BOTTLE, "category": "mug"}
     with pytest.raises(ConfigError, match=r"bottle\.ply' has no 'front'.*'mug' is not axially symmetric"):
-        Catalogue(NOCS_CATALOGUE.categories, {}, {}, MeshLibrary(entries(folder, cup), "train"))
+        ObjectLibrary(NOCS_OBJECT_LIBRARY.categories, {}, {}, MeshLibrary(entries(folder, cup), "train"))
     faced = MeshLibrary(entries(folder, {**cup, "front": "x"}), "train")
-    assert Catalogue(NOCS_CATALOGUE.categories, {}, {}, faced).library is faced
+    assert ObjectLibrary(NOCS_OBJECT_LIBRARY.categories, {}, {}, faced).library is faced

@@ -5,7 +5,7 @@ import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet, Symmetry
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.synthetic.assets.object_library import NOCS_CATALOGUE, read_catalogue
+from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, read_object_library
 from clipose_ros.data.synthetic.assets.shapes import make_object
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.errors import ConfigError, DataError
@@ -23,12 +23,12 @@ categories:
 
 def read(tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
-    return read_catalogue(tmp_path / "mine.yaml")
+    return read_object_library(tmp_path / "mine.yaml")
 
 
 @pytest.fixture(scope="module")
 def seven():
-    return read_catalogue(config_path("categories/with_candle.yaml"))
+    return read_object_library(config_path("categories/with_candle.yaml"))
 
 
 def test_a_seventh_category_follows_the_six(seven):
@@ -38,15 +38,15 @@ def test_a_seventh_category_follows_the_six(seven):
 
 
 def test_categories_of_ones_own_alone(tmp_path):
-    catalogue = read(tmp_path, CANDLE)
-    assert catalogue.categories.names == ("candle",) and catalogue.categories["candle"].id == 1
-    assert not catalogue.categories["candle"].symmetry.mirror_yz
+    object_library = read(tmp_path, CANDLE)
+    assert object_library.categories.names == ("candle",) and object_library.categories["candle"].id == 1
+    assert not object_library.categories["candle"].symmetry.mirror_yz
 
 
 def test_primitives_lie_in_the_size_range_and_round_ones_are_round(tmp_path):
     for shape in ("cylinder", "box", "ellipsoid"):
-        catalogue = read(tmp_path, CANDLE.replace("cylinder", shape))
-        drawn = [catalogue.make("candle", np.random.default_rng(seed)) for seed in range(30)]
+        object_library = read(tmp_path, CANDLE.replace("cylinder", shape))
+        drawn = [object_library.make("candle", np.random.default_rng(seed)) for seed in range(30)]
         sizes = np.array([each.size for each in drawn])
         assert (sizes >= [0.04 - 1e-6, 0.05 - 1e-6, 0.04 - 1e-6]).all() and (sizes <= [0.1, 0.2, 0.1]).all()
         np.testing.assert_allclose(sizes[:, 0], sizes[:, 2], rtol=1e-6)
@@ -82,14 +82,14 @@ def test_names_must_differ(tmp_path):
 
 
 def test_what_nothing_draws_is_not_put_on_the_table(tmp_path):
-    catalogue = read(tmp_path, CANDLE.replace("    shape: cylinder\n", ""))
-    assert catalogue.drawable == ()
+    object_library = read(tmp_path, CANDLE.replace("    shape: cylinder\n", ""))
+    assert object_library.drawable == ()
     with pytest.raises(ConfigError, match="candle"):
-        catalogue.make("candle", np.random.default_rng(0))
+        object_library.make("candle", np.random.default_rng(0))
 
 
 def test_clouds_carry_their_categories(seven, tmp_path):
-    samples = generate_samples(2, 3, categories=("candle", "mug"), catalogue=seven)
+    samples = generate_samples(2, 3, categories=("candle", "mug"), object_library=seven)
     assert set(samples.category_index) == {NOCS_CATEGORIES.index("mug"), 6}
     samples.save(tmp_path / "seven.npz")
     assert CloudSamples.load(tmp_path / "seven.npz").categories == seven.categories
@@ -108,10 +108,10 @@ def test_files_that_name_no_categories_are_of_the_six(tmp_path):
 
 
 def test_the_six_from_generators_are_what_they_were():
-    """The catalogue draws nothing of its own where there is nothing to choose."""
+    """The object library draws nothing of its own where there is nothing to choose."""
     for name in NOCS_CATEGORIES.names:
         mine, theirs = np.random.default_rng(1), np.random.default_rng(1)
-        NOCS_CATALOGUE.make(name, mine)
+        NOCS_OBJECT_LIBRARY.make(name, mine)
         make_object(name, theirs)
         assert mine.uniform() == theirs.uniform()
 

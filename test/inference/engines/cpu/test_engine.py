@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ShapeError
 from clipose_ros.inference.engines.base import RawPoses
-from clipose_ros.inference.engines.cpu.engine import FusedEngine
+from clipose_ros.inference.engines.cpu.engine import CpuEngine
 from clipose_ros.inference.engines.factory import create_engine
-from clipose_ros.inference.engines.pytorch import ReferenceEngine
+from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.model import graph
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
@@ -43,7 +43,7 @@ def clouds(count: int, points: int = 128, seed: int = 2) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=(count, points, 3)) * 0.05 + [0.0, 0.1, 0.8]).astype(np.float32)
 
 
-def with_neighbours_of(engine: FusedEngine, architecture: Architecture, seed: int) -> ReferenceEngine:
+def with_neighbours_of(engine: CpuEngine, architecture: Architecture, seed: int) -> PytorchEngine:
     """The plain network, but with the neighbours that the fused engine used for its last shared cloud."""
     near, layers = engine._passes[0].cloud.near, engine._passes[0].layers
     used = list(near)
@@ -57,7 +57,7 @@ def with_neighbours_of(engine: FusedEngine, architecture: Architecture, seed: in
         return found
 
     ops = graph.GraphOps(recorded, graph.graph_response, graph.max_over_neighbours)
-    return ReferenceEngine(network(architecture, seed, ops))
+    return PytorchEngine(network(architecture, seed, ops))
 
 
 def assert_equal_to(expected: RawPoses, got: RawPoses, tolerance: float) -> None:
@@ -86,7 +86,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
 def test_equals_the_network_given_equal_neighbours(
     architecture: Architecture, seed: int, points: int, threads: int
 ) -> None:
-    engine = FusedEngine(network(architecture, seed), threads=threads)
+    engine = CpuEngine(network(architecture, seed), threads=threads)
     cloud, category = clouds(1, points, seed), np.array([seed % 6])
     got = engine(cloud, category)
     assert_equal_to(with_neighbours_of(engine, architecture, seed)(cloud, category), got, 1e-5)
@@ -95,7 +95,7 @@ def test_equals_the_network_given_equal_neighbours(
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_neighbours_are_the_nearest_in_space_and_in_features(seed: int) -> None:
-    engine = FusedEngine(network(TINY, seed), threads=1)
+    engine = CpuEngine(network(TINY, seed), threads=1)
     engine(clouds(1, 128, seed), np.array([0]))
     layers, cloud = engine._passes[0].layers, engine._passes[0].cloud
     level0 = layers[1]._joined.buffer[:, 12 : 12 + 8].astype(np.float64)
@@ -106,7 +106,7 @@ def test_neighbours_are_the_nearest_in_space_and_in_features(seed: int) -> None:
         np.testing.assert_allclose(np.take_along_axis(distances, near.astype(np.int64), 1), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["fused", "fused_int8"])
+@pytest.mark.parametrize("name", ["cpu", "cpu_int8"])
 @pytest.mark.parametrize("threads", [1, 2, 3, 6])
 def test_result_does_not_depend_on_companions(name: str, threads: int) -> None:
     engine = create_engine(name, network(TINY), "cpu", threads)
@@ -121,13 +121,13 @@ def test_result_does_not_depend_on_companions(name: str, threads: int) -> None:
 
 def test_int8_stays_near_float32() -> None:
     points, category = clouds(4, 256), np.array([0, 3, 5, 1])
-    exact = create_engine("fused", network(TINY), "cpu", 2)(points, category)
-    rounded = create_engine("fused_int8", network(TINY), "cpu", 2)(points, category)
+    exact = create_engine("cpu", network(TINY), "cpu", 2)(points, category)
+    rounded = create_engine("cpu_int8", network(TINY), "cpu", 2)(points, category)
     assert_equal_to(exact, rounded, 0.1)
     assert not np.array_equal(exact.axis_y, rounded.axis_y)
 
 
-@pytest.mark.parametrize("name", ["fused", "fused_int8"])
+@pytest.mark.parametrize("name", ["cpu", "cpu_int8"])
 def test_degenerate_clouds(name: str) -> None:
     engine = create_engine(name, network(TINY), "cpu", 2)
     batch = clouds(5)
@@ -145,31 +145,31 @@ def test_degenerate_clouds(name: str) -> None:
 
 
 def test_points_may_change_their_number() -> None:
-    engine, reference = FusedEngine(network(TINY), threads=2), ReferenceEngine(network(TINY))
+    engine, reference = CpuEngine(network(TINY), threads=2), PytorchEngine(network(TINY))
     for points in (128, 256, 128):
         cloud, category = clouds(2, points), np.array([1, 4])
         assert_equal_to(reference(cloud, category), engine(cloud, category), 1e-2)  # a tie may fall otherwise
 
 
 def test_wrong_input_is_named() -> None:
-    engine = FusedEngine(network(TINY), threads=1)
+    engine = CpuEngine(network(TINY), threads=1)
     for shape in ((1, 120, 3), (1, 112, 3), (1, 128, 4), (128, 3)):
         with pytest.raises(ShapeError, match=r"multiple of 16 and at least 128, got \(.*" + str(shape[-1])):
             engine(np.zeros(shape, np.float32), np.zeros(1, np.int64))
     with pytest.raises(ConfigError, match="'network.engine' must be one of .* got 'fast'"):
         create_engine("fast", network(TINY), "cpu")
-    with pytest.raises(ConfigError, match="'fused' computes on the CPU alone, got device 'cuda:0'"):
-        create_engine("fused", network(TINY), "cuda:0")
+    with pytest.raises(ConfigError, match="'cpu' computes on the CPU alone, got device 'cuda:0'"):
+        create_engine("cpu", network(TINY), "cuda:0")
 
 
 def test_auto_is_the_fused_engine_on_a_cpu() -> None:
-    assert create_engine("auto", network(TINY), "cpu").name == "fused"
-    assert create_engine("reference", network(TINY), "cpu").name == "reference"
+    assert create_engine("auto", network(TINY), "cpu").name == "cpu"
+    assert create_engine("pytorch", network(TINY), "cpu").name == "pytorch"
 
 
 def test_threads_of_others_stay_and_its_own_end_with_it() -> None:
     before, torchs = threading.active_count(), torch.get_num_threads()
-    engine = FusedEngine(network(TINY), threads=3)
+    engine = CpuEngine(network(TINY), threads=3)
     for count in (1, 3, 4):
         engine(clouds(count), np.zeros(count, np.int64))
         assert threading.active_count() == before + 3
@@ -183,7 +183,7 @@ def test_threads_of_others_stay_and_its_own_end_with_it() -> None:
 
 
 def test_buffers_are_made_once() -> None:
-    engine = FusedEngine(network(TINY), threads=2)
+    engine = CpuEngine(network(TINY), threads=2)
     engine.warm_up(128)
     passes = list(engine._passes)
     first = engine(clouds(3), np.zeros(3, np.int64))

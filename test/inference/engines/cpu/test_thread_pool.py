@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clipose_ros.inference.engines.cpu.thread_pool import Team
+from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 
 
 def test_a_step_begins_when_the_one_before_is_done_in_all_threads() -> None:
-    team, done = Team(3), [[0] * 3 for _ in range(20)]
+    team, done = ThreadPool(3), [[0] * 3 for _ in range(20)]
 
     def step(number: int, turn: int) -> None:
         assert turn == 0 or all(done[turn - 1])
@@ -20,7 +20,7 @@ def test_a_step_begins_when_the_one_before_is_done_in_all_threads() -> None:
 
 
 def test_an_error_of_one_thread_ends_the_work_of_all_and_the_team_lives_on() -> None:
-    team = Team(2)
+    team = ThreadPool(2)
 
     def broken(number: int) -> None:
         if number == 1:
@@ -38,7 +38,7 @@ def test_inside_torch_has_one_thread_and_outside_its_own() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        team, inside = Team(), [0, 0]
+        team, inside = ThreadPool(), [0, 0]
 
         def look(number: int) -> None:
             inside[number] = torch.get_num_threads()

@@ -1,0 +1,52 @@
+"""Earlier names of settings and of their values: one table, read wherever settings are.
+
+A renamed setting keeps working under its old name. The first use of each old name warns and names the new one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+RENAMED_SETTINGS: Mapping[str, str] = {
+    "sync.silence_s": "sync.timeout_s",
+    "check.hidden_tolerance": "check.max_occlusion_ratio",
+    "network.looks": "network.tta.max_passes",
+    "network.agree_deg": "network.tta.disagreement_deg",
+    "emphasis": "sampling",
+}
+"""Dotted path of a setting or of a group, and its present path."""
+
+RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
+    "network.engine": {"reference": "pytorch", "fused": "cpu", "fused_int8": "cpu_int8"},
+}
+"""Values of a setting, by its present path, and their present names."""
+
+_warned: set[str] = set()
+
+
+def current_name(path: str) -> str:
+    """Translate the dotted path of a setting to its present path; warn once where it is an old one."""
+    for old, new in RENAMED_SETTINGS.items():
+        if path == old or path.startswith(f"{old}."):
+            renamed = new + path[len(old) :]
+            _warn_once(f"setting '{path}' is now called '{renamed}'")
+            return renamed
+    return path
+
+
+def current_value(path: str, value: Any) -> Any:
+    """Translate the value of a setting, given by its present path, to its present name."""
+    new = RENAMED_VALUES.get(path, {}).get(value) if isinstance(value, str) else None
+    if new is None:
+        return value
+    _warn_once(f"'{path}' {value!r} is now called {new!r}")
+    return new
+
+
+def _warn_once(message: str) -> None:
+    """Warn of an old name the first time that it is seen in this process."""
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn(message, FutureWarning, stacklevel=4)
