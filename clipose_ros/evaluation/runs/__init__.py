@@ -1,0 +1,1 @@
+"""Evaluation runs: a predictor on stored clouds, NOCS images, simulated scenes or recorded sequences."""
