@@ -12,10 +12,12 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
 from clipose_ros.config_aliases import current_name, current_value
 from clipose_ros.errors import ConfigError
+from clipose_ros.plugins import BUILTIN_SEGMENTERS, SEGMENTER_GROUP, import_plugin, load_entry_points
 
 T = TypeVar("T", bound="ConfigNode")
 
@@ -49,13 +51,22 @@ class ConfigNode:
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
-        for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
             if isinstance(value, ConfigNode):
                 continue
-            object.__setattr__(
-                self, spec.name, _checked(f"{type(self).__name__}.{spec.name}", hints[spec.name], value, spec)
-            )
+            path = f"{type(self).__name__}.{field.name}"
+            object.__setattr__(self, field.name, _check_value(path, hints[field.name], value, field))
+
+    @classmethod
+    def keys(cls) -> dict[str, dataclasses.Field[Any]]:
+        """Return the keys that ``from_mapping`` accepts, with their dataclass fields."""
+        return {field.name: field for field in dataclasses.fields(cls)}
+
+    def entries(self) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+        """Yield key, dataclass field and value of every setting and section, in order."""
+        for field in dataclasses.fields(self):
+            yield field.name, field, getattr(self, field.name)
 
     @classmethod
     def from_mapping(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
@@ -72,25 +83,22 @@ class ConfigNode:
             raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r}")
         if not path:
             values = with_current_names(values)
-        specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+        known = cls.keys()
         hints = typing.get_type_hints(cls)
         arguments: dict[str, Any] = {}
         for key, value in values.items():
-            if key not in specs:
-                raise ConfigError(unknown_key_message(f"{path}{key}", [f"{path}{name}" for name in specs]))
+            if key not in known:
+                raise ConfigError(unknown_key_message(f"{path}{key}", [f"{path}{name}" for name in known]))
             hint = hints[key]
             if isinstance(hint, type) and issubclass(hint, ConfigNode):
                 arguments[key] = hint.from_mapping(value, f"{path}{key}.")
             else:
-                arguments[key] = _checked(f"{path}{key}", hint, value, specs[key])
+                arguments[key] = _check_value(f"{path}{key}", hint, value, known[key])
         return cls(**arguments)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Nested plain values; ``from_mapping`` reads them back."""
-        return {
-            spec.name: value.to_mapping() if isinstance(value := getattr(self, spec.name), ConfigNode) else value
-            for spec in dataclasses.fields(self)
-        }
+        """Return nested plain values, which ``from_mapping`` reads back."""
+        return {key: value.to_mapping() if isinstance(value, ConfigNode) else value for key, _, value in self.entries()}
 
 
 @dataclass(frozen=True)
@@ -109,15 +117,14 @@ class ConfigField:
 
 def config_fields(section: ConfigNode, prefix: str = "") -> list[ConfigField]:
     """Every setting below a section, in order, with dotted paths."""
-    found: list[ConfigField] = []
+    fields: list[ConfigField] = []
     hints = typing.get_type_hints(type(section))
-    for spec in dataclasses.fields(section):
-        value = getattr(section, spec.name)
+    for key, field, value in section.entries():
         if isinstance(value, ConfigNode):
-            found += config_fields(value, f"{prefix}{spec.name}.")
+            fields += config_fields(value, f"{prefix}{key}.")
         else:
-            found.append(ConfigField(f"{prefix}{spec.name}", hints[spec.name], value, **spec.metadata))
-    return found
+            fields.append(ConfigField(f"{prefix}{key}", hints[field.name], value, **field.metadata))
+    return fields
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,10 +162,10 @@ def unknown_key_message(key: str, known: list[str]) -> str:
     )
 
 
-def _checked(path: str, hint: Any, value: Any, spec: dataclasses.Field[Any]) -> Any:
-    """The value in its declared type and within bounds, or ConfigError."""
-    value = _converted(path, hint, value)
-    low, high, choices = (spec.metadata.get(key) for key in ("low", "high", "choices"))
+def _check_value(path: str, hint: Any, value: Any, field: dataclasses.Field[Any]) -> Any:
+    """Return a value in its declared type; raise ConfigError if its type or bounds are violated."""
+    value = _convert_value(path, hint, value)
+    low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     for item in value if isinstance(value, tuple) else (value,):
         if choices is not None and item not in choices:
             raise ConfigError(f"'{path}' must be one of {', '.join(map(repr, choices))}, got {item!r}")
@@ -170,20 +177,21 @@ def _checked(path: str, hint: Any, value: Any, spec: dataclasses.Field[Any]) -> 
     return value
 
 
-def _converted(path: str, hint: Any, value: Any) -> Any:
+def _convert_value(path: str, hint: Any, value: Any) -> Any:
+    """Convert lists to tuples and integers to the declared float; raise ConfigError for any other type."""
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
-        return _converted(path, hint, value)
+        return _convert_value(path, hint, value)
     if origin is tuple:
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise ConfigError(f"'{path}' must be a list, got {value!r}")
         items, arguments = list(value), typing.get_args(hint)
         if arguments[-1] is not Ellipsis and len(arguments) != len(items):
             raise ConfigError(f"'{path}' must have {len(arguments)} values, got {items!r}")
-        return tuple(_converted(path, arguments[0], item) for item in items)
+        return tuple(_convert_value(path, arguments[0], item) for item in items)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -218,7 +226,7 @@ MOST_INSTANCES = 200
 class SegmentationConfig(ConfigNode):
     """Which pixels belong to which object."""
 
-    backend: str = option("yolo", "Segmentation backend.", choices=("yolo", "labels", "mask_rcnn"))
+    backend: str = option("yolo", "Segmentation backend: a built-in one, or one that an installed package adds.")
     model: str = option("", "Weights of the backend: a file, or the name of shipped ones; empty for `labels`.")
     class_map: tuple[str, ...] = option(
         ("cup:mug", "bottle:bottle", "bowl:bowl", "laptop:laptop"),
@@ -241,6 +249,115 @@ class SegmentationConfig(ConfigNode):
     every_n: int = option(
         1, "Detect on every n-th frame; between, masks are carried along by optical flow and depth.", low=1, high=30
     )
+    backend_settings: ConfigNode | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expected = segmenter_settings_type(self.backend)
+        if self.backend_settings is None and expected is not None:
+            object.__setattr__(self, "backend_settings", expected())
+        elif self.backend_settings is not None and type(self.backend_settings) is not expected:
+            raise ConfigError(
+                f"'segmentation.backend_settings' of backend '{self.backend}' must be "
+                f"{'None' if expected is None else expected.__name__}, got {self.backend_settings!r}"
+            )
+
+    @classmethod
+    def keys(cls) -> dict[str, dataclasses.Field[Any]]:
+        """Return the keys that all backends share; a backend's own settings are a section with its name."""
+        return {key: field for key, field in super().keys().items() if key != "backend_settings"}
+
+    def entries(self) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+        """Yield key, dataclass field and value of every setting; the backend's own section under its name."""
+        for key, field, value in super().entries():
+            if key != "backend_settings":
+                yield key, field, value
+            elif value is not None:
+                yield self.backend, field, value
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], path: str = "") -> SegmentationConfig:
+        """Build from nested plain values; a section with the name of the chosen backend holds the backend's settings.
+
+        Sections of other installed backends are skipped, so that one file can serve several backends.
+
+        Raises:
+            ConfigError: A key is unknown, a value has the wrong type or is out of bounds, or the section belongs to a
+                backend that is not installed.
+        """
+        backend = values.get("backend", cls.backend) if isinstance(values, Mapping) else cls.backend
+        if not isinstance(backend, str) or (backend in BUILTIN_SEGMENTERS and set(values) <= set(cls.keys())):
+            return super().from_mapping(values, path)
+        if backend in values and backend not in segmenter_names():
+            raise ConfigError(unknown_segmenter_message(backend))
+        plugins = installed_segmenters()
+        config = super().from_mapping({key: value for key, value in values.items() if key not in plugins}, path)
+        settings_type = segmenter_settings_type(backend)
+        if settings_type is None and backend in values:
+            raise ConfigError(f"segmentation backend '{backend}' has no settings of its own, got '{path}{backend}'")
+        if settings_type is None:
+            return config
+        settings = settings_type.from_mapping(values.get(backend, {}), f"{path}{backend}.")
+        return dataclasses.replace(config, backend_settings=settings)
+
+    def settings_as(self, settings_type: type[T]) -> T:
+        """Return ``backend_settings``, checked to be of a backend's settings type."""
+        if not isinstance(self.backend_settings, settings_type):
+            raise ConfigError(
+                f"backend '{self.backend}' needs settings of type {settings_type.__name__}, "
+                f"got {self.backend_settings!r}"
+            )
+        return self.backend_settings
+
+
+def installed_segmenters() -> dict[str, EntryPoint]:
+    """Return the entry points of segmentation backends that other packages add, by name.
+
+    Built-in names and the names of settings of ``SegmentationConfig`` are reserved.
+    """
+    reserved = {field.name for field in dataclasses.fields(SegmentationConfig)}
+    return load_entry_points(SEGMENTER_GROUP, {*BUILTIN_SEGMENTERS, *reserved})
+
+
+def segmenter_names() -> list[str]:
+    """Return the names that ``segmentation.backend`` accepts: the built-in backends, then the installed ones."""
+    return [*BUILTIN_SEGMENTERS, *installed_segmenters()]
+
+
+def segmenter_settings_type(backend: str) -> type[ConfigNode] | None:
+    """Return the type of a backend's own settings; None for built-in and unknown backends.
+
+    Raises:
+        ConfigError: The backend cannot be imported, or its settings are not a ``ConfigNode`` with defaults.
+    """
+    if backend in BUILTIN_SEGMENTERS or (entry := installed_segmenters().get(backend)) is None:
+        return None
+    settings_type = getattr(import_plugin(entry, "segmentation.backend"), "settings_type", None)
+    if settings_type is None:
+        return None
+    if not (isinstance(settings_type, type) and issubclass(settings_type, ConfigNode)):
+        raise ConfigError(f"settings of segmentation backend '{backend}' must be a ConfigNode, got {settings_type!r}")
+    for field in dataclasses.fields(settings_type):
+        if not isinstance(field.default, ConfigNode) and "doc" not in field.metadata:
+            raise ConfigError(
+                f"setting '{field.name}' of segmentation backend '{backend}' must be declared with option()"
+            )
+    return settings_type
+
+
+def unknown_segmenter_message(backend: str) -> str:
+    """Return the error message for a segmentation backend that does not exist, with the nearest name."""
+    names = segmenter_names()
+    near = difflib.get_close_matches(backend, names, n=1, cutoff=0.5)
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    return f"'segmentation.backend' must be one of {', '.join(names)}, got '{backend}'{hint}"
+
+
+def is_setting_of_other_segmenter(path: str, backend: str) -> bool:
+    """Return True if a dotted path lies in the section of an installed segmentation backend other than ``backend``."""
+    root, _, rest = path.partition(".")
+    name = rest.partition(".")[0]
+    return root == "segmentation" and name != backend and name in installed_segmenters()
 
 
 @dataclass(frozen=True)

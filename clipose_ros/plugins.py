@@ -1,10 +1,42 @@
-"""Entry points of other installed packages, by which they add implementations to this package."""
+"""Plugins: the table of built-in segmentation backends, and entry points of other installed packages."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from clipose_ros.errors import ConfigError
+
+SEGMENTER_GROUP = "clipose_ros.segmenters"
+"""Group of the entry points by which other packages add segmentation backends."""
+
+
+@dataclass(frozen=True)
+class BuiltinSegmenter:
+    """Row of the table of built-in segmentation backends.
+
+    Attributes:
+        target: ``module:object`` of its ``SegmenterSpec``, imported when the backend is built.
+        takes_weights: True if ``segmentation.model`` must name its weights.
+        package: Optional Python package that it needs.
+        package_license: License of that package.
+    """
+
+    target: str
+    takes_weights: bool
+    package: str = ""
+    package_license: str = ""
+
+
+BUILTIN_SEGMENTERS: Mapping[str, BuiltinSegmenter] = {
+    "yolo": BuiltinSegmenter("clipose_ros.segmentation.yolo:YOLO", True, "ultralytics", "AGPL-3.0"),
+    "labels": BuiltinSegmenter("clipose_ros.segmentation.labels:LABELS", False),
+    "mask_rcnn": BuiltinSegmenter("clipose_ros.segmentation.mask_rcnn:MASK_RCNN", True),
+}
+"""Built-in segmentation backends by their value of ``segmentation.backend``; a new one is added only here."""
 
 
 def load_entry_points(group: str, builtin_names: Collection[str]) -> dict[str, EntryPoint]:
@@ -32,3 +64,19 @@ def load_entry_points(group: str, builtin_names: Collection[str]) -> dict[str, E
         else:
             accepted[entry.name] = entry
     return accepted
+
+
+def import_plugin(entry: EntryPoint, setting: str) -> Any:
+    """Import the object of an entry point.
+
+    Args:
+        entry: An entry point.
+        setting: Dotted name of the setting that chose it, for the message.
+
+    Raises:
+        ConfigError: The module or the object does not exist, or an import inside the module fails.
+    """
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"'{setting}' '{entry.name}' cannot be imported from '{entry.value}': {error}") from error

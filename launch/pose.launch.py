@@ -32,7 +32,7 @@ SETTINGS = {
         int,
         "Passes per object: 4 is most accurate, 1 fastest.",
     ),
-    "segmentation_backend": ("segmentation.backend", str, "yolo, labels or mask_rcnn."),
+    "segmentation_backend": ("segmentation.backend", str, "Segmentation backend, built-in or of an installed package."),
     "segmentation_model": ("segmentation.model", str, "Weights of the segmentation backend."),
     "target_frame": ("publish.target_frame", str, "TF frame of everything published."),
     "tracking_frame": ("tracking.frame", str, "Fixed TF frame in which poses are smoothed."),

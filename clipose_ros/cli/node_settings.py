@@ -1,4 +1,4 @@
-"""The pose node's settings as commands say them: a ROS parameter file, a segmenter, a model."""
+"""Settings of the pose node from command-line options: ``--params``, ``--segmenter`` and those of the network."""
 
 from __future__ import annotations
 
@@ -11,42 +11,53 @@ from typing import Any
 
 import yaml
 
-from clipose_ros.config import NetworkConfig, PoseNodeConfig, nest
+from clipose_ros.config import NetworkConfig, PoseNodeConfig, installed_segmenters, nest
 from clipose_ros.errors import ConfigError
+from clipose_ros.plugins import BUILTIN_SEGMENTERS
 from clipose_ros.resources import config_path
 
-SEGMENTERS = "shipped (the package's detector), labels (true masks), or a local file: yolo:FILE or mask_rcnn:FILE"
-"""What ``segmenter_settings`` understands, for a command's help."""
+SHIPPED_SEGMENTER = "shipped"
+"""Value of ``--segmenter`` that stands for the detector in ``config/detector.yaml``."""
+_WITH_WEIGHTS = [name for name, row in BUILTIN_SEGMENTERS.items() if row.takes_weights]
+_WITHOUT_WEIGHTS = [name for name, row in BUILTIN_SEGMENTERS.items() if not row.takes_weights]
+SEGMENTERS = (
+    f"{SHIPPED_SEGMENTER} (the detector of this package), {', '.join(_WITHOUT_WEIGHTS)} (ground-truth masks), "
+    f"{' or '.join(f'{name}:WEIGHTS' for name in _WITH_WEIGHTS)} with a local file, or NAME[:WEIGHTS] for a backend of "
+    "another package"
+)
+"""Values that ``segmenter_settings`` accepts, for the help of commands."""
 NETWORK_OPTIONS = ("model", "device", "engine")
 TTA_OPTIONS = ("max_passes", "disagreement_deg")
-"""Options that are settings of the network too: ``network.*`` and ``network.tta.*``."""
-_NODES = ("*", "**", "pose_node")
-_OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
+"""Options that are settings of the network as well: ``network.*`` and ``network.tta.*``."""
+_NODE_NAMES = ("*", "**", "pose_node")
+_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 def node_config(options: argparse.Namespace) -> PoseNodeConfig:
-    """What ``--params`` says, but for what other options do; true masks where neither chooses a segmenter.
+    """Build the node's settings from ``--params``, overridden by the other options.
+
+    The segmenter is ``labels`` if neither ``--params`` nor ``--segmenter`` is given.
 
     Raises:
-        ConfigError: One of them is wrong.
+        ConfigError: A setting or an option is wrong.
     """
     settings = read_parameters(options.params) if options.params else {}
     if options.segmenter or not options.params:
         settings |= segmenter_settings(options.segmenter or "labels")
     config = PoseNodeConfig.from_mapping(nest(settings))
-    # single views are no film: there is nothing to carry masks along
+    # Single views are no sequence: masks cannot be propagated from one to the next.
     segmentation = replace(config.segmentation, every_n=1)
     return replace(config, network=network_config(options, config.network), segmentation=segmentation)
 
 
-def network_config(options: argparse.Namespace, told: NetworkConfig | None = None) -> NetworkConfig:
-    """Read ``--model``, ``--device``, ``--engine``, ``--max-passes`` and ``--disagreement-deg``, as far as given.
+def network_config(options: argparse.Namespace, base: NetworkConfig | None = None) -> NetworkConfig:
+    """Read ``--model``, ``--device``, ``--engine``, ``--max-passes`` and ``--disagreement-deg``.
 
     Args:
-        options: Of the command; None stands for an option that was left out.
-        told: What holds for those; the defaults of the settings if left out.
+        options: Options of the command; None stands for an option that was not given.
+        base: Values of the options that were not given; the defaults of the settings if None.
     """
-    base = told or NetworkConfig()
+    base = base or NetworkConfig()
     network, tta = (
         {name: value for name in names if (value := getattr(options, name)) is not None}
         for names in (NETWORK_OPTIONS, TTA_OPTIONS)
@@ -54,67 +65,78 @@ def network_config(options: argparse.Namespace, told: NetworkConfig | None = Non
     return replace(base, **network, tta=replace(base.tta, **tta))
 
 
-def segmenter_settings(which: str) -> dict[str, Any]:
-    """The settings that choose a segmenter; they hold against others, and what they leave out stays.
+def segmenter_settings(segmenter: str) -> dict[str, Any]:
+    """Return the settings that choose a segmenter; they override others and leave the rest unchanged.
 
     Args:
-        which: ``shipped`` for the detector that comes with the package, with all its settings; ``labels`` for a
-            camera's label images; ``yolo:WEIGHTS`` or ``mask_rcnn:WEIGHTS`` with a local file.
+        segmenter: ``shipped`` for the detector of this package with all its settings, or ``NAME[:WEIGHTS]`` with the
+            name of a segmentation backend and a local file: ``labels``, ``yolo:WEIGHTS``, ``mask_rcnn:WEIGHTS``, or a
+            backend that another package adds.
 
     Returns:
         Value by dotted name, such as ``segmentation.backend``.
 
     Raises:
-        ConfigError: It is none of these, there is no such file, or the library that runs it is not installed.
+        ConfigError: The backend or the file does not exist, or the package that runs it is not installed.
     """
-    backend, _, weights = which.partition(":")
-    if which == "labels":
-        return {"segmentation.backend": "labels", "segmentation.model": ""}
-    path = Path(weights).expanduser()
-    if which == "shipped":
+    if segmenter == SHIPPED_SEGMENTER:
         settings = read_parameters(config_path("detector.yaml"))
-    elif backend in ("yolo", "mask_rcnn") and weights and path.exists():
-        settings = {"segmentation.backend": backend, "segmentation.model": str(path.resolve())}
     else:
+        backend, colon, weights = segmenter.partition(":")
+        path = Path(weights).expanduser()
+        if not _is_complete(backend, bool(colon), weights) or (weights and not path.exists()):
+            names = [SHIPPED_SEGMENTER, *_WITHOUT_WEIGHTS, *(f"{name}[:WEIGHTS]" for name in installed_segmenters())]
+            with_weights = " or ".join(f"{name}:WEIGHTS" for name in _WITH_WEIGHTS)
+            raise ConfigError(
+                f"--segmenter must be {', '.join(names)}, or {with_weights} with a local file, got '{segmenter}'. Nothing is downloaded automatically"
+            )
+        settings = {"segmentation.backend": backend, "segmentation.model": str(path.resolve()) if weights else ""}
+    row = BUILTIN_SEGMENTERS.get(settings["segmentation.backend"])
+    if row is not None and row.package and importlib.util.find_spec(row.package) is None:
         raise ConfigError(
-            "--segmenter must be shipped, labels, or yolo:WEIGHTS or mask_rcnn:WEIGHTS with a local file, got "
-            f"'{which}'. Nothing is downloaded automatically"
-        )
-    if settings["segmentation.backend"] == "yolo" and importlib.util.find_spec("ultralytics") is None:
-        raise ConfigError(
-            f"--segmenter {which} runs through ultralytics (AGPL-3.0), which is not installed: pip install "
-            "ultralytics, or give --segmenter labels where images come with labels, as simulated ones do"
+            f"--segmenter {segmenter} runs through {row.package} ({row.package_license}), which is not installed: "
+            f"pip install {row.package}, or give --segmenter labels if the images come with labels, as simulated ones "
+            "do"
         )
     return settings
 
 
+def _is_complete(backend: str, has_colon: bool, weights: str) -> bool:
+    """Return True if a backend exists and is given weights as it requires; backends of other packages may have some."""
+    row = BUILTIN_SEGMENTERS.get(backend)
+    if row is not None:
+        return bool(weights) if row.takes_weights else not has_colon
+    return backend in installed_segmenters() and bool(weights) == has_colon
+
+
 def read_parameters(path: Path) -> dict[str, Any]:
-    """Settings of a ROS parameter file, such as ``config/pose.yaml``.
+    """Read the pose node's settings from a ROS parameter file, such as ``config/pose.yaml``.
 
     Args:
-        path: A YAML file. What it says of other nodes, and of ROS' own parameters, is passed over.
+        path: A YAML file. Parameters of other nodes, and ROS' own parameters, are skipped.
 
     Returns:
-        Value by dotted name; ``PoseNodeConfig`` takes them, defaults hold for the rest.
+        Value by dotted name, as ``PoseNodeConfig`` accepts them; settings that the file lacks are left out.
 
     Raises:
-        ConfigError: It cannot be read, tells nothing of the pose node, or a setting is unknown or out of bounds.
+        ConfigError: The file cannot be read, has no parameters of the pose node, or a setting is unknown or out of
+            bounds.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"parameters '{path}' cannot be read: {error}") from error
-    told = [
+    sections = [
         content["ros__parameters"]
         for node, content in (document.items() if isinstance(document, Mapping) else ())
-        if str(node).rpartition("/")[2] in _NODES and isinstance(content, Mapping) and "ros__parameters" in content
+        if str(node).rpartition("/")[2] in _NODE_NAMES and isinstance(content, Mapping) and "ros__parameters" in content
     ]
-    if not told or not all(isinstance(parameters, Mapping) for parameters in told):
+    if not sections or not all(isinstance(parameters, Mapping) for parameters in sections):
         raise ConfigError(
-            f"parameters '{path}' tell nothing of the pose node: expected '/**:' or 'pose_node:', below it "
+            f"parameters '{path}' have no section of the pose node: expected '/**:' or 'pose_node:', below it "
             "'ros__parameters:' and the settings, as in config/pose.yaml"
         )
-    settings = dict(pair for each in told for pair in _flat(each))
+    settings = dict(pair for section in sections for pair in _flatten(section))
     try:
         PoseNodeConfig.from_mapping(nest(settings))
     except ConfigError as error:
@@ -122,11 +144,11 @@ def read_parameters(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _flat(parameters: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values. One empty string stands for no strings at all, as ROS has it."""
+def _flatten(parameters: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted names and values; a list with one empty string stands for an empty list, as in ROS."""
     for key, value in parameters.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        elif name.partition(".")[0] not in _OF_ROS:
+            yield from _flatten(value, f"{name}.")
+        elif name.partition(".")[0] not in _ROS_PARAMETERS:
             yield name, [item for item in value if item != ""] if isinstance(value, list) else value

@@ -12,9 +12,20 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from clipose_ros.config import ConfigField, PoseNodeConfig, config_fields, nest, unknown_key_message
+from clipose_ros.config import (
+    ConfigField,
+    PoseNodeConfig,
+    config_fields,
+    is_setting_of_other_segmenter,
+    nest,
+    segmenter_names,
+    segmenter_settings_type,
+    unknown_key_message,
+    unknown_segmenter_message,
+)
 from clipose_ros.errors import ConfigError
 
+_BACKEND = "segmentation.backend"
 _INT64_MAX = 2**63 - 1
 _OF_ROS_ITSELF = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
@@ -33,13 +44,22 @@ class NodeParameters:
         Raises:
             ConfigError: A value given at the start has the wrong type or is out of range; the message names it.
         """
-        self._leaves = {leaf.path: leaf for leaf in config_fields(PoseNodeConfig())}
+        # The backend is declared first: which settings exist besides the common ones depends on it.
+        defaults = {field.path: field for field in config_fields(PoseNodeConfig())}
+        backend = _declared(node, defaults[_BACKEND])
+        chosen = PoseNodeConfig.from_mapping(nest({_BACKEND: backend}))
+        self._leaves = {leaf.path: leaf for leaf in config_fields(chosen)}
         self._settled: Callable[[], bool] = lambda: False
         self._validate: Callable[[PoseNodeConfig], None] = lambda config: None
         # The public way to these, declaring all overrides at once, meets an empty list with a bare ValueError.
         given = [name for name in node._parameter_overrides if not name.startswith(_OF_ROS_ITSELF)]
-        self.unknown = [unknown_key_message(name, list(self._leaves)) for name in given if name not in self._leaves]
-        values = {leaf.path: _declared(node, leaf) for leaf in self._leaves.values()}
+        self.unknown = [
+            unknown_key_message(name, list(self._leaves))
+            for name in given
+            if name not in self._leaves and not is_setting_of_other_segmenter(name, backend)
+        ]
+        others = [leaf for leaf in self._leaves.values() if leaf.path != _BACKEND]
+        values = {_BACKEND: backend, **{leaf.path: _declared(node, leaf) for leaf in others}}
         self.config: PoseNodeConfig = PoseNodeConfig.from_mapping(nest(values))
         node.add_on_set_parameters_callback(self._on_set)
 
@@ -62,12 +82,24 @@ class NodeParameters:
                 )
                 return SetParametersResult(successful=False, reason=reason)
         try:
+            self._check_backend(changes.get(_BACKEND, current[_BACKEND]))
             config = PoseNodeConfig.from_mapping(nest(current | changes))
             self._validate(config)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.config = config
         return SetParametersResult(successful=True)
+
+    def _check_backend(self, backend: str) -> None:
+        """Refuse a backend that does not exist, or whose own settings are not the ones declared at the start."""
+        declared = self.config.segmentation.backend
+        if backend != declared and backend not in segmenter_names():
+            raise ConfigError(unknown_segmenter_message(backend))
+        if backend != declared and segmenter_settings_type(backend) is not segmenter_settings_type(declared):
+            raise ConfigError(
+                f"'{_BACKEND}' cannot change from '{declared}' to '{backend}' at run time, since their parameters "
+                "differ: set it at the start"
+            )
 
 
 def _declared(node: Node, leaf: ConfigField) -> Any:

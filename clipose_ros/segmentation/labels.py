@@ -8,6 +8,7 @@ import numpy as np
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
+from clipose_ros.segmentation.base import SegmenterSpec
 from clipose_ros.types import InstanceMask, LabelArray, Rejection, RejectionReason, RgbdFrame
 
 LABEL_BASE = 1000
@@ -56,6 +57,10 @@ class LabelSegmenter:
         shown = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
         detail = f"expected 0 (background) or category id x {LABEL_BASE} + instance with an id of {known}; got {shown}"
         return Rejection("thing of unknown category", RejectionReason.UNKNOWN_LABEL, detail)
+
+
+LABELS = SegmenterSpec(lambda config, categories, device: LabelSegmenter(config, categories))
+"""The backend ``labels``, which computes on no device."""
 
 
 def _values(labels: LabelArray) -> list[int]:

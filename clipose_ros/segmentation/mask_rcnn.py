@@ -20,6 +20,7 @@ from torchvision.models.detection import (
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
+from clipose_ros.segmentation.base import SegmenterSpec
 from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
 from clipose_ros.segmentation.overlap import without_repeats
 from clipose_ros.types import InstanceMask, RgbdFrame
@@ -78,6 +79,10 @@ class MaskRcnnSegmenter:
                 instances.append(instance)
         # The network suppresses overlaps within a class only; a thing seen both as cup and as bowl is one object.
         return without_repeats(instances, self._iou_threshold)[: self._max_instances]
+
+
+MASK_RCNN = SegmenterSpec(MaskRcnnSegmenter)
+"""The backend ``mask_rcnn``."""
 
 
 def _read_state(path: Path) -> dict[str, Any]:

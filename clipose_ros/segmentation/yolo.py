@@ -20,6 +20,7 @@ import torch
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
+from clipose_ros.segmentation.base import SegmenterSpec
 from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
 from clipose_ros.segmentation.overlap import without_repeats
 from clipose_ros.segmentation.runtimes import runtime_errors, set_threads
@@ -122,6 +123,10 @@ class YoloSegmenter:
             raise SegmentationError(
                 f"ultralytics cannot run '{self._model.model_name}' on '{what}': {error}"
             ) from error
+
+
+YOLO = SegmenterSpec(YoloSegmenter)
+"""The backend ``yolo``."""
 
 
 def load_yolo(path: str) -> Any:

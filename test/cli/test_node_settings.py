@@ -56,10 +56,10 @@ def test_nested_and_dotted_names_of_the_pose_node_are_read_and_others_passed_ove
     [
         ("/**: {ros__parameters: {segmentation: {bakend: yolo}}}", "did you mean 'segmentation.backend'"),
         ("/**: {ros__parameters: {check.score_threshold: 7}}", "check.score_threshold"),
-        ("/**: {ros__parameters: 7}", "tell nothing of the pose node"),
-        ("camera: {ros__parameters: {rate: 7}}", "tell nothing of the pose node"),
+        ("/**: {ros__parameters: 7}", "have no section of the pose node"),
+        ("camera: {ros__parameters: {rate: 7}}", "have no section of the pose node"),
         ("segmentation: {backend: yolo}", "as in config/pose.yaml"),
-        ("- 7", "tell nothing of the pose node"),
+        ("- 7", "have no section of the pose node"),
         ("{", "cannot be read"),
     ],
 )

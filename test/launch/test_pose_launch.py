@@ -39,6 +39,7 @@ def test_starts_the_one_node_with_the_shipped_parameters(launched):
         ("engine", "cpu_int8", "network.engine", "cpu_int8"),
         ("max_passes", "1", "network.tta.max_passes", 1),
         ("segmentation_backend", "labels", "segmentation.backend", "labels"),
+        ("segmentation_backend", "color_blobs", "segmentation.backend", "color_blobs"),
         ("segmentation_model", "yolo11n-seg.pt", "segmentation.model", "yolo11n-seg.pt"),
         ("target_frame", "base_link", "publish.target_frame", "base_link"),
         ("tracking_frame", "odom", "tracking.frame", "odom"),

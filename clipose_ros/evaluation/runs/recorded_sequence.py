@@ -64,7 +64,9 @@ class RecordedSequence:
             return cls(**{spec.name: archive[spec.name] for spec in fields(cls)})
 
 
-def record_sequence(seconds: float, seed: int = 0, workers: int = 0, cloud: CloudConfig | None = None) -> RecordedSequence:
+def record_sequence(
+    seconds: float, seed: int = 0, workers: int = 0, cloud: CloudConfig | None = None
+) -> RecordedSequence:
     """Film a simulated table, a sweep of the camera at ``FPS``, and take the clouds under the true masks.
 
     Args:

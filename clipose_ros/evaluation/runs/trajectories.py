@@ -52,7 +52,9 @@ class ObjectTrajectory:
     ids: list[int] = field(default_factory=list)
 
 
-def pose_sequence(film: RecordedSequence, predictor: PosePredictor, check: CheckConfig | None = None) -> list[PosedFrame]:
+def pose_sequence(
+    film: RecordedSequence, predictor: PosePredictor, check: CheckConfig | None = None
+) -> list[PosedFrame]:
     """Pose all clouds, frame by frame, as the node does."""
     frames = []
     for number in range(film.frames):

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.evaluation.runs.live_statistics import MATCH_WITHIN_M, LiveStatistics, SeenObject, TrueObject, match_errors
+from clipose_ros.evaluation.runs.live_statistics import (
+    MATCH_WITHIN_M,
+    LiveStatistics,
+    SeenObject,
+    TrueObject,
+    match_errors,
+)
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 SIZE = np.array([0.1, 0.1, 0.1])
