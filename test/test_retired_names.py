@@ -15,30 +15,31 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
-IDENTIFIERS = frozenset(
-    """
-    SeveralLooks ReferenceEngine FusedEngine FUSED_INT8 Companions CompanionSource make_companions companion companions
-    FramePoser Health Alarm SyncWatch sync_watch Album Contestant Readings Dice Traits Poser Section Leaf Emphasis
-    emphasis Catalogue NOCS_CATALOGUE CloudFilm Team Sheet RunFolder Board in_workers lowers in_full leads agree_deg
-    hidden_tolerance silence_s rivals plausibility photograph catalogue vessels surfaces stopping
-    """.split()
-)
-"""Retired wherever they stand: as class, function, parameter, attribute or variable."""
+_IDENTIFIERS = """
+SeveralLooks ReferenceEngine FusedEngine FUSED_INT8 Companions CompanionSource make_companions companion companions
+FramePoser Health Alarm SyncWatch sync_watch Album Contestant Readings Dice Traits Poser Section Leaf Emphasis
+emphasis Catalogue NOCS_CATALOGUE CloudFilm Team Sheet RunFolder Board in_workers lowers in_full leads agree_deg
+hidden_tolerance silence_s rivals plausibility photograph catalogue vessels surfaces stopping
+"""
+_DEFINITIONS = "read_spread faces looks board team alarm"
+_MODULES = """
+companions faces emphasis rivals sheets found film paths team products fused_pass fused_cloud fused_layer
+fused_heads fused_weights fused_engine fused_poser reference_engine posing sync_watch board process plan stopping
+devices vessels surfaces photograph catalogue children plausibility looks every_n colours rays sensor monitor
+terminal pictures outlines workers smoothness accuracy clouds
+"""
+_SETTINGS = "looks agree_deg silence_s hidden_tolerance emphasis companions"
 
-DEFINITIONS = frozenset("read_spread faces looks board team plan alarm".split())
-"""Ordinary words, so variables may have them, but no class, function or method may."""
+IDENTIFIERS = frozenset(_IDENTIFIERS.split())
+"""Retired as any class, function, parameter, attribute or variable."""
 
-MODULES = frozenset(
-    """
-    companions faces emphasis rivals sheets found film paths team products fused_pass fused_cloud fused_layer fused_heads
-    fused_weights fused_engine fused_poser reference_engine posing sync_watch board process plan stopping devices vessels
-    surfaces photograph catalogue children plausibility looks every_n colours rays sensor monitor terminal pictures
-    outlines workers smoothness accuracy clouds
-    """.split()
-)
-"""Stems of files in the package and of the tests beside them. ``state`` is not among them: a tracker estimates one."""
+DEFINITIONS = frozenset(_DEFINITIONS.split())
+"""Ordinary words that no class, function or method may have as its name; variables may."""
 
-SETTINGS = frozenset("looks agree_deg silence_s hidden_tolerance emphasis companions".split())
+MODULES = frozenset(_MODULES.split())
+"""Stems of files in the package and of their tests. ``state`` is allowed: a tracker estimates one."""
+
+SETTINGS = frozenset(_SETTINGS.split())
 """Keys in YAML files under ``config/``."""
 
 EXEMPT = {ROOT / "clipose_ros" / "config_aliases.py", ROOT / "test" / "test_config_aliases.py", Path(__file__)}
@@ -64,9 +65,9 @@ def retired_identifiers(source: str) -> Iterator[tuple[int, str]]:
     """Yield line and name of each retired identifier; lines that refuse a renamed flag are exempt."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NAME and token.string in IDENTIFIERS:
-            if "add_renamed_flag" not in lines[token.start[0] - 1]:
-                yield token.start[0], token.string
+        retired = token.type == tokenize.NAME and token.string in IDENTIFIERS
+        if retired and "add_renamed_flag" not in lines[token.start[0] - 1]:
+            yield token.start[0], token.string
 
 
 def retired_definitions(source: str) -> Iterator[tuple[int, str]]:

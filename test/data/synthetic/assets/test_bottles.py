@@ -1,0 +1,48 @@
+"""Bottles stand on y = 0, keep to the ranges of their families, and come in all of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from clipose_ros.data.synthetic.assets.bottles import BOTTLES, bottle
+
+MM = 1e-3
+
+
+@pytest.fixture(scope="module")
+def meshes():
+    return [bottle(np.random.default_rng([21, i])) for i in range(40)]
+
+
+@pytest.mark.parametrize("name", BOTTLES)
+def test_ranges_are_ordered_and_the_neck_is_above_the_shoulder(name):
+    family = BOTTLES[name]
+    for spec in fields(family):
+        value = getattr(family, spec.name)
+        if isinstance(value, tuple) and spec.name != "caps":
+            assert value[0] <= value[1], spec.name
+    assert family.shoulder[1] <= family.neck_start[0]
+    assert family.caps and family.weight > 0
+
+
+def test_bottles_stand_on_the_ground_and_are_upright(meshes):
+    for mesh in meshes:
+        low, high = mesh.bounds
+        assert low[1] == pytest.approx(0.0, abs=1e-3)
+        assert high[1] > high[2] - low[2], "taller than wide"
+
+
+def test_heights_stay_within_those_of_the_families(meshes):
+    heights = np.array([mesh.bounds[1][1] for mesh in meshes]) / MM
+    assert heights.min() > 0.7 * min(family.height[0] for family in BOTTLES.values())
+    assert heights.max() < 1.5 * max(family.height[1] for family in BOTTLES.values())
+    assert np.ptp(heights) > 100.0
+
+
+def test_no_bottle_is_wider_along_x_than_along_z(meshes):
+    """A flat bottle is thin along x, so that its x axis is its shortest."""
+    body = [mesh.vertices[mesh.vertices[:, 1] < 0.5 * mesh.bounds[1][1]] for mesh in meshes]
+    assert all(np.ptp(points[:, 0]) <= np.ptp(points[:, 2]) + 1e-9 for points in body)

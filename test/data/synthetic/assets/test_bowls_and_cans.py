@@ -1,0 +1,48 @@
+"""Bowls are wide and open, cans tall and closed; both are bodies of revolution about y."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clipose_ros.data.synthetic.assets.bowls_and_cans import CANS, bowl, can
+
+MM = 1e-3
+
+
+def extents(make, count=30):
+    meshes = [make(np.random.default_rng([22, i])) for i in range(count)]
+    return np.array([np.subtract(*mesh.bounds[::-1]) for mesh in meshes]) / MM
+
+
+@pytest.mark.parametrize("make", [bowl, can])
+def test_they_are_as_deep_as_wide_and_stand_on_the_ground(make):
+    size = extents(make)
+    np.testing.assert_allclose(size[:, 0], size[:, 2], rtol=1e-6)
+    assert all(abs(make(np.random.default_rng([22, i])).bounds[0][1]) < 1 * MM for i in range(10))
+
+
+def test_bowls_are_wider_than_tall():
+    size = extents(bowl)
+    assert (size[:, 1] < size[:, 0]).all()
+    assert size[:, 0].min() > 90.0 and size[:, 0].max() < 270.0
+
+
+def test_cans_keep_to_the_heights_and_radii_of_their_kinds():
+    size = extents(can, 60)
+    inside = np.zeros(len(size), bool)
+    for _, (shortest, tallest), (thinnest, thickest) in CANS.values():
+        radius, height = size[:, 0] / 2, size[:, 1]
+        inside |= (height > 0.95 * shortest) & (height < 1.02 * tallest) & (radius > thinnest - 4) & (radius < thickest)
+    assert inside.all(), size[~inside]
+
+
+def test_every_can_has_a_closed_top():
+    """A face near the axis lies in the upper part of a can, where a bowl has none."""
+    closed = []
+    for i in range(30):
+        mesh = can(np.random.default_rng([22, i]))
+        centres, height = mesh.face_centres, mesh.bounds[1][1]
+        near_axis = np.hypot(centres[:, 0], centres[:, 2]) < 0.3 * mesh.bounds[1][0]
+        closed.append(centres[near_axis, 1].max() > 0.9 * height)
+    assert np.mean(closed) > 0.7  # the others are opened tins

@@ -1,0 +1,75 @@
+"""Rays go through the centres of their pixels, and outlines are counted as they project."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clipose_ros.data.synthetic.assets.mesh import box, ellipsoid
+from clipose_ros.data.synthetic.raycast import Silhouette, ray_grid, raycast_scene
+from clipose_ros.errors import DataError
+from clipose_ros.geometry.camera import project
+from clipose_ros.types import CameraIntrinsics
+
+K = CameraIntrinsics(200.0, 210.0, 79.5, 59.5, 160, 120)
+EVERYWHERE = np.ones((120, 160), bool)
+
+
+def at(x, y, z):
+    T = np.eye(4)
+    T[:3, 3] = x, y, z
+    return T
+
+
+def test_each_ray_projects_to_its_own_pixel():
+    rays = ray_grid(K)
+    u, v = np.meshgrid(np.arange(K.width), np.arange(K.height))
+    np.testing.assert_allclose(project(rays, K), np.stack([u.ravel(), v.ravel()], axis=1), atol=1e-3)
+    np.testing.assert_array_equal(rays[:, 2], 1.0)
+
+
+def test_rays_are_shared_and_cannot_be_written():
+    assert ray_grid(K) is ray_grid(K)
+    with pytest.raises(ValueError, match="read-only"):
+        ray_grid(K)[0] = 0
+
+
+def test_empty_scene_is_refused():
+    with pytest.raises(DataError, match="at least one"):
+        raycast_scene([])
+
+
+def test_hit_distance_along_a_ray_is_depth():
+    scene = raycast_scene([box([0.2, 0.2, 0.2]).shifted([0, 0, 1.1])])
+    distance = scene.run(np.zeros((1, 3), np.float32), np.array([[0.0, 0.0, 1.0]], np.float32), query="DISTANCE")
+    assert distance[0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_visible_share_is_that_of_the_mask(share):
+    silhouette = Silhouette(box([0.3, 0.3, 0.1]))
+    mask = EVERYWHERE.copy()
+    projected = 200.0 * 0.3 / 0.95
+    left = round(79.5 - projected / 2 + share * projected)
+    mask[:, left:] = False
+    visible, _ = silhouette.visible(at(0, 0, 1), K, mask)
+    assert visible == pytest.approx(share, abs=0.05)
+
+
+def test_pixel_count_is_the_projected_area():
+    _, pixels = Silhouette(ellipsoid([0.1, 0.1, 0.1])).visible(at(0, 0, 1), K, EVERYWHERE)
+    assert pixels == pytest.approx(np.pi * (200.0 * 0.1) * (210.0 * 0.1), rel=0.05)
+
+
+def test_what_lies_outside_the_image_is_not_visible():
+    visible, pixels = Silhouette(box([0.2, 0.2, 0.2])).visible(at(5, 0, 1), K, EVERYWHERE)
+    assert (visible, pixels) == (0.0, 0)
+
+
+def test_object_cut_by_the_border_is_visible_in_part():
+    visible, _ = Silhouette(box([0.2, 0.2, 0.01])).visible(at(-0.3975, 0, 1), K, EVERYWHERE)
+    assert visible == pytest.approx(0.5, abs=0.06)
+
+
+def test_object_behind_the_camera_is_not_visible():
+    assert Silhouette(box([0.2, 0.2, 0.2])).visible(at(0, 0, 0.05), K, EVERYWHERE) == (0.0, 0)
