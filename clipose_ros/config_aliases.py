@@ -15,6 +15,8 @@ RENAMED_SETTINGS: Mapping[str, str] = {
     "network.looks": "network.tta.max_passes",
     "network.agree_deg": "network.tta.disagreement_deg",
     "emphasis": "sampling",
+    "sampling.from_below": "sampling.below_view_weight",
+    "sampling.handle_in_sight": "sampling.visible_handle_weight",
 }
 """Dotted path of a setting or of a group, and its present path."""
 

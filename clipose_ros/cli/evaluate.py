@@ -44,7 +44,7 @@ from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_re
 if TYPE_CHECKING:  # it loads the simulator, which result files do without
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
 
-MIN_POINTS = 50
+MIN_CLOUD_POINTS = 50
 """On NOCS images clouds of fewer points get no pose, as in training."""
 
 Result = tuple[list[Table], dict[str, Any], Report | None]
@@ -152,7 +152,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
         options.save.mkdir(parents=True, exist_ok=True)
 
     def frames() -> Iterator[NocsFrame]:
-        for image in pose_images(dataset, predictor, images, CloudConfig(min_points=MIN_POINTS), official):
+        for image in pose_images(dataset, predictor, images, CloudConfig(min_points=MIN_CLOUD_POINTS), official):
             latencies_ms.append(image.latency_ms)
             if options.save:
                 name = image.frame.name.replace("/", "_")
@@ -160,7 +160,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
             yield image.frame
 
     def shot(name: str) -> Shot:
-        frame = dataset.frame(dataset.frames.index(name))
+        frame = dataset.read_frame(dataset.frames.index(name))
         return Shot(frame.rgb, frame.intrinsics)
 
     thresholds = REPORT_THRESHOLDS if options.report else TABLE

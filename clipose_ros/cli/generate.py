@@ -16,7 +16,7 @@ import numpy as np
 from clipose_ros.cli.option_rules import parse
 from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.data.nocs.files import SUBSETS
-from clipose_ros.data.nocs.samples import nocs_samples
+from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.data.synthetic.assets.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary, read_object_library
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return write_shards(options)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         if options.nocs is not None:
-            samples = nocs_samples(nocs_of(options), options.seed, options.frames, image_side=options.image_size)
+            samples = load_nocs_samples(nocs_of(options), options.seed, options.frames, image_side=options.image_size)
         else:
             samples = generate_samples(
                 options.scenes,

@@ -35,7 +35,7 @@ class CloudSample:
     image: ByteArray | None = None
 
 
-def stacked(samples: Sequence[CloudSample], categories: CategorySet) -> CloudSamples:
+def stack_samples(samples: Sequence[CloudSample], categories: CategorySet) -> CloudSamples:
     """Clouds, at least one, as arrays; images only where all have one."""
     images = [sample.image for sample in samples if sample.image is not None]
     return CloudSamples(

@@ -1,4 +1,4 @@
-"""Stored clouds in the order in which training takes them: the same in every run."""
+"""Stored clouds in training order. The order depends on the seed only, so all runs and resumed runs share it."""
 
 from __future__ import annotations
 
@@ -11,66 +11,69 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import Rows, SamplingConfig, Views, order
+from clipose_ros.data.sampling import IndexArray, SampleMetadata, SamplingConfig, draw_sample_order
 from clipose_ros.errors import DataError
 
 
 class CloudSource(Protocol):
-    """An endless sequence of stored clouds; a position in it gives the same cloud in every run.
+    """An endless sequence of stored clouds. Every position holds the same cloud in every run.
 
     Attributes:
-        categories: What the clouds are of.
-        counts: ``(C,)`` stored clouds by category.
-        has_images: Whether each comes with an image.
-        held: All of them, where they are in memory.
+        categories: Category set of the clouds.
+        counts: ``(C,)`` number of stored clouds of each category.
+        has_images: True if every cloud has an image.
+        in_memory: All stored clouds, or None if they are streamed.
     """
 
     categories: CategorySet
-    counts: Rows
+    counts: IndexArray
     has_images: bool
-    held: CloudSamples | None
+    in_memory: CloudSamples | None
 
-    def take(self, positions: Sequence[int]) -> tuple[CloudSamples, Rows]:
-        """The clouds at some positions, and which of the stored ones each of them is.
+    def fetch(self, positions: Sequence[int]) -> tuple[CloudSamples, IndexArray]:
+        """Return the clouds at B positions of the sequence and their indices among the stored clouds, ``(B,)``.
 
         Raises:
-            DataError: They cannot be read.
+            DataError: The clouds cannot be read.
         """
 
 
-class InMemory:
-    """Clouds in memory as a source; as many as there are make an epoch, and each epoch has an order of its own.
+class InMemorySource:
+    """A ``CloudSource`` of clouds in memory. An epoch has as many positions as clouds and an order of its own.
 
     Args:
         samples: The clouds, at least one.
-        seed: Decides all orders.
-        sampling: What comes more often than its share.
+        seed: Seed of the order of all epochs.
+        sampling: Sampling weights; equal weights if left out.
 
     Raises:
-        ConfigError: The sampling is on a category that there is not.
-        DataError: There is no cloud.
+        ConfigError: The sampling configuration names an unknown category.
+        DataError: There are no clouds.
     """
 
     def __init__(self, samples: CloudSamples, seed: int, sampling: SamplingConfig | None = None) -> None:
         if not len(samples):
-            raise DataError("there is no cloud to train on: generate more scenes")
-        self.held: CloudSamples | None = samples
+            raise DataError("training needs at least 1 cloud, got 0: generate more scenes")
+        self.in_memory: CloudSamples | None = samples
         self.categories, self.has_images = samples.categories, samples.images is not None
-        self.counts: Rows = np.bincount(samples.category_index, minlength=len(samples.categories))
+        self.counts: IndexArray = np.bincount(samples.category_index, minlength=len(samples.categories))
         self._samples, self._seed, self._sampling = samples, seed, sampling or SamplingConfig()
-        self._sampling.shares(samples.categories)
-        self._order = lru_cache(maxsize=2)(self._draw_order)
+        self._sampling.compute_category_weights(samples.categories)  # raises here rather than at the first batch
+        self._epoch_order = lru_cache(maxsize=2)(self._draw_epoch_order)
 
-    def take(self, positions: Sequence[int]) -> tuple[CloudSamples, Rows]:
-        """As of ``CloudSource``."""
+    def fetch(self, positions: Sequence[int]) -> tuple[CloudSamples, IndexArray]:
+        """Return the clouds at B positions and their indices; see ``CloudSource``."""
         places = [divmod(position, len(self._samples)) for position in positions]
-        rows = np.array([self._order(epoch)[offset] for epoch, offset in places], dtype=np.int64)
+        rows = np.array([self._epoch_order(epoch)[offset] for epoch, offset in places], dtype=np.int64)
         picked: dict[str, Any] = {spec.name: getattr(self._samples, spec.name) for spec in fields(self._samples)}
         for name, value in picked.items():
             if isinstance(value, np.ndarray):
                 picked[name] = value[rows]
         return CloudSamples(**picked), rows
 
-    def _draw_order(self, epoch: int) -> Rows:
-        views = Views(self._samples.category_index, self._samples.T_camera_object, self._samples.handle_visible)
-        return order(views, self.categories, self._sampling, np.random.default_rng([self._seed, epoch]))
+    def _draw_epoch_order(self, epoch: int) -> IndexArray:
+        """Draw the cloud indices of an epoch in their order."""
+        samples = self._samples
+        metadata = SampleMetadata(samples.category_index, samples.T_camera_object, samples.handle_visible)
+        rng = np.random.default_rng([self._seed, epoch])
+        return draw_sample_order(metadata, self.categories, self._sampling, rng)

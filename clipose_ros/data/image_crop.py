@@ -12,7 +12,7 @@ MARGIN = 0.1
 """Width of the surroundings on each side, as a share of the object's larger extent in the image."""
 
 
-def image_crop(rgb: ByteArray, mask: BoolArray, side: int) -> ByteArray:
+def crop_object_image(rgb: ByteArray, mask: BoolArray, side: int) -> ByteArray:
     """Cut the square around an object's pixels out of an image; what lies outside the image repeats its edge.
 
     Args:

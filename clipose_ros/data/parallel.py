@@ -1,4 +1,4 @@
-"""Processes that simulate."""
+"""Process pools for simulation and rendering."""
 
 from __future__ import annotations
 
@@ -21,67 +21,74 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """What ``work`` makes of each item, in order, done by so many processes.
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """Apply a function to every item in a pool of processes and yield the results in order.
+
+    If a worker is killed while it sends a result, the caller waits forever for the remaining bytes. This is a
+    limitation of Python's process pools.
 
     Args:
-        work: Sent to the processes, with the items and back with the results.
-        items: Its arguments.
-        workers: Processes; with 1 it is done by the process that asks.
+        function: A picklable function.
+        items: Arguments of the calls; picklable, as are the results.
+        workers: Number of processes. With 1, the calls run in the calling process.
 
     Raises:
-        ConfigError: There are no workers.
-        DataError: One was killed while it worked. One that is killed while it tells a result leaves the caller waiting
-            for the rest of it, for ever: a limit of Python's pools.
+        ConfigError: ``workers`` is less than 1.
+        DataError: A worker was killed during a call.
     """
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
     if workers == 1:
-        yield from map(work, items)
+        yield from map(function, items)
         return
     with process_pool(workers) as pool:
-        calls = deque(pool.submit(work, item) for item in items)
+        calls = deque(pool.submit(function, item) for item in items)
         while calls:
             yield calls.popleft().result()
 
 
 @contextmanager
 def process_pool(
-    workers: int, begin: Callable[..., None] | None = None, told: tuple[Any, ...] = ()
+    workers: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes; what is still to do when it is left is not done.
+    """Open a pool of processes. Pending calls are cancelled on exit.
 
     Args:
-        workers: Processes.
-        begin: Called in each when it starts; ``begin_worker`` if left out, which it calls itself otherwise.
-        told: Its arguments.
+        workers: Number of processes.
+        initializer: Called in each process at its start. It must call ``initialize_worker``, which is the default.
+        initargs: Arguments of the initializer.
 
     Raises:
-        DataError: One was killed while it worked.
+        DataError: A worker was killed during a call.
     """
-    # not forked: the caller may run threads (ROS does), which a fork would cut off in mid-step
+    # spawn, not fork: the caller may run threads (ROS does), and a fork would copy their locks in any state
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=begin or begin_worker, initargs=told) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=initializer or initialize_worker, initargs=initargs) as pool:
         try:
             yield pool
         except BrokenProcessPool as error:
-            # waits: a call cancelled while the pool fails it breaks off the thread that ends the other workers
+            # Waits: if a call is cancelled while the pool handles the failure, the pool's manager thread fails and
+            # does not terminate the remaining workers.
             pool.shutdown()
             raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def begin_worker() -> None:
-    """Set up a worker of a process pool: one thread, and no life beyond that of the process that started it."""
+def initialize_worker() -> None:
+    """Limit a pool worker to one OpenCV thread and end it when its parent process ends.
+
+    Raises:
+        DataError: The calling process is no worker of a process pool.
+    """
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is None:
-        raise DataError("workers are started by a process pool alone")
+        raise DataError("initialize_worker must run in a worker of a process pool, not in the main process")
 
-    def end_with_parent() -> None:
+    def exit_with_parent() -> None:
         parent.join()
-        os._exit(1)  # the queue would be waited on for ever
+        os._exit(1)  # a normal exit would wait forever for the queue to be read
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()

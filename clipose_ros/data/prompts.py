@@ -37,12 +37,12 @@ class PromptConfig(ConfigNode):
     decimals: int = option(2, "Decimals of each number.", low=0, high=9)
 
 
-def text_without_pose(category: str) -> str:
+def prompt_without_pose(category: str) -> str:
     """What an object is called when its pose is not known: at inference, and as the category's own text."""
     return f"a point cloud model of a {category} whose pose is to be estimated."
 
 
-def text_with_pose(category: str, T_camera_object: FloatArray, config: PromptConfig) -> str:
+def prompt_with_pose(category: str, T_camera_object: FloatArray, config: PromptConfig) -> str:
     """An object with its pose.
 
     Args:
@@ -67,11 +67,11 @@ def text_with_pose(category: str, T_camera_object: FloatArray, config: PromptCon
     )
 
 
-def describe(category: str, T_camera_object: FloatArray, config: PromptConfig, rng: np.random.Generator) -> str:
+def make_prompt(category: str, T_camera_object: FloatArray, config: PromptConfig, rng: np.random.Generator) -> str:
     """The training text of an object in the configured wording; ``rng`` draws the pose where it is random."""
     if config.pose == "none":
-        return text_without_pose(category)
-    return text_with_pose(category, random_pose(rng) if config.pose == "random" else T_camera_object, config)
+        return prompt_without_pose(category)
+    return prompt_with_pose(category, random_pose(rng) if config.pose == "random" else T_camera_object, config)
 
 
 def random_pose(rng: np.random.Generator) -> FloatArray:

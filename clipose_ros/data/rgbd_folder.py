@@ -26,7 +26,7 @@ import yaml
 from clipose_ros.errors import DataError, FrameError
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
-MILLIMETRE = 0.001
+METRES_PER_MILLIMETRE = 0.001
 _COLOUR = re.compile(r"color|colour|rgb", re.IGNORECASE)
 _DEPTH = re.compile(r"depth", re.IGNORECASE)
 
@@ -170,7 +170,7 @@ def _intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int
 
 def _depth_scale(source: Path, values: Mapping[str, Any]) -> float:
     """Metres per unit of depth; a ``depth_scale`` of another convention is refused, not guessed at."""
-    scale = float(values.get("depth_scale", MILLIMETRE))
+    scale = float(values.get("depth_scale", METRES_PER_MILLIMETRE))
     if "factor_depth" in values:
         factor = float(values["factor_depth"])
         scale = 1.0 / factor if factor > 0.0 else 0.0

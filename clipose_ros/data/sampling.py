@@ -1,4 +1,4 @@
-"""What training sees more often than its share."""
+"""Category-balanced sampling: frequent categories are subsampled, rare ones oversampled."""
 
 from __future__ import annotations
 
@@ -12,83 +12,99 @@ from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import BoolArray, FloatArray
 
-Rows = NDArray[np.int64]
+IndexArray = NDArray[np.int64]
 
-MOST = 100
-"""The most times that anything comes as often as others."""
+MAX_WEIGHT = 100
+"""Largest weight of a category or a sample."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Views:
-    """From where S objects were seen; attributes as of ``CloudSamples``."""
+class SampleMetadata:
+    """Category, pose and handle visibility of S samples, from which sampling weights are computed.
 
-    category_index: Rows
+    Attributes:
+        category_index: ``(S,)`` int64, index into the category set.
+        T_camera_object: ``(S, 4, 4)`` float32 object poses, metres.
+        handle_visible: ``(S,)`` bool, false for a mug whose handle is hidden.
+    """
+
+    category_index: IndexArray
     T_camera_object: FloatArray
     handle_visible: BoolArray
 
 
 @dataclass(frozen=True)
 class SamplingConfig(ConfigNode):
-    """Which clouds come how many times as often as others. By default every category comes equally often."""
+    """Sampling weights of categories and viewpoints. By default all categories are sampled equally often."""
 
-    categories: tuple[str, ...] = option((), "Categories that come more often than the others, as NAME:TIMES.")
-    from_below: int = option(
+    categories: tuple[str, ...] = option((), "Weights of single categories, as NAME:WEIGHT; all others have weight 1.")
+    below_view_weight: int = option(
         1,
-        "How many times as often as others of its category a cloud comes that was seen from below the object's own xz "
-        "plane; not where the category looks alike from both sides.",
+        "Weight, within its category, of a cloud seen from below the object's xz plane; not applied to categories "
+        "symmetric about that plane.",
         low=1,
-        high=MOST,
+        high=MAX_WEIGHT,
     )
-    handle_in_sight: int = option(
-        1, "How many times as often as others of its category a mug comes whose handle is in sight.", low=1, high=MOST
+    visible_handle_weight: int = option(
+        1, "Weight, within its category, of a mug with a visible handle.", low=1, high=MAX_WEIGHT
     )
 
-    def shares(self, categories: CategorySet) -> Rows:
-        """How many times as often each category comes, ``(C,)``.
+    def compute_category_weights(self, categories: CategorySet) -> IndexArray:
+        """Return the sampling weight of each category, ``(C,)``.
 
         Raises:
-            ConfigError: An entry names no category of these, or no number of times.
+            ConfigError: An entry names an unknown category or an invalid weight, or a category is named twice.
         """
-        times: dict[int, int] = {}
+        weights: dict[int, int] = {}
         for entry in self.categories:
-            name, _, count = entry.rpartition(":")
-            if not (count.isdecimal() and 1 <= int(count) <= MOST):
+            name, _, weight = entry.rpartition(":")
+            if not (weight.isdecimal() and 1 <= int(weight) <= MAX_WEIGHT):
                 raise ConfigError(
-                    f"'sampling.categories' needs entries like 'mug:2', from 1 to {MOST} times, got '{entry}'"
+                    f"'sampling.categories' expects entries such as 'mug:2' with weights from 1 to {MAX_WEIGHT}, "
+                    f"got '{entry}'"
                 )
-            if (place := categories.index(name)) in times:
-                raise ConfigError(f"'sampling.categories' names '{name}' twice: leave one out")
-            times[place] = int(count)
-        return np.array([times.get(place, 1) for place in range(len(categories))])
+            if (index := categories.index(name)) in weights:
+                raise ConfigError(f"'sampling.categories' names '{name}' twice: remove one entry")
+            weights[index] = int(weight)
+        return np.array([weights.get(index, 1) for index in range(len(categories))])
 
-    def copies(self, views: Views, categories: CategorySet) -> Rows:
-        """How many times as often as others of its category each cloud comes, ``(S,)``."""
-        alike = np.array([category.symmetry.mirror_xz for category in categories], dtype=bool)[views.category_index]
-        below = np.einsum("si,si->s", views.T_camera_object[:, :3, 1], views.T_camera_object[:, :3, 3]) > 0.0
-        copies = np.where(below & ~alike, self.from_below, 1) * np.where(views.handle_visible, self.handle_in_sight, 1)
-        return copies.astype(np.int64)
+    def compute_sample_weights(self, metadata: SampleMetadata, categories: CategorySet) -> IndexArray:
+        """Return the sampling weight of each sample within its category, ``(S,)``."""
+        mirrored = np.array([category.symmetry.mirror_xz for category in categories], dtype=bool)
+        # The camera is below the xz plane if the object's y axis points away from it: y . t > 0.
+        y_axis, position = metadata.T_camera_object[:, :3, 1], metadata.T_camera_object[:, :3, 3]
+        below = np.einsum("si,si->s", y_axis, position) > 0.0
+        weights = np.where(below & ~mirrored[metadata.category_index], self.below_view_weight, 1)
+        weights = weights * np.where(metadata.handle_visible, self.visible_handle_weight, 1)
+        return weights.astype(np.int64)
 
 
-def order(views: Views, categories: CategorySet, sampling: SamplingConfig, rng: np.random.Generator) -> Rows:
-    """As many rows as there are, in a random order that has every category its share of times.
+def draw_sample_order(
+    metadata: SampleMetadata, categories: CategorySet, sampling: SamplingConfig, rng: np.random.Generator
+) -> IndexArray:
+    """Draw S sample indices in random order, with every category as often as its weight.
 
-    Where the shares of the categories that are there add up to n, every n rows hold each category as often as its
-    share. A category's rows come one after the other, each as often as it has copies, and from the first again when
-    they are used up; of a category with more rows than its share some do not come.
+    If the weights of the categories present sum to n, each block of n indices holds every category exactly as often as
+    its weight. Within a category, each sample is repeated as often as its weight, the repetitions are shuffled, and the
+    shuffled list is repeated until the category's places are filled. Categories with more samples than places are
+    subsampled, those with fewer are oversampled.
 
     Args:
-        views: Of the clouds to put in order.
-        categories: What they are of.
-        sampling: The shares and copies.
-        rng: Draws the order.
+        metadata: Category, pose and handle visibility of the S samples.
+        categories: Category set of the samples.
+        sampling: Category and sample weights.
+        rng: Random generator of the order.
+
+    Returns:
+        ``(S,)`` sample indices.
     """
-    kinds, copies = views.category_index, sampling.copies(views, categories)
-    present = np.unique(kinds)
-    dealt = np.repeat(present, sampling.shares(categories)[present])
-    rounds = -(-len(kinds) // len(dealt))
-    drawn = rng.permuted(np.tile(dealt, (rounds, 1)), axis=1)
-    rows = np.empty_like(drawn)
-    for kind in present:
-        own = np.flatnonzero(kinds == kind)
-        rows[drawn == kind] = np.resize(rng.permutation(np.repeat(own, copies[own])), np.count_nonzero(drawn == kind))
-    return rows.reshape(-1)[: len(kinds)]
+    category_index, weights = metadata.category_index, sampling.compute_sample_weights(metadata, categories)
+    present = np.unique(category_index)
+    block = np.repeat(present, sampling.compute_category_weights(categories)[present])
+    blocks = -(-len(category_index) // len(block))
+    drawn = rng.permuted(np.tile(block, (blocks, 1)), axis=1)
+    order = np.empty_like(drawn)
+    for category in present:
+        members, places = np.flatnonzero(category_index == category), drawn == category
+        order[places] = np.resize(rng.permutation(np.repeat(members, weights[members])), np.count_nonzero(places))
+    return order.reshape(-1)[: len(category_index)]

@@ -16,7 +16,7 @@ from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, Object
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import option
 from clipose_ros.data.synthetic.renderer import ObjectTruth
-from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, ping_pong, render_sequence
+from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, ping_pong_indices, render_sequence
 from clipose_ros.ros import messages
 from clipose_ros.ros_tools.camera_publisher import CameraMessages, CameraPublisher, camera_messages, declared, run
 from clipose_ros.types import FloatArray, RgbdFrame
@@ -54,7 +54,7 @@ class SyntheticCamera(Node):
         super().__init__("synthetic_camera")
         self._config = declared(self, SyntheticCameraConfig)
         self._shots = self._rendered()
-        self._order = ping_pong(len(self._shots))
+        self._order = ping_pong_indices(len(self._shots))
         self._camera = CameraPublisher(self, with_labels=True)
         self._truth = self.create_publisher(Detection3DArray, "truth/detections", qos_profile_sensor_data)
         self._transforms = TransformBroadcaster(self)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from clipose_ros.data.cloud_source import CloudSource
-from clipose_ros.data.prompts import PromptConfig, describe
+from clipose_ros.data.prompts import PromptConfig, make_prompt
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import Rows
+from clipose_ros.data.sampling import IndexArray
 from clipose_ros.errors import ConfigError
 from clipose_ros.training.augment import AugmentationRules, BatchRng, augment
 from clipose_ros.training.config import TrainConfig
@@ -78,7 +78,7 @@ class BatchSource:
     def at(self, step: int) -> Batch:
         """This process' slice of the batch of a step."""
         config, first = self._config, step * self._config.batch
-        samples, rows = self._clouds.take(range(first + self._own.start, first + self._own.stop))
+        samples, rows = self._clouds.fetch(range(first + self._own.start, first + self._own.stop))
         stored = stored_batch(samples, rows, self._traits.axial, samples.images if config.with_images else None)
         dice = BatchRng(config.seed, step, config.batch, self._own)
         points, truth = augment(stored.points, stored.truth, self._traits.at(stored.category), config.augment, dice)
@@ -92,7 +92,7 @@ NO_IMAGES = (
 )
 
 
-def stored_batch(samples: CloudSamples, rows: Rows, axial: Tensor, images: ByteArray | None = None) -> Batch:
+def stored_batch(samples: CloudSamples, rows: IndexArray, axial: Tensor, images: ByteArray | None = None) -> Batch:
     """Stored clouds as they are; ``axial`` tells by category whether it is axially symmetric."""
     category = torch.from_numpy(samples.category_index)
     T = torch.from_numpy(samples.T_camera_object).float()
@@ -107,9 +107,9 @@ def image_batch(images: ByteArray) -> Tensor:
     return torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2).float() / 255.0
 
 
-def texts_of(samples: CloudSamples, rows: Rows, config: PromptConfig, seed: int) -> list[str]:
+def texts_of(samples: CloudSamples, rows: IndexArray, config: PromptConfig, seed: int) -> list[str]:
     """The training text of each cloud; a stored cloud of a seed always has the same."""
     return [
-        describe(samples.categories.names[kind], T.astype(np.float64), config, np.random.default_rng([seed, row]))
+        make_prompt(samples.categories.names[kind], T.astype(np.float64), config, np.random.default_rng([seed, row]))
         for kind, T, row in zip(samples.category_index, samples.T_camera_object, rows, strict=True)
     ]

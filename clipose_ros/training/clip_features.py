@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from clipose_ros.data.cloud_source import CloudSource
-from clipose_ros.data.prompts import text_without_pose
+from clipose_ros.data.prompts import prompt_without_pose
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.projection import TextProjection
@@ -121,8 +121,8 @@ def create_clip_feature_provider(
     """
     clip, prompts = config.clip, config.prompts
     path = Path(config.text_features) if config.text_features else folder
-    plain = [text_without_pose(name) for name in clouds.categories.names]
-    stored = clouds.held
+    plain = [prompt_without_pose(name) for name in clouds.categories.names]
+    stored = clouds.in_memory
     texts = [] if stored is None else texts_of(stored, np.arange(len(stored)), prompts, config.seed)
     load = cache(lambda: _load(clip, config.seed, device))
     encode = _encoder(clip, path, load)

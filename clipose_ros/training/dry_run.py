@@ -58,9 +58,9 @@ def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
     """Files, clouds and how many there are of each category."""
     training, validation = trainer.clouds, trainer.validation
     lines = [f"{name:<12}{', '.join(paths)}" for name, paths in files.items()]
-    clouds, _ = training.take(range(1))
+    clouds, _ = training.fetch(range(1))
     images = "none" if clouds.images is None else "x".join(str(n) for n in clouds.images.shape[1:3])
-    how = "streamed from shards" if training.held is None else "in memory"
+    how = "streamed from shards" if training.in_memory is None else "in memory"
     lines.append(f"{'points':<12}{clouds.points.shape[1]} in each cloud, images: {images}, {how}")
     lines.append(f"{'category':<12}{'training':>10}{'validation':>12}")
     for place, name in enumerate(trainer.categories.names):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.data.cloud_source import CloudSource, InMemory
+from clipose_ros.data.cloud_source import CloudSource, InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy, as_records
@@ -67,7 +67,7 @@ class Trainer:
         self.folder = RunDir(folder)
         self.monitor = TrainingLogger(self.folder, config)
         if isinstance(training, CloudSamples):
-            training = InMemory(training, config.seed, config.sampling)
+            training = InMemorySource(training, config.seed, config.sampling)
         self.clouds: CloudSource = training
         self.validation = validation
         rank, ranks = rank_and_size()

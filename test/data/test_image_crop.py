@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.data.image_crop import image_crop
+from clipose_ros.data.image_crop import crop_object_image
 from clipose_ros.errors import DegenerateInputError
 
 
@@ -18,7 +18,7 @@ def test_the_object_is_whole_and_in_the_middle(x: int, y: int, w: int, h: int) -
     mask[y : y + h, x : x + w] = True
     rgb[mask] = 200
     rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1] = 0, 0, 0, 0  # repeated edges are dark
-    image = image_crop(rgb, mask, 64)
+    image = crop_object_image(rgb, mask, 64)
     assert image.shape == (64, 64, 3) and image.dtype == np.uint8
     inside = np.argwhere(image[..., 0] > 100)
     centre, extent = (inside.min(0) + inside.max(0)) / 2, np.ptp(inside, axis=0) + 1
@@ -29,4 +29,4 @@ def test_the_object_is_whole_and_in_the_middle(x: int, y: int, w: int, h: int) -
 
 def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(DegenerateInputError, match="empty mask"):
-        image_crop(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), 8)
+        crop_object_image(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), 8)

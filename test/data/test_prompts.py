@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from clipose_ros.data.prompts import PromptConfig, describe, random_pose, text_with_pose, text_without_pose
+from clipose_ros.data.prompts import PromptConfig, make_prompt, prompt_with_pose, prompt_without_pose, random_pose
 from clipose_ros.errors import ConfigError, ShapeError
 
 PAPER = (
@@ -31,19 +31,19 @@ def numbers(text: str) -> list[float]:
 
 def test_the_papers_example_to_the_letter() -> None:
     T = pose((-103.73, 58.98, 71.62), (0.1063, 0.4878, 0.4132))
-    assert text_with_pose("mug", T, PromptConfig()) == PAPER
+    assert prompt_with_pose("mug", T, PromptConfig()) == PAPER
 
 
 def test_the_papers_text_without_pose() -> None:
-    assert text_without_pose("bowl") == "a point cloud model of a bowl whose pose is to be estimated."
+    assert prompt_without_pose("bowl") == "a point cloud model of a bowl whose pose is to be estimated."
 
 
 def test_units_decimals_and_order_are_settings() -> None:
     T = pose((90.0, 0.0, 0.0), (0.1, -0.2, 1.0))
-    text = text_with_pose("can", T, PromptConfig(length="mm", angle="rad", decimals=1))
+    text = prompt_with_pose("can", T, PromptConfig(length="mm", angle="rad", decimals=1))
     assert text.endswith("is <1.6, 0.0, 0.0> and translation is <100.0, -200.0, 1000.0>.")
     order = pose((10.0, 20.0, 30.0), (0.0, 0.0, 1.0), "ZYX")
-    assert "<10.00, 20.00, 30.00>" in text_with_pose("can", order, PromptConfig(euler="ZYX"))
+    assert "<10.00, 20.00, 30.00>" in prompt_with_pose("can", order, PromptConfig(euler="ZYX"))
     with pytest.raises(ConfigError, match="length"):
         PromptConfig(length="inch")
 
@@ -52,27 +52,27 @@ def test_units_decimals_and_order_are_settings() -> None:
 @settings(max_examples=30, deadline=None)
 def test_the_numbers_say_the_pose(seed: int) -> None:
     T = random_pose(np.random.default_rng(seed))
-    values = numbers(text_with_pose("mug", T, PromptConfig(decimals=6)))
+    values = numbers(prompt_with_pose("mug", T, PromptConfig(decimals=6)))
     again = pose(tuple(values[:3]), tuple(np.array(values[3:]) / 100))  # type: ignore[arg-type]
     np.testing.assert_allclose(again, T, atol=1e-6)
 
 
 def test_no_number_is_minus_zero() -> None:
-    assert "-0.00" not in text_with_pose("mug", pose((-1e-5, 0.0, 0.0), (-1e-6, 0.0, 1.0)), PromptConfig())
+    assert "-0.00" not in prompt_with_pose("mug", pose((-1e-5, 0.0, 0.0), (-1e-6, 0.0, 1.0)), PromptConfig())
 
 
 def test_each_wording() -> None:
     T = pose((10.0, 20.0, 30.0), (0.1, 0.2, 0.3))
     rng = np.random.default_rng(0)
-    assert describe("mug", T, PromptConfig(), rng) == text_without_pose("mug")
+    assert make_prompt("mug", T, PromptConfig(), rng) == prompt_without_pose("mug")
     true = PromptConfig(pose="true")
-    assert describe("mug", T, true, rng) == text_with_pose("mug", T, true)
+    assert make_prompt("mug", T, true, rng) == prompt_with_pose("mug", T, true)
     drawn = PromptConfig(pose="random")
-    one, two = describe("mug", T, drawn, rng), describe("mug", T, drawn, rng)
-    assert one != two and text_with_pose("mug", T, drawn) not in (one, two)
-    assert one == describe("mug", T, drawn, np.random.default_rng(0))
+    one, two = make_prompt("mug", T, drawn, rng), make_prompt("mug", T, drawn, rng)
+    assert one != two and prompt_with_pose("mug", T, drawn) not in (one, two)
+    assert one == make_prompt("mug", T, drawn, np.random.default_rng(0))
 
 
 def test_a_pose_of_another_shape_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"\(3, 3\)"):
-        text_with_pose("mug", np.eye(3), PromptConfig())
+        prompt_with_pose("mug", np.eye(3), PromptConfig())

@@ -10,23 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.sampling import SamplingConfig, Views, order
+from clipose_ros.data.sampling import SampleMetadata, SamplingConfig, draw_sample_order
 from clipose_ros.errors import ConfigError
 
 NAMES = NOCS_CATEGORIES.names
 
 
-def views(kinds: list[int], below: list[bool] | None = None, handle: list[bool] | None = None) -> Views:
+def views(kinds: list[int], below: list[bool] | None = None, handle: list[bool] | None = None) -> SampleMetadata:
     """Objects a metre ahead; their y axes point away from the camera where it is below them."""
     T = np.tile(np.eye(4, dtype=np.float32), (len(kinds), 1, 1))
     away = np.array(below or [False] * len(kinds))
     T[:, :3, 1] = np.where(away[:, None], [0.0, 0.6, 0.8], [0.0, 0.6, -0.8])
     T[:, :3, 3] = [0.0, 0.0, 1.0]
-    return Views(np.array(kinds), T, np.array(handle or [True] * len(kinds)))
+    return SampleMetadata(np.array(kinds), T, np.array(handle or [True] * len(kinds)))
 
 
-def drawn(seen: Views, sampling: SamplingConfig, seed: int = 0) -> np.ndarray:
-    return order(seen, NOCS_CATEGORIES, sampling, np.random.default_rng(seed))
+def drawn(seen: SampleMetadata, sampling: SamplingConfig, seed: int = 0) -> np.ndarray:
+    return draw_sample_order(seen, NOCS_CATEGORIES, sampling, np.random.default_rng(seed))
 
 
 @given(kinds=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 99), times=st.integers(1, 4))
@@ -44,12 +44,16 @@ def test_every_category_comes_its_share_of_times(kinds: list[int], seed: int, ti
 
 
 @given(seed=st.integers(0, 99))
-def test_hard_views_come_as_often_as_they_have_copies(seed: int) -> None:
+def test_hard_views_come_as_often_as_they_have_weights(seed: int) -> None:
     mug, can = NAMES.index("mug"), NAMES.index("can")
     seen = views([mug] * 4 + [can] * 2, [True, True, False, False, True, False], [True, False, True, False, True, True])
-    sampling = SamplingConfig(from_below=3, handle_in_sight=2)
-    assert sampling.copies(seen, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], "a can is alike from both sides"
-    many = Views(*(np.tile(getattr(seen, n), (20,) + (1,) * (getattr(seen, n).ndim - 1)) for n in Views.__slots__))
+    sampling = SamplingConfig(below_view_weight=3, visible_handle_weight=2)
+    assert sampling.compute_sample_weights(seen, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], (
+        "a can is alike from both sides"
+    )
+    many = SampleMetadata(
+        *(np.tile(getattr(seen, n), (20,) + (1,) * (getattr(seen, n).ndim - 1)) for n in SampleMetadata.__slots__)
+    )
     times = Counter((drawn(many, sampling, seed) % 6).tolist())
     assert sum(times[i] for i in range(4)) == 60
     assert all(abs(times[i] - share) <= 20 for i, share in enumerate([30, 15, 10, 5]))
@@ -59,9 +63,9 @@ def test_hard_views_come_as_often_as_they_have_copies(seed: int) -> None:
 @pytest.mark.parametrize("entry", ["mug", "mug:", "mug:0", "mug:-1", "mug:1.5", "mug:101", "cup:2"])
 def test_shares_of_nothing_are_refused(entry: str) -> None:
     with pytest.raises(ConfigError, match=entry.split(":")[0]):
-        SamplingConfig(categories=(entry,)).shares(NOCS_CATEGORIES)
+        SamplingConfig(categories=(entry,)).compute_category_weights(NOCS_CATEGORIES)
 
 
 def test_a_category_is_named_once() -> None:
     with pytest.raises(ConfigError, match="twice"):
-        SamplingConfig(categories=("mug:2", "mug:3")).shares(NOCS_CATEGORIES)
+        SamplingConfig(categories=("mug:2", "mug:3")).compute_category_weights(NOCS_CATEGORIES)

@@ -13,8 +13,8 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shards.codec import tar_chunks
-from clipose_ros.data.shards.manifest import Manifest, Shard, sha256_of, write_whole
+from clipose_ros.data.shards.codec import iter_tar_bytes
+from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256, write_atomically
 from clipose_ros.model.network import Architecture
 
 TINY_CLIP = "clipose-tiny-recipes"
@@ -65,10 +65,10 @@ def to_shards() -> Callable[[CloudSamples, Path], Path]:
         shards = []
         for i, rows in enumerate(np.split(np.arange(len(samples)), 3)):
             path = folder / f"clouds-{i:06d}.tar"
-            write_whole(path, tar_chunks((f"{row:07d}", row_of(samples, row)) for row in rows))
+            write_atomically(path, iter_tar_bytes((f"{row:07d}", row_of(samples, row)) for row in rows))
             names = [NOCS_CATEGORIES.names[kind] for kind in samples.category_index[rows]]
             counts = {name: names.count(name) for name in NOCS_CATEGORIES.names}
-            shards.append(Shard(path.name, i, 1, len(rows), path.stat().st_size, sha256_of(path), counts))
+            shards.append(Shard(path.name, i, 1, len(rows), path.stat().st_size, compute_sha256(path), counts))
         Manifest({"image_side": 32}, len(shards), NOCS_CATEGORIES, tuple(shards)).write(folder)
         return folder
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.cloud_source import InMemory
-from clipose_ros.data.prompts import text_without_pose
+from clipose_ros.data.cloud_source import InMemorySource
+from clipose_ros.data.prompts import prompt_without_pose
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.errors import ConfigError
@@ -39,7 +39,7 @@ def config(**changes: Any) -> TrainConfig:
 
 def source(stored: CloudSamples | None = None, rank: int = 0, ranks: int = 1, **changes: Any) -> BatchSource:
     settings = config(**changes)
-    return BatchSource(InMemory(stored or samples(), settings.seed), settings, rank, ranks)
+    return BatchSource(InMemorySource(stored or samples(), settings.seed), settings, rank, ranks)
 
 
 def test_a_step_gives_the_same_batch_whenever_it_is_asked_for() -> None:
@@ -76,7 +76,7 @@ def test_slices_of_ranks_make_the_joint_batch(
     settings = config(batch=6, seed=3, contrast={"cloud_image": 1.0}, prompts={"pose": "random"})
 
     def at(rank: int, ranks: int) -> Any:
-        clouds = ShardStream(seen_shards, seed=3, window=2) if streamed else InMemory(seen_samples, 3)
+        clouds = ShardStream(seen_shards, seed=3, window=2) if streamed else InMemorySource(seen_samples, 3)
         return BatchSource(clouds, settings, rank, ranks).at(7)
 
     assert rank_and_size() == (0, 1)
@@ -94,7 +94,7 @@ def test_slices_of_ranks_make_the_joint_batch(
 def test_streamed_batches_are_made_as_those_from_memory(seen_samples: CloudSamples, seen_shards: Path) -> None:
     settings = config(batch=6, augment=STILL, contrast={"cloud_text": 1.0}, prompts={"pose": "true", "decimals": 1})
     held = {row: n for n, row in enumerate(range(len(seen_samples)))}
-    whole = BatchSource(InMemory(seen_samples, 0), settings)
+    whole = BatchSource(InMemorySource(seen_samples, 0), settings)
     texts = {}
     for step in range(4):
         batch = whole.at(step)
@@ -111,7 +111,7 @@ def test_streamed_batches_are_made_as_those_from_memory(seen_samples: CloudSampl
 def test_texts_are_told_only_where_clip_takes_part(seen_samples: CloudSamples) -> None:
     assert source(seen_samples).at(0).texts == ()
     batch = source(seen_samples, contrast={"cloud_text": 1.0}).at(0)
-    assert batch.texts == tuple(text_without_pose(NOCS_CATEGORIES.names[kind]) for kind in batch.category.tolist())
+    assert batch.texts == tuple(prompt_without_pose(NOCS_CATEGORIES.names[kind]) for kind in batch.category.tolist())
 
 
 def test_images_that_are_missing_are_asked_for() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipose_ros.data.cloud_source import InMemory
+from clipose_ros.data.cloud_source import InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.errors import DataError
@@ -28,7 +28,8 @@ def config(clip: str, pose: str, **changes: Any) -> TrainConfig:
 def test_streamed_texts_have_the_features_of_stored_ones(
     pose: str, seen_samples: CloudSamples, seen_shards: Path, tiny_clip: str, tmp_path: Path
 ) -> None:
-    settings, stream, memory = config(tiny_clip, pose), ShardStream(seen_shards, seed=0), InMemory(seen_samples, 0)
+    settings = config(tiny_clip, pose)
+    stream, memory = ShardStream(seen_shards, seed=0), InMemorySource(seen_samples, 0)
     torch.manual_seed(1)
     ahead = create_clip_feature_provider(settings, memory, tmp_path / "ahead", "cpu")
     torch.manual_seed(2)
@@ -54,7 +55,7 @@ def test_a_file_of_features_is_refused_for_texts_it_lacks(
     with pytest.raises(DataError, match=r"six\.npy' lack .*prompts\.pose=none"):
         clip_features(BatchSource(stream, settings).at(0))
     with pytest.raises(DataError, match="texts have no feature"):
-        create_clip_feature_provider(settings, InMemory(seen_samples, 0), tmp_path, "cpu")
+        create_clip_feature_provider(settings, InMemorySource(seen_samples, 0), tmp_path, "cpu")
 
 
 def test_keys_are_equal_where_texts_are() -> None:

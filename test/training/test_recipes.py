@@ -12,7 +12,7 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.train import main, recipe_path, recipes
-from clipose_ros.data.prompts import text_without_pose
+from clipose_ros.data.prompts import prompt_without_pose
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.model import clip as clip_module
@@ -146,7 +146,7 @@ def test_text_features_are_kept_with_their_model(
     assert file.stem == f"{small['clip']['model']}.random" and set(records["model"]) == {
         small["clip"]["model"] + "/random"
     }
-    assert list(records["text"]) == [text_without_pose(name) for name in NOCS_CATEGORIES.names]
+    assert list(records["text"]) == [prompt_without_pose(name) for name in NOCS_CATEGORIES.names]
 
 
 def test_recipes_are_listed_and_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:

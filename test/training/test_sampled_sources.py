@@ -8,29 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipose_ros.data.cloud_source import InMemory
+from clipose_ros.data.cloud_source import InMemorySource
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import SamplingConfig, Views
+from clipose_ros.data.sampling import SampleMetadata, SamplingConfig
 from clipose_ros.data.shards.stream import ShardStream, open_clouds
 from clipose_ros.errors import ConfigError
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.trainer import Trainer
 
-WEIGHTED = SamplingConfig(categories=("mug:3",), from_below=9)
+WEIGHTED = SamplingConfig(categories=("mug:3",), below_view_weight=9)
 
 
-def share_of_mugs(source: InMemory | ShardStream, stored: CloudSamples) -> float:
+def share_of_mugs(source: InMemorySource | ShardStream, stored: CloudSamples) -> float:
     """In a whole turn."""
-    samples, _ = source.take(range(len(stored)))
+    samples, _ = source.fetch(range(len(stored)))
     return float(np.mean(samples.category_index == stored.categories.index("mug")))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_both_sources_heed_it(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
-    def source(sampling: SamplingConfig) -> InMemory | ShardStream:
+    def source(sampling: SamplingConfig) -> InMemorySource | ShardStream:
         if streamed:
             return ShardStream(seen_shards, seed=0, window=99, sampling=sampling)
-        return InMemory(seen_samples, 0, sampling)
+        return InMemorySource(seen_samples, 0, sampling)
 
     kinds = len(set(seen_samples.category_index.tolist()))
     assert share_of_mugs(source(WEIGHTED), seen_samples) == pytest.approx(3 / (kinds + 2), abs=0.1)
@@ -41,13 +41,13 @@ def test_both_sources_heed_it(streamed: bool, seen_samples: CloudSamples, seen_s
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_views_from_below_come_more_often(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
-    views = Views(seen_samples.category_index, seen_samples.T_camera_object, seen_samples.handle_visible)
-    below = WEIGHTED.copies(views, seen_samples.categories) > 1
+    views = SampleMetadata(seen_samples.category_index, seen_samples.T_camera_object, seen_samples.handle_visible)
+    below = WEIGHTED.compute_sample_weights(views, seen_samples.categories) > 1
     assert 0 < below.sum() < len(below), "some are, some are not"
 
     def seen_below(sampling: SamplingConfig) -> int:
         clouds = ShardStream(seen_shards, seed=0, sampling=sampling) if streamed else None
-        _, rows = (clouds or InMemory(seen_samples, 0, sampling)).take(range(20 * len(below)))
+        _, rows = (clouds or InMemorySource(seen_samples, 0, sampling)).fetch(range(20 * len(below)))
         drawn = Counter(rows.tolist())
         return sum(count for row, count in drawn.items() if below[row])
 

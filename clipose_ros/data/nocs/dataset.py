@@ -23,22 +23,22 @@ from clipose_ros.data.nocs.files import (
     read_meta,
 )
 from clipose_ros.data.nocs.frame_index import list_frames
-from clipose_ros.data.nocs.ground_truth import OfficialTruth, read_detections, read_official
+from clipose_ros.data.nocs.ground_truth import OfficialTruth, read_detections, read_official_truths
 from clipose_ros.data.nocs.object_models import NocsModels
 from clipose_ros.errors import ConfigError, DataError, DegenerateInputError
 from clipose_ros.geometry.camera import backproject
 from clipose_ros.geometry.similarity import Similarity, fit_similarity_ransac
 from clipose_ros.types import BoolArray, FloatArray, InstanceMask, LabelArray, RgbdFrame
 
-MIN_PIXELS = 64
+MIN_FIT_PIXELS = 64
 """Instances with fewer pixels of valid depth have no truth."""
-FIT_POINTS = 3000
+MAX_FIT_PIXELS = 3000
 """Pixels that a truth is fitted to, at most."""
-MIN_INLIERS = 0.3
+MIN_INLIER_RATIO = 0.3
 """Share of those pixels that must agree with it."""
-HANDLE_PIXELS = 20
+MIN_PIXELS_BEYOND_BODY = 20
 """A mug's handle counts as visible when so many pixels lie beyond its body."""
-HANDLE_MARGIN = 1.05
+VISIBLE_HANDLE_RADIUS_RATIO = 1.05
 """... farther from its axis than its radius by this factor."""
 
 
@@ -129,7 +129,7 @@ class NocsDataset:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def frame(self, index: int) -> RgbdFrame:
+    def read_frame(self, index: int) -> RgbdFrame:
         """Colour, depth and labels of a frame; needs neither its coordinate map nor the models.
 
         Raises:
@@ -148,7 +148,7 @@ class NocsDataset:
         Raises:
             DataError: A file is missing or malformed; the message names it.
         """
-        name, frame = self.frames[index], self.frame(index)
+        name, frame = self.frames[index], self.read_frame(index)
         points = backproject(frame.depth, self.subset.intrinsics)
         coordinates = decode_coordinates(read_image(self._part(name, "coord.png"), cv2.IMREAD_COLOR))
         truths, left_out = [], []
@@ -159,15 +159,15 @@ class NocsDataset:
                 left_out.append(f"{name}, instance {line.instance} ({line.model}): {error}")
         return NocsImage(name, frame, tuple(truths), tuple(left_out))
 
-    def official(self, index: int) -> list[OfficialTruth]:
+    def read_official(self, index: int) -> list[OfficialTruth]:
         """The released truths of a frame, as their file says: mugs are not corrected.
 
         Raises:
             DataError: The subset has none, or the frame's file is missing or malformed.
         """
-        return read_official(self._record(index, self.subset.truth, "official truths"), self.categories)
+        return read_official_truths(self._record(index, self.subset.truth, "official truths"), self.categories)
 
-    def detections(self, index: int) -> list[InstanceMask]:
+    def read_detections(self, index: int) -> list[InstanceMask]:
         """What Mask R-CNN found in a frame.
 
         Raises:
@@ -212,7 +212,7 @@ class NocsDataset:
         fit, inliers = _fit(coordinates[here], points[here], line.instance)
         extents, stored, handle = self._models.extents(line), coordinates[here], True
         if category == "mug":
-            correction = self._models.mug(line.model) if self.correct_mugs else None
+            correction = self._models.mug_correction(line.model) if self.correct_mugs else None
             if self.correct_mugs and correction is None:
                 raise DegenerateInputError("mug_meta.pkl has no correction for it")
             handle = handle_visible(stored, extents)
@@ -226,13 +226,13 @@ class NocsDataset:
 def _fit(coordinates: FloatArray, points: FloatArray, seed: int) -> tuple[Similarity, float]:
     """The similarity that carries an instance's coordinates to its points, and the share of pixels that agree."""
     valid = np.flatnonzero(np.isfinite(points).all(axis=1))
-    if valid.size < MIN_PIXELS:
-        raise DegenerateInputError(f"{valid.size} pixels have depth, {MIN_PIXELS} are needed")
+    if valid.size < MIN_FIT_PIXELS:
+        raise DegenerateInputError(f"{valid.size} pixels have depth, {MIN_FIT_PIXELS} are needed")
     rng = np.random.default_rng(seed)
-    chosen = valid if valid.size <= FIT_POINTS else rng.choice(valid, FIT_POINTS, replace=False)
+    chosen = valid if valid.size <= MAX_FIT_PIXELS else rng.choice(valid, MAX_FIT_PIXELS, replace=False)
     fit, inliers = fit_similarity_ransac(coordinates[chosen], points[chosen], rng)
     share = float(inliers.mean())
-    if share < MIN_INLIERS:
+    if share < MIN_INLIER_RATIO:
         raise DegenerateInputError(f"only {share:.0%} of its pixels agree with any pose")
     return fit, share
 
@@ -245,8 +245,8 @@ def handle_visible(stored: FloatArray, extents: FloatArray) -> bool:
         extents: ``(3,)`` of its box, NOCS units.
     """
     x, _, z = extents
-    beyond = np.hypot(stored[:, 0] + (x - z) / 2.0, stored[:, 2]) > HANDLE_MARGIN * z / 2.0
-    return int(beyond.sum()) >= HANDLE_PIXELS
+    beyond = np.hypot(stored[:, 0] + (x - z) / 2.0, stored[:, 2]) > VISIBLE_HANDLE_RADIUS_RATIO * z / 2.0
+    return int(beyond.sum()) >= MIN_PIXELS_BEYOND_BODY
 
 
 def _frames_folder(root: Path, subset: NocsSubset) -> Path:

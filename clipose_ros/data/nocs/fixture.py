@@ -49,7 +49,7 @@ def write_nocs_fixture(
         root: Folder to write into; what it has of other parts stays.
         subset: ``camera_train``, ``camera_val``, ``real_train`` or ``real_test``.
         scenes: How many tables.
-        frames: Views of each.
+        frames: SampleMetadata of each.
         seed: Equal seeds write equal files.
 
     Returns:
@@ -69,7 +69,7 @@ def write_nocs_fixture(
         for item in scene.objects:
             _write_model(root, part, item, models[item.instance])
             if item.object.category == "mug":
-                mugs[models[item.instance]] = mug_meta(item.object.size)
+                mugs[models[item.instance]] = compute_mug_correction(item.object.size)
         for index in range(frames):
             view = renderer.render(random_view(rng, scene, (0.5, 1.0)), part.intrinsics, shadow_rays=0)
             frame = f"{name}/{index:04d}"
@@ -80,14 +80,14 @@ def write_nocs_fixture(
     return truths
 
 
-def mug_meta(size: FloatArray) -> list[Any]:
+def compute_mug_correction(size: FloatArray) -> list[Any]:
     """Shift and factor that move a mug of that size ``(3,)`` from its box's centre to its body's axis."""
     x, y, z = size / np.linalg.norm(size)
     shift = (x - z) / 2.0
     return [np.array([shift, 0.0, 0.0]), float(1.0 / np.linalg.norm([x + 2.0 * shift, y, z]))]
 
 
-def coordinate_map(view: RenderedFrame, part: NocsSubset) -> FloatArray:
+def render_coordinate_map(view: RenderedFrame, part: NocsSubset) -> FloatArray:
     """Centred NOCS coordinates ``(H, W, 3)`` of every object's pixels, 0 elsewhere."""
     coordinates = np.zeros((*view.depth.shape, 3))
     points = backproject(view.depth, part.intrinsics)
@@ -104,7 +104,7 @@ def _write_frame(root: Path, part: NocsSubset, frame: str, view: RenderedFrame, 
     objects = view.labels > 0
     mask = np.where(objects, view.labels % 1000, BACKGROUND).astype(np.uint8)
     depth = np.rint(1000.0 * view.depth).astype(np.uint16)
-    coordinates = encode_coordinates(coordinate_map(view, part))
+    coordinates = encode_coordinates(render_coordinate_map(view, part))
     coordinates[~objects] = 255
     lines = [f"{max(models) + 1} 0 {'00000000 ' if part.composed else ''}distractor"]
     for truth in view.truths:

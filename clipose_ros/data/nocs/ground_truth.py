@@ -36,7 +36,7 @@ class OfficialTruth:
     handle_visible: bool
 
 
-def read_official(path: Path, categories: CategorySet) -> list[OfficialTruth]:
+def read_official_truths(path: Path, categories: CategorySet) -> list[OfficialTruth]:
     """Truths of a frame; a similarity's 3x3 block is divided by the cube root of its determinant.
 
     Raises:

@@ -67,7 +67,7 @@ class NocsModels:
             self._extents[line.model] = _read_extents(path)
         return self._extents[line.model]
 
-    def mug(self, model: str) -> MugCorrection | None:
+    def mug_correction(self, model: str) -> MugCorrection | None:
         """The correction of a mug, or None where the file has none for it: its model is known to be improper.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.nocs.dataset import NocsDataset
-from clipose_ros.data.nocs.samples import frame_clouds, frame_order
+from clipose_ros.data.nocs.samples import draw_frame_order, extract_frame_clouds
 
 
 class NocsFrames:
@@ -25,7 +25,7 @@ class NocsFrames:
 
     def __init__(self, dataset: NocsDataset, seed: int, image_side: int = 0) -> None:
         self._dataset, self._seed, self._image_side = dataset, seed, image_side
-        self._order = frame_order(dataset, seed)
+        self._order = draw_frame_order(dataset, seed)
 
     @property
     def categories(self) -> CategorySet:
@@ -39,6 +39,6 @@ class NocsFrames:
         objects = {"nocs": self._dataset.subset.name, "frames": frames, "mug_centre": mugs}
         return {"seed": self._seed, "image_side": self._image_side, "objects": objects}
 
-    def clouds(self, scene: int) -> Iterator[CloudSample]:
+    def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
         """Clouds of the frame at that place of the order."""
-        return frame_clouds(self._dataset, int(self._order[scene]), self._seed, image_side=self._image_side)
+        return extract_frame_clouds(self._dataset, int(self._order[scene]), self._seed, image_side=self._image_side)

@@ -1,4 +1,4 @@
-"""One cloud as files of a WebDataset tar: ``points.npy``, ``truth.json`` and, where there is colour, ``image.png``."""
+"""WebDataset encoding of a cloud: ``points.npy``, ``truth.json`` and, if the cloud has an image, ``image.png``."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from webdataset import TarWriter
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.sampling import Views
+from clipose_ros.data.sampling import SampleMetadata
 from clipose_ros.errors import CliposeError, DataError
 
-Encoded = Mapping[str, Any]
-"""A cloud as its tar holds it: bytes by suffix, and its ``__key__``."""
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, tarfile.TarError, CliposeError)
-"""What comes of a shard or manifest that is missing, cut off or something else."""
+EncodedCloud = Mapping[str, Any]
+"""Files of a cloud in a tar: bytes by suffix, with the cloud's ``__key__`` and the tar's ``__url__``."""
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError, tarfile.TarError, CliposeError)
+"""Exceptions raised by a shard or manifest that is missing, truncated or of another format."""
 
 
-def tar_chunks(samples: Iterable[tuple[str, CloudSample]]) -> Iterator[bytes]:
-    """The bytes of a tar with these clouds under their keys; equal clouds give equal bytes."""
+def iter_tar_bytes(samples: Iterable[tuple[str, CloudSample]]) -> Iterator[bytes]:
+    """Yield the bytes of a tar archive of keyed clouds in chunks. Equal clouds give equal bytes."""
     buffer = io.BytesIO()
     with TarWriter(buffer, encoder=False, mtime=0.0) as tar:
         for key, sample in samples:
-            tar.write({"__key__": key, **encoded(sample)})
+            tar.write({"__key__": key, **encode_cloud(sample)})
             yield buffer.getvalue()
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
 
 
-def encoded(sample: CloudSample) -> dict[str, bytes]:
-    """Its files in a tar, by suffix."""
+def encode_cloud(sample: CloudSample) -> dict[str, bytes]:
+    """Encode a cloud as files by suffix."""
     points = io.BytesIO()
     np.save(points, np.asarray(sample.points, dtype=np.float32), allow_pickle=False)
     truth = {
@@ -53,34 +53,34 @@ def encoded(sample: CloudSample) -> dict[str, bytes]:
     return files
 
 
-def views_of(clouds: Sequence[Encoded], categories: CategorySet) -> Views:
-    """From where the clouds' objects were seen; points and images stay encoded.
+def decode_metadata(clouds: Sequence[EncodedCloud], categories: CategorySet) -> SampleMetadata:
+    """Decode category, pose and handle visibility of clouds; points and images stay encoded.
 
     Raises:
-        DataError: A tar holds something else under that name.
+        DataError: An entry is not a cloud; the message names the tar and the key.
     """
-    kinds, poses, handles = [], [], []
+    indices, poses, handles = [], [], []
     for cloud in clouds:
         try:
             truth = json.loads(cloud["truth.json"])
-            kinds.append(categories.index(truth["category"]))
+            indices.append(categories.index(truth["category"]))
             poses.append(np.array(truth["T_camera_object"], dtype=np.float32).reshape(4, 4))
             handles.append(bool(truth["handle_visible"]))
-        except UNREADABLE as error:
-            raise DataError(f"{cloud['__url__']}: {cloud['__key__']} is no cloud ({error})") from error
-    return Views(np.array(kinds, dtype=np.int64), np.stack(poses), np.array(handles, dtype=bool))
+        except READ_ERRORS as error:
+            raise _not_a_cloud(cloud, error) from error
+    return SampleMetadata(np.array(indices, dtype=np.int64), np.stack(poses), np.array(handles, dtype=bool))
 
 
-def decoded(encoded: Encoded) -> CloudSample:
-    """The cloud.
+def decode_cloud(encoded: EncodedCloud) -> CloudSample:
+    """Decode a cloud.
 
     Raises:
-        DataError: Its tar holds something else under that name.
+        DataError: The entry is not a cloud; the message names the tar and the key.
     """
     try:
         truth = json.loads(encoded["truth.json"])
-        seen = encoded.get("image.png")
-        image = None if seen is None else cv2.imdecode(np.frombuffer(seen, dtype=np.uint8), cv2.IMREAD_COLOR)
+        png = encoded.get("image.png")
+        image = None if png is None else cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR)
         return CloudSample(
             points=np.load(io.BytesIO(encoded["points.npy"]), allow_pickle=False),
             category=truth["category"],
@@ -90,5 +90,10 @@ def decoded(encoded: Encoded) -> CloudSample:
             visible_fraction=truth["visible_fraction"],
             image=None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8),
         )
-    except (*UNREADABLE, cv2.error) as error:
-        raise DataError(f"{encoded['__url__']}: {encoded['__key__']} is no cloud ({error})") from error
+    except (*READ_ERRORS, cv2.error) as error:
+        raise _not_a_cloud(encoded, error) from error
+
+
+def _not_a_cloud(entry: EncodedCloud, error: Exception) -> DataError:
+    """Return the error of a tar entry that cannot be decoded."""
+    return DataError(f"{entry['__url__']}: entry {entry['__key__']} is not a cloud ({error}): run `generate` again")

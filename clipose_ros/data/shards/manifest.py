@@ -1,8 +1,8 @@
-"""Clouds as WebDataset shards: folders of tar files with a manifest, read from disk or object storage.
+"""Manifests and reading of WebDataset shards, from disk or object storage.
 
-A folder holds ``clouds-000000.tar``, ``clouds-000001.tar``, ... and ``manifest.json``. In a tar each cloud is
-``KEY.points.npy`` (float32, metres, camera frame), ``KEY.truth.json`` (category, pose, size, visibility) and, where
-colour was asked for, ``KEY.image.png``. Any WebDataset reader can read them.
+A folder holds ``clouds-000000.tar``, ``clouds-000001.tar``, ... and ``manifest.json``. Each cloud of a tar has the
+files ``KEY.points.npy`` (float32, metres, camera frame), ``KEY.truth.json`` (category, pose, size, visibility) and, if
+images were requested, ``KEY.image.png``. Any WebDataset reader can read them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from webdataset import gopen
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
-from clipose_ros.data.cloud_sample import stacked
+from clipose_ros.data.cloud_sample import stack_samples
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shards.codec import UNREADABLE, Encoded, decoded
+from clipose_ros.data.shards.codec import READ_ERRORS, EncodedCloud, decode_cloud
 from clipose_ros.errors import DataError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+"""Version of the manifest format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What the manifest says of a shard. Of NOCS data a scene is a frame.
+    """Manifest entry of a shard. A scene of NOCS data is one frame.
 
     Attributes:
         name: File name.
-        first_scene: The first scene in it.
-        scenes: How many scenes.
-        samples: How many clouds.
-        size: Bytes.
-        sha256: Of the file.
-        counts: Clouds by category.
+        first_scene: Index of the first scene.
+        scenes: Number of scenes.
+        samples: Number of clouds.
+        size: File size, bytes.
+        sha256: Hash of the file.
+        counts: Number of clouds of each category.
     """
 
     name: str
@@ -56,13 +57,13 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder of shards holds; it lists whole shards alone.
+    """Contents of a folder of shards. Only complete shards are listed.
 
     Attributes:
-        made_by: All that decides the clouds: seed, scenes per shard, objects, versions.
-        scenes: How many scenes were asked for.
-        categories: What the clouds are of.
-        shards: The shards, by first scene.
+        made_by: Settings that determine the clouds: seed, scenes per shard, objects, versions.
+        scenes: Number of scenes requested.
+        categories: Category set of the clouds.
+        shards: Shards in the order of their first scene.
     """
 
     made_by: Mapping[str, Any]
@@ -72,16 +73,16 @@ class Manifest:
 
     @property
     def samples(self) -> int:
-        """Clouds in all shards."""
+        """Return the number of clouds in all shards."""
         return sum(shard.samples for shard in self.shards)
 
     @property
     def missing_scenes(self) -> int:
-        """Scenes that were asked for and are in no shard yet."""
+        """Return the number of requested scenes that are in no shard yet."""
         return self.scenes - sum(shard.scenes for shard in self.shards)
 
     def write(self, folder: Path) -> None:
-        """Put it into a folder; the one before stays until the new one is whole."""
+        """Write the manifest into a folder, replacing an earlier one atomically."""
         counts = sum((Counter(shard.counts) for shard in self.shards), Counter[str]())
         record = {
             "format": FORMAT,
@@ -92,32 +93,34 @@ class Manifest:
             "categories": self.categories.to_records(),
             "shards": [asdict(shard) for shard in self.shards],
         }
-        write_whole(folder / MANIFEST, [(json.dumps(record, indent=2) + "\n").encode()])
+        write_atomically(folder / MANIFEST, [(json.dumps(record, indent=2) + "\n").encode()])
 
     @classmethod
     def read(cls, source: str | Path) -> Manifest:
-        """Read that of a folder, a path or a URL.
+        """Read the manifest of a folder, given by path or URL.
 
         Raises:
-            DataError: There is none, or it is malformed.
+            DataError: The manifest is missing or malformed.
         """
-        url = _url(source, MANIFEST)
+        url = _resolve_url(source, MANIFEST)
         try:
             with gopen(url) as stream:
                 record = json.loads(stream.read())
             if record["format"] != FORMAT:
-                raise ValueError(f"its format is {record['format']!r}, this version reads {FORMAT}")
+                raise ValueError(f"its format is {record['format']!r}, this version reads format {FORMAT}")
             shards = tuple(Shard(**shard) for shard in record["shards"])
             return cls(record["made_by"], record["scenes"], CategorySet.from_records(record["categories"]), shards)
-        except UNREADABLE as error:
-            raise DataError(f"{url} is no manifest of shards ({error}): make them with `generate --shards`") from error
+        except READ_ERRORS as error:
+            raise DataError(
+                f"{url} is not a manifest of shards ({error}): create shards with `generate --shards`"
+            ) from error
 
 
-def write_whole(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that appears under its name only when it is whole and on the disk.
+def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file through a temporary file that is synced to disk and then renamed.
 
     Raises:
-        DataError: It cannot be written, as on a full disk; nothing of it is left.
+        DataError: The file cannot be written, for example on a full disk. The temporary file is removed.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -129,15 +132,15 @@ def write_whole(path: Path, chunks: Iterable[bytes]) -> None:
         part.replace(path)
     except OSError as error:
         raise DataError(
-            f"{path} could not be written ({error.strerror}): make room or choose another folder, then run the same "
-            "command again; shards that are whole are kept"
+            f"{path} could not be written ({error.strerror}): free disk space or choose another folder, then run the "
+            "same command again; complete shards are kept"
         ) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def sha256_of(path: Path) -> str:
-    """The hash of a file."""
+def compute_sha256(path: Path) -> str:
+    """Return the SHA-256 hash of a file as hexadecimal digits."""
     with path.open("rb") as stream:
         digest = hashlib.sha256()
         while chunk := stream.read(1 << 20):
@@ -145,17 +148,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_encoded(source: str | Path, shard: Shard) -> list[Encoded]:
-    """The clouds of a shard, still encoded.
+def read_encoded(source: str | Path, shard: Shard) -> list[EncodedCloud]:
+    """Read the encoded clouds of a shard.
 
     Raises:
-        DataError: The shard is missing or damaged, or holds another number of clouds than the manifest says.
+        DataError: The shard is missing or damaged, or its number of clouds differs from the manifest.
     """
-    url = _url(source, shard.name)
+    url = _resolve_url(source, shard.name)
     try:
         with gopen(url) as stream:
             found = list(group_by_keys(tar_file_expander([{"url": url, "stream": stream}])))
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise DataError(f"shard {url} cannot be read ({error}): run `generate` again as before") from error
     if len(found) != shard.samples:
         raise DataError(f"shard {url} should hold {shard.samples} clouds, got {len(found)}: run `generate` again")
@@ -163,62 +166,65 @@ def read_encoded(source: str | Path, shard: Shard) -> list[Encoded]:
 
 
 def read_manifests(sources: Sequence[str | Path]) -> tuple[Manifest, ...]:
-    """The manifests of finished folders of the same categories.
+    """Read the manifests of complete folders with equal categories.
 
     Raises:
-        DataError: One is missing, unfinished, without clouds, or of other categories than the first.
+        DataError: A folder has no manifest, lacks scenes, has no clouds, or has other categories than the first.
     """
     manifests = tuple(Manifest.read(source) for source in sources)
     for source, manifest in zip(sources, manifests, strict=True):
         if manifest.missing_scenes:
             raise DataError(
-                f"{source} lacks {manifest.missing_scenes} scenes: finish it by the same `generate` command"
+                f"{source} lacks {manifest.missing_scenes} scenes: run the same `generate` command again to finish it"
             )
         if not manifest.samples:
             raise DataError(f"{source} holds no cloud: generate more scenes")
         if manifest.categories != manifests[0].categories:
-            raise DataError(f"{source} is of other categories than {sources[0]}: generate both with the same")
+            raise DataError(f"{source} has other categories than {sources[0]}: generate both with the same categories")
     return manifests
 
 
 def read_shards(*sources: str | Path) -> CloudSamples:
-    """Read all clouds of folders of shards, paths or URLs, one after the other.
+    """Read all clouds of folders of shards, given by path or URL, in order.
 
     Raises:
-        DataError: As of ``read_manifests`` and ``read_encoded``.
+        DataError: A manifest or shard cannot be used; see ``read_manifests`` and ``read_encoded``.
     """
     manifests = read_manifests(sources)
     clouds = [
-        decoded(encoded)
+        decode_cloud(encoded)
         for source, manifest in zip(sources, manifests, strict=True)
         for shard in manifest.shards
         for encoded in read_encoded(source, shard)
     ]
-    return stacked(clouds, manifests[0].categories if manifests else NOCS_CATEGORIES)
+    return stack_samples(clouds, manifests[0].categories if manifests else NOCS_CATEGORIES)
 
 
 def load_clouds(*paths: str | Path) -> CloudSamples:
-    """Read clouds of ``.npz`` files and folders of shards, in this order: files, folders.
+    """Read the clouds of ``.npz`` files and folders of shards: all files first, then all folders.
 
     Raises:
-        DataError: One is missing or malformed, or of other categories than the others.
+        DataError: A path is missing or malformed, or its categories differ from those of the others.
     """
     folders = [path for path in paths if is_folder(path)]
     files = [path for path in paths if path not in folders]
     if not folders:
         return CloudSamples.load(*files)
     shards = read_shards(*folders)
-    return joined(CloudSamples.load(*files), shards) if files else shards
+    return concatenate_samples(CloudSamples.load(*files), shards) if files else shards
 
 
-def joined(first: CloudSamples, second: CloudSamples) -> CloudSamples:
-    """The clouds of both; images only where both have them.
+def concatenate_samples(first: CloudSamples, second: CloudSamples) -> CloudSamples:
+    """Concatenate two sets of clouds; images are kept only if both have them.
 
     Raises:
-        DataError: They are of different categories.
+        DataError: The category sets differ.
     """
     if first.categories != second.categories:
-        raise DataError("clouds of different categories cannot go together: generate them with the same")
+        raise DataError(
+            f"clouds of the categories {', '.join(first.categories.names)} and {', '.join(second.categories.names)} "
+            "cannot be concatenated: generate both with the same categories"
+        )
     names = [spec.name for spec in fields(CloudSamples) if spec.name not in ("categories", "images")]
     images = None
     if first.images is not None and second.images is not None:
@@ -228,18 +234,26 @@ def joined(first: CloudSamples, second: CloudSamples) -> CloudSamples:
 
 
 def is_folder(source: str | Path) -> bool:
-    """Whether this is a folder, by path or URL, and no file."""
+    """Return True if the source is a folder, given by path or URL, rather than a file."""
     return _is_url(source) or Path(source).is_dir()
 
 
 def _is_url(source: str | Path) -> bool:
+    """Return True for URLs and for the pipes that WebDataset opens."""
     return "://" in str(source) or str(source).startswith("pipe:")
 
 
-def _url(source: str | Path, name: str) -> str:
-    """Where a file of a folder is; ``name`` must neither lead out of it nor be a command, should a shell read it."""
+def _resolve_url(source: str | Path, name: str) -> str:
+    """Return the path or URL of a file in a folder.
+
+    Manifests may come from elsewhere, and WebDataset passes pipes to a shell. Names are therefore limited to characters
+    that can neither leave the folder nor form a command.
+
+    Raises:
+        DataError: The name contains other characters.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise DataError(f"the manifest of {source} names a shard '{name}', which is no plain file name")
+        raise DataError(f"the manifest of {source} names the shard '{name}': expected a plain file name")
     if not _is_url(source):
         return str(Path(source).absolute() / name)
     if "{}" in str(source):

@@ -1,4 +1,4 @@
-"""The protocol of a scene source: clouds by scene number, for the shard writer."""
+"""Protocol of the scene sources from which shards are generated."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from clipose_ros.data.cloud_sample import CloudSample
 
 
 class SceneSource(Protocol):
-    """Gives the clouds of any scene, by number alone; sent to the processes that write shards."""
+    """Generator of the clouds of numbered scenes. It is pickled and sent to the worker processes."""
 
     @property
     def categories(self) -> CategorySet:
-        """What the clouds are of."""
+        """Return the category set of the clouds."""
         ...
 
     def as_record(self) -> Mapping[str, Any]:
-        """All that decides the clouds, as the manifest keeps it: equal sources give equal records."""
+        """Return the settings that determine the clouds, for the manifest. Equal sources return equal records."""
         ...
 
-    def clouds(self, scene: int) -> Iterator[CloudSample]:
-        """The clouds of a scene; the same at every call."""
+    def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
+        """Generate the clouds of a scene. Equal calls yield equal clouds."""
         ...

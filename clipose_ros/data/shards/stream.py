@@ -1,9 +1,9 @@
-"""Training clouds streamed from shards, keyed by position: the same in every run, with nothing to save.
+"""Training clouds streamed from shards. Every position of the stream holds the same cloud in every run.
 
-Every epoch has its own order of the shards. So many shards in turn are a window, and each window has its own order of
-clouds, in which every category comes its share of times. All orders follow from seed, epoch and window, and the
-manifests tell how many clouds each shard has: where the n-th cloud of the endless sequence lies can be said without
-reading any before it, and one window in memory, still encoded, is enough.
+Each epoch permutes the shards and groups them into windows of a fixed number of shards. The clouds of a window are
+sampled in a category-balanced random order. All orders depend on seed, epoch and window only, and the manifests hold
+the number of clouds of each shard. The place of the n-th cloud is therefore computed without reading earlier shards,
+resuming needs no stored state, and only one window is kept in memory, still encoded.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from pathlib import Path
 
 import numpy as np
 
-from clipose_ros.data.cloud_sample import stacked
-from clipose_ros.data.cloud_source import CloudSource, InMemory
+from clipose_ros.data.cloud_sample import stack_samples
+from clipose_ros.data.cloud_source import CloudSource, InMemorySource
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.sampling import Rows, SamplingConfig, order
-from clipose_ros.data.shards.codec import Encoded, decoded, views_of
+from clipose_ros.data.sampling import IndexArray, SamplingConfig, draw_sample_order
+from clipose_ros.data.shards.codec import EncodedCloud, decode_cloud, decode_metadata
 from clipose_ros.data.shards.manifest import is_folder, load_clouds, read_encoded, read_manifests
 from clipose_ros.errors import ConfigError
 
 WINDOW = 8
-"""Shards of a window."""
+"""Default number of shards in a window."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPlace:
-    """Where a cloud lies in the stream.
+    """Location of a cloud in the stream.
 
     Attributes:
-        epoch: Passes over all shards before it.
-        window: Windows of the epoch before its own.
-        offset: Clouds of the window before it, in the window's order.
+        epoch: Index of the epoch.
+        window: Index of the window within the epoch.
+        offset: Index of the cloud in the sampled order of the window.
     """
 
     epoch: int
@@ -44,33 +44,38 @@ class StreamPlace:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The clouds of a window in its order, still encoded, and which of all stored ones they are."""
+    """A window in memory.
 
-    place: tuple[int, int]
-    clouds: list[Encoded]
-    rows: Rows
+    Attributes:
+        key: Epoch and index of the window.
+        clouds: Encoded clouds in sampled order.
+        rows: ``(N,)`` indices of these clouds among all stored clouds.
+    """
+
+    key: tuple[int, int]
+    clouds: list[EncodedCloud]
+    rows: IndexArray
 
 
 class ShardStream:
-    """A ``CloudSource`` of shards that holds a window of them at a time.
+    """A ``CloudSource`` that streams shards and keeps one window of them in memory.
 
-    A window gives as many clouds as it has. Of a category with more than its share there some do not come, of one with
-    less some come again; the next epoch mixes other shards. Steps that go on by one read each shard once an epoch.
+    A window yields as many clouds as it contains: frequent categories are subsampled, rare ones oversampled. Each epoch
+    combines other shards. Reading positions in ascending order reads each shard once an epoch.
 
     Args:
         sources: Folders of shards, paths or URLs.
-        seed: Decides all orders.
-        window: Shards held and mixed at a time: more mix better and take more memory.
-        images: Whether to keep images, where the shards have some.
-        sampling: What comes more often than its share.
+        seed: Seed of all orders.
+        window: Number of shards in a window. Larger windows mix better and need more memory.
+        images: Keep the images of shards that have them.
+        sampling: Sampling weights; equal weights if left out.
 
     Raises:
-        ConfigError: There is no source, the window is out of bounds, or the sampling is on a category that there is
-            not.
-        DataError: As of ``read_manifests``.
+        ConfigError: There is no source, ``window`` is less than 1, or ``sampling`` names an unknown category.
+        DataError: A manifest is missing or unusable; see ``read_manifests``.
     """
 
-    held: CloudSamples | None = None
+    in_memory: CloudSamples | None = None
 
     def __init__(
         self,
@@ -81,75 +86,84 @@ class ShardStream:
         sampling: SamplingConfig | None = None,
     ) -> None:
         if window < 1 or not sources:
-            raise ConfigError(f"a stream needs a source and a window of at least 1, got {len(sources)} and {window}")
+            raise ConfigError(
+                f"a stream needs at least 1 source and a window of at least 1 shard, got {len(sources)} sources and a "
+                f"window of {window}"
+            )
         manifests = read_manifests(sources)
         self.categories = manifests[0].categories
         self._shards = [(s, shard) for s, m in zip(sources, manifests, strict=True) for shard in m.shards]
         self._sizes = np.array([shard.samples for _, shard in self._shards])
         self._first = np.cumsum(self._sizes) - self._sizes
         names = self.categories.names
-        self.counts: Rows = np.array([sum(shard.counts.get(name, 0) for _, shard in self._shards) for name in names])
+        counts = [sum(shard.counts.get(name, 0) for _, shard in self._shards) for name in names]
+        self.counts: IndexArray = np.array(counts)
         self.has_images = images and all(m.made_by.get("image_side", 0) for m in manifests)
         self._seed, self._window, self._sampling = seed, window, sampling or SamplingConfig()
-        self._sampling.shares(self.categories)
-        self._layout = lru_cache(maxsize=2)(self._lay_out)
-        self._at_hand: _Window | None = None
+        self._sampling.compute_category_weights(self.categories)
+        self._epoch_windows = lru_cache(maxsize=2)(self._draw_epoch_windows)
+        self._current: _Window | None = None
 
     def __len__(self) -> int:
-        """Clouds of an epoch."""
+        """Return the number of clouds in an epoch."""
         return int(self._sizes.sum())
 
-    def take(self, positions: Sequence[int]) -> tuple[CloudSamples, Rows]:
-        """As of ``CloudSource``."""
-        clouds, rows = zip(*(self._stored(self.place(position)) for position in positions), strict=True)
-        return stacked([decoded(cloud) for cloud in clouds], self.categories), np.array(rows)
+    @property
+    def buffered_clouds(self) -> int:
+        """Return the number of clouds of the window in memory; 0 before the first read."""
+        return 0 if self._current is None else len(self._current.clouds)
 
-    def place(self, position: int) -> StreamPlace:
-        """Where the cloud at a position of the endless sequence lies."""
+    def fetch(self, positions: Sequence[int]) -> tuple[CloudSamples, IndexArray]:
+        """Return the clouds at B positions and their indices; see ``CloudSource``."""
+        clouds, rows = zip(*(self._fetch_encoded(self.locate(position)) for position in positions), strict=True)
+        return stack_samples([decode_cloud(cloud) for cloud in clouds], self.categories), np.array(rows)
+
+    def locate(self, position: int) -> StreamPlace:
+        """Return the epoch, window and offset of a position of the endless sequence."""
         epoch, rest = divmod(position, len(self))
-        _, ends = self._layout(epoch)
+        _, ends = self._epoch_windows(epoch)
         window = int(np.searchsorted(ends, rest, side="right"))
         return StreamPlace(epoch, window, rest - int(ends[window - 1] if window else 0))
 
-    def _lay_out(self, epoch: int) -> tuple[list[Rows], Rows]:
-        """Which shards make up each window of an epoch, and how many clouds the windows hold, added up."""
+    def _draw_epoch_windows(self, epoch: int) -> tuple[list[IndexArray], IndexArray]:
+        """Draw the shard indices of each window of an epoch; also return the cumulative cloud counts of the windows."""
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._shards))
         windows = [order[i : i + self._window] for i in range(0, len(order), self._window)]
         return windows, np.cumsum([self._sizes[shards].sum() for shards in windows])
 
-    def _stored(self, place: StreamPlace) -> tuple[Encoded, int]:
-        """The cloud at a place, from the window at hand or a new one, and which of all it is."""
+    def _fetch_encoded(self, place: StreamPlace) -> tuple[EncodedCloud, int]:
+        """Return the encoded cloud at a place and its index among all stored clouds."""
         key = (place.epoch, place.window)
-        if self._at_hand is None or self._at_hand.place != key:
-            self._at_hand = None  # two windows are never held at once
-            self._at_hand = self._read(*key)
-        return self._at_hand.clouds[place.offset], int(self._at_hand.rows[place.offset])
+        if self._current is None or self._current.key != key:
+            self._current = None  # free the memory before the next window is read
+            self._current = self._read_window(*key)
+        return self._current.clouds[place.offset], int(self._current.rows[place.offset])
 
-    def _read(self, epoch: int, window: int) -> _Window:
-        """A window, in its order."""
-        chosen = self._layout(epoch)[0][window]
+    def _read_window(self, epoch: int, window: int) -> _Window:
+        """Read the shards of a window and sample their clouds."""
+        chosen = self._epoch_windows(epoch)[0][window]
         clouds = [cloud for i in chosen for cloud in read_encoded(*self._shards[i])]
         if not self.has_images:
             clouds = [{name: data for name, data in cloud.items() if name != "image.png"} for cloud in clouds]
         rows = np.concatenate([self._first[i] + np.arange(self._sizes[i]) for i in chosen])
-        # windows count from 1 here: trailing zeros of a seed are not told apart
+        # 1 + window: NumPy ignores trailing zeros of a seed, so window 0 would repeat the draws of [seed, epoch]
         rng = np.random.default_rng([self._seed, epoch, 1 + window])
-        taken = order(views_of(clouds, self.categories), self.categories, self._sampling, rng)
+        taken = draw_sample_order(decode_metadata(clouds, self.categories), self.categories, self._sampling, rng)
         return _Window((epoch, window), [clouds[i] for i in taken], rows[taken])
 
 
 def open_clouds(*paths: str | Path, seed: int, images: bool, sampling: SamplingConfig | None = None) -> CloudSource:
-    """Clouds to train on: streamed from folders of shards; read into memory where ``.npz`` files are among them.
+    """Open training clouds. Folders of shards are streamed; if any path is a ``.npz`` file, all are read into memory.
 
     Args:
         paths: ``.npz`` files, and folders of shards, paths or URLs.
-        seed: Decides the order.
-        images: Whether images are wanted.
-        sampling: What comes more often than its share.
+        seed: Seed of the order.
+        images: Keep images when streaming.
+        sampling: Sampling weights; equal weights if left out.
 
     Raises:
-        DataError: One is missing or malformed, or of other categories than the others.
+        DataError: A path is missing or malformed, or its categories differ from those of the others.
     """
     if all(is_folder(path) for path in paths):
         return ShardStream(*paths, seed=seed, images=images, sampling=sampling)
-    return InMemory(load_clouds(*paths), seed, sampling)
+    return InMemorySource(load_clouds(*paths), seed, sampling)

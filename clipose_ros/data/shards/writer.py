@@ -1,4 +1,4 @@
-"""Scenes into shards, in parallel processes: what is there already is kept, and never half a shard."""
+"""Parallel shard generation. Interrupted runs continue, and a shard file is complete or absent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from clipose_ros import __version__
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.parallel import begin_worker, process_pool
-from clipose_ros.data.shards.codec import tar_chunks
-from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, sha256_of, write_whole
+from clipose_ros.data.parallel import initialize_worker, process_pool
+from clipose_ros.data.shards.codec import iter_tar_bytes
+from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, compute_sha256, write_atomically
 from clipose_ros.data.shards.sources import SceneSource
 from clipose_ros.errors import ConfigError
 
-_DECISIVE = ("numpy", "scipy", "trimesh", "embreex", "opencv-python-headless")
-"""Packages whose versions may change a cloud."""
+_VERSIONED_PACKAGES = ("numpy", "scipy", "trimesh", "embreex", "opencv-python-headless")
+"""Packages whose version can change a generated cloud; their versions go into the manifest."""
 
 
 def generate_shards(
@@ -26,29 +26,33 @@ def generate_shards(
     scenes: int,
     scenes_per_shard: int = 50,
     workers: int = 1,
-    tell: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Manifest:
-    """Write the clouds of scenes. Shards that an earlier run finished are kept if size and hash are as it wrote them.
+    """Generate the clouds of scenes and write them as shards.
 
-    The bytes of the shards do not depend on ``workers``, nor on how often the work was interrupted.
+    Shards of an earlier run are kept if their size and hash match the manifest. The bytes of the shards depend neither
+    on ``workers`` nor on interruptions.
 
     Args:
-        folder: Where the shards and their manifest go; made if it does not exist.
-        source: Gives the clouds.
-        scenes: How many; more than at an earlier run adds shards.
-        scenes_per_shard: Scenes in each shard but the last.
-        workers: Processes.
-        tell: Called with a line for every shard.
+        folder: Output folder of the shards and their manifest; created if missing.
+        source: Source of the clouds.
+        scenes: Number of scenes. A larger number than in an earlier run adds shards.
+        scenes_per_shard: Number of scenes in every shard but the last.
+        workers: Number of processes.
+        log: Called with one line per finished shard.
+
+    Returns:
+        The manifest, as written to the folder.
 
     Raises:
-        ConfigError: A number is out of bounds, or the folder was begun otherwise.
-        DataError: A shard cannot be written, as on a full disk.
+        ConfigError: A number is less than 1, or the folder holds shards of other settings.
+        DataError: A shard cannot be written, for example on a full disk, or a worker was killed.
     """
     if scenes < 1 or workers < 1 or scenes_per_shard < 1:
         got = f"{scenes}, {workers} and {scenes_per_shard}"
         raise ConfigError(f"scenes, workers and scenes per shard must be at least 1, got {got}")
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = _begin(folder, source, scenes, scenes_per_shard)
+    manifest = _prepare_manifest(folder, source, scenes, scenes_per_shard)
     kept = {shard.first_scene for shard in manifest.shards}
     plan = [
         (first, min(scenes_per_shard, scenes - first))
@@ -56,8 +60,8 @@ def generate_shards(
         if first not in kept
     ]
     if kept:
-        tell(f"{len(kept)} shards are there already, {len(plan)} to do")
-    with process_pool(workers, _begin_worker, (source,)) as pool:
+        log(f"{len(kept)} shards exist, {len(plan)} remain")
+    with process_pool(workers, _initialize_worker, (source,)) as pool:
         names = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first, _ in plan}
         jobs = [pool.submit(_write_shard, names[first], first, count) for first, count in plan]
         for job in as_completed(jobs):
@@ -65,68 +69,74 @@ def generate_shards(
             shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
             manifest = replace(manifest, shards=tuple(shards))
             manifest.write(folder)
-            tell(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
+            log(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
     return manifest
 
 
-def _begin(folder: Path, source: SceneSource, scenes: int, scenes_per_shard: int) -> Manifest:
-    """The manifest to go on from: new, or of the shards that are whole. What a killed run left half is removed."""
+def _prepare_manifest(folder: Path, source: SceneSource, scenes: int, scenes_per_shard: int) -> Manifest:
+    """Write and return a manifest of the intact shards of a folder; remove partial files of killed runs."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
-    made_by = {**source.as_record(), "scenes_per_shard": scenes_per_shard, "versions": _versions()}
+    made_by = {**source.as_record(), "scenes_per_shard": scenes_per_shard, "versions": _read_versions()}
     manifest = Manifest(made_by, scenes, source.categories)
     if (folder / MANIFEST).exists():
         before = Manifest.read(folder)
         for key, value in made_by.items():
             if before.made_by.get(key) != value:
-                raise ConfigError(f"{folder} was begun with {key} {before.made_by.get(key)}, got {value}: {_OTHER}")
+                raise ConfigError(
+                    f"{folder} holds shards made with {key} {before.made_by.get(key)}, got {value}: use the same "
+                    "setting or another folder"
+                )
         if before.categories != manifest.categories:
-            raise ConfigError(f"{folder} was begun with other categories: {_OTHER}")
+            raise ConfigError(
+                f"{folder} holds shards of the categories {', '.join(before.categories.names)}, got "
+                f"{', '.join(manifest.categories.names)}: use the same categories or another folder"
+            )
         if before.scenes > scenes:
-            raise ConfigError(f"{folder} was begun for {before.scenes} scenes, got {scenes}: ask for as many, {_OTHER}")
+            raise ConfigError(
+                f"{folder} was made for {before.scenes} scenes, got {scenes}: request at least as many or use another "
+                "folder"
+            )
         expected = {first: min(scenes_per_shard, scenes - first) for first in range(0, scenes, scenes_per_shard)}
-        # the last shard of fewer scenes is made anew
+        # a last shard that was short is generated again if it now holds more scenes
         full = (shard for shard in before.shards if shard.scenes == expected[shard.first_scene])
-        manifest = replace(manifest, shards=tuple(shard for shard in full if _is_whole(folder, shard)))
+        manifest = replace(manifest, shards=tuple(shard for shard in full if _is_intact(folder, shard)))
     manifest.write(folder)
     return manifest
 
 
-_OTHER = "or choose another folder"
+def _read_versions() -> dict[str, str]:
+    """Return the versions of this package and of ``_VERSIONED_PACKAGES``."""
+    return {"clipose_ros": __version__, **{name: importlib.metadata.version(name) for name in _VERSIONED_PACKAGES}}
 
 
-def _versions() -> dict[str, str]:
-    """Of all that may change a cloud."""
-    return {"clipose_ros": __version__, **{name: importlib.metadata.version(name) for name in _DECISIVE}}
-
-
-def _is_whole(folder: Path, shard: Shard) -> bool:
-    """Whether a shard is as it was written."""
+def _is_intact(folder: Path, shard: Shard) -> bool:
+    """Return True if the file of a shard has the size and hash of its manifest entry."""
     path = folder / shard.name
-    return path.is_file() and path.stat().st_size == shard.size and sha256_of(path) == shard.sha256
+    return path.is_file() and path.stat().st_size == shard.size and compute_sha256(path) == shard.sha256
 
 
-_source: SceneSource | None = None  # of a worker, which serves one folder only
+_source: SceneSource | None = None  # set once per worker process: sending it with every call would pickle it each time
 
 
 def _write_shard(path: Path, first: int, scenes: int) -> Shard:
-    """Write the clouds of some scenes as one shard."""
+    """Generate the clouds of consecutive scenes and write them as one shard."""
     source = _source
     assert source is not None
     counts = dict.fromkeys(source.categories.names, 0)
 
-    def counted() -> Iterator[tuple[str, CloudSample]]:
+    def generate() -> Iterator[tuple[str, CloudSample]]:
         for scene in range(first, first + scenes):
-            for row, sample in enumerate(source.clouds(scene)):
+            for row, sample in enumerate(source.generate_clouds(scene)):
                 counts[sample.category] += 1
                 yield f"{scene:07d}-{row:03d}", sample
 
-    write_whole(path, tar_chunks(counted()))
-    return Shard(path.name, first, scenes, sum(counts.values()), path.stat().st_size, sha256_of(path), counts)
+    write_atomically(path, iter_tar_bytes(generate()))
+    return Shard(path.name, first, scenes, sum(counts.values()), path.stat().st_size, compute_sha256(path), counts)
 
 
-def _begin_worker(source: SceneSource) -> None:
-    """Set up a worker with its source."""
+def _initialize_worker(source: SceneSource) -> None:
+    """Initialize a worker process and store its scene source."""
     global _source
     _source = source
-    begin_worker()
+    initialize_worker()

@@ -16,7 +16,7 @@ from clipose_ros.geometry.camera import project
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 
-def raycast_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
+def build_embree_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
     """An embree scene with one geometry per mesh, in order."""
     if not meshes:
         raise DataError("a scene to render needs at least one object or prop, got none")
@@ -27,7 +27,7 @@ def raycast_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
 
 
 @lru_cache(maxsize=4)
-def ray_grid(K: CameraIntrinsics) -> FloatArray:
+def compute_ray_directions(K: CameraIntrinsics) -> FloatArray:
     """Ray directions ``(H * W, 3)`` float32 in the camera frame with z = 1, so that a hit's distance is its depth."""
     u, v = np.meshgrid(np.arange(K.width), np.arange(K.height))
     rays = np.stack([(u - K.cx) / K.fx, (v - K.cy) / K.fy, np.ones(u.shape)], axis=-1).reshape(-1, 3).astype(np.float32)
@@ -46,10 +46,12 @@ class Silhouette:
     """Pixels looked at along the longer side of the outline, about."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self._embree = raycast_scene([mesh])
+        self._embree = build_embree_scene([mesh])
         self._low, self._high = mesh.bounds
 
-    def visible(self, T_camera_object: FloatArray, camera: CameraIntrinsics, mask: BoolArray) -> tuple[float, int]:
+    def measure_visibility(
+        self, T_camera_object: FloatArray, camera: CameraIntrinsics, mask: BoolArray
+    ) -> tuple[float, int]:
         """How much of the outline is set in a mask.
 
         Args:

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
-from clipose_ros.data.synthetic.raycast import Silhouette, ray_grid, raycast_scene
+from clipose_ros.data.synthetic.raycast import Silhouette, build_embree_scene, compute_ray_directions
 from clipose_ros.data.synthetic.scenes import Scene
 from clipose_ros.data.synthetic.shading import Hits, Shader
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
-HANDLE_SHARE = 0.15
+MIN_HANDLE_FRACTION = 0.15
 """A handle counts as visible when at least this share of its own outline is."""
-HANDLE_PIXELS = 20
+MIN_HANDLE_PIXELS = 20
 """... and at least this many pixels."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
@@ -93,7 +93,7 @@ class Renderer:
         bodies += [(prop.mesh, prop.T_world_prop, prop.texture) for prop in scene.props]
         self._meshes = [mesh.transformed(T) for mesh, T, _ in bodies]
         self._textures = [(texture, T) for _, T, texture in bodies]
-        self._rays = raycast_scene(self._meshes)
+        self._rays = build_embree_scene(self._meshes)
         self._labels = np.zeros(len(bodies), dtype=np.uint16)
         for i, item in enumerate(scene.objects):
             self._labels[i] = categories[item.object.category].id * 1000 + item.instance
@@ -103,7 +103,8 @@ class Renderer:
         self._handle = np.concatenate([mesh.parts == HANDLE for mesh in self._meshes])
         self._outlines = [Silhouette(item.object.mesh) for item in scene.objects]
         self._handles = [
-            Silhouette(item.object.mesh.only(HANDLE)) if item.object.has_handle else None for item in scene.objects
+            Silhouette(item.object.mesh.select_part(HANDLE)) if item.object.has_handle else None
+            for item in scene.objects
         ]
 
     @cached_property
@@ -129,7 +130,7 @@ class Renderer:
             instances: Objects whose truth is wanted; all if left out.
         """
         shape = (intrinsics.height, intrinsics.width)
-        directions = ray_grid(intrinsics) @ T_world_camera[:3, :3].T.astype(np.float32)
+        directions = compute_ray_directions(intrinsics) @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (len(directions), 1))
         found = self._rays.run(origins, directions, output=True)
         seen = np.flatnonzero(found["geomID"] >= 0)
@@ -191,11 +192,13 @@ class Renderer:
             if label not in present or (instances is not None and item.instance not in instances):
                 continue
             T_camera_object, handle_outline = T_camera_world @ item.T_world_object, self._handles[i]
-            fraction, _ = self._outlines[i].visible(T_camera_object, intrinsics, labels == label)
+            fraction, _ = self._outlines[i].measure_visibility(T_camera_object, intrinsics, labels == label)
             handle_visible = True
             if handle_outline is not None:
-                share, pixels = handle_outline.visible(T_camera_object, intrinsics, (labels == label) & handle)
-                handle_visible = share >= HANDLE_SHARE and pixels >= HANDLE_PIXELS
+                share, pixels = handle_outline.measure_visibility(
+                    T_camera_object, intrinsics, (labels == label) & handle
+                )
+                handle_visible = share >= MIN_HANDLE_FRACTION and pixels >= MIN_HANDLE_PIXELS
             category, size = item.object.category, item.object.size
             truths.append(ObjectTruth(item.instance, category, T_camera_object, size, fraction, handle_visible))
         return tuple(truths)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from clipose_ros.config import CloudConfig
-from clipose_ros.data.image_crop import image_crop
+from clipose_ros.data.image_crop import crop_object_image
 from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
@@ -30,11 +30,11 @@ from clipose_ros.types import (
     RgbdFrame,
 )
 
-VIEWS = 3
+VIEWS_PER_SCENE = 3
 """Cameras per scene."""
 MIN_VISIBLE = 0.25
 """Objects less visible than this are left out."""
-MIN_PIXELS = 200
+MIN_OBJECT_PIXELS = 200
 """Objects of fewer pixels are left out."""
 MARGIN_PX = 16
 """Pixels around an object that are rendered with it, for masks and noise that reach beyond."""
@@ -64,7 +64,7 @@ def generate_samples(
     rows = [
         row
         for index in range(scenes)
-        for row in scene_samples(
+        for row in simulate_scene(
             np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), object_library, image_side
         )
     ]
@@ -83,7 +83,7 @@ def generate_samples(
     )
 
 
-def scene_samples(
+def simulate_scene(
     rng: np.random.Generator,
     categories: tuple[str, ...],
     cloud: CloudConfig,
@@ -93,10 +93,10 @@ def scene_samples(
     """Clouds of one random scene, each with its truth, whether a handle shows in it, and its image if asked for."""
     scene = make_scene(rng, random_scene_config(rng, categories), object_library.make)
     renderer = Renderer(scene, object_library.categories)
-    for _ in range(VIEWS):
+    for _ in range(VIEWS_PER_SCENE):
         camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_depth_noise(rng)
         for item in scene.objects:
-            crop = crop_around(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
+            crop = crop_intrinsics(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
             if crop is None:
                 continue
             rendered = renderer.render(T_world_camera, crop, colour=image_side > 0, instances=(item.instance,))
@@ -108,11 +108,11 @@ def scene_samples(
             points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
             if points is not None:
                 hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS
-                image = image_crop(rendered.rgb, seen, image_side) if image_side else None
+                image = crop_object_image(rendered.rgb, seen, image_side) if image_side else None
                 yield points, truth, truth.handle_visible and not hidden, image
 
 
-def crop_around(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
+def crop_intrinsics(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
     """The part of a camera's image that shows an object and a margin around it; rays elsewhere would be wasted.
 
     Returns:
@@ -152,7 +152,7 @@ def _cloud(
 ) -> FloatArray | None:
     """The cloud of one object, seen at those pixels, under an imperfect mask; None where too little of it is seen."""
     mask = InstanceMask.from_full(category, 1.0, seen)
-    if mask is None or mask.mask.sum() < MIN_PIXELS:
+    if mask is None or mask.mask.sum() < MIN_OBJECT_PIXELS:
         return None
     rough = augment_mask(mask, frame.depth.shape, rng)
     result = extract_cloud(frame, rough, config) if rough is not None else None

@@ -12,7 +12,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
-from clipose_ros.data.synthetic.samples import scene_samples
+from clipose_ros.data.synthetic.samples import simulate_scene
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class SimulatedScenes:
         """Seed, images and objects."""
         return {"seed": self.seed, "image_side": self.image_side, "objects": dict(self.objects)}
 
-    def clouds(self, scene: int) -> Iterator[CloudSample]:
+    def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
         """Clouds from the three cameras around a scene."""
         rng = np.random.default_rng([self.seed, scene])
         drawable = self.object_library.drawable
-        for points, truth, handle, image in scene_samples(
+        for points, truth, handle, image in simulate_scene(
             rng, drawable, CloudConfig(), self.object_library, self.image_side
         ):
             pose, visible = truth.T_camera_object, truth.visible_fraction

@@ -1,4 +1,4 @@
-"""Views of simulated tables as a robot gets them, with labels and truth: rendered once, kept in a folder.
+"""SampleMetadata of simulated tables as a robot gets them, with labels and truth: rendered once, kept in a folder.
 
 ===================== ==================================================================================================
 ``camera.json``       the camera, and what the views were made of
@@ -24,13 +24,13 @@ import numpy as np
 
 from clipose_ros.data.arrays import open_arrays
 from clipose_ros.data.parallel import parallel_map
-from clipose_ros.data.rgbd_folder import MILLIMETRE, open_rgbd_folder
+from clipose_ros.data.rgbd_folder import METRES_PER_MILLIMETRE, open_rgbd_folder
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.depth_noise import add_depth_noise, random_depth_noise
 from clipose_ros.data.synthetic.renderer import ObjectTruth, Renderer
-from clipose_ros.data.synthetic.samples import VIEWS, random_scene_config
+from clipose_ros.data.synthetic.samples import VIEWS_PER_SCENE, random_scene_config
 from clipose_ros.data.synthetic.scenes import make_scene
-from clipose_ros.data.synthetic.sequence import simulated_camera
+from clipose_ros.data.synthetic.sequence import default_intrinsics
 from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
@@ -65,7 +65,7 @@ class ViewRecipe:
     @property
     def camera(self) -> CameraIntrinsics:
         """The same for all views."""
-        return simulated_camera(self.width, self.height)
+        return default_intrinsics(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,29 +84,30 @@ class SceneView:
 
 
 def store_views(
-    folder: Path, recipe: ViewRecipe, scenes: int, workers: int = 1, tell: Callable[[str], None] = print
+    folder: Path, recipe: ViewRecipe, scenes: int, workers: int = 1, log: Callable[[str], None] = print
 ) -> None:
-    """Render scenes into a folder; what an earlier run left there is kept.
+    """Render scenes into a folder. Scenes rendered by an earlier run are kept.
 
     Args:
-        folder: Made if it does not exist.
-        recipe: What is rendered.
-        scenes: How many, each seen from ``VIEWS`` places by a sensor of its own; more than at an earlier run adds some.
-        workers: Processes.
-        tell: Called with a line now and then.
+        folder: Output folder; created if missing.
+        recipe: Settings that determine the views.
+        scenes: Number of scenes, each with ``VIEWS_PER_SCENE`` views and random sensor noise. A larger number than in
+            an earlier run adds scenes.
+        workers: Number of processes.
+        log: Called with a line of progress after every tenth scene.
 
     Raises:
-        ConfigError: A number is out of bounds, or the folder was begun otherwise.
+        ConfigError: A number is less than 1, or the folder holds views of other settings.
         DataError: A view cannot be written, or a worker was killed.
     """
     if scenes < 1:
         raise ConfigError(f"scenes must be at least 1, got {scenes}")
     _begin(folder, recipe)
-    left = [scene for scene in range(scenes) if not (folder / f"{_name(scene, VIEWS - 1)}{_TRUTH}").exists()]
+    left = [scene for scene in range(scenes) if not (folder / f"{_name(scene, VIEWS_PER_SCENE - 1)}{_TRUTH}").exists()]
     try:
         for done, _ in enumerate(parallel_map(partial(_store_scene, folder, recipe), left, workers), start=1):
             if done % 10 == 0 or done == len(left):
-                tell(f"{done} of {len(left)} scenes rendered")
+                log(f"{done} of {len(left)} scenes rendered")
     except OSError as error:
         raise DataError(f"a view cannot be written to '{folder}': {error}") from error
 
@@ -128,7 +129,7 @@ class StoredViews:
     def __init__(self, folder: Path, scenes: int) -> None:
         self._folder, self._images = folder, open_rgbd_folder(folder)
         self._places = {colour.name: place for place, (colour, _) in enumerate(self._images.pairs)}
-        self.names = tuple(_name(scene, view) for scene in range(scenes) for view in range(VIEWS))
+        self.names = tuple(_name(scene, view) for scene in range(scenes) for view in range(VIEWS_PER_SCENE))
         for name in self.names:
             if f"{name}{_COLOUR}" not in self._places:
                 raise DataError(f"'{folder}' lacks images of view {name}: remove the folder and have it rendered anew")
@@ -162,7 +163,9 @@ def _begin(folder: Path, recipe: ViewRecipe) -> None:
         raise ConfigError(f"'{folder}' holds other files and no '{CAMERA}': name a new or empty folder for the views")
     camera = recipe.camera
     pinhole = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
-    path.write_text(json.dumps({**pinhole, "depth_scale": MILLIMETRE, "made_by": wanted}, indent=2), encoding="utf-8")
+    path.write_text(
+        json.dumps({**pinhole, "depth_scale": METRES_PER_MILLIMETRE, "made_by": wanted}, indent=2), encoding="utf-8"
+    )
 
 
 def _name(scene: int, view: int) -> str:
@@ -175,14 +178,14 @@ def _store_scene(folder: Path, recipe: ViewRecipe, scene: int) -> None:
     object_library, camera = recipe.object_library, recipe.camera
     drawn = make_scene(rng, random_scene_config(rng, object_library.drawable), object_library.make)
     renderer = Renderer(drawn, object_library.categories)
-    for view in range(VIEWS):
+    for view in range(VIEWS_PER_SCENE):
         T_world_camera, sensor = random_view(rng, drawn), random_depth_noise(rng)
         seen = renderer.render(T_world_camera, camera)
         depth = add_depth_noise(seen.depth, seen.cos_incidence, seen.albedo, camera.fx, rng, sensor)
         path = folder / _name(scene, view)
         for suffix, image in (
             (_COLOUR, seen.rgb[..., ::-1]),
-            (_DEPTH, np.rint(depth / MILLIMETRE).astype(np.uint16)),
+            (_DEPTH, np.rint(depth / METRES_PER_MILLIMETRE).astype(np.uint16)),
         ):
             _, coded = cv2.imencode(".png", image)
             path.with_name(f"{path.name}{suffix}").write_bytes(coded.tobytes())

@@ -14,7 +14,7 @@ from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.synthetic.assets.distractors import make_distractor
 from clipose_ros.data.synthetic.assets.mesh import Mesh, box
 from clipose_ros.data.synthetic.assets.shapes import MeshObject, ObjectSource, make_object
-from clipose_ros.data.synthetic.assets.textures import Texture, random_colour, wood
+from clipose_ros.data.synthetic.assets.textures import Texture, random_colour, random_wood
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 
@@ -215,16 +215,16 @@ def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
     length, depth, thick = rng.uniform(0.9, 2.0), rng.uniform(0.75, 1.2), rng.uniform(0.02, 0.05)
     length, depth = max(length, 2.4 * config.radius_m), max(depth, 2.4 * config.radius_m)
     height = rng.uniform(0.45, 1.0)
-    top = wood(rng) if rng.uniform() < 0.6 else random_colour(rng)
+    top = random_wood(rng) if rng.uniform() < 0.6 else random_colour(rng)
     kinds = ("grain", "grain", "grain", "noise", "plain", "plain", "checker")
     grain = Texture.random(rng, kinds, (0.03, 0.15))
     yaw = np.eye(4)
     yaw[:3, :3] = _about(2, rng.uniform(0, 360))
-    slab = Prop(box([length, depth, thick]).shifted([0, 0, -thick / 2]).painted(top), yaw, grain)
+    slab = Prop(box([length, depth, thick]).translated([0, 0, -thick / 2]).painted(top), yaw, grain)
     legs = [
         Prop(
             box([0.05, 0.05, height - thick])
-            .shifted([x * (length / 2 - 0.06), y * (depth / 2 - 0.06), -(height + thick) / 2])
+            .translated([x * (length / 2 - 0.06), y * (depth / 2 - 0.06), -(height + thick) / 2])
             .painted(top),
             yaw,
             grain,
@@ -233,12 +233,12 @@ def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
         for y in (-1, 1)
     ]
     ground = Texture.random(rng, ("noise", "checker", "grain", "plain"), (0.1, 0.6))
-    floor = Prop(box([8, 8, 0.1]).shifted([0, 0, -height - 0.05]).painted(random_colour(rng)), np.eye(4), ground)
+    floor = Prop(box([8, 8, 0.1]).translated([0, 0, -height - 0.05]).painted(random_colour(rng)), np.eye(4), ground)
     wall_at, wall = rng.uniform(1.2, 3.0, 2), random_colour(rng)
     paper = Texture.random(rng, ("plain", "plain", "noise", "stripes"), (0.1, 0.6))
     walls = [
-        Prop(box([0.1, 8, 5]).shifted([wall_at[0] + 0.05, 0, 1.5]).painted(wall), yaw, paper),
-        Prop(box([8, 0.1, 5]).shifted([0, wall_at[1] + 0.05, 1.5]).painted(wall), yaw, paper),
+        Prop(box([0.1, 8, 5]).translated([wall_at[0] + 0.05, 0, 1.5]).painted(wall), yaw, paper),
+        Prop(box([8, 0.1, 5]).translated([0, wall_at[1] + 0.05, 1.5]).painted(wall), yaw, paper),
     ]
     return [slab, *legs, floor, *walls]
 

@@ -52,13 +52,13 @@ def pose_images(
         DataError: The part has no detections or official truths, or a file is missing or malformed.
     """
     for index in images:
-        frame = dataset.frame(index)
-        found = dataset.detections(index)
+        frame = dataset.read_frame(index)
+        found = dataset.read_detections(index)
         start = time.perf_counter()
         poses, sizes = _posed(frame, found, predictor, config)
         latency_ms = 1e3 * (time.perf_counter() - start)
         if official_truths:
-            official = dataset.official(index)
+            official = dataset.read_official(index)
             truths = [(t.category, t.T_camera_object, t.size, t.box, t.handle_visible) for t in official]
         else:
             truths = [

@@ -15,7 +15,7 @@ import numpy as np
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.renderer import ObjectTruth
-from clipose_ros.data.synthetic.samples import MIN_PIXELS, MIN_VISIBLE
+from clipose_ros.data.synthetic.samples import MIN_OBJECT_PIXELS, MIN_VISIBLE
 from clipose_ros.data.synthetic.scene_views import SceneView
 from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, count_found
@@ -103,7 +103,7 @@ def _there(view: SceneView, categories: CategorySet) -> tuple[list[ObjectTruth],
     for truth in (truth for truth in view.truths if truth.category in categories):
         here = labels == categories[truth.category].id * LABEL_BASE + truth.instance
         mask = InstanceMask.from_full(truth.category, 1.0, here)
-        if mask and truth.visible_fraction >= MIN_VISIBLE and np.count_nonzero(mask.mask) >= MIN_PIXELS:
+        if mask and truth.visible_fraction >= MIN_VISIBLE and np.count_nonzero(mask.mask) >= MIN_OBJECT_PIXELS:
             truths.append(truth)
             masks.append(mask)
             hidden &= ~here

@@ -11,8 +11,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.nocs.dataset import NocsDataset, handle_visible
 from clipose_ros.data.nocs.files import MetaLine
-from clipose_ros.data.nocs.fixture import mug_meta, write_nocs_fixture
-from clipose_ros.data.nocs.samples import nocs_samples
+from clipose_ros.data.nocs.fixture import compute_mug_correction, write_nocs_fixture
+from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.se3 import invert_transform, rotation_angle_deg, transform_points
 from clipose_ros.segmentation.labels import LABEL_BASE
@@ -75,7 +75,7 @@ def test_mugs_are_centred_on_their_body_and_other_things_stay(written, subset):
 
 def test_mug_correction_by_hand():
     """A mug of 120 x 100 x 80: its handle reaches 40 beyond its body, whose axis lies 20 behind the box's centre."""
-    shift, factor = mug_meta(np.array([0.12, 0.10, 0.08]))
+    shift, factor = compute_mug_correction(np.array([0.12, 0.10, 0.08]))
     diagonal = np.sqrt(0.12**2 + 0.10**2 + 0.08**2)
     np.testing.assert_allclose(shift, [0.02 / diagonal, 0, 0])
     assert factor == pytest.approx(diagonal / np.sqrt(0.16**2 + 0.10**2 + 0.08**2))
@@ -111,7 +111,7 @@ def test_official_truths_agree_with_the_maps(written, subset):
     root, truths = written
     dataset = NocsDataset(root, subset, correct_mugs=False)
     for index in range(len(dataset)):
-        image, official = dataset.read(index), dataset.official(index)
+        image, official = dataset.read(index), dataset.read_official(index)
         by_box = {each.box: each for each in official}
         assert len(official) == len(truths[subset][dataset.frames[index]])
         for found in image.truths:
@@ -127,7 +127,7 @@ def test_detections_cover_their_objects(written, subset):
     dataset = NocsDataset(written[0], subset)
     for index in range(len(dataset)):
         labels = dataset.read(index).frame.labels
-        for mask in dataset.detections(index):
+        for mask in dataset.read_detections(index):
             x0, y0, x1, y1 = mask.box
             category = NOCS_CATEGORIES[mask.category].id
             inside = labels[y0:y1, x0:x1][mask.mask] // LABEL_BASE == category
@@ -139,9 +139,9 @@ def test_detections_under_the_older_keys(copied):
     path = next((copied / "segmentation_results" / "REAL275").glob("*_scene_1_0000.pkl"))
     record = pickle.loads(path.read_bytes())
     older = {name: record[f"pred_{name}"] for name in ("class_ids", "scores", "masks")}
-    before = dataset.detections(0)
+    before = dataset.read_detections(0)
     path.write_bytes(pickle.dumps({**older, "rois": record["pred_bboxes"]}))
-    assert [mask.box for mask in dataset.detections(0)] == [mask.box for mask in before]
+    assert [mask.box for mask in dataset.read_detections(0)] == [mask.box for mask in before]
 
 
 def test_composed_depth_shows_the_table_and_plain_depth_does_not(copied):
@@ -174,7 +174,7 @@ def test_a_frame_alone_needs_no_models_and_no_map(copied):
     whole = dataset.read(0).frame
     shutil.rmtree(copied / "obj_models")
     (dataset.folder / "scene_1" / "0000_coord.png").unlink()
-    alone = dataset.frame(0)
+    alone = dataset.read_frame(0)
     for name in ("rgb", "depth", "labels"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
 
@@ -205,8 +205,8 @@ def test_mugs_without_a_correction_are_left_out(copied):
     ("gone", "act"),
     [
         ("obj_models/mug_meta.pkl", lambda d: [d.read(i) for i in range(len(d))]),
-        ("gts/real_test/results_real_test_scene_1_0000.pkl", lambda d: d.official(0)),
-        ("segmentation_results/REAL275/results_test_scene_1_0000.pkl", lambda d: d.detections(0)),
+        ("gts/real_test/results_real_test_scene_1_0000.pkl", lambda d: d.read_official(0)),
+        ("segmentation_results/REAL275/results_test_scene_1_0000.pkl", lambda d: d.read_detections(0)),
         ("Real/test/scene_1/0000_coord.png", lambda d: d.read(0)),
         ("Real/test/scene_1/0000_meta.txt", lambda d: d.read(0)),
     ],
@@ -243,7 +243,7 @@ def test_training_parts_have_no_official_truth(tmp_path):
     write_nocs_fixture(tmp_path, "real_train", frames=1)
     dataset = NocsDataset(tmp_path, "real_train")
     assert dataset.read(0).truths
-    for call in (dataset.official, dataset.detections):
+    for call in (dataset.read_official, dataset.read_detections):
         with pytest.raises(DataError, match="only of camera_val and real_test"):
             call(0)
 
@@ -270,12 +270,12 @@ def test_an_index_elsewhere_leaves_the_data_alone(copied, tmp_path):
 
 def test_clouds_for_training_lie_on_their_objects(written):
     dataset = NocsDataset(written[0], "real_test", correct_mugs=False)
-    samples = nocs_samples(dataset, seed=0, cloud=CloudConfig(points=256))
+    samples = load_nocs_samples(dataset, seed=0, cloud=CloudConfig(points=256))
     assert len(samples) >= 15 and samples.categories == NOCS_CATEGORIES
     for points, T, size in zip(samples.points, samples.T_camera_object, samples.size, strict=True):
         beyond = np.abs(transform_points(invert_transform(T), points)) - size / 2
         assert (beyond.max(axis=1) < 0.01).mean() > 0.7
-    few = nocs_samples(dataset, seed=0, frames=1)
+    few = load_nocs_samples(dataset, seed=0, frames=1)
     assert 0 < len(few) < len(samples)
 
 

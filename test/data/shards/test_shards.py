@@ -22,11 +22,19 @@ from clipose_ros.cli import generate
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.data.nocs.fixture import write_nocs_fixture
-from clipose_ros.data.nocs.samples import nocs_samples
+from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.data.nocs.scene_source import NocsFrames
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shards.codec import tar_chunks
-from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, load_clouds, read_shards, sha256_of, write_whole
+from clipose_ros.data.shards.codec import iter_tar_bytes
+from clipose_ros.data.shards.manifest import (
+    MANIFEST,
+    Manifest,
+    Shard,
+    compute_sha256,
+    load_clouds,
+    read_shards,
+    write_atomically,
+)
 from clipose_ros.data.shards.writer import generate_shards
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.data.synthetic.scene_source import SimulatedScenes
@@ -51,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
-    generate_shards(folder, SOURCE, SCENES, PER_SHARD, workers=2, tell=lambda line: None)
+    generate_shards(folder, SOURCE, SCENES, PER_SHARD, workers=2, log=lambda line: None)
     return folder
 
 
@@ -78,8 +86,8 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shards, first = [], 0
     for i, count in enumerate(SIZES):
         path = folder / f"clouds-{i:06d}.tar"
-        write_whole(path, tar_chunks((f"{n:07d}", cloud(n, image=True)) for n in range(first, first + count)))
-        shards.append(Shard(path.name, i, 1, count, path.stat().st_size, sha256_of(path), {"mug": count}))
+        write_atomically(path, iter_tar_bytes((f"{n:07d}", cloud(n, image=True)) for n in range(first, first + count)))
+        shards.append(Shard(path.name, i, 1, count, path.stat().st_size, compute_sha256(path), {"mug": count}))
         first += count
     Manifest({"seed": 0}, len(SIZES), NOCS_CATEGORIES, tuple(shards)).write(folder)
     return folder
@@ -104,7 +112,7 @@ def test_the_manifest_tells_what_there_is(folder: Path) -> None:
     assert [shard["scenes"] for shard in record["shards"]] == [2, 2, 1]
     for shard in record["shards"]:
         path = folder / shard["name"]
-        assert (path.stat().st_size, sha256_of(path)) == (shard["size"], shard["sha256"])
+        assert (path.stat().st_size, compute_sha256(path)) == (shard["size"], shard["sha256"])
     assert sorted(contents(folder)) == sorted([MANIFEST, *(shard["name"] for shard in record["shards"])])
 
 
@@ -127,14 +135,14 @@ def test_a_second_run_keeps_whole_shards_and_makes_damaged_ones_anew(copy: Path,
     (copy / names[2]).unlink()
     (copy / ".clouds-000001.tar.1.part").write_bytes(b"half")
     lines: list[str] = []
-    generate_shards(copy, SOURCE, SCENES, PER_SHARD, workers=1, tell=lines.append)
+    generate_shards(copy, SOURCE, SCENES, PER_SHARD, workers=1, log=lines.append)
     assert contents(copy) == contents(folder), "other workers and an interruption change no byte"
     assert (copy / names[0]).stat().st_mtime_ns == kept
-    assert "1 shards are there already, 2 to do" in lines[0]
+    assert "1 shards exist, 2 remain" in lines[0]
 
 
 def test_more_scenes_extend_a_folder(copy: Path) -> None:
-    generate_shards(copy, SOURCE, SCENES + 1, PER_SHARD, tell=lambda line: None)
+    generate_shards(copy, SOURCE, SCENES + 1, PER_SHARD, log=lambda line: None)
     assert_equal(read_shards(copy), generate_samples(SCENES + 1, SOURCE.seed))
 
 
@@ -149,7 +157,7 @@ def test_a_folder_that_was_begun_otherwise_is_refused(copy: Path) -> None:
             generate_shards(copy, other, SCENES, PER_SHARD)
     with pytest.raises(ConfigError, match="scenes_per_shard 2, got 3"):
         generate_shards(copy, SOURCE, SCENES, 3)
-    with pytest.raises(ConfigError, match="begun for 5 scenes, got 4"):
+    with pytest.raises(ConfigError, match="made for 5 scenes, got 4"):
         generate_shards(copy, SOURCE, 4, PER_SHARD)
     assert contents(copy) == before
 
@@ -159,8 +167,8 @@ def test_a_full_disk_says_so_and_leaves_nothing_half(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DataError, match=r"x\.tar could not be written \(No space left on device\): make room"):
-        write_whole(tmp_path / "x.tar", tar_chunks([("1", cloud(1))]))
+    with pytest.raises(DataError, match=r"x\.tar could not be written \(No space left on device\): free disk space"):
+        write_atomically(tmp_path / "x.tar", iter_tar_bytes([("1", cloud(1))]))
     assert not list(tmp_path.iterdir())
 
 
@@ -195,8 +203,8 @@ def test_a_killed_run_leaves_only_whole_shards_and_can_be_gone_on_with(tmp_path:
         with tarfile.open(path) as tar:
             assert len(tar.getnames()) % 2 == 0
     for shard in listed.shards:
-        assert sha256_of(tmp_path / shard.name) == shard.sha256
-    with pytest.raises(DataError, match="lacks .* scenes: finish it"):
+        assert compute_sha256(tmp_path / shard.name) == shard.sha256
+    with pytest.raises(DataError, match="lacks .* scenes: run the same"):
         read_shards(tmp_path)
     assert generate.main(options) == 0
     assert not list(tmp_path.glob(".*")) and Manifest.read(tmp_path).missing_scenes == 0
@@ -217,7 +225,7 @@ def test_images_go_along_without_loss(numbered: Path) -> None:
 
 
 def test_missing_cut_and_foreign_files_are_named(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(DataError, match=r"nowhere/manifest\.json is no manifest"):
+    with pytest.raises(DataError, match=r"nowhere/manifest\.json is not a manifest"):
         read_shards("nowhere")
     whole = (copy / "clouds-000001.tar").read_bytes()
     for length in (0, 512 * 3, len(whole) // 2, len(whole) // 3):
@@ -227,7 +235,7 @@ def test_missing_cut_and_foreign_files_are_named(copy: Path, tmp_path_factory: p
     record = json.loads((copy / MANIFEST).read_text())
     record["shards"][0]["name"] = "../clouds-000000.tar"
     (copy / MANIFEST).write_text(json.dumps(record))
-    with pytest.raises(DataError, match="no plain file name"):
+    with pytest.raises(DataError, match="expected a plain file name"):
         read_shards(copy)
 
 
@@ -264,8 +272,8 @@ def test_nocs_frames_are_a_choice_that_more_of_them_extend(tmp_path: Path) -> No
     write_nocs_fixture(tmp_path, "real_train", scenes=1, frames=2, seed=2)
     dataset = NocsDataset(tmp_path, "real_train")
     source = NocsFrames(dataset, seed=1)
-    first = [cloud.points for cloud in source.clouds(0)]
-    np.testing.assert_array_equal(np.stack(first), nocs_samples(dataset, seed=1, frames=1).points)
+    first = [cloud.points for cloud in source.generate_clouds(0)]
+    np.testing.assert_array_equal(np.stack(first), load_nocs_samples(dataset, seed=1, frames=1).points)
     assert source.as_record() != NocsFrames(dataset, seed=2).as_record()
     (tmp_path / "Real" / "train" / "scene_1" / "0001_color.png").unlink()
     assert source.as_record() != NocsFrames(NocsDataset(tmp_path, "real_train"), seed=1).as_record()

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.cloud_source import InMemory
+from clipose_ros.data.cloud_source import InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards import stream as shard_stream
-from clipose_ros.data.shards.codec import Encoded, tar_chunks
-from clipose_ros.data.shards.manifest import Manifest, Shard, read_shards, sha256_of, write_whole
+from clipose_ros.data.shards.codec import EncodedCloud, iter_tar_bytes
+from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256, read_shards, write_atomically
 from clipose_ros.data.shards.stream import ShardStream, open_clouds
 from clipose_ros.errors import ConfigError, DataError
 
@@ -34,9 +34,9 @@ def shards(folder: Path, kinds: list[list[str]]) -> Path:
     for i, names in enumerate(kinds):
         path = folder / f"clouds-{i:06d}.tar"
         clouds = [(f"{number + k:07d}", cloud(number + k, name)) for k, name in enumerate(names)]
-        write_whole(path, tar_chunks(clouds))
+        write_atomically(path, iter_tar_bytes(clouds))
         counts = {name: names.count(name) for name in NAMES}
-        written.append(Shard(path.name, i, 1, len(names), path.stat().st_size, sha256_of(path), counts))
+        written.append(Shard(path.name, i, 1, len(names), path.stat().st_size, compute_sha256(path), counts))
         number += len(names)
     Manifest({"seed": 0, "image_side": 8}, len(kinds), NOCS_CATEGORIES, tuple(written)).write(folder)
     return folder
@@ -66,8 +66,8 @@ def numbers(samples: CloudSamples) -> list[int]:
     return [int(n) for n in samples.points[:, 0, 0]]
 
 
-def taken(source: InMemory | ShardStream, first: int, count: int) -> list[int]:
-    samples, rows = source.take(range(first, first + count))
+def taken(source: InMemorySource | ShardStream, first: int, count: int) -> list[int]:
+    samples, rows = source.fetch(range(first, first + count))
     assert rows.tolist() == numbers(samples), "rows count the stored clouds"
     return rows.tolist()
 
@@ -86,7 +86,7 @@ def test_a_position_gives_the_same_cloud_in_every_run(
 @given(window=st.integers(1, 6), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_an_epoch_of_one_category_has_every_cloud_once(numbered: Path, window: int, seed: int) -> None:
-    for source in (ShardStream(numbered, seed=seed, window=window), InMemory(read_shards(numbered), seed)):
+    for source in (ShardStream(numbered, seed=seed, window=window), InMemorySource(read_shards(numbered), seed)):
         for epoch in (0, 1):
             assert sorted(taken(source, 17 * epoch, 17)) == list(range(17))
 
@@ -94,7 +94,7 @@ def test_an_epoch_of_one_category_has_every_cloud_once(numbered: Path, window: i
 @pytest.mark.parametrize("window", [1, 4])
 def test_a_stream_is_balanced_whatever_was_simulated(mixed: Path, window: int) -> None:
     stream = ShardStream(mixed, seed=1, window=window)
-    samples, _ = stream.take(range(len(stream)))
+    samples, _ = stream.fetch(range(len(stream)))
     counts = np.bincount(samples.category_index, minlength=6)
     assert counts[counts > 0].tolist() == [16, 16, 16]
     assert stream.counts.tolist() == [0, 8, 0, 12, 0, 28] and len(stream) == 48
@@ -103,45 +103,47 @@ def test_a_stream_is_balanced_whatever_was_simulated(mixed: Path, window: int) -
 
 
 def test_memory_and_one_window_give_the_same_share_of_everything(mixed: Path) -> None:
-    memory = InMemory(read_shards(mixed), 3)
+    memory = InMemorySource(read_shards(mixed), 3)
     assert memory.counts.tolist() == ShardStream(mixed, seed=3).counts.tolist()
     times = Counter(taken(memory, 0, 48))
     assert {times[n] for n in range(48) if n % 12 >= 10} == {2}, "bowls come twice"
 
 
 def test_orders_follow_seed_and_epoch_and_mix_shards(numbered: Path) -> None:
-    for make in (lambda seed: ShardStream(numbered, seed=seed), lambda seed: InMemory(read_shards(numbered), seed)):
+    for make in (
+        lambda seed: ShardStream(numbered, seed=seed),
+        lambda seed: InMemorySource(read_shards(numbered), seed),
+    ):
         first, second = taken(make(1), 0, 17), taken(make(1), 17, 17)
         assert first != second and first != sorted(first) and taken(make(2), 0, 17) != first
-    place = ShardStream(numbered, seed=1, window=2).place(20)
+    place = ShardStream(numbered, seed=1, window=2).locate(20)
     assert place.epoch == 1
 
 
-def test_each_shard_is_read_once_an_epoch_and_one_window_is_held(
+def test_each_shard_is_read_once_an_epoch_and_one_window_is_in_memory(
     numbered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[str] = []
     original = shard_stream.read_encoded
 
-    def counted(source: str | Path, shard: Shard) -> list[Encoded]:
+    def counted(source: str | Path, shard: Shard) -> list[EncodedCloud]:
         reads.append(shard.name)
         return original(source, shard)
 
     monkeypatch.setattr(shard_stream, "read_encoded", counted)
     stream = ShardStream(numbered, seed=3, window=2)
     for position in range(len(stream)):
-        stream.take([position])
-        held = stream._at_hand
-        assert held is not None and len(held.clouds) <= 12
+        stream.fetch([position])
+        assert 0 < stream.buffered_clouds <= 12
     assert len(reads) == len(set(reads)) and len(reads) >= 4
 
 
 def test_images_come_where_they_are_wanted(numbered: Path) -> None:
-    samples, rows = ShardStream(numbered, seed=0).take(range(5))
+    samples, rows = ShardStream(numbered, seed=0).fetch(range(5))
     assert samples.images is not None
     np.testing.assert_array_equal(samples.images[:, 4, 4], [(n, 3, 200) for n in rows])
     blind = ShardStream(numbered, seed=0, images=False)
-    assert not blind.has_images and blind.take(range(5))[0].images is None
+    assert not blind.has_images and blind.fetch(range(5))[0].images is None
 
 
 def test_folders_are_streamed_and_files_are_held(numbered: Path, mixed: Path, tmp_path: Path) -> None:
@@ -155,18 +157,18 @@ def test_folders_are_streamed_and_files_are_held(numbered: Path, mixed: Path, tm
 
 
 def test_what_cannot_be_streamed_is_told(numbered: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="window of at least 1, got 1 and 0"):
+    with pytest.raises(ConfigError, match="window of at least 1 shard, got 1 sources and a window of 0"):
         ShardStream(numbered, seed=1, window=0)
     with pytest.raises(DataError, match=r"manifest\.json"):
         open_clouds("file:///nowhere", seed=0, images=False)
     some = read_shards(numbered)
     none = CloudSamples(*(getattr(some, name)[:0] for name in ARRAYS))
-    with pytest.raises(DataError, match="no cloud to train on"):
-        InMemory(none, 0)
+    with pytest.raises(DataError, match="at least 1 cloud"):
+        InMemorySource(none, 0)
     wrong = shards(tmp_path, [["mug", "can"]])
     (wrong / "clouds-000000.tar").write_bytes((numbered / "clouds-000003.tar").read_bytes())
     with pytest.raises(DataError, match="should hold 2 clouds, got 1"):
-        ShardStream(wrong, seed=0).take(range(1))
+        ShardStream(wrong, seed=0).fetch(range(1))
 
 
 @pytest.fixture
@@ -203,6 +205,6 @@ def test_a_manifest_gives_no_commands(mixed: Path, tmp_path: Path) -> None:
     manifest = (mixed / "manifest.json").read_text()
     (tmp_path / "manifest.json").write_text(manifest.replace("clouds-", f"x; touch {tmp_path}/harm; "))
     stream = ShardStream(f"pipe:cat {tmp_path}/{{}}", seed=0)
-    with pytest.raises(DataError, match="no plain file name"):
-        stream.take(range(48))
+    with pytest.raises(DataError, match="expected a plain file name"):
+        stream.fetch(range(48))
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

@@ -9,7 +9,7 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
-from clipose_ros.data.synthetic.samples import VIEWS, scene_samples
+from clipose_ros.data.synthetic.samples import VIEWS_PER_SCENE, simulate_scene
 from clipose_ros.data.synthetic.scene_views import SceneView, StoredViews, ViewRecipe, store_views
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.camera import project
@@ -24,7 +24,7 @@ def silent(_: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("views") / "new"
-    store_views(folder, RECIPE, 2, workers=2, tell=silent)
+    store_views(folder, RECIPE, 2, workers=2, log=silent)
     return folder
 
 
@@ -39,7 +39,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_views_come_in_order_with_their_truths(folder: Path) -> None:
     views = read_all(folder, 2)
-    assert [view.name for view in views] == [f"{scene:06d}_{view}" for scene in range(2) for view in range(VIEWS)]
+    assert [view.name for view in views] == [
+        f"{scene:06d}_{view}" for scene in range(2) for view in range(VIEWS_PER_SCENE)
+    ]
     for view in views:
         frame = view.frame
         assert frame.intrinsics == RECIPE.camera and frame.labels is not None
@@ -59,9 +61,9 @@ def test_views_come_in_order_with_their_truths(folder: Path) -> None:
 
 
 def test_one_process_renders_what_two_do_and_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -> None:
-    store_views(tmp_path, RECIPE, 1, tell=silent)
-    (tmp_path / f"000000_{VIEWS - 1}-truth.npz").unlink()  # as if killed before the scene's last file
-    store_views(tmp_path, RECIPE, 2, tell=silent)
+    store_views(tmp_path, RECIPE, 1, log=silent)
+    (tmp_path / f"000000_{VIEWS_PER_SCENE - 1}-truth.npz").unlink()  # as if killed before the scene's last file
+    store_views(tmp_path, RECIPE, 2, log=silent)
     assert contents(tmp_path) == contents(folder)
     for here, there in zip(read_all(tmp_path, 2), read_all(folder, 2), strict=True):
         np.testing.assert_array_equal(here.frame.labels, there.frame.labels)
@@ -70,13 +72,13 @@ def test_one_process_renders_what_two_do_and_goes_on_where_it_was_stopped(folder
 
 def test_what_is_there_is_not_rendered_again(folder: Path) -> None:
     told: list[str] = []
-    store_views(folder, RECIPE, 2, tell=told.append)
+    store_views(folder, RECIPE, 2, log=told.append)
     assert told == []
 
 
 def test_the_tables_are_those_of_the_clouds_of_the_same_seed(folder: Path) -> None:
     rng = np.random.default_rng([RECIPE.seed, 0])
-    clouds = scene_samples(rng, NOCS_CATEGORIES.names, CloudConfig())
+    clouds = simulate_scene(rng, NOCS_CATEGORIES.names, CloudConfig())
     of_clouds = {(truth.category, truth.instance, *truth.size.round(9)) for _, truth, *_ in clouds}
     views = read_all(folder, 1)
     of_views = {(t.category, t.instance, *t.size.round(9)) for view in views for t in view.truths}
@@ -87,31 +89,31 @@ def test_the_tables_are_those_of_the_clouds_of_the_same_seed(folder: Path) -> No
 
 def test_it_is_a_folder_of_frames_like_any_other(folder: Path) -> None:
     frames = open_rgbd_folder(folder)
-    assert len(frames) == 2 * VIEWS
+    assert len(frames) == 2 * VIEWS_PER_SCENE
     first = read_all(folder, 1)[0]
     np.testing.assert_array_equal(frames.read(0).depth, first.frame.depth)
 
 
 def test_a_folder_of_other_views_or_files_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'seed': 5.*'seed': 6.*same --seed"):
-        store_views(folder, ViewRecipe(seed=6, width=160, height=120), 1, tell=silent)
+        store_views(folder, ViewRecipe(seed=6, width=160, height=120), 1, log=silent)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="new or empty folder"):
-        store_views(tmp_path, RECIPE, 1, tell=silent)
+        store_views(tmp_path, RECIPE, 1, log=silent)
     for wrong in ("{", "7"):
         (tmp_path / "camera.json").write_text(wrong)
         with pytest.raises(DataError, match=r"camera\.json"):
-            store_views(tmp_path, RECIPE, 1, tell=silent)
+            store_views(tmp_path, RECIPE, 1, log=silent)
 
 
 @pytest.mark.parametrize("wrong", [{"scenes": 0}, {"scenes": 1, "workers": 0}])
 def test_there_must_be_scenes_and_workers(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be at least 1, got 0"):
-        store_views(tmp_path, RECIPE, tell=silent, **wrong)
+        store_views(tmp_path, RECIPE, log=silent, **wrong)
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    store_views(tmp_path, ViewRecipe(seed=5, width=64, height=48), 1, tell=silent)
+    store_views(tmp_path, ViewRecipe(seed=5, width=64, height=48), 1, log=silent)
     with pytest.raises(DataError, match="000001_0"):
         read_all(tmp_path, 2)
     truth = tmp_path / "000000_1-truth.npz"

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.synthetic.sequence import SequenceConfig, demo_scene, ping_pong, render_sequence, simulated_camera
+from clipose_ros.data.synthetic.sequence import (
+    SequenceConfig,
+    default_intrinsics,
+    make_demo_scene,
+    ping_pong_indices,
+    render_sequence,
+)
 from clipose_ros.geometry.camera import backproject_pixels
 
 SMALL = {"frames": 3, "width": 96, "height": 72}
@@ -14,12 +20,12 @@ SMALL = {"frames": 3, "width": 96, "height": 72}
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_every_category_is_on_the_table(seed: int) -> None:
-    assert {item.object.category for item in demo_scene(seed).objects} == set(NOCS_CATEGORIES.names)
+    assert {item.object.category for item in make_demo_scene(seed).objects} == set(NOCS_CATEGORIES.names)
 
 
 @pytest.mark.parametrize("objects", [1, 3, 5, 8])
 def test_a_table_holds_as_many_objects_as_asked_for(objects: int) -> None:
-    placed = demo_scene(0, objects).objects
+    placed = make_demo_scene(0, objects).objects
     assert len(placed) == objects
     assert len({item.object.category for item in placed}) == min(objects, 6)
 
@@ -36,7 +42,7 @@ def test_frames_are_equal_however_many_processes_render() -> None:
 
 
 def test_the_camera_looks_through_the_middle_of_its_image() -> None:
-    camera = simulated_camera(640, 480)
+    camera = default_intrinsics(640, 480)
     assert (camera.fx, camera.fy, camera.width, camera.height) == (600.0, 600.0, 640, 480)
     corners = backproject_pixels(np.array([0.0, 639.0]), np.array([0.0, 479.0]), np.ones(2), camera)
     np.testing.assert_allclose(corners[0, :2], -corners[1, :2])
@@ -59,6 +65,6 @@ def test_labels_and_truth_agree() -> None:
 
 
 def test_ping_pong_turns_without_a_jump() -> None:
-    assert list(islice(ping_pong(4), 10)) == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
-    assert list(islice(ping_pong(1), 3)) == [0, 0, 0]
-    assert list(islice(ping_pong(2), 4)) == [0, 1, 0, 1]
+    assert list(islice(ping_pong_indices(4), 10)) == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
+    assert list(islice(ping_pong_indices(1), 3)) == [0, 0, 0]
+    assert list(islice(ping_pong_indices(2), 4)) == [0, 1, 0, 1]

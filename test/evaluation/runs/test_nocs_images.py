@@ -48,7 +48,7 @@ def posed(root, blind=False, **options):
     dataset = NocsDataset(root, "real_test", correct_mugs=False)
     frames = []
     for index in range(len(dataset)):
-        predictor = Knowing(dataset.official(index))
+        predictor = Knowing(dataset.read_official(index))
         predictor.blind = blind
         (image,) = pose_images(dataset, predictor, [index], CLOUD, **options)
         assert image.latency_ms > 0.0

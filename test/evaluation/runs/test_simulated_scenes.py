@@ -8,7 +8,7 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.config import CheckConfig, PoseNodeConfig, SegmentationConfig
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY
-from clipose_ros.data.synthetic.samples import MIN_PIXELS, MIN_VISIBLE
+from clipose_ros.data.synthetic.samples import MIN_OBJECT_PIXELS, MIN_VISIBLE
 from clipose_ros.data.synthetic.scene_views import StoredViews, ViewRecipe, store_views
 from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.metrics.detection_recall import total
@@ -89,7 +89,7 @@ def visible_enough(view):
     labels = view.frame.labels
     for truth in view.truths:
         pixels = int((labels == 1000 * NOCS_CATEGORIES[truth.category].id + truth.instance).sum())
-        if truth.visible_fraction >= MIN_VISIBLE and pixels >= MIN_PIXELS:
+        if truth.visible_fraction >= MIN_VISIBLE and pixels >= MIN_OBJECT_PIXELS:
             yield truth
 
 

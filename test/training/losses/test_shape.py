@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.cloud_source import InMemory
+from clipose_ros.data.cloud_source import InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model.network import Architecture, CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import stored_batch
@@ -27,7 +27,7 @@ def test_a_true_pose_has_no_error_against_the_points(
 ) -> None:
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)
     axial = torch.tensor([c.symmetry.axial_y for c in NOCS_CATEGORIES])
-    batch = stored_batch(*InMemory(seen_samples, 0).take(range(6)), axial)
+    batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), axial)
     output = network(batch.points, batch.category)
     objective = ShapeLoss(ALL, network, NOCS_CATEGORIES)
     true_output = perfect(output, batch.truth.R, batch.truth.t, batch.truth.size)
@@ -39,7 +39,7 @@ def test_a_true_pose_has_no_error_against_the_points(
 
 def test_only_terms_that_count_are_made(tiny_architecture: Architecture, seen_samples: CloudSamples) -> None:
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)
-    batch = stored_batch(*InMemory(seen_samples, 0).take(range(6)), torch.zeros(6, dtype=torch.bool))
+    batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), torch.zeros(6, dtype=torch.bool))
     output = network(batch.points, batch.category)
     off = ShapeLoss(ShapeWeights(), network, NOCS_CATEGORIES)
     nothing = off.read(batch, output)
@@ -54,7 +54,7 @@ def test_an_undetermined_x_axis_and_the_confidences_learn_nothing(
     tiny_architecture: Architecture, seen_samples: CloudSamples
 ) -> None:
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)
-    batch = stored_batch(*InMemory(seen_samples, 0).take(range(6)), torch.zeros(6, dtype=torch.bool))
+    batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), torch.zeros(6, dtype=torch.bool))
     output = network(batch.points, batch.category)
     config_fields = {n: getattr(output, n).detach().requires_grad_() for n in ("axis_x", "axis_y", "confidence_x")}
     determined = torch.tensor([True, False] * 3)

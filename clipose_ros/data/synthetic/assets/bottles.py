@@ -1,4 +1,4 @@
-"""Bottles: wine to washing-up liquid, with corks, caps, cones and pumps."""
+"""Bottle generator: twelve families from wine to washing-up liquid, with corks, caps, cones and pumps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.decoration import MM, labelled
-from clipose_ros.data.synthetic.assets.mesh import Mesh, cylinder, revolve, sweep, weld
-from clipose_ros.data.synthetic.assets.profiles import dense, fillet
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands
+from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, revolve, sweep
+from clipose_ros.data.synthetic.assets.profiles import round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.types import FloatArray
 
@@ -17,21 +17,21 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class BottleFamily:
-    """Ranges that one kind of bottle is drawn from; lengths in millimetres, heights as fractions of the whole.
+    """Parameter ranges of one kind of bottle; lengths in millimetres, heights as fractions of the total height.
 
     Attributes:
-        weight: How often it is drawn, relative to the others.
-        height: Total height.
-        radius: Half of the larger width.
-        shoulder: Where the body ends.
-        neck_start: Where the neck begins.
-        neck: Radius of the neck over that of the body.
-        caps: Kinds of closure.
-        flatness: Smaller over larger width of the body.
-        squareness: Superellipse exponent of the body's cross-section, 2 is round.
-        waist: How far the body narrows in the middle, relative.
-        ribs: Most ribs around the body.
-        base: Radius at the foot over that of the shoulder.
+        weight: Relative frequency.
+        height: Total height, millimetres.
+        radius: Half of the larger width, millimetres.
+        shoulder: Height at which the body ends.
+        neck_start: Height at which the neck begins.
+        neck: Ratio of neck radius to body radius.
+        closures: Kinds of closure; repeated kinds are drawn more often.
+        flatness: Ratio of the smaller to the larger width of the body.
+        squareness: Superellipse exponent of the body's cross-section; 2 is round.
+        waist: Relative narrowing at the middle of the body.
+        ribs: Largest number of ribs around the body.
+        base: Ratio of foot radius to shoulder radius.
     """
 
     weight: float
@@ -40,7 +40,7 @@ class BottleFamily:
     shoulder: Range
     neck_start: Range
     neck: Range
-    caps: tuple[str, ...]
+    closures: tuple[str, ...]
     flatness: Range = (1.0, 1.0)
     squareness: Range = (2.0, 2.0)
     waist: Range = (0.0, 0.0)
@@ -151,103 +151,126 @@ BOTTLES = {
         0.8, (190, 290), (30, 42), (0.7, 0.82), (0.82, 0.88), (0.6, 0.95), ("lid", "sport"), base=(0.9, 1.0)
     ),
 }
+"""Bottle families by name."""
 
 
-def bottle(rng: np.random.Generator) -> Mesh:
-    """A random bottle, opening at +y."""
+@dataclass(frozen=True, slots=True)
+class BottleDimensions:
+    """Dimensions of one bottle, metres; heights are measured from the foot.
+
+    Attributes:
+        height: Total height, closure included.
+        radius: Half of the larger width of the body.
+        neck_radius: Radius of the neck.
+        shoulder: Height at which the body ends.
+        neck_start: Height at which the neck begins.
+        neck_top: Height of the rim of the neck.
+    """
+
+    height: float
+    radius: float
+    neck_radius: float
+    shoulder: float
+    neck_start: float
+    neck_top: float
+
+
+def make_bottle(rng: np.random.Generator) -> Mesh:
+    """Generate a random bottle with its opening at +y."""
     weights = np.array([family.weight for family in BOTTLES.values()])
     family = BOTTLES[str(rng.choice(list(BOTTLES), p=weights / weights.sum()))]
     height, radius = rng.uniform(*family.height) * MM, rng.uniform(*family.radius) * MM
-    cap = str(rng.choice(family.caps))
-    neck = max(rng.uniform(*family.neck) * radius, 8 * MM)
-    shoulder, start = height * rng.uniform(*family.shoulder), height * rng.uniform(*family.neck_start)
-    top = height if cap == "none" else start + (height - start) * {"pump": 0.12, "lid": 0.15}.get(cap, 0.35)
-    curve = _bottle_curve(rng, family, radius, neck, shoulder, start, top)
-    fade = 1.0 - _smoothstep(curve[:, 1], shoulder * 0.9, start)
+    closure = str(rng.choice(family.closures))
+    neck_radius = max(rng.uniform(*family.neck) * radius, 8 * MM)
+    shoulder, neck_start = height * rng.uniform(*family.shoulder), height * rng.uniform(*family.neck_start)
+    open_neck = {"none": 1.0, "pump": 0.12, "lid": 0.15}.get(closure, 0.35)
+    neck_top = height if closure == "none" else neck_start + (height - neck_start) * open_neck
+    dimensions = BottleDimensions(height, radius, neck_radius, shoulder, neck_start, neck_top)
+    profile = _make_bottle_profile(rng, family, dimensions)
+    # Flattened and squarish cross-sections fade to a round one between shoulder and neck.
+    fade = 1.0 - _smoothstep(profile[:, 1], shoulder * 0.9, neck_start)
     flatness = 1.0 - (1.0 - rng.uniform(*family.flatness)) * fade
     squareness = 2.0 + (rng.uniform(*family.squareness) - 2.0) * fade
-    body = revolve(curve, 56, flatness, squareness)
-    body = labelled(rng, body.painted(random_colour(rng)), shoulder)
-    return body if cap == "none" else weld([body, *_closure(rng, cap, neck, top, height, radius)])
+    body = revolve(profile, 56, flatness, squareness)
+    body = add_label_bands(rng, body.painted(random_colour(rng)), shoulder)
+    return body if closure == "none" else concatenate_meshes([body, *_make_closure(rng, closure, dimensions)])
 
 
-def _bottle_curve(
-    rng: np.random.Generator,
-    family: BottleFamily,
-    radius: float,
-    neck: float,
-    shoulder: float,
-    start: float,
-    top: float,
-) -> FloatArray:
-    """Profile of the bottle without its closure, ``(P, 2)``."""
+def _make_bottle_profile(rng: np.random.Generator, family: BottleFamily, dimensions: BottleDimensions) -> FloatArray:
+    """Return the profile of a bottle without its closure, ``(P, 2)`` (radius, y), metres."""
+    radius, neck, top = dimensions.radius, dimensions.neck_radius, dimensions.neck_top
+    shoulder, neck_start = dimensions.shoulder, dimensions.neck_start
     foot = radius * rng.uniform(*family.base)
     corners = [
         (0.0, 0.0),
         (min(foot, radius), 0.0),
         (radius, shoulder),
-        (neck, start),
+        (neck, neck_start),
         (neck * rng.uniform(0.93, 1.0), top),
     ]
     radii = [
         0.0,
         rng.uniform(2, 12) * MM,
-        rng.uniform(0.2, 0.9) * (start - shoulder),
-        rng.uniform(0.2, 0.8) * (start - shoulder),
+        rng.uniform(0.2, 0.9) * (neck_start - shoulder),
+        rng.uniform(0.2, 0.8) * (neck_start - shoulder),
         0.0,
     ]
-    curve = dense(fillet(corners, radii, steps=10), 3.5 * MM)
-    share = curve[:, 1] / shoulder
-    inside = np.clip(np.sin(np.pi * np.clip(share, 0.0, 1.0)), 0.0, None) * (curve[:, 1] > 0)
-    change = 1.0 - rng.uniform(*family.waist) * inside**2
+    profile = _add_waist_and_ribs(rng, subdivide(round_corners(corners, radii, steps=10), 3.5 * MM), family, shoulder)
+    if rng.uniform() < 0.3:  # a recessed bottom
+        profile = np.concatenate([[(0.0, 4 * MM), (profile[1, 0] * 0.6, 4 * MM)], profile[1:]])
+    inner_radius = 0.8 * profile[-1, 0]
+    inner = np.array([(inner_radius, top), (inner_radius, top - 25 * MM), (0.0, top - 30 * MM)])
+    return np.concatenate([profile, inner])
+
+
+def _add_waist_and_ribs(
+    rng: np.random.Generator, profile: FloatArray, family: BottleFamily, shoulder: float
+) -> FloatArray:
+    """Narrow the body of a profile ``(P, 2)`` to a waist and give it ribs; foot and neck stay unchanged."""
+    share = profile[:, 1] / shoulder
+    inside = np.clip(np.sin(np.pi * np.clip(share, 0.0, 1.0)), 0.0, None) * (profile[:, 1] > 0)
+    factor = 1.0 - rng.uniform(*family.waist) * inside**2
     ribs = int(rng.integers(0, family.ribs + 1))
-    change -= rng.uniform(0.01, 0.03) * inside * (0.5 + 0.5 * np.sin(2 * np.pi * ribs * share)) * (ribs > 0)
-    curve[:, 0] *= change
-    if rng.uniform() < 0.3:
-        curve = np.concatenate([[(0.0, 4 * MM), (curve[1, 0] * 0.6, 4 * MM)], curve[1:]])
-    inner = np.array([(0.8 * curve[-1, 0], top), (0.8 * curve[-1, 0], top - 25 * MM), (0.0, top - 30 * MM)])
-    return np.concatenate([curve, inner])
+    factor -= rng.uniform(0.01, 0.03) * inside * (0.5 + 0.5 * np.sin(2 * np.pi * ribs * share)) * (ribs > 0)
+    return np.stack([profile[:, 0] * factor, profile[:, 1]], axis=1)
 
 
-def _closure(rng: np.random.Generator, kind: str, neck: float, top: float, height: float, radius: float) -> list[Mesh]:
-    """The parts that close a bottle between ``top`` of its neck and its total ``height``."""
+def _make_closure(rng: np.random.Generator, kind: str, dimensions: BottleDimensions) -> list[Mesh]:
+    """Generate the parts of a closure, between the top of the neck and the total height."""
     colour = random_colour(rng)
-    low = top - 0.4 * (height - top) if kind != "pump" else top
-    tall = height - low
+    height, top, neck = dimensions.height, dimensions.neck_top, dimensions.neck_radius
     if kind == "pump":
-        stem = cylinder(0.35 * neck, tall * 0.95).shifted([0, low + tall * 0.475, 0])
-        collar = cylinder(neck * 1.15, tall * 0.35, 1 * MM).shifted([0, low + tall * 0.1, 0])
-        reach = radius * rng.uniform(0.75, 0.95)
-        path = np.array(
-            [(-0.5 * neck, 0.0), (0.6 * reach, 0.0), (0.9 * reach, -0.3 * neck), (reach - 2 * MM, -0.7 * neck)]
-        )
-        angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-        section = np.stack([np.cos(angle), np.sin(angle)], axis=1) * max(0.3 * neck, 3 * MM)
-        spout = sweep(path[::-1], section).shifted([0, height - max(0.3 * neck, 3 * MM), 0])
-        return [part.painted(colour) for part in (stem, collar, spout)]
-    wide = {"cork": 0.85, "crown": 1.15, "screw": 1.1, "flip": rng.uniform(1.1, 1.7), "lid": 1.1}.get(kind, 1.1) * neck
-    corners = {
-        "cone": [
-            (0.0, 0.0),
-            (wide, 0.0),
-            (wide, 0.35 * tall),
-            (0.35 * wide, 0.5 * tall),
-            (0.18 * wide, tall),
-            (0.0, tall),
-        ],
-        "sport": [
-            (0.0, 0.0),
-            (wide, 0.0),
-            (wide, 0.45 * tall),
-            (0.4 * wide, 0.6 * tall),
-            (0.4 * wide, tall),
-            (0.0, tall),
-        ],
-    }.get(kind, [(0.0, 0.0), (wide, 0.0), (wide, tall), (0.0, tall)])
-    return [revolve(fillet(corners, 1.5 * MM, steps=4), 40).shifted([0, low, 0]).painted(colour)]
+        return [part.painted(colour) for part in _make_pump(rng, dimensions)]
+    low = top - 0.4 * (height - top)  # the closure covers part of the neck
+    tall = height - low
+    ratio = {"cork": 0.85, "crown": 1.15, "screw": 1.1, "flip": rng.uniform(1.1, 1.7), "lid": 1.1}.get(kind, 1.1)
+    wide = ratio * neck
+    if kind == "cone":
+        upper = [(wide, 0.35 * tall), (0.35 * wide, 0.5 * tall), (0.18 * wide, tall)]
+    elif kind == "sport":
+        upper = [(wide, 0.45 * tall), (0.4 * wide, 0.6 * tall), (0.4 * wide, tall)]
+    else:
+        upper = [(wide, tall)]
+    profile = round_corners([(0.0, 0.0), (wide, 0.0), *upper, (0.0, tall)], 1.5 * MM, steps=4)
+    return [revolve(profile, 40).translated([0, low, 0]).painted(colour)]
+
+
+def _make_pump(rng: np.random.Generator, dimensions: BottleDimensions) -> list[Mesh]:
+    """Generate collar, stem and spout of a pump dispenser."""
+    neck, low, tall = dimensions.neck_radius, dimensions.neck_top, dimensions.height - dimensions.neck_top
+    stem = cylinder(0.35 * neck, tall * 0.95).translated([0, low + tall * 0.475, 0])
+    collar = cylinder(neck * 1.15, tall * 0.35, 1 * MM).translated([0, low + tall * 0.1, 0])
+    reach = dimensions.radius * rng.uniform(0.75, 0.95)
+    path = np.array([(-0.5 * neck, 0.0), (0.6 * reach, 0.0), (0.9 * reach, -0.3 * neck), (reach - 2 * MM, -0.7 * neck)])
+    angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    spout_radius = max(0.3 * neck, 3 * MM)
+    section = np.stack([np.cos(angle), np.sin(angle)], axis=1) * spout_radius
+    spout = sweep(path[::-1], section).translated([0, dimensions.height - spout_radius, 0])
+    return [stem, collar, spout]
 
 
 def _smoothstep(x: FloatArray, low: float, high: float) -> FloatArray:
+    """Return the cubic ramp ``t^2 (3 - 2 t)`` from 0 at ``low`` to 1 at ``high``."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     smooth: FloatArray = t * t * (3.0 - 2.0 * t)
     return smooth

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.decoration import MM, filling, labelled
-from clipose_ros.data.synthetic.assets.mesh import Mesh, cylinder, revolve, weld
-from clipose_ros.data.synthetic.assets.profiles import dense, fillet, with_wall
-from clipose_ros.data.synthetic.assets.textures import metal, random_colour
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
+from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, revolve
+from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners, subdivide
+from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal
 from clipose_ros.types import FloatArray
 
 
-def bowl(rng: np.random.Generator) -> Mesh:
+def make_bowl(rng: np.random.Generator) -> Mesh:
     """A random bowl, opening at +y."""
     radius = rng.uniform(50, 130) * MM if rng.uniform() < 0.3 else rng.uniform(62, 98) * MM
     height = radius * (rng.uniform(0.6, 1.3) if rng.uniform() < 0.85 else rng.uniform(0.35, 0.5))
@@ -27,20 +27,20 @@ def bowl(rng: np.random.Generator) -> Mesh:
     ]
     if rng.uniform() < 0.2:
         corners[-1:] = [(radius * 0.9, height - 4 * MM), (radius, height)]
-    curve = dense(fillet(corners, rng.uniform(0.3, 1.0) * radius, steps=14), 12 * MM)
+    curve = subdivide(round_corners(corners, rng.uniform(0.3, 1.0) * radius, steps=14), 12 * MM)
     outside, inside = random_colour(rng), random_colour(rng)
-    body = revolve(with_wall(curve, wall), 64).painted(outside)
+    body = revolve(add_wall(curve, wall), 64).painted(outside)
     if rng.uniform() < 0.5:
         body = body.painted(inside, np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [body]
     if foot:
         ring = base * rng.uniform(0.75, 0.95)
         parts.append(
-            cylinder(ring, foot + wall * 0.6, 0.8 * MM).shifted([0, (foot + wall * 0.6) / 2, 0]).painted(outside)
+            cylinder(ring, foot + wall * 0.6, 0.8 * MM).translated([0, (foot + wall * 0.6) / 2, 0]).painted(outside)
         )
     if rng.uniform() < 0.12:
-        parts.append(filling(rng, curve, wall, foot + (height - foot) * rng.uniform(0.45, 0.8)))
-    return weld(parts)
+        parts.append(make_filling(rng, curve, wall, foot + (height - foot) * rng.uniform(0.45, 0.8)))
+    return concatenate_meshes(parts)
 
 
 CANS = {
@@ -55,7 +55,7 @@ CANS = {
 """Kinds of can: weight, height and radius in millimetres."""
 
 
-def can(rng: np.random.Generator) -> Mesh:
+def make_can(rng: np.random.Generator) -> Mesh:
     """A random can along y."""
     weights = np.array([weight for weight, _, _ in CANS.values()])
     kind = str(rng.choice(list(CANS), p=weights / weights.sum()))
@@ -69,9 +69,9 @@ def can(rng: np.random.Generator) -> Mesh:
     body = revolve(profile, 56)
     y = body.face_centres[:, 1]
     body = body.painted(random_colour(rng))
-    body = labelled(rng, body, height)
+    body = add_label_bands(rng, body, height)
     ends = (y > height - 1.2 * lip) | (y < 1.2 * lip)
-    body = body.painted(metal(rng), ends if kind != "spray" else y < 1.2 * lip)
+    body = body.painted(random_metal(rng), ends if kind != "spray" else y < 1.2 * lip)
     if kind == "spray":
         body = body.painted(random_colour(rng), y > 0.86 * height)
     return body
@@ -92,7 +92,9 @@ def _drink_can(rng: np.random.Generator, height: float, radius: float, lip: floa
         (neck - 3.5 * MM, height - lip),
         (0.0, height - lip),
     ]
-    return dense(fillet(corners, [0, 3 * MM, 2 * MM, 4 * MM, 5 * MM, 1 * MM, 0.8 * MM, 0.8 * MM, 1 * MM, 0]), 8 * MM)
+    return subdivide(
+        round_corners(corners, [0, 3 * MM, 2 * MM, 4 * MM, 5 * MM, 1 * MM, 0.8 * MM, 0.8 * MM, 1 * MM, 0]), 8 * MM
+    )
 
 
 def _rimmed_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
@@ -114,7 +116,7 @@ def _rimmed_can(rng: np.random.Generator, height: float, radius: float, lip: flo
         (radius - 3 * MM, height - depth),
         (0.0, height - depth),
     ]
-    curve = dense(fillet(corners, 0.6 * MM, steps=3), 4 * MM)
+    curve = subdivide(round_corners(corners, 0.6 * MM, steps=3), 4 * MM)
     if rng.uniform() < 0.5:
         share = (curve[:, 1] - 0.2 * height) / (0.6 * height)
         ribbed = (share > 0) & (share < 1) & (curve[:, 0] > radius - 2.2 * MM)
@@ -134,4 +136,6 @@ def _spray_can(rng: np.random.Generator, height: float, radius: float, lip: floa
         (cap * rng.uniform(0.8, 1.0), height),
         (0.0, height),
     ]
-    return dense(fillet(corners, [0, 1 * MM, 1 * MM, 1 * MM, 10 * MM, 2 * MM, rng.uniform(1, 6) * MM, 0]), 8 * MM)
+    return subdivide(
+        round_corners(corners, [0, 1 * MM, 1 * MM, 1 * MM, 10 * MM, 2 * MM, rng.uniform(1, 6) * MM, 0]), 8 * MM
+    )

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.mesh import Mesh, cylinder
+from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, cylinder
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.types import FloatArray
 
-MM = 1e-3
-"""Metres per millimetre."""
 
-
-def filling(rng: np.random.Generator, curve: FloatArray, wall: float, level: float) -> Mesh:
+def make_filling(rng: np.random.Generator, curve: FloatArray, wall: float, level: float) -> Mesh:
     """A thin disc of something to drink or eat within an open vessel."""
     radius = float(np.interp(level, curve[2:, 1], curve[2:, 0])) - 0.7 * wall
-    return cylinder(radius, 1 * MM).shifted([0, level, 0]).painted(random_colour(rng))
+    return cylinder(radius, 1 * MM).translated([0, level, 0]).painted(random_colour(rng))
 
 
-def labelled(rng: np.random.Generator, mesh: Mesh, height: float, chance: float = 0.7) -> Mesh:
+def add_label_bands(rng: np.random.Generator, mesh: Mesh, height: float, chance: float = 0.7) -> Mesh:
     """The mesh with bands of other colours around it, as labels are."""
     if rng.uniform() > chance:
         return mesh

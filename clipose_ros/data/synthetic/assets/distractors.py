@@ -6,11 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.mesh import Mesh, box, cylinder, ellipsoid, extrude, revolve, sweep, weld
-from clipose_ros.data.synthetic.assets.profiles import fillet, with_wall
-from clipose_ros.data.synthetic.assets.textures import metal, random_colour, wood
-
-MM = 1e-3
+from clipose_ros.data.synthetic.assets.mesh import (
+    MM,
+    Mesh,
+    box,
+    concatenate_meshes,
+    cylinder,
+    ellipsoid,
+    extrude,
+    revolve,
+    sweep,
+)
+from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners
+from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal, random_wood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +50,7 @@ def make_distractor(rng: np.random.Generator) -> Distractor:
         "candle": _candle,
         "toy": _toy,
     }[kind](rng)
-    return Distractor(mesh.centred(), kind in ("carton", "books", "brick"))
+    return Distractor(mesh.centered(), kind in ("carton", "books", "brick"))
 
 
 def _carton(rng: np.random.Generator) -> Mesh:
@@ -50,7 +58,7 @@ def _carton(rng: np.random.Generator) -> Mesh:
 
 
 def _brick(rng: np.random.Generator) -> Mesh:
-    return box(rng.uniform(0.03, 0.09, 3), rng.uniform(2, 12) * MM).painted(wood(rng))
+    return box(rng.uniform(0.03, 0.09, 3), rng.uniform(2, 12) * MM).painted(random_wood(rng))
 
 
 def _books(rng: np.random.Generator) -> Mesh:
@@ -58,10 +66,10 @@ def _books(rng: np.random.Generator) -> Mesh:
     for _ in range(int(rng.integers(1, 4))):
         x, y, z = rng.uniform([0.13, 0.012, 0.18], [0.2, 0.045, 0.27])
         cover, pages = box([x, y, z]), box([x - 3 * MM, y - 5 * MM, z + 1 * MM])
-        book = weld([cover.painted(random_colour(rng)), pages.painted(np.array([0.75, 0.72, 0.62]))])
-        parts.append(book.turned("y", rng.uniform(-25, 25)).shifted([0, level + y / 2, 0]))
+        book = concatenate_meshes([cover.painted(random_colour(rng)), pages.painted(np.array([0.75, 0.72, 0.62]))])
+        parts.append(book.rotated("y", rng.uniform(-25, 25)).translated([0, level + y / 2, 0]))
         level += y
-    return weld(parts)
+    return concatenate_meshes(parts)
 
 
 def _ball(rng: np.random.Generator) -> Mesh:
@@ -74,34 +82,34 @@ def _banana(rng: np.random.Generator) -> Mesh:
     angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     section = 17 * MM * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     bent = sweep(path, section, 0.25 + 0.75 * np.sqrt(np.clip(1 - t**4, 0, 1)))
-    return bent.turned("x", 90.0).painted(np.array([0.75, 0.55, 0.07]))
+    return bent.rotated("x", 90.0).painted(np.array([0.75, 0.55, 0.07]))
 
 
 def _plate(rng: np.random.Generator) -> Mesh:
     r = rng.uniform(0.08, 0.14)
-    curve = fillet([(0.0, 0.0), (0.6 * r, 0.0), (0.75 * r, 0.1 * r), (r, 0.16 * r)], 10 * MM)
-    return revolve(with_wall(curve, 3 * MM), 56).painted(random_colour(rng))
+    curve = round_corners([(0.0, 0.0), (0.6 * r, 0.0), (0.75 * r, 0.1 * r), (r, 0.16 * r)], 10 * MM)
+    return revolve(add_wall(curve, 3 * MM), 56).painted(random_colour(rng))
 
 
 def _hammer(rng: np.random.Generator) -> Mesh:
     length = rng.uniform(0.2, 0.32)
-    shaft = cylinder(rng.uniform(8, 13) * MM, length, 3 * MM, segments=24).turned("z", 90.0).painted(wood(rng))
-    head = box([24 * MM, 24 * MM, rng.uniform(0.07, 0.11)], 4 * MM, axis="z").painted(metal(rng))
-    return weld([shaft, head.shifted([length / 2 - 14 * MM, 0, 0])])
+    shaft = cylinder(rng.uniform(8, 13) * MM, length, 3 * MM, segments=24).rotated("z", 90.0).painted(random_wood(rng))
+    head = box([24 * MM, 24 * MM, rng.uniform(0.07, 0.11)], 4 * MM, axis="z").painted(random_metal(rng))
+    return concatenate_meshes([shaft, head.translated([length / 2 - 14 * MM, 0, 0])])
 
 
 def _spoon(rng: np.random.Generator) -> Mesh:
     length = rng.uniform(0.12, 0.2)
     shaft = box([length, 3 * MM, 8 * MM])
-    return weld([shaft, ellipsoid([30 * MM, 5 * MM, 19 * MM]).shifted([length / 2 + 20 * MM, 0, 0])]).painted(
-        metal(rng)
-    )
+    return concatenate_meshes(
+        [shaft, ellipsoid([30 * MM, 5 * MM, 19 * MM]).translated([length / 2 + 20 * MM, 0, 0])]
+    ).painted(random_metal(rng))
 
 
 def _candle(rng: np.random.Generator) -> Mesh:
     r, h = rng.uniform(0.02, 0.04), rng.uniform(0.05, 0.16)
-    wick = cylinder(1 * MM, 12 * MM, segments=8).painted(np.full(3, 0.03)).shifted([0, h / 2 + 5 * MM, 0])
-    return weld([cylinder(r, h, 3 * MM).painted(random_colour(rng)), wick])
+    wick = cylinder(1 * MM, 12 * MM, segments=8).painted(np.full(3, 0.03)).translated([0, h / 2 + 5 * MM, 0])
+    return concatenate_meshes([cylinder(r, h, 3 * MM).painted(random_colour(rng)), wick])
 
 
 def _toy(rng: np.random.Generator) -> Mesh:
@@ -115,6 +123,6 @@ def _toy(rng: np.random.Generator) -> Mesh:
             r = rng.uniform(0.015, 0.04)
             part = extrude(r * np.stack([np.cos(angle), np.sin(angle)], axis=1), rng.uniform(0.02, 0.09))
         parts.append(
-            part.turned("y", rng.uniform(0, 360)).shifted(rng.uniform(-0.03, 0.03, 3)).painted(random_colour(rng))
+            part.rotated("y", rng.uniform(0, 360)).translated(rng.uniform(-0.03, 0.03, 3)).painted(random_colour(rng))
         )
-    return weld(parts)
+    return concatenate_meshes(parts)

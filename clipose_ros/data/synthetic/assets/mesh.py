@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.data.synthetic.assets.profiles import fillet, rounded_rectangle
+from clipose_ros.data.synthetic.assets.profiles import make_rounded_rectangle, round_corners
 from clipose_ros.errors import ShapeError
 from clipose_ros.types import FloatArray
 
+MM = 1e-3
+"""Metres per millimetre; shape parameters are drawn in millimetres."""
 BODY = 0
 """Part number of faces that are nothing special."""
 HANDLE = 1
@@ -71,11 +73,11 @@ class Mesh:
         colours[slice(None) if where is None else where] = colour
         return replace(self, colours=colours)
 
-    def as_part(self, part: int) -> Mesh:
+    def with_part(self, part: int) -> Mesh:
         """The mesh with all faces given a part number."""
         return replace(self, parts=np.full(len(self.faces), part, dtype=np.int8))
 
-    def only(self, part: int) -> Mesh:
+    def select_part(self, part: int) -> Mesh:
         """The faces of one part, with the vertices they use."""
         chosen = self.parts == part
         used, faces = np.unique(self.faces[chosen], return_inverse=True)
@@ -86,15 +88,15 @@ class Mesh:
         """The mesh moved by a ``(4, 4)`` rigid transform."""
         return replace(self, vertices=self.vertices @ T[:3, :3].T + T[:3, 3])
 
-    def shifted(self, offset: Sequence[float] | FloatArray) -> Mesh:
+    def translated(self, offset: Sequence[float] | FloatArray) -> Mesh:
         """The mesh moved by ``(3,)`` metres."""
         return replace(self, vertices=self.vertices + np.asarray(offset))
 
-    def stretched(self, factors: Sequence[float] | FloatArray) -> Mesh:
+    def scaled(self, factors: Sequence[float] | FloatArray) -> Mesh:
         """The mesh scaled by ``(3,)`` positive factors about the origin."""
         return replace(self, vertices=self.vertices * np.asarray(factors))
 
-    def turned(self, axis: str, angle_deg: float) -> Mesh:
+    def rotated(self, axis: str, angle_deg: float) -> Mesh:
         """The mesh turned about a coordinate axis through the origin."""
         first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
         c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
@@ -102,13 +104,13 @@ class Mesh:
         R[first, first], R[first, second], R[second, first], R[second, second] = c, -s, s, c
         return replace(self, vertices=self.vertices @ R.T)
 
-    def centred(self) -> Mesh:
+    def centered(self) -> Mesh:
         """The mesh with the centre of its box at the origin."""
         low, high = self.bounds
-        return self.shifted(-(low + high) / 2.0)
+        return self.translated(-(low + high) / 2.0)
 
 
-def weld(parts: Sequence[Mesh]) -> Mesh:
+def concatenate_meshes(parts: Sequence[Mesh]) -> Mesh:
     """One mesh of several; parts stay closed bodies of their own and may overlap."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     return Mesh(
@@ -181,15 +183,15 @@ def box(size: Sequence[float] | FloatArray, radius: float = 0.0, axis: str = "y"
     """A centred box; the four edges along ``axis`` are rounded by ``radius`` metres."""
     x, y, z = (float(s) for s in size)
     width, height, depth = {"x": (y, x, z), "y": (x, y, z), "z": (x, z, y)}[axis]
-    mesh = extrude(rounded_rectangle(width, depth, radius), height) if radius > 0 else _brick(width, height, depth)
-    mesh = mesh.centred()
-    return {"y": mesh, "x": mesh.turned("z", -90.0), "z": mesh.turned("x", 90.0)}[axis]
+    mesh = extrude(make_rounded_rectangle(width, depth, radius), height) if radius > 0 else _brick(width, height, depth)
+    mesh = mesh.centered()
+    return {"y": mesh, "x": mesh.rotated("z", -90.0), "z": mesh.rotated("x", 90.0)}[axis]
 
 
 def cylinder(radius: float, height: float, bevel: float = 0.0, segments: int = 48) -> Mesh:
     """A centred cylinder about y with slightly bevelled rims."""
     h = height / 2
-    profile = fillet([(0.0, -h), (radius, -h), (radius, h), (0.0, h)], bevel, steps=4)
+    profile = round_corners([(0.0, -h), (radius, -h), (radius, h), (0.0, h)], bevel, steps=4)
     return revolve(profile, segments)
 
 
@@ -198,7 +200,7 @@ def ellipsoid(radii: Sequence[float] | FloatArray, segments: int = 32) -> Mesh:
     t = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
     profile = np.stack([np.cos(t), np.sin(t)], axis=1)
     profile[[0, -1], 0] = 0.0
-    return revolve(profile, segments).stretched(radii)
+    return revolve(profile, segments).scaled(radii)
 
 
 def _brick(width: float, height: float, depth: float) -> Mesh:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from clipose_ros.data.synthetic.assets.decoration import labelled
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands
 from clipose_ros.data.synthetic.assets.mesh import BODY, HANDLE, Mesh
 from clipose_ros.data.synthetic.assets.mesh_index import MeshEntry
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
@@ -20,9 +20,9 @@ from clipose_ros.types import FloatArray
 
 SizeRange = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Smallest and largest extent (x, y, z) of a category, metres."""
-HANDLE_MARGIN = 1.03
+HANDLE_FACE_RADIUS_RATIO = 1.03
 """Faces farther from a body's axis than its back by this factor belong to the handle."""
-BESIDE = 0.3
+BODY_SIDE_RATIO = 0.3
 """Vertices farther off the handle's plane than this share of the width are the body's."""
 
 
@@ -30,7 +30,7 @@ class MeshLibrary:
     """Draws objects from annotated meshes. Files are read when first drawn, and kept.
 
     Args:
-        entries: Rows of an index; those of split ``none`` are left out.
+        entries: IndexArray of an index; those of split ``none`` are left out.
         split: ``train`` or ``val``: objects of the one never appear in the other.
         size_ranges: By category, for entries without unit and height.
     """
@@ -56,7 +56,7 @@ class MeshLibrary:
         """The meshes of a category."""
         return tuple(entry.path for entry in self._entries.get(category, ()))
 
-    def frontless(self, category: str) -> Path | None:
+    def find_without_front(self, category: str) -> Path | None:
         """A mesh of the category of which nobody said which way it faces; None where there is no such."""
         return next((entry.path for entry in self._entries.get(category, ()) if entry.front is None), None)
 
@@ -71,9 +71,9 @@ class MeshLibrary:
         if entry.path not in self._canonical:
             self._canonical[entry.path] = load_canonical(entry)
         mesh = self._canonical[entry.path]
-        mesh = mesh.stretched(np.full(3, self._scale(entry, np.ptp(mesh.vertices, axis=0), rng)))
+        mesh = mesh.scaled(np.full(3, self._scale(entry, np.ptp(mesh.vertices, axis=0), rng)))
         height = float(np.ptp(mesh.vertices[:, 1]))
-        mesh = labelled(rng, mesh.shifted([0, height / 2, 0]).painted(random_colour(rng)), height).centred()
+        mesh = add_label_bands(rng, mesh.translated([0, height / 2, 0]).painted(random_colour(rng)), height).centered()
         low, high = mesh.bounds
         return MeshObject(category, mesh, high - low)
 
@@ -112,20 +112,20 @@ def load_canonical(entry: MeshEntry) -> Mesh:
     if len(corners) == 0 or not np.isfinite(vertices).all():
         raise DataError(f"'{entry.path}' must be a mesh of finite triangles, got {len(corners)} faces")
     used, places = np.unique(corners, return_inverse=True)
-    mesh = Mesh.plain(vertices[used] @ entry.R_object_file.T, places.reshape(-1, 3).astype(np.int32)).centred()
+    mesh = Mesh.plain(vertices[used] @ entry.R_object_file.T, places.reshape(-1, 3).astype(np.int32)).centered()
     if not (np.ptp(mesh.vertices, axis=0) > 0.0).all():
         raise DataError(f"'{entry.path}' is flat: an object has an extent along all three axes")
-    return _with_handle(mesh, entry) if entry.handle else mesh
+    return _mark_handle(mesh, entry) if entry.handle else mesh
 
 
-def _with_handle(mesh: Mesh, entry: MeshEntry) -> Mesh:
+def _mark_handle(mesh: Mesh, entry: MeshEntry) -> Mesh:
     """The mesh with those faces marked as handle that lie in front of its body, farther out than its back reaches."""
     x, z = mesh.vertices[:, 0], mesh.vertices[:, 2]
-    sides = x[np.abs(z) > BESIDE * np.ptp(z)]  # the handle lies between them
+    sides = x[np.abs(z) > BODY_SIDE_RATIO * np.ptp(z)]  # the handle lies between them
     axis_x = (sides.min() + sides.max()) / 2.0
     centres = mesh.face_centres
     reach = np.hypot(centres[:, 0] - axis_x, centres[:, 2])
-    beyond = (reach > HANDLE_MARGIN * (axis_x - x.min())) & (centres[:, 0] > axis_x)
+    beyond = (reach > HANDLE_FACE_RADIUS_RATIO * (axis_x - x.min())) & (centres[:, 0] > axis_x)
     if not beyond.any():
         raise DataError(
             f"'{entry.path}' has no face beyond its round body: 'front' must point from the body to the handle, "

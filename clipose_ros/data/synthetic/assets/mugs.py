@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.decoration import MM, filling, labelled
-from clipose_ros.data.synthetic.assets.mesh import HANDLE, Mesh, revolve, sweep, weld
-from clipose_ros.data.synthetic.assets.profiles import dense, fillet, with_wall
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
+from clipose_ros.data.synthetic.assets.mesh import HANDLE, MM, Mesh, concatenate_meshes, revolve, sweep
+from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.types import FloatArray
 
 
-def mug(rng: np.random.Generator) -> Mesh:
+def make_mug(rng: np.random.Generator) -> Mesh:
     """A random mug, opening at +y, handle along +x, mirrored by z = 0."""
     kind = rng.choice(["classic", "wide", "espresso", "tall"], p=[0.55, 0.24, 0.09, 0.12])
     heights, radii = {
@@ -24,7 +24,7 @@ def mug(rng: np.random.Generator) -> Mesh:
     wall = rng.uniform(2.5, 5.5) * MM
     curve = _mug_curve(rng, height, radius)
     outside = random_colour(rng)
-    body = labelled(rng, revolve(with_wall(curve, wall), 64).painted(outside), height, chance=0.35)
+    body = add_label_bands(rng, revolve(add_wall(curve, wall), 64).painted(outside), height, chance=0.35)
     if rng.uniform() < 0.35:
         body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [
@@ -32,8 +32,8 @@ def mug(rng: np.random.Generator) -> Mesh:
         _mug_handle(rng, curve, height, wall).painted(outside if rng.uniform() < 0.8 else random_colour(rng)),
     ]
     if rng.uniform() < 0.15:
-        parts.append(filling(rng, curve, wall, height * rng.uniform(0.5, 0.88)))
-    return weld(parts)
+        parts.append(make_filling(rng, curve, wall, height * rng.uniform(0.5, 0.88)))
+    return concatenate_meshes(parts)
 
 
 def _mug_curve(rng: np.random.Generator, height: float, radius: float) -> FloatArray:
@@ -68,7 +68,7 @@ def _mug_curve(rng: np.random.Generator, height: float, radius: float) -> FloatA
         base = radius * rng.uniform(0.62, 0.85)
         corners = [(0.0, 0.0), (base, 0.0), (base * rng.uniform(0.95, 1.1), 0.6 * height), (radius, height)]
         radii = [0.0, rng.uniform(4, 20) * MM, 0.3 * height, 0.0]
-    return dense(fillet(corners, radii, steps=8), 8 * MM)
+    return subdivide(round_corners(corners, radii, steps=8), 8 * MM)
 
 
 def _mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall: float) -> Mesh:
@@ -92,4 +92,4 @@ def _mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall
     rho = (np.abs(np.cos(angle)) ** power + np.abs(np.sin(angle)) ** power) ** (-1.0 / power)
     section = np.stack([thick * rho * np.cos(angle), broad * rho * np.sin(angle)], axis=1)
     swell = 1.0 + rng.uniform(0.0, 0.35) * np.abs(t / (np.pi / 2)) ** 3
-    return sweep(np.stack([x, y], axis=1), section, swell).as_part(HANDLE)
+    return sweep(np.stack([x, y], axis=1), section, swell).with_part(HANDLE)

@@ -28,14 +28,14 @@ from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symme
 from clipose_ros.config import unknown_key_message
 from clipose_ros.data.synthetic.assets.mesh import Mesh, box, cylinder, ellipsoid
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary, SizeRange
-from clipose_ros.data.synthetic.assets.shapes import MAKERS, MeshObject, make_object
+from clipose_ros.data.synthetic.assets.shapes import SHAPE_GENERATORS, MeshObject, make_object
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 
-SHAPES: dict[str, Callable[[FloatArray], Mesh]] = {
+PRIMITIVES: dict[str, Callable[[FloatArray], Mesh]] = {
     "box": box,
-    "cylinder": lambda size: cylinder(0.5, 1.0).stretched(size),
+    "cylinder": lambda size: cylinder(0.5, 1.0).scaled(size),
     "ellipsoid": lambda size: ellipsoid(size / 2.0),
 }
 """Primitives by name, of a given full extent ``(3,)``."""
@@ -70,7 +70,7 @@ class ObjectLibrary:
 
     def _check_fronts(self, name: str, library: MeshLibrary) -> None:
         """Without a front a mesh's turn about y is anyone's choice; a category whose turn shows would learn it."""
-        category, frontless = self.categories[name], library.frontless(name)
+        category, frontless = self.categories[name], library.find_without_front(name)
         if frontless is not None and not category.symmetry.axial_y:
             raise ConfigError(
                 f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: "
@@ -81,7 +81,7 @@ class ObjectLibrary:
     def drawable(self) -> tuple[str, ...]:
         """Names of the categories of which there is a source, in order."""
         meshes = self.library.categories if self.library is not None else ()
-        return tuple(n for n in self.categories.names if n in MAKERS or n in self.shapes or n in meshes)
+        return tuple(n for n in self.categories.names if n in SHAPE_GENERATORS or n in self.shapes or n in meshes)
 
     def make(self, category: str, rng: np.random.Generator) -> MeshObject:
         """Draw an instance.
@@ -90,14 +90,14 @@ class ObjectLibrary:
             ConfigError: There is no source of that category.
         """
         if self.library is not None and category in self.library.categories:
-            parametric = category in self.shapes or category in MAKERS
+            parametric = category in self.shapes or category in SHAPE_GENERATORS
             if not parametric or rng.uniform() < self.mesh_share:
                 return self.library.make(category, rng)
         if category in self.shapes:
             size = rng.uniform(*np.asarray(self.size_ranges[category]))
             if self.categories[category].symmetry.axial_y:
                 size[2] = size[0]
-            mesh = SHAPES[self.shapes[category]](size).painted(random_colour(rng)).centred()
+            mesh = PRIMITIVES[self.shapes[category]](size).painted(random_colour(rng)).centered()
             return MeshObject(category, mesh, np.ptp(mesh.vertices, axis=0))
         return make_object(category, rng)
 
@@ -128,8 +128,8 @@ def read_object_library(path: str | Path) -> ObjectLibrary:
         try:
             category, size_range = _category(record, categories)
             shape = record.get("shape")
-            if shape is not None and (shape not in SHAPES or size_range is None):
-                raise ConfigError(f"'shape' must be one of {', '.join(SHAPES)}, with a 'size_range'; got {shape!r}")
+            if shape is not None and (shape not in PRIMITIVES or size_range is None):
+                raise ConfigError(f"'shape' must be one of {', '.join(PRIMITIVES)}, with a 'size_range'; got {shape!r}")
         except (ConfigError, TypeError, ValueError, KeyError) as error:
             name = record.get("name") if isinstance(record, Mapping) else record
             raise ConfigError(f"categories '{path}', entry {name!r}: {error}") from error

@@ -10,7 +10,7 @@ import numpy as np
 from clipose_ros.types import FloatArray
 
 
-def fillet(points: Sequence[tuple[float, float]], radii: Sequence[float] | float, steps: int = 6) -> FloatArray:
+def round_corners(points: Sequence[tuple[float, float]], radii: Sequence[float] | float, steps: int = 6) -> FloatArray:
     """Round the inner corners of a planar polyline.
 
     Args:
@@ -38,7 +38,7 @@ def fillet(points: Sequence[tuple[float, float]], radii: Sequence[float] | float
     return np.concatenate([*out, corners[-1:]])
 
 
-def dense(curve: FloatArray, step: float) -> FloatArray:
+def subdivide(curve: FloatArray, step: float) -> FloatArray:
     """The polyline with points added so that no edge is longer than ``step``; corners stay."""
     pieces = []
     for a, b in itertools.pairwise(curve):
@@ -47,7 +47,7 @@ def dense(curve: FloatArray, step: float) -> FloatArray:
     return np.concatenate([*pieces, curve[-1:]])
 
 
-def with_wall(curve: FloatArray, wall: float) -> FloatArray:
+def add_wall(curve: FloatArray, wall: float) -> FloatArray:
     """Close an open vessel's outer curve by the inner one.
 
     Args:
@@ -66,7 +66,7 @@ def with_wall(curve: FloatArray, wall: float) -> FloatArray:
     return np.concatenate([curve, inner[::-1]])
 
 
-def rounded_rectangle(width: float, depth: float, radius: float, steps: int = 5) -> FloatArray:
+def make_rounded_rectangle(width: float, depth: float, radius: float, steps: int = 5) -> FloatArray:
     """Outline ``(4 * steps, 2)`` of a rectangle with round corners, centred, counter-clockwise in (x, z)."""
     r = min(radius, 0.499 * width, 0.499 * depth)
     angles = np.linspace(0.0, np.pi / 2, steps)

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.bottles import bottle
-from clipose_ros.data.synthetic.assets.bowls_and_cans import bowl, can
-from clipose_ros.data.synthetic.assets.laptops_and_cameras import camera, laptop
+from clipose_ros.data.synthetic.assets.bottles import make_bottle
+from clipose_ros.data.synthetic.assets.bowls_and_cans import make_bowl, make_can
+from clipose_ros.data.synthetic.assets.laptops_and_cameras import make_camera, make_laptop
 from clipose_ros.data.synthetic.assets.mesh import HANDLE, Mesh
-from clipose_ros.data.synthetic.assets.mugs import mug
+from clipose_ros.data.synthetic.assets.mugs import make_mug
 from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 
-MAKERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
-    "bottle": bottle,
-    "bowl": bowl,
-    "camera": camera,
-    "can": can,
-    "laptop": laptop,
-    "mug": mug,
+SHAPE_GENERATORS: dict[str, Callable[[np.random.Generator], Mesh]] = {
+    "bottle": make_bottle,
+    "bowl": make_bowl,
+    "camera": make_camera,
+    "can": make_can,
+    "laptop": make_laptop,
+    "mug": make_mug,
 }
 
 
@@ -59,8 +59,10 @@ def make_object(category: str, rng: np.random.Generator) -> MeshObject:
     Raises:
         ConfigError: There is no generator for that category.
     """
-    if category not in MAKERS:
-        raise ConfigError(f"no shape generator for category '{category}': expected one of {', '.join(MAKERS)}")
-    mesh = MAKERS[category](rng).centred()
+    if category not in SHAPE_GENERATORS:
+        raise ConfigError(
+            f"no shape generator for category '{category}': expected one of {', '.join(SHAPE_GENERATORS)}"
+        )
+    mesh = SHAPE_GENERATORS[category](rng).centered()
     low, high = mesh.bounds
     return MeshObject(category, mesh, high - low)

@@ -24,12 +24,12 @@ def random_colour(rng: np.random.Generator) -> FloatArray:
     return np.array(colorsys.hsv_to_rgb(rng.uniform(), saturation, value))
 
 
-def metal(rng: np.random.Generator) -> FloatArray:
+def random_metal(rng: np.random.Generator) -> FloatArray:
     """A ``(3,)`` bare-metal albedo."""
     return float(rng.uniform(0.35, 0.65)) * np.array([1.0, 0.99, 0.97])
 
 
-def wood(rng: np.random.Generator) -> FloatArray:
+def random_wood(rng: np.random.Generator) -> FloatArray:
     """A ``(3,)`` wooden albedo."""
     light = float(rng.uniform(0.12, 0.6))
     return light * np.array([1.0, rng.uniform(0.6, 0.8), rng.uniform(0.3, 0.55)])

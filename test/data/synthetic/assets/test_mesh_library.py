@@ -65,7 +65,7 @@ def test_up_and_front_become_y_and_x_and_units_metres(folder):
     np.testing.assert_allclose(mug.size, [0.105, 0.10, 0.08], atol=1e-6)
     low, high = mug.mesh.bounds
     np.testing.assert_allclose(low, -high, atol=1e-12)
-    handle = mug.mesh.only(HANDLE).vertices
+    handle = mug.mesh.select_part(HANDLE).vertices
     assert mug.has_handle
     np.testing.assert_allclose(handle.min(axis=0), [0.0525 - 0.03, -0.03, -0.005], atol=1e-6)
     np.testing.assert_allclose(handle.max(axis=0), [0.0525, 0.03, 0.005], atol=1e-6)

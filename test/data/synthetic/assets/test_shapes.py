@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
-from clipose_ros.data.synthetic.assets.shapes import MAKERS, make_object
+from clipose_ros.data.synthetic.assets.shapes import SHAPE_GENERATORS, make_object
 from clipose_ros.errors import ConfigError
 
 INSTANCES = 12
@@ -31,7 +31,7 @@ def hausdorff_share(a, b, tolerance):
 
 
 def test_there_is_a_maker_for_every_category():
-    assert set(MAKERS) == set(NAMES)
+    assert set(SHAPE_GENERATORS) == set(NAMES)
     with pytest.raises(ConfigError, match="teapot"):
         make_object("teapot", np.random.default_rng(0))
 
@@ -76,7 +76,7 @@ def test_round_categories_are_the_same_after_any_turn(category):
     for shape in instances(category):
         assert shape.size[0] == pytest.approx(shape.size[2], rel=1e-6)
         radii = np.hypot(shape.mesh.vertices[:, 0], shape.mesh.vertices[:, 2])
-        turned = shape.mesh.turned("y", 29.0)
+        turned = shape.mesh.rotated("y", 29.0)
         tolerance = 0.01 * radii.max() + 0.002
         assert hausdorff_share(surface(turned, seed=1), surface(shape.mesh, 20000), tolerance) > 0.97
 
@@ -116,10 +116,10 @@ def test_mirrored_by_the_xy_plane(category):
 
 def test_mug_handle_is_what_reaches_furthest_along_x():
     for shape in instances("mug"):
-        used = shape.mesh.only(HANDLE)
+        used = shape.mesh.select_part(HANDLE)
         assert shape.has_handle
         assert used.bounds[1][0] == pytest.approx(shape.size[0] / 2)
-        body = shape.mesh.only(0)
+        body = shape.mesh.select_part(0)
         assert body.bounds[1][0] < shape.size[0] / 2 - 0.008
         assert body.bounds[0][0] == pytest.approx(-shape.size[0] / 2)
         assert abs(used.bounds[1][2] + used.bounds[0][2]) < 1e-6 and used.bounds[1][2] < 0.02
@@ -128,7 +128,7 @@ def test_mug_handle_is_what_reaches_furthest_along_x():
 def test_mug_handle_does_not_reach_into_the_mug():
     for shape in instances("mug"):
         axis_x, radius = (shape.size[2] - shape.size[0]) / 2.0, shape.size[2] / 2.0
-        handle = shape.mesh.only(HANDLE).vertices
+        handle = shape.mesh.select_part(HANDLE).vertices
         assert np.hypot(handle[:, 0] - axis_x, handle[:, 2]).min() > 0.4 * radius
         assert handle[:, 1].min() > -shape.size[1] / 2 - 1e-9 and handle[:, 1].max() < shape.size[1] / 2 + 1e-9
 
