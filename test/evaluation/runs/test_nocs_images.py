@@ -8,9 +8,9 @@ from clipose_ros.config import CloudConfig
 from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.data.nocs.fixture import write_nocs_fixture
 from clipose_ros.errors import DataError
-from clipose_ros.evaluation.runs.nocs_images import pose_images
 from clipose_ros.evaluation.metrics.nocs_protocol import as_record, evaluate_frames
 from clipose_ros.evaluation.results_file import read_results, write_results
+from clipose_ros.evaluation.runs.nocs_images import pose_images
 from clipose_ros.types import PoseEstimate
 
 CLOUD = CloudConfig(min_points=50)

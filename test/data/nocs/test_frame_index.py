@@ -1,0 +1,63 @@
+"""The index of a NOCS folder equals a listing of its files, and is used only for folders that did not change."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from clipose_ros.data.nocs.files import PARTS
+from clipose_ros.data.nocs.frame_index import list_frames
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two scenes: one whole, one that lacks a file."""
+    for scene, numbers in (("scene_1", ("0000", "0001")), ("scene_2", ("0000", "0002"))):
+        (tmp_path / "frames" / scene).mkdir(parents=True)
+        for number in numbers:
+            for part in PARTS:
+                (tmp_path / "frames" / scene / f"{number}_{part}").touch()
+    (tmp_path / "frames" / "scene_2" / f"0002_{PARTS[1]}").unlink()
+    (tmp_path / "frames" / "scene_2" / "notes.txt").touch()
+    return tmp_path / "frames"
+
+
+def test_frames_that_lack_a_file_are_named_and_left_out(folder, tmp_path):
+    scenes = list_frames(folder, tmp_path / "index.json")
+    assert scenes["scene_1"].whole == ("0000", "0001") and not scenes["scene_1"].missing
+    assert scenes["scene_2"].whole == ("0000",)
+    assert scenes["scene_2"].missing == (f"0002_{PARTS[1]}",)
+
+
+def test_second_listing_is_that_of_the_index(folder, tmp_path):
+    index = tmp_path / "index.json"
+    first = list_frames(folder, index)
+    values = json.loads(index.read_text())
+    values["scene_1"]["whole"] = ["9999"]
+    index.write_text(json.dumps(values))
+    again = list_frames(folder, index)
+    assert again["scene_1"].whole == ("9999",), "taken from the index"
+    assert again["scene_2"] == first["scene_2"]
+
+
+def test_changed_folder_is_listed_anew(folder, tmp_path):
+    index = tmp_path / "index.json"
+    list_frames(folder, index)
+    (folder / "scene_2" / f"0002_{PARTS[1]}").touch()
+    os.utime(folder / "scene_2", ns=(0, 0))
+    assert list_frames(folder, index)["scene_2"].whole == ("0000", "0002")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"scene_1": 3}', '{"scene_1": {"changed": "x"}}'])
+def test_broken_index_is_ignored_and_written_anew(folder, tmp_path, content):
+    index = tmp_path / "index.json"
+    index.write_text(content)
+    assert list_frames(folder, index)["scene_1"].whole == ("0000", "0001")
+    assert set(json.loads(index.read_text())) == {"scene_1", "scene_2"}
+
+
+def test_index_that_cannot_be_written_is_done_without(folder, tmp_path):
+    scenes = list_frames(folder, tmp_path / "no_such_folder" / "index.json")
+    assert set(scenes) == {"scene_1", "scene_2"}
