@@ -88,7 +88,8 @@ def segmenter_settings(segmenter: str) -> dict[str, Any]:
             names = [SHIPPED_SEGMENTER, *_WITHOUT_WEIGHTS, *(f"{name}[:WEIGHTS]" for name in installed_segmenters())]
             with_weights = " or ".join(f"{name}:WEIGHTS" for name in _WITH_WEIGHTS)
             raise ConfigError(
-                f"--segmenter must be {', '.join(names)}, or {with_weights} with a local file, got '{segmenter}'. Nothing is downloaded automatically"
+                f"--segmenter must be {', '.join(names)}, or {with_weights} with a local file, got '{segmenter}'. "
+                "Nothing is downloaded automatically"
             )
         settings = {"segmentation.backend": backend, "segmentation.model": str(path.resolve()) if weights else ""}
     row = BUILTIN_SEGMENTERS.get(settings["segmentation.backend"])
