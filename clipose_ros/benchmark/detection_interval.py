@@ -17,7 +17,7 @@ import numpy as np
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import PoseNodeConfig, SegmentationConfig, TrackingConfig
 from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, render_sequence
-from clipose_ros.evaluation.runs.live_statistics import LiveError, SeenObject, TrueObject, match_errors
+from clipose_ros.evaluation.runs.live_statistics import LiveError, PublishedObject, TrueObject, match_errors
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.segmentation.factory import create_segmenter
@@ -68,9 +68,9 @@ def sweep_errors(sweep: Sequence[SequenceFrame], predictor: Predictor, every_n: 
     return errors
 
 
-def seen(track: TrackedObject) -> SeenObject:
+def seen(track: TrackedObject) -> PublishedObject:
     """A track as a listener sees it."""
-    return SeenObject(track.name, track.category, track.T_frame_object, track.size, track.score)
+    return PublishedObject(track.name, track.category, track.T_frame_object, track.size, track.score)
 
 
 def row(errors: Sequence[LiveError]) -> str:

@@ -1,4 +1,4 @@
-"""What a running process costs: processor, memory, and whether it grows."""
+"""CPU and memory usage of a running process, read from ``/proc``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """A process over some time.
+    """CPU and memory usage of a process during a measurement.
 
     Attributes:
-        cpu_percent: Of one core, so that two cores are 200.
-        rss_first_mib: Resident memory at the beginning.
-        rss_last_mib: At the end.
-        rss_most_mib: The most seen.
-        growth_mib_per_min: Slope of a line through resident memory in the second half of the time: in the first, caches
-            and allocators fill.
-        rss_mib: Resident memory at up to 120 evenly spread moments.
+        cpu_percent: Mean CPU usage, per cent of one core; two busy cores are 200.
+        rss_first_mib: Resident memory (RSS) at the beginning, MiB.
+        rss_last_mib: Resident memory at the end, MiB.
+        rss_most_mib: Largest sampled resident memory, MiB.
+        growth_mib_per_min: Slope of a line fitted to the resident memory of the second half, MiB per minute. The first
+            half is left out because caches and allocators fill during it.
+        rss_mib: Resident memory at up to 120 evenly spaced samples, MiB.
     """
 
     cpu_percent: float
@@ -36,32 +36,32 @@ class ProcessUsage:
 
 
 class ProcessUsageMeter:
-    """Looks at a process now and then; its own memory grows by a few numbers at each look.
+    """Samples CPU time and resident memory of a process.
 
     Args:
-        pid: Whose; it must be running.
+        pid: Id of a running process.
     """
 
     def __init__(self, pid: int) -> None:
         self._folder = Path(f"/proc/{pid}")
-        self._looks: list[tuple[float, float, float]] = []
-        self.look()
+        self._samples: list[tuple[float, float, float]] = []
+        self.sample()
 
-    def look(self) -> None:
-        """Note time, processor seconds and resident memory.
+    def sample(self) -> None:
+        """Record time, CPU seconds and resident memory.
 
         Raises:
-            FileNotFoundError: The process is gone.
+            FileNotFoundError: The process has ended.
         """
-        # the name, in brackets, may hold anything
+        # fields are counted from the closing bracket, since the process name may contain spaces and brackets
         fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
         cpu_s = (int(fields[11]) + int(fields[12])) * _TICK_S
         rss_mib = int((self._folder / "statm").read_text().split()[1]) * _PAGE_MIB
-        self._looks.append((time.monotonic(), cpu_s, rss_mib))
+        self._samples.append((time.monotonic(), cpu_s, rss_mib))
 
     def usage(self) -> ProcessUsage:
-        """What was seen from the first look to the last; at least two are needed, some time apart."""
-        at_s, cpu_s, rss_mib = np.array(self._looks).T
+        """Return the usage from the first sample to the last. At least two samples at different times are needed."""
+        at_s, cpu_s, rss_mib = np.array(self._samples).T
         elapsed_s = at_s[-1] - at_s[0]
         settled = at_s >= min(at_s[0] + 0.5 * elapsed_s, at_s[-2])
         slope = np.polyfit(at_s[settled] - at_s[-1], rss_mib[settled], 1)[0] * 60.0

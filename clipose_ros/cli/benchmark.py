@@ -210,7 +210,7 @@ def _training(run: _Run) -> _Rows:
 
 def _live(run: _Run) -> _Rows:
     for number, case in enumerate(run.cases):
-        yield run_live(case, run.options.output / f"live_{number}")
+        yield run_live(case, run.options.output / f"live_{number}").as_record()
 
 
 def _live_cases(options: argparse.Namespace, config: NetworkConfig) -> list[LiveCase]:

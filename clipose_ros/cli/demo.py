@@ -1,7 +1,8 @@
-"""``demo``: a camera and the pose node as processes of their own, watched for a while.
+"""``demo``: run a camera and the pose node for some time and show the estimated poses.
 
-Without ``--input`` the camera is synthetic; with ``--input`` a folder of real RGB-D frames is played. Writes
-``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/`` and the logs of both processes.
+Camera and node are separate processes. Without ``--input`` the camera is synthetic; with ``--input`` a folder of real
+RGB-D frames is played. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/`` and the logs of both
+processes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from clipose_ros.cli.demo_output import MediaRecorder, progress_line, summary_text, table
+from clipose_ros.cli.demo_output import MediaRecorder, object_table, progress_line, summary_text
 from clipose_ros.cli.live_system import (
     LiveSystem,
     SilenceError,
@@ -33,40 +34,40 @@ from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
 
-_FIRST_POSE_S = 20.0  # the first clouds are slow: libraries load, kernels are compiled
-_TABLE_EVERY_S = 0.2
-_LINE_EVERY_S = 3.0
-_NAMES = {"shipped": "the shipped detector", "labels": "the camera's own label images"}
+_FIRST_POSE_S = 20.0  # the first frames are slow: libraries load, kernels are compiled
+_TABLE_INTERVAL_S = 0.2
+_LINE_INTERVAL_S = 3.0
+_SEGMENTER_NAMES = {"shipped": "the shipped detector", "labels": "the camera's own label images"}
 
 
 class NoPosesError(CliposeError):
-    """The demo ran, but nothing was posed."""
+    """The demo ran without a single published pose."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is run.
+class DemoConfig:
+    """Settings of one demo run.
 
     Attributes:
         camera: Module and arguments of the camera process.
         node: Arguments of the pose node.
-        intro: What the user should know beforehand.
-        picture_every_s: How often a picture is kept.
+        intro: Text shown to the user before the start.
+        image_interval_s: Interval between two saved images, seconds.
     """
 
     camera: list[str]
     node: list[str]
     intro: str
-    picture_every_s: float
+    image_interval_s: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
     console = Console()
     with ended_by_signals():
         try:
-            return _run(options, _plan(options), console)
+            return _run(options, _demo_config(options), console)
         except CliposeError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
@@ -80,37 +81,46 @@ def _parser() -> argparse.ArgumentParser:
         prog="demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--duration", type=float, default=30.0, metavar="S", help="seconds to watch, once poses can come (30)"
+        "--duration",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="duration of the run after the first pose, seconds (30)",
     )
     parser.add_argument(
-        "--input", type=Path, metavar="DIR", help="folder of real frames: *color*.png, *depth*.png, intrinsics"
+        "--input", type=Path, metavar="DIR", help="folder of RGB-D frames to play: *color*.png, *depth*.png, intrinsics"
     )
     parser.add_argument(
         "--segmenter",
         default="shipped",
         metavar="WHICH",
-        help=f"what finds the objects: {SEGMENTERS} (shipped)",
+        help=f"segmenter that detects the objects: {SEGMENTERS} (shipped)",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("demo_output"), metavar="DIR", help="where results go (demo_output)"
+        "--output", type=Path, default=Path("demo_output"), metavar="DIR", help="output folder (demo_output)"
     )
     parser.add_argument(
-        "--model", default="clipose_small", help="pose network: a shipped name or a file (clipose_small)"
+        "--model", default="clipose_small", help="pose network: name of a shipped model or a file (clipose_small)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="scene of the synthetic camera (0)")
-    parser.add_argument("--rate", type=float, metavar="HZ", help="images per second (30, a folder 15)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the synthetic scene (0)")
+    parser.add_argument("--rate", type=float, metavar="HZ", help="images per second (30; 15 with --input)")
     parser.add_argument(
-        "--frames", type=int, default=60, help="frames that the synthetic camera renders beforehand (60)"
+        "--frames", type=int, default=60, help="number of frames that the synthetic camera renders and replays (60)"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="a parameter of the pose node, such as segmentation.score_threshold=0.3; may be repeated",
+        help="set a parameter of the pose node, such as segmentation.score_threshold=0.3; may be repeated",
     )  # fmt: skip
     return parser
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    """What to run, checked as far as it can be before anything starts."""
+def _demo_config(options: argparse.Namespace) -> DemoConfig:
+    """Return the settings of the run, checked before any process starts.
+
+    Raises:
+        ConfigError: An option is wrong.
+        DataError: The input folder cannot be read.
+    """
     if options.duration <= 0.0:
         raise ConfigError(f"--duration must be positive, got {options.duration:g}")
     node = {
@@ -118,82 +128,84 @@ def _plan(options: argparse.Namespace) -> Plan:
         "network.model": options.model,
         **set_parameters(options.settings),
     }
-    named = f"Segmentation: {_NAMES.get(options.segmenter, options.segmenter)}."
+    segmentation = f"Segmentation: {_SEGMENTER_NAMES.get(options.segmenter, options.segmenter)}."
     if options.input is None:
-        seen = {"seed": options.seed, "frames": options.frames, "rate_hz": options.rate or 30.0}
-        camera = ["clipose_ros.ros_tools.synthetic_camera", *ros_arguments(seen)]
-        intro = f"Synthetic RGB-D camera, scene {options.seed}. {named}"
-        return Plan(camera, ros_arguments(node, config_path("demo.yaml")), intro, max(options.duration / 8, 0.5))
+        scene = {"seed": options.seed, "frames": options.frames, "rate_hz": options.rate or 30.0}
+        camera = ["clipose_ros.ros_tools.synthetic_camera", *ros_arguments(scene)]
+        intro = f"Synthetic RGB-D camera, scene {options.seed}. {segmentation}"
+        return DemoConfig(camera, ros_arguments(node, config_path("demo.yaml")), intro, max(options.duration / 8, 0.5))
     if options.segmenter == "labels":
         raise ConfigError(
-            "--input has no labels: leave out --segmenter, or give local weights, as in --segmenter "
-            "yolo:/path/to/yolo11n-seg.onnx (ultralytics, AGPL-3.0)"
+            "--segmenter labels does not work with --input, whose frames have no labels: leave out --segmenter or give "
+            "local weights, such as --segmenter yolo:/path/to/yolo11n-seg.onnx (ultralytics, AGPL-3.0)"
         )
     count = len(open_rgbd_folder(options.input))
     hold_s = min(max(options.duration / count, 0.5), 5.0)
-    played = {"folder": str(options.input.resolve()), "hold_s": hold_s, "rate_hz": options.rate or 15.0}
-    camera = ["clipose_ros.ros_tools.rgbd_player", *ros_arguments(played)]
-    intro = f"{count} RGB-D frames of {options.input}, each held for {hold_s:.1f} s. {named}"
-    return Plan(camera, ros_arguments(node), intro, hold_s / 2)
+    playback = {"folder": str(options.input.resolve()), "hold_s": hold_s, "rate_hz": options.rate or 15.0}
+    camera = ["clipose_ros.ros_tools.rgbd_player", *ros_arguments(playback)]
+    intro = f"{count} RGB-D frames of {options.input}, each held for {hold_s:.1f} s. {segmentation}"
+    return DemoConfig(camera, ros_arguments(node), intro, hold_s / 2)
 
 
-def _run(options: argparse.Namespace, plan: Plan, console: Console) -> int:
-    """Start everything, watch, end everything, tell."""
-    with live_system(options.output) as system, MediaRecorder(options.output, plan.picture_every_s) as album:
+def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> int:
+    """Run camera and node, record and show the poses, and write the summary; return the exit status."""
+    with live_system(options.output) as system, MediaRecorder(options.output, config.image_interval_s) as recorder:
         domain = os.environ["ROS_DOMAIN_ID"]
         console.print(
-            f"{plan.intro}\nOther ROS nodes can watch with ROS_DOMAIN_ID={domain}.", highlight=False, soft_wrap=True
+            f"{config.intro}\nOther ROS nodes can subscribe with ROS_DOMAIN_ID={domain}.",
+            highlight=False,
+            soft_wrap=True,
         )
-        camera, node = system.start_camera(*plan.camera), system.start_node(*plan.node)
+        camera, node = system.start_camera(*config.camera), system.start_node(*config.node)
         _wait_for_poses(system, camera, console)
-        _watch(system, album, options.duration, console)
+        _show_and_record(system, recorder, options.duration, console)
         summary = system.observer.summary()
-        (options.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-        if not summary["frames_posed"]:
-            answered = summary["frames_in"] - summary["dropped"]
+        (options.output / "summary.json").write_text(json.dumps(summary.as_record(), indent=2) + "\n")
+        if not summary.frames_posed:
             raise NoPosesError(
-                f"no poses came in {options.duration:g} s, though {summary['frames_in']} frames left the camera and "
-                f"{answered} were answered. The pose node's last words ({options.output}):\n{node.tail(6)}"
+                f"no poses were published in {options.duration:g} s: the camera published {summary.frames_in} frames "
+                f"and the pose node answered {summary.frames_answered}, each with an empty list. Last log lines of the "
+                f"pose node ({options.output}):\n{node.tail(6)}"
             )
     console.print(summary_text(summary, options.output), highlight=False, soft_wrap=True)
     return 0
 
 
 def _wait_for_poses(system: LiveSystem, camera: Subprocess, console: Console) -> None:
-    """Wait until the pose node answers, and a while longer for a first object, telling what is waited for."""
-    told = camera.tail(1)
+    """Wait for the first answer of the node and then for a first object; print the log lines of the camera."""
+    last_shown = camera.tail(1)
 
-    def answers() -> bool:
-        nonlocal told
-        last = camera.tail(1)
-        if last != told:
-            console.print(f"camera: {last.rpartition(']: ')[2].strip()}", highlight=False, markup=False, soft_wrap=True)
-            told = last
+    def node_has_answered() -> bool:
+        nonlocal last_shown
+        line = camera.tail(1)
+        if line != last_shown:
+            console.print(f"camera: {line.rpartition(']: ')[2].strip()}", highlight=False, markup=False, soft_wrap=True)
+            last_shown = line
         return system.observer.answered
 
-    system.wait_until(answers, "an answer of the pose node")
-    with contextlib.suppress(SilenceError):  # there may be nothing to pose: the watch tells
+    system.wait_until(node_has_answered, "an answer of the pose node")
+    with contextlib.suppress(SilenceError):  # the scene may hold no object; the summary shows it
         system.wait_until(lambda: bool(system.observer.rows()), "a first object", _FIRST_POSE_S)
 
 
-def _watch(system: LiveSystem, album: MediaRecorder, duration_s: float, console: Console) -> None:
-    """Show and keep what comes for a while: a live table on a terminal, now and then a line elsewhere."""
+def _show_and_record(system: LiveSystem, recorder: MediaRecorder, duration_s: float, console: Console) -> None:
+    """Record annotated images and show progress: a live table on a terminal, otherwise a line every few seconds."""
     observer = system.observer
     observer.begin()
-    begun, due = time.monotonic(), 0.0
-    live = Live(console=console, refresh_per_second=round(1.0 / _TABLE_EVERY_S)) if console.is_terminal else None
+    start, next_output_s = time.monotonic(), 0.0
+    live = Live(console=console, refresh_per_second=round(1.0 / _TABLE_INTERVAL_S)) if console.is_terminal else None
     with live or contextlib.nullcontext():
-        while (elapsed := time.monotonic() - begun) < duration_s:
+        while (elapsed_s := time.monotonic() - start) < duration_s:
             system.check()
             while not observer.pictures.empty():
-                album.add(observer.pictures.get_nowait())
-            if elapsed >= due:
-                due = elapsed + (_LINE_EVERY_S if live is None else _TABLE_EVERY_S)
+                recorder.add(observer.pictures.get_nowait())
+            if elapsed_s >= next_output_s:
+                next_output_s = elapsed_s + (_LINE_INTERVAL_S if live is None else _TABLE_INTERVAL_S)
                 rows, summary = observer.rows(), observer.summary()
                 if live is not None:
-                    live.update(table(rows, summary, elapsed, duration_s))
+                    live.update(object_table(rows, summary, elapsed_s, duration_s))
                 else:
-                    line = progress_line(rows, summary, elapsed)
+                    line = progress_line(rows, summary, elapsed_s)
                     console.print(line, highlight=False, markup=False, soft_wrap=True)
             time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""End to end: a camera process, a node process, and a subscriber in this one, for a while."""
+"""End-to-end benchmark: a camera process, a pose node process and a subscriber in this process."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.benchmark.process_usage import ProcessUsageMeter
+from clipose_ros.benchmark.process_usage import ProcessUsage, ProcessUsageMeter
 from clipose_ros.cli.live_system import LiveSystem, live_system, ros_arguments
+from clipose_ros.evaluation.runs.live_statistics import LiveSummary
 from clipose_ros.resources import config_path
 
-_SETTLING_S = 2.0  # after the first answer: tracks are born, queues empty
-_LOOK_EVERY_S = 0.5
+_SETTLING_S = 2.0  # after the first answer, until tracks are confirmed and queues are empty
+_CHECK_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True)
 class LiveCase:
-    """What is shown to the node, and for how long it is watched.
+    """Settings of one end-to-end measurement.
 
     Attributes:
-        objects: On the table.
-        seconds: Watched, once answers come.
+        objects: Number of objects on the table.
+        seconds: Duration of the measurement, which begins after the first answer.
         rate_hz: Images per second.
-        segmenter: Its name in the tables.
-        node: Parameters of the pose node; segmentation by label images unless they say otherwise.
-        camera: More parameters of the synthetic camera.
+        segmenter: Name of the segmenter in the result tables.
+        node: Parameters of the pose node. Label images are used for segmentation unless these choose another segmenter.
+        camera: Further parameters of the synthetic camera.
     """
 
     objects: int
@@ -38,59 +39,90 @@ class LiveCase:
     camera: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_live(case: LiveCase, folder: Path) -> dict[str, Any]:
-    """Run one case; everything started for it has ended when this returns.
+@dataclass(frozen=True)
+class LiveResult:
+    """Result of one end-to-end measurement.
 
-    The camera renders before the node starts, and then replays: it costs the node nothing but what a driver would.
+    Attributes:
+        case: Settings of the measurement.
+        start_s: Time from the start of the node process to its first answer, seconds.
+        summary: Frame counts, rate, latency and errors.
+        processes: CPU and memory usage by name: ``camera``, ``node``, ``subscriber``.
+    """
+
+    case: LiveCase
+    start_s: float
+    summary: LiveSummary
+    processes: Mapping[str, ProcessUsage]
+
+    @property
+    def objects_posed(self) -> float:
+        """Return the mean number of published objects per answered frame."""
+        published = sum(category.count for category in self.summary.categories.values())
+        return published / max(self.summary.frames_answered, 1)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "objects": self.case.objects,
+            "segmenter": self.case.segmenter,
+            "asked_hz": self.case.rate_hz,
+            "seconds": self.case.seconds,
+            "start_s": round(self.start_s, 2),
+            "objects_posed": self.objects_posed,
+            **self.summary.as_record(),
+            "processes": {name: asdict(usage) for name, usage in self.processes.items()},
+        }
+
+
+def run_live(case: LiveCase, folder: Path) -> LiveResult:
+    """Run one end-to-end measurement. All processes started for it have ended on return.
+
+    The camera renders its images before the node starts and replays them afterwards, so its CPU usage during the
+    measurement is that of a camera driver.
 
     Args:
-        case: What to run.
-        folder: For the logs of both processes.
+        case: Settings of the measurement.
+        folder: Folder for the logs of both processes.
 
     Returns:
-        Plain values for JSON: rate, drops, latencies from stamp to subscriber, errors, start-up, cost of the processes.
+        Frame counts, latency from stamp to subscriber, errors, start-up time and usage of the processes.
 
     Raises:
-        SubprocessDiedError: Camera or node ended by itself.
+        SubprocessDiedError: The camera or the node ended unexpectedly.
         SilenceError: The node never answered.
     """
-    with live_system(folder, pictures=False) as system:
+    with live_system(folder, debug_images=False) as system:
         camera = system.start_camera(
             "clipose_ros.ros_tools.synthetic_camera",
             *ros_arguments({"objects": case.objects, "rate_hz": case.rate_hz, **case.camera}),
         )
-        system.wait_until(lambda: system.observer.summary()["frames_in"] > 0, "a frame of the camera")
-        begun = time.monotonic()
+        system.wait_until(lambda: system.observer.summary().frames_in > 0, "a frame of the camera")
+        start = time.monotonic()
         node = system.start_node(*ros_arguments(case.node, config_path("demo.yaml")))
         system.wait_until(lambda: system.observer.answered, "an answer of the pose node")
-        start_s = time.monotonic() - begun
-        _watch(system, {}, _SETTLING_S)
+        start_s = time.monotonic() - start
+        _run_for(system, {}, _SETTLING_S)
         meters = {
             "camera": ProcessUsageMeter(camera.pid),
             "node": ProcessUsageMeter(node.pid),
             "subscriber": ProcessUsageMeter(os.getpid()),
         }
         system.observer.begin()
-        _watch(system, meters, case.seconds)
+        _run_for(system, meters, case.seconds)
         summary = system.observer.summary()
-    answered = summary["frames_in"] - summary["dropped"]
-    return {
-        "objects": case.objects,
-        "segmenter": case.segmenter,
-        "asked_hz": case.rate_hz,
-        "seconds": case.seconds,
-        "start_s": round(start_s, 2),
-        "objects_posed": sum(figures["count"] for figures in summary["categories"].values()) / max(answered, 1),
-        **summary,
-        "processes": {name: asdict(meter.usage()) for name, meter in meters.items()},
-    }
+    return LiveResult(case, start_s, summary, {name: meter.usage() for name, meter in meters.items()})
 
 
-def _watch(system: LiveSystem, meters: Mapping[str, ProcessUsageMeter], seconds: float) -> None:
-    """Let it run, looking now and then whether all processes still do."""
+def _run_for(system: LiveSystem, meters: Mapping[str, ProcessUsageMeter], seconds: float) -> None:
+    """Sample the usage of the processes for some time.
+
+    Raises:
+        SubprocessDiedError: A process ended unexpectedly.
+    """
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0.0:
-        time.sleep(min(_LOOK_EVERY_S, left))
+        time.sleep(min(_CHECK_INTERVAL_S, left))
         system.check()
         for meter in meters.values():
-            meter.look()
+            meter.sample()

@@ -1,4 +1,4 @@
-"""A camera and the pose node as processes of their own, and an observer of both in this one."""
+"""A camera process, a pose node process and an observer node in this process."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros_tools.observer import Observer
 
 STARTUP_LIMIT_S = 600.0
-"""Longest wait for the node's first answer: the camera may have much to render before."""
+"""Longest wait for the first answer of the node, seconds; includes the rendering time of the camera."""
 _POSE_NODE = ("-m", "clipose_ros.ros.pose_node")
 
 
 class SilenceError(CliposeError):
-    """The processes run, but what was waited for does not come; the message carries the node's last words."""
+    """An expected event did not occur in time although all processes run; the message ends with the last log lines."""
 
 
 class LiveSystem:
-    """Starts camera and node; whatever it started ends when its block is left.
+    """Context manager that starts camera and pose node and stops both on exit.
 
     Args:
-        folder: Where the processes write ``camera.log`` and ``pose_node.log``.
-        observer: Sees what they publish.
-        environment: Of both processes.
+        folder: Folder for the logs ``camera.log`` and ``pose_node.log``.
+        observer: Node that subscribes to the topics of both processes.
+        environment: Environment variables of both processes.
     """
 
     def __init__(self, folder: Path, observer: Observer, environment: Mapping[str, str]) -> None:
         self.observer = observer
         self._folder, self._environment = folder, environment
         self._stack = contextlib.ExitStack()
-        self._children: list[Subprocess] = []
+        self._processes: list[Subprocess] = []
 
     def __enter__(self) -> LiveSystem:
         return self
@@ -63,58 +63,65 @@ class LiveSystem:
         return self._start("pose node", *_POSE_NODE, *arguments)
 
     def check(self) -> None:
-        """Do nothing while all of them run.
+        """Check that all processes run.
 
         Raises:
-            SubprocessDiedError: One has ended.
+            SubprocessDiedError: A process has ended.
         """
-        for child in self._children:
-            child.check()
+        for process in self._processes:
+            process.check()
 
-    def wait_until(self, condition: Callable[[], bool], what: str, limit_s: float = STARTUP_LIMIT_S) -> None:
-        """Wait until something shows, as long as all processes run.
+    def wait_until(self, condition: Callable[[], bool], event: str, limit_s: float = STARTUP_LIMIT_S) -> None:
+        """Wait until a condition holds.
+
+        Args:
+            condition: Condition, evaluated about 50 times per second.
+            event: Description of the expected event for the error message.
+            limit_s: Longest wait, seconds.
 
         Raises:
-            SubprocessDiedError: One has ended.
-            SilenceError: The time is up.
+            SubprocessDiedError: A process has ended.
+            SilenceError: The condition did not hold within ``limit_s``.
         """
         end = time.monotonic() + limit_s
         while not condition():
             self.check()
             if time.monotonic() >= end:
-                last = self._children[-1]
+                last = self._processes[-1]
                 raise SilenceError(
-                    f"waited {limit_s:g} s in vain for {what}. Last words of the {last.name}:\n{last.tail(6)}"
+                    f"expected {event} within {limit_s:g} s, got none. Last log lines of the {last.name}:\n"
+                    f"{last.tail(6)}"
                 )
             time.sleep(0.02)
 
     def _start(self, name: str, *arguments: str) -> Subprocess:
         log = self._folder / f"{name.replace(' ', '_')}.log"
-        child = Subprocess(name, [sys.executable, *arguments], self._environment, log)
-        self._children.append(self._stack.enter_context(child))
-        return child
+        process = Subprocess(name, [sys.executable, *arguments], self._environment, log)
+        self._processes.append(self._stack.enter_context(process))
+        return process
 
 
 @contextlib.contextmanager
-def live_system(folder: Path, pictures: bool = True) -> Iterator[LiveSystem]:
-    """A system with nothing started yet.
+def live_system(folder: Path, debug_images: bool = True) -> Iterator[LiveSystem]:
+    """Create an observer and a system in which no process is started yet.
 
     Args:
-        folder: Where the processes' logs go; made if it is not there.
-        pictures: Whether to subscribe to the annotated image, which the node draws only then.
+        folder: Folder for the logs of the processes, created if missing.
+        debug_images: Whether to subscribe to the annotated image, which the node draws only for subscribers.
     """
     environment = live_environment()
     os.environ.update(environment)
     folder.mkdir(parents=True, exist_ok=True)
-    with _observing(pictures) as observer, LiveSystem(folder, observer, environment) as system:
+    with _spinning_observer(debug_images) as observer, LiveSystem(folder, observer, environment) as system:
         yield system
 
 
 def live_environment() -> dict[str, str]:
-    """Of all three processes: room for images in shared memory, and a domain of its own where none was chosen.
+    """Return the environment variables of all three processes.
 
-    Camera, node and this process share the cores: threads that spin while they wait for each other would slow the
-    network tenfold on a busy machine, so they sleep.
+    Sets a shared memory segment large enough for images, a random ROS domain unless one is set, and a passive OpenMP
+    wait policy. Camera, node and this process share the cores; threads that spin while waiting would slow the network
+    down tenfold on a busy machine.
     """
     environment = {
         "FASTDDS_DEFAULT_PROFILES_FILE": str(config_path("fastdds.xml")),
@@ -127,17 +134,29 @@ def live_environment() -> dict[str, str]:
 
 
 def ros_arguments(parameters: Mapping[str, Any], *files: Path) -> list[str]:
-    """Parameters, and files of them, as a node's arguments. JSON is YAML, so no string can be mistaken for a number.
+    """Return command line arguments that set the parameters of a ROS node.
 
-    Of what is said twice the later holds: files in their order, then the parameters.
+    A later value replaces an earlier one: files in their order, then ``parameters``.
+
+    Args:
+        parameters: Value by name of the parameter.
+        *files: ROS parameter files.
+
+    Returns:
+        ``--ros-args`` and the arguments after it.
     """
     pairs = [("--params-file", str(file)) for file in files]
+    # JSON is valid YAML with quoted strings, so the string "1" stays a string
     pairs += [("-p", f"{name}:={json.dumps(value)}") for name, value in parameters.items()]
     return ["--ros-args", *(argument for pair in pairs for argument in pair)]
 
 
 def set_parameters(entries: Sequence[str]) -> dict[str, Any]:
-    """Parameters of ``NAME=VALUE`` entries, values read as YAML."""
+    """Parse ``NAME=VALUE`` entries with YAML values.
+
+    Raises:
+        ConfigError: An entry has no name or no equals sign.
+    """
     parameters = {}
     for entry in entries:
         name, sign, value = entry.partition("=")
@@ -148,11 +167,11 @@ def set_parameters(entries: Sequence[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _observing(pictures: bool) -> Iterator[Observer]:
-    """The observing node, spinning in a thread of its own."""
-    # Signals stay ours: children must end before ROS does.
+def _spinning_observer(debug_images: bool) -> Iterator[Observer]:
+    """Create the observer node and spin it in a separate thread."""
+    # ROS must not handle signals: the subprocesses are stopped before ROS shuts down.
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-    observer, executor = Observer(pictures=pictures), SingleThreadedExecutor()
+    observer, executor = Observer(pictures=debug_images), SingleThreadedExecutor()
     executor.add_node(observer)
 
     def spin() -> None:

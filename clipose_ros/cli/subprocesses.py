@@ -1,4 +1,4 @@
-"""Processes that a command starts and always ends."""
+"""Subprocesses of a command, stopped whenever the command ends."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from types import TracebackType
 
 from clipose_ros.errors import CliposeError
 
-_PATIENCE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
+_STOP_SIGNALS = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
 
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Told to end in whatever way, this process leaves its blocks as on Ctrl-C: children end before it does."""
+    """Raise ``KeyboardInterrupt`` on SIGINT, SIGTERM and SIGHUP, so that context managers stop their subprocesses."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class SubprocessDiedError(CliposeError):
-    """A process ended by itself; the message carries its last words."""
+    """A subprocess ended unexpectedly; the message ends with its last log lines."""
 
 
 class Subprocess:
-    """A process in a session of its own: Ctrl-C reaches it only through us, and whatever it starts ends with it.
+    """Context manager for a process in a new session.
+
+    Ctrl-C does not reach the process directly, and all processes that it starts are stopped together with it.
 
     Args:
-        name: For messages.
+        name: Name in error messages.
         command: Program and arguments.
-        environment: All of it.
-        log: File for what it writes.
+        environment: All environment variables.
+        log: File for standard output and standard error.
     """
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
@@ -66,41 +68,41 @@ class Subprocess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return the process id."""
         return self._process.pid
 
     def check(self) -> None:
-        """Do nothing while it runs.
+        """Check that the process runs.
 
         Raises:
-            SubprocessDiedError: It has ended.
+            SubprocessDiedError: The process has ended.
         """
         status = self._process.poll()
         if status is not None:
             how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
             raise SubprocessDiedError(
-                f"the {self.name} ended by itself ({how}). Its last words ({self._log}):\n{self.tail()}"
+                f"the {self.name} ended unexpectedly ({how}). Last log lines ({self._log}):\n{self.tail()}"
             )
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines that it wrote."""
+        """Return the last lines of the log, indented; ``(nothing)`` for an empty log."""
         written = self._log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in written[-lines:]) or "  (nothing)"
 
     def stop(self) -> None:
-        """Ask it to end, then insist; what it started ends with it."""
-        for number, patience_s in _PATIENCE_S:
+        """Stop the process and all processes that it started: SIGINT, then SIGTERM, then SIGKILL."""
+        for number, timeout_s in _STOP_SIGNALS:
             if self._process.poll() is not None:
                 break
-            # Only SIGINT goes to it alone: it ends its own helpers then, which need not see the signal.
+            # SIGINT goes to the process alone, which then stops its own helpers
             (self._process.send_signal if number == signal.SIGINT else self._signal_all)(number)
             try:
-                self._process.wait(patience_s)
+                self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 continue
-        self._signal_all(signal.SIGKILL)  # helpers that outlived it
+        self._signal_all(signal.SIGKILL)  # helper processes that are still running
 
     def _signal_all(self, number: int) -> None:
-        """Signal its whole session, where any of it is left."""
+        """Send a signal to all processes of the session that still run."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from rclpy.node import Node
@@ -16,7 +15,14 @@ from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection3D, Detection3DArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
-from clipose_ros.evaluation.runs.live_statistics import LiveError, LiveStatistics, SeenObject, TrueObject, match_errors
+from clipose_ros.evaluation.runs.live_statistics import (
+    LiveError,
+    LiveStatistics,
+    LiveSummary,
+    PublishedObject,
+    TrueObject,
+    match_errors,
+)
 from clipose_ros.ros.conversions import read_color, read_transform, stamp_ns
 from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE
 from clipose_ros.types import ByteArray, FloatArray
@@ -29,7 +35,7 @@ _QUEUE = QoSProfile(depth=200, history=HistoryPolicy.KEEP_LAST, reliability=Reli
 class Row:
     """One object of the newest answer: what was published, since when it is known, and its error where the truth is."""
 
-    seen: SeenObject
+    seen: PublishedObject
     age_s: float
     error: LiveError | None
 
@@ -85,14 +91,14 @@ class Observer(Node):
         with self._lock:
             return list(self._rows)
 
-    def summary(self) -> dict[str, Any]:
-        """Figures since ``begin``; see ``LiveStatistics``."""
+    def summary(self) -> LiveSummary:
+        """Return the statistics since ``begin``."""
         with self._lock:
             return self._statistics.summary()
 
     def _on_info(self, message: CameraInfo) -> None:
         with self._lock:
-            self._statistics.frame(stamp_ns(message.header.stamp))
+            self._statistics.add_frame(stamp_ns(message.header.stamp))
 
     def _on_truth(self, message: Detection3DArray) -> None:
         with self._lock:
@@ -106,8 +112,8 @@ class Observer(Node):
         with self._lock:
             truths = self._truths.pop(stamp, None)
             errors = [None] * len(seen) if truths is None else match_errors(seen, truths, self._categories)
-            self._statistics.answer(stamp, received_ns, seen)
-            self._statistics.errors(seen, errors)
+            self._statistics.add_answer(stamp, received_ns, seen)
+            self._statistics.add_errors(seen, errors)
             self._answered_ns = stamp
             self._rows = [
                 Row(item, 1e-9 * (stamp - self._born_ns.setdefault(item.name, stamp)), error)
@@ -121,10 +127,10 @@ class Observer(Node):
         self.pictures.put_nowait(picture)
 
 
-def _seen_object(detection: Detection3D) -> SeenObject:
+def _seen_object(detection: Detection3D) -> PublishedObject:
     hypothesis, size = detection.results[0].hypothesis, detection.bbox.size
     extent = np.array([size.x, size.y, size.z])
-    return SeenObject(detection.id, hypothesis.class_id, _pose(detection), extent, hypothesis.score)
+    return PublishedObject(detection.id, hypothesis.class_id, _pose(detection), extent, hypothesis.score)
 
 
 def _true_object(detection: Detection3D) -> TrueObject:

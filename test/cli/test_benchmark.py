@@ -49,7 +49,7 @@ def wait_for(condition, limit_s: float = 60.0) -> None:
 
 
 def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children) -> None:
-    record = run_live(LiveCase(objects=2, seconds=2.0, rate_hz=10.0, camera=SMALL), tmp_path)
+    record = run_live(LiveCase(objects=2, seconds=2.0, rate_hz=10.0, camera=SMALL), tmp_path).as_record()
     assert len(children) == 2 and not children.alive
     assert list(record) == LIVE_KEYS
     assert record["frames_in"] >= record["frames_posed"] >= 1 and record["dropped"] < record["frames_in"]
@@ -65,7 +65,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_words(
     tmp_path: Path, children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_system, "_POSE_NODE", (*live_system._POSE_NODE, "--crash"))
-    with pytest.raises(SubprocessDiedError, match=r"pose node ended by itself(.|\n)*a bug in the worker"):
+    with pytest.raises(SubprocessDiedError, match=r"pose node ended unexpectedly(.|\n)*a bug in the worker"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     assert len(children) == 2 and not children.alive
 
@@ -77,7 +77,7 @@ def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, ch
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(SubprocessDiedError, match=r"camera ended by itself \(SIGKILL\)"):
+    with pytest.raises(SubprocessDiedError, match=r"camera ended unexpectedly \(SIGKILL\)"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     killer.join()
     assert not children.alive

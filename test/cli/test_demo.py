@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from clipose_ros.cli import demo, live_system
-from clipose_ros.cli.demo_output import progress_line, summary_text, table
-from clipose_ros.evaluation.runs.live_statistics import LiveError, SeenObject
+from clipose_ros.cli.demo_output import object_table, progress_line, summary_text
+from clipose_ros.evaluation.runs.live_statistics import CategorySummary, LiveError, LiveSummary, PublishedObject
 from clipose_ros.ros_tools.observer import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children, capsys)
     watched = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
     arguments = ["--segmenter", "labels", *watched]
     assert demo.main([*arguments, "--set", "check.score_threshold=1.0"]) == 1
-    assert "no poses came in 1.5 s" in capsys.readouterr().err
+    assert "no poses were published in 1.5 s" in capsys.readouterr().err
     assert not children.alive
 
 
@@ -86,14 +87,14 @@ def test_a_dead_node_is_a_failure_with_its_last_words(tmp_path: Path, children, 
     monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     watched = ["--segmenter", "labels", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
     assert demo.main([*watched, "--model", "/nowhere/absent.safetensors"]) == 1
-    assert "pose node ended by itself" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
+    assert "pose node ended unexpectedly" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
     assert not children.alive
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--input", "/nowhere", "--segmenter", "labels"], "has no labels"),
+        (["--input", "/nowhere", "--segmenter", "labels"], "have no labels"),
         (["--input", "/nowhere", "--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
         (["--input", "/nowhere", "--segmenter", f"mask_rcnn:{__file__}"], "no such folder"),
         (["--segmenter", "guess"], "yolo:WEIGHTS or mask_rcnn:WEIGHTS"),
@@ -108,18 +109,17 @@ def test_wrong_arguments_are_named_before_anything_starts(arguments, message, ch
 
 
 def test_what_is_shown_says_how_far_off() -> None:
-    seen = SeenObject("mug_3", "mug", np.eye(4), np.array([0.12, 0.08, 0.1]), 0.87)
+    seen = PublishedObject("mug_3", "mug", np.eye(4), np.array([0.12, 0.08, 0.1]), 0.87)
     rows = [
         Row(seen, 2.5, LiveError(1.24, 7.6)),
-        Row(SeenObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
+        Row(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
     ]
-    mug = {"count": 3, "matched": 2, "translation_error_cm_median": 1.24, "rotation_error_deg_median": 4.0}
-    can = {"count": 2, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
-    summary = dict(zip(KEYS, (9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can}), strict=True))
+    mug, can = CategorySummary(3, 2, 1.24, 4.0), CategorySummary(2, 0, None, None)
+    summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can})
     assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
     assert "can_1 0.50 (no such object)" in progress_line(rows, summary, 3.0)
-    assert "can_1 0.50 (no such object)" in progress_line(rows, {**summary, "categories": {}}, 0.0)
-    view = table(rows, summary, 3.0, 30.0)
+    assert "can_1 0.50 (no such object)" in progress_line(rows, replace(summary, categories={}), 0.0)
+    view = object_table(rows, summary, 3.0, 30.0)
     assert view.row_count == 2
     assert [list(column.cells)[1] for column in view.columns][:2] == ["mug", "mug_3"]
     assert list(view.columns[-1].cells) == ["-", "8"]
@@ -130,9 +130,8 @@ def test_what_is_shown_says_how_far_off() -> None:
 
 
 def test_without_truth_nothing_is_said_to_be_off() -> None:
-    rows = [Row(SeenObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None)]
-    can = {"count": 2, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
-    summary = dict(zip(KEYS, (9, 3, 6, 30.0, 12.5, None, None, {"can": can}), strict=True))
+    rows = [Row(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None)]
+    summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"can": CategorySummary(2, 0, None, None)})
     assert progress_line(rows, summary, 3.0).endswith("can_1 0.50")
     assert "2 poses, truth unknown" in summary_text(summary, Path("out"))
 

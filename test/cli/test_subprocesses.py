@@ -47,7 +47,7 @@ def test_a_child_that_listens_ends_by_interrupt(tmp_path: Path) -> None:
 
 
 def test_a_stubborn_child_and_its_helpers_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clipose_ros.cli.subprocesses._PATIENCE_S", ((2, 0.1), (15, 0.1), (9, 30.0)))
+    monkeypatch.setattr("clipose_ros.cli.subprocesses._STOP_SIGNALS", ((2, 0.1), (15, 0.1), (9, 30.0)))
     with python(STUBBORN, tmp_path / "log") as child:
         wait_for(lambda: (tmp_path / "log").read_text().strip().isdigit())
         helper = int((tmp_path / "log").read_text())
@@ -59,7 +59,7 @@ def test_the_last_words_of_a_dead_child_are_told(tmp_path: Path) -> None:
     with python("import sys; sys.exit('no weights found')", tmp_path / "log") as child:
         wait_for(lambda: not is_alive(child.pid))
         with pytest.raises(
-            SubprocessDiedError, match=r"helper ended by itself \(exit status 1\)(.|\n)*no weights found"
+            SubprocessDiedError, match=r"helper ended unexpectedly \(exit status 1\)(.|\n)*no weights found"
         ):
             child.check()
 

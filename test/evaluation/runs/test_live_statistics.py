@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.evaluation.runs.live_statistics import (
     MATCH_WITHIN_M,
+    CategorySummary,
     LiveStatistics,
-    SeenObject,
+    LiveSummary,
+    PublishedObject,
     TrueObject,
     match_errors,
 )
@@ -23,12 +25,12 @@ def pose(x: float, turn_y_deg: float = 0.0, turn_x_deg: float = 0.0) -> np.ndarr
     return make_transform(R, np.array([x, 0.0, 1.0]))
 
 
-def seen(category: str, T: np.ndarray) -> SeenObject:
-    return SeenObject(f"{category}_1", category, T, SIZE, 0.9)
+def published(category: str, T: np.ndarray) -> PublishedObject:
+    return PublishedObject(f"{category}_1", category, T, SIZE, 0.9)
 
 
 def test_errors_are_in_centimetres_and_degrees() -> None:
-    errors = match_errors([seen("mug", pose(0.02, 30.0))], [TrueObject("mug", pose(0.0))], NOCS_CATEGORIES)
+    errors = match_errors([published("mug", pose(0.02, 30.0))], [TrueObject("mug", pose(0.0))], NOCS_CATEGORIES)
     assert errors[0] is not None
     assert errors[0].translation_cm == pytest.approx(2.0)
     assert errors[0].rotation_deg == pytest.approx(30.0)
@@ -38,13 +40,13 @@ def test_errors_are_in_centimetres_and_degrees() -> None:
 def test_a_turn_about_the_axis_counts_only_where_it_can_be_seen(turn: float, tilt: float) -> None:
     for category, handle in (("bottle", True), ("mug", False)):
         true = [TrueObject(category, pose(0.0), handle)]
-        error = match_errors([seen(category, pose(0.0, turn, tilt))], true, NOCS_CATEGORIES)[0]
+        error = match_errors([published(category, pose(0.0, turn, tilt))], true, NOCS_CATEGORIES)[0]
         assert error is not None and error.rotation_deg == pytest.approx(tilt, abs=1e-4)
 
 
 def test_the_whole_assignment_is_the_best_one_not_the_first() -> None:
     # greedily, the first would take the truth at 0.10 from the second
-    found = [seen("can", pose(0.06)), seen("can", pose(0.11))]
+    found = [published("can", pose(0.06)), published("can", pose(0.11))]
     true = [TrueObject("can", pose(0.0)), TrueObject("can", pose(0.10))]
     errors = match_errors(found, true, NOCS_CATEGORIES)
     assert [round(e.translation_cm, 3) for e in errors if e] == [6.0, 1.0]
@@ -52,7 +54,7 @@ def test_the_whole_assignment_is_the_best_one_not_the_first() -> None:
 
 def test_no_partner_no_error() -> None:
     true = [TrueObject("mug", pose(0.0)), TrueObject("can", pose(1.0))]
-    found = [seen("can", pose(0.0)), seen("mug", pose(MATCH_WITHIN_M + 0.01)), seen("mug", pose(0.01))]
+    found = [published("can", pose(0.0)), published("mug", pose(MATCH_WITHIN_M + 0.01)), published("mug", pose(0.01))]
     errors = match_errors(found, true, NOCS_CATEGORIES)
     assert errors[:2] == [None, None] and errors[2] is not None
     assert match_errors(found, [], NOCS_CATEGORIES) == [None] * 3
@@ -63,14 +65,14 @@ def test_summary_counts_frames_drops_and_latency() -> None:
     statistics = LiveStatistics()
     ms = 1_000_000
     for stamp in range(0, 100, 10):
-        statistics.frame(stamp * ms)
-    mug = [seen("mug", pose(0.03))]
+        statistics.add_frame(stamp * ms)
+    mug = [published("mug", pose(0.03))]
     true = [TrueObject("mug", pose(0.0))]
     for stamp, latency, found in ((0, 20, mug), (20, 30, mug), (40, 40, []), (60, 50, mug)):
-        statistics.answer(stamp * ms, (stamp + latency) * ms, found)
-        statistics.errors(found, match_errors(found, true, NOCS_CATEGORIES))
-    statistics.answer(60 * ms, 900 * ms, mug)  # told twice
-    assert statistics.summary() == {
+        statistics.add_answer(stamp * ms, (stamp + latency) * ms, found)
+        statistics.add_errors(found, match_errors(found, true, NOCS_CATEGORIES))
+    statistics.add_answer(60 * ms, 900 * ms, mug)  # told twice
+    assert statistics.summary().as_record() == {
         "frames_in": 7,  # 70, 80 and 90 came after the last answer
         "frames_posed": 3,
         "dropped": 3,
@@ -86,11 +88,27 @@ def test_summary_counts_frames_drops_and_latency() -> None:
 
 def test_summary_of_nothing_and_without_truth() -> None:
     statistics = LiveStatistics()
-    statistics.frame(5)
-    nothing = statistics.summary()
-    assert (nothing["frames_in"], nothing["dropped"], nothing["frames_posed"]) == (1, 1, 0)
-    assert nothing["latency_ms_p50"] is None and nothing["rate_hz"] is None and nothing["categories"] == {}
-    statistics.answer(5, 10, [seen("bowl", pose(0.0))])
-    assert statistics.summary()["categories"] == {
-        "bowl": {"count": 1, "matched": 0, "translation_error_cm_median": None, "rotation_error_deg_median": None}
+    statistics.add_frame(5)
+    assert statistics.summary() == LiveSummary(1, 0, 1, None, None, None, None, {})
+    statistics.add_answer(5, 10, [published("bowl", pose(0.0))])
+    summary = statistics.summary()
+    assert summary.categories == {"bowl": CategorySummary(1, 0, None, None)}
+    assert (summary.frames_answered, summary.has_matches) == (1, False)
+
+
+def test_the_record_has_the_keys_of_summary_json() -> None:
+    category = CategorySummary(3, 2, 1.24, 4.0)
+    summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"mug": category})
+    assert summary.has_matches and summary.frames_answered == 3
+    assert summary.as_record() == {
+        "frames_in": 9,
+        "frames_posed": 3,
+        "dropped": 6,
+        "rate_hz": 30.0,
+        "latency_ms_p50": 12.5,
+        "latency_ms_p95": None,
+        "latency_ms_p99": None,
+        "categories": {
+            "mug": {"count": 3, "matched": 2, "translation_error_cm_median": 1.24, "rotation_error_deg_median": 4.0}
+        },
     }
