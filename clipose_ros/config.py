@@ -387,10 +387,6 @@ class CloudConfig(ConfigNode):
             )
 
 
-ENGINES = ("auto", "pytorch", "cpu", "cpu_int8", "cuda", "cuda_bf16", "cuda_fp16")
-"""What can compute the pose network; ``auto`` is the fastest for the device that keeps float32's accuracy."""
-
-
 @dataclass(frozen=True)
 class TtaConfig(ConfigNode):
     """Test-time augmentation: several forward passes an object, averaged."""
@@ -419,7 +415,9 @@ class NetworkConfig(ConfigNode):
     device: str = option("auto", "auto, cpu, cuda or cuda:N.")
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch.", low=0, high=256)
     engine: str = option(
-        "auto", "What computes it: auto is the fastest for the device that keeps float32's accuracy.", choices=ENGINES
+        "auto",
+        "Engine that computes the network, built-in or of an installed package; auto selects the fastest built-in one "
+        "with float32 accuracy for the device.",
     )
     tta: TtaConfig = TtaConfig()
 

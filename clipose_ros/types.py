@@ -20,6 +20,9 @@ FloatArray: TypeAlias = NDArray[np.floating]
 BoolArray: TypeAlias = NDArray[np.bool_]
 ByteArray: TypeAlias = NDArray[np.uint8]
 LabelArray: TypeAlias = NDArray[np.uint16]
+IndexArray: TypeAlias = NDArray[np.int64]
+FlatIndexArray: TypeAlias = NDArray[np.intp]
+"""Positions as ``numpy.flatnonzero`` and ``numpy.argsort`` return them."""
 
 TIME_JUMP_NS = 100_000_000
 """A stamp this far before an earlier one means a clock or bag that started over; nearer, it is disorder on the way."""

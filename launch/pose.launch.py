@@ -26,7 +26,11 @@ TOPICS = {
 SETTINGS = {
     "model": ("network.model", str, "Checkpoint file, or name of a shipped model."),
     "device": ("network.device", str, "auto, cpu, cuda or cuda:N."),
-    "engine": ("network.engine", str, "What computes the network: auto, pytorch, cpu, cpu_int8, cuda..."),
+    "engine": (
+        "network.engine",
+        str,
+        "Engine that computes the network: auto, pytorch, cpu, cpu_int8, cuda, or an installed one.",
+    ),
     "max_passes": (
         "network.tta.max_passes",
         int,

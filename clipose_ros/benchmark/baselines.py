@@ -10,10 +10,10 @@ import numpy as np
 
 from clipose_ros.benchmark.result_tables import POINTS
 from clipose_ros.categories import CategorySet
-from clipose_ros.inference.engines.base import IndexArray, RawPoses
+from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.model.onnx_export import INPUTS, OUTPUTS, export_onnx, require
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, IndexArray
 
 
 class OnnxRuntime:

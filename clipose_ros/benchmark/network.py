@@ -17,13 +17,14 @@ from clipose_ros.benchmark.result_tables import POINTS
 from clipose_ros.benchmark.timing import Timing, time_call
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, DeviceError, ExportError
-from clipose_ros.inference.engines.base import ENGINES, Engine, IndexArray, RawPoses
+from clipose_ros.inference.engines.base import Engine, RawPoses
 from clipose_ros.inference.engines.factory import create_engine
+from clipose_ros.inference.engines.registry import engine_names
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.network import PRESETS, CLIPoseNet
 from clipose_ros.resources import model_path
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, IndexArray
 
 REFERENCE = "pytorch"
 """The engine that all others are compared with: the plain PyTorch module."""
@@ -78,7 +79,7 @@ def benchmark_entry(model: str, build: Callable[[], CLIPoseNet], device: str, th
     """All engines that this machine has, and on a CPU onnxruntime for comparison."""
     place = resolve_device(device)
     makers: dict[str, Callable[[], Engine]] = {
-        name: partial(create_engine, name, build(), place, threads) for name in ENGINES if name != "auto"
+        name: partial(create_engine, name, build(), place, threads) for name in engine_names()
     }
     if place == "cpu":
         makers[OnnxRuntime.name] = partial(OnnxRuntime, build(), threads)

@@ -76,7 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--model", default="clipose_small", help="pose network: a shipped name or a file (clipose_small)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--engine", default="auto", help="what computes the network in the stages and end to end (auto)")
+    add(
+        "--engine",
+        default="auto",
+        help="engine of the network in the stages and end to end, built-in or installed (auto)",
+    )
     add("--max-passes", type=int, default=_USUAL.tta.max_passes,
         help=f"test-time augmentation passes, in stages and end to end ({_USUAL.tta.max_passes})")  # fmt: skip
     add_renamed_flag(parser, "--looks", "--max-passes")

@@ -9,7 +9,7 @@ from pathlib import Path
 from clipose_ros.cli.generate import OBJECT_LIBRARY_GOES_WITH, add_object_library_options
 from clipose_ros.cli.node_settings import NETWORK_OPTIONS, SEGMENTERS
 from clipose_ros.cli.option_rules import add_renamed_flag, parse
-from clipose_ros.config import ENGINES, NetworkConfig
+from clipose_ros.config import NetworkConfig
 
 SCENES_SEED = 10_000_000
 """Of simulated scenes; far from those that models are trained on."""
@@ -83,7 +83,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     usual = NetworkConfig()
     parser.add_argument("--model", help=f"a .safetensors file or the name of a shipped model ({usual.model})")
     parser.add_argument("--device", help=f"auto, cpu, cuda or cuda:N ({usual.device})")
-    parser.add_argument("--engine", choices=ENGINES, help=f"what computes the network ({usual.engine})")
+    parser.add_argument("--engine", help=f"engine that computes the network, built-in or installed ({usual.engine})")
     add_renamed_flag(parser, "--looks", "--max-passes")
     add_renamed_flag(parser, "--agree-deg", "--disagreement-deg")
     parser.add_argument(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from clipose_ros.config import CloudConfig
 from clipose_ros.geometry.camera import backproject_pixels
 from clipose_ros.types import (
     BoolArray,
+    FlatIndexArray,
     FloatArray,
     InstanceMask,
     ObjectCloud,
@@ -20,8 +19,6 @@ from clipose_ros.types import (
     RejectionReason,
     RgbdFrame,
 )
-
-IndexArray: TypeAlias = NDArray[np.intp]
 
 _CANDIDATES = 2  # pixels looked at per point wanted; trimming never takes half of them
 _MARGIN = 0.25  # of the visible side: depth this near the median deviations' bound is never an outlier
@@ -78,7 +75,7 @@ def _eroded(mask: BoolArray, radius_px: int) -> BoolArray:
     return inner.view(np.bool_)
 
 
-def _spread(pixels: IndexArray, most: int, rng: np.random.Generator) -> IndexArray:
+def _spread(pixels: FlatIndexArray, most: int, rng: np.random.Generator) -> FlatIndexArray:
     """At most that many of the pixels, one drawn from each of as many equal stretches: they cover the whole mask."""
     if pixels.size <= most:
         return pixels

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import CheckpointError, ConfigError
-from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.hs_pose import import_hs_pose as import_hs_pose
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
@@ -43,7 +43,7 @@ def save_checkpoint(path: Path, network: CLIPoseNet, notes: dict[str, Any] | Non
     partial.replace(path)
 
 
-def load_checkpoint(path: Path, ops: GraphOps = REFERENCE) -> CLIPoseNet:
+def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
     """Read a network, on the CPU, in evaluation mode.
 
     Args:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipose_ros.model.graph import (
-    REFERENCE,
+    PYTORCH_OPS,
     GraphConv,
+    GraphModule,
     GraphOps,
     SurfaceConv,
     gather_points,
@@ -64,7 +65,7 @@ class Encoding:
     """
 
     levels: tuple[Level, ...]
-    ops: GraphOps = REFERENCE
+    ops: GraphOps = PYTORCH_OPS
 
     @property
     def points(self) -> Tensor:
@@ -118,12 +119,11 @@ def _spread(features: Tensor, nearest: Tensor | None) -> Tensor:
     return features if nearest is None else gather_points(features, nearest)
 
 
-class GlobalFeature(nn.Module):
+class GlobalFeature(GraphModule):
     """ORL: the mean over points of the neighbourhood maxima, told to every point. Residual."""
 
     def __init__(self, channels: int, ops: GraphOps) -> None:
-        super().__init__()
-        self.ops = ops
+        super().__init__(ops)
         self.merge = nn.Linear(2 * channels, channels, bias=False)
 
     def forward(self, features: Tensor, neighbours: Tensor) -> Tensor:
@@ -150,12 +150,11 @@ class SurfaceLayer(nn.Module):
         return self.overall(features, neighbours) + self.straight(points)
 
 
-class GraphLayer(nn.Module):
+class GraphLayer(GraphModule):
     """A later layer: graph convolution, and in the hybrid-scope encoder RF-F, ORL and STE."""
 
     def __init__(self, in_channels: int, out_channels: int, supports: int, hybrid: bool, ops: GraphOps) -> None:
-        super().__init__()
-        self.ops = ops
+        super().__init__(ops)
         self.conv = GraphConv(in_channels, out_channels, supports, ops)
         self.overall = GlobalFeature(out_channels, ops) if hybrid else None
         self.straight = nn.Linear(in_channels, out_channels, bias=False) if hybrid else None
@@ -176,7 +175,7 @@ class PointNorm(nn.BatchNorm1d):
         return super().forward(features.flatten(0, 1)).reshape(features.shape)
 
 
-class GraphEncoder(nn.Module):
+class GraphEncoder(GraphModule):
     """Five graph layers over three levels, all levels copied back to every point.
 
     Args:
@@ -196,11 +195,11 @@ class GraphEncoder(nn.Module):
         supports: int,
         neighbours: int,
         hybrid: bool,
-        ops: GraphOps = REFERENCE,
+        ops: GraphOps = PYTORCH_OPS,
     ) -> None:
-        super().__init__()
+        super().__init__(ops)
         w0, w1, w2, w3, w4 = widths
-        self.ops, self.neighbours = ops, neighbours
+        self.neighbours = neighbours
         self.layer0 = SurfaceLayer(w0, supports, hybrid, ops)
         self.layer1 = GraphLayer(w0, w1, supports, hybrid, ops)
         self.layer2 = GraphLayer(w1, w2, supports, hybrid, ops)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import ShapeError
 from clipose_ros.model.encoder import Encoding, Level
-from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.heads import AxisHead, CloudHead
 from clipose_ros.model.network import Architecture, CLIPoseNet, NetworkOutput
 
@@ -100,7 +100,7 @@ class FusionNet(CLIPoseNet):
     """
 
     def __init__(
-        self, architecture: Architecture, categories: CategorySet, kind: str, other: int, ops: GraphOps = REFERENCE
+        self, architecture: Architecture, categories: CategorySet, kind: str, other: int, ops: GraphOps = PYTORCH_OPS
     ) -> None:
         super().__init__(architecture, categories, ops)
         self.fusion = Fusion(kind, self.encoder.out_channels, other)

@@ -126,16 +126,34 @@ class GraphOps:
     norm_relu: Callable[[nn.Module, Tensor], Tensor] = norm_relu
 
 
-REFERENCE = GraphOps(nearest_neighbours, graph_response, max_over_neighbours)
+PYTORCH_OPS = GraphOps(nearest_neighbours, graph_response, max_over_neighbours)
 """The plain formulas above: any device, any precision."""
 
 
-class SurfaceConv(nn.Module):
+class GraphModule(nn.Module):
+    """Module that computes neighbourhoods by exchangeable operations.
+
+    Args:
+        ops: Operations to compute with.
+    """
+
+    def __init__(self, ops: GraphOps) -> None:
+        super().__init__()
+        self.ops = ops
+
+
+def use_ops(module: nn.Module, ops: GraphOps) -> None:
+    """Make a module and all modules inside it compute by ``ops``. Weights stay as they are."""
+    for part in module.modules():
+        if isinstance(part, GraphModule):
+            part.ops = ops
+
+
+class SurfaceConv(GraphModule):
     """Graph convolution of bare coordinates: only how the neighbours lie around a point counts."""
 
     def __init__(self, out_channels: int, supports: int, ops: GraphOps) -> None:
-        super().__init__()
-        self.ops = ops
+        super().__init__(ops)
         self.supports = nn.Parameter(torch.empty(3, supports, out_channels))
         nn.init.uniform_(self.supports, -1.0, 1.0)
 
@@ -145,12 +163,11 @@ class SurfaceConv(nn.Module):
         return self.ops.graph_response(directions, F.normalize(self.supports, dim=0), None, neighbours)
 
 
-class GraphConv(nn.Module):
+class GraphConv(GraphModule):
     """Graph convolution of features, with its centre term."""
 
     def __init__(self, in_channels: int, out_channels: int, supports: int, ops: GraphOps) -> None:
-        super().__init__()
-        self.ops = ops
+        super().__init__(ops)
         self.supports = nn.Parameter(torch.empty(3, supports, out_channels))
         nn.init.uniform_(self.supports, -1.0, 1.0)
         self.project = nn.Linear(in_channels, (supports + 1) * out_channels)

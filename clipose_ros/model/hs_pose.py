@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import CheckpointError
-from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
 _PREFIXES = ("module.", "posenet.")  # of parallel training, and of the whole model around the network
@@ -17,7 +17,7 @@ _HEADS = {"rot_green": "head_y", "rot_red": "head_x", "ts": "head_ts"}
 _HEAD_LAYERS = {"conv1": "point1", "conv2": "point2", "conv3": "cloud1", "conv4": "cloud2"}
 
 
-def import_hs_pose(state_dict: Mapping[str, Tensor], ops: GraphOps = REFERENCE) -> CLIPoseNet:
+def import_hs_pose(state_dict: Mapping[str, Tensor], ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
     """Make a network of an HS-Pose state dict.
 
     Weights that only training needs (reconstruction and voting) are left out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError, ShapeError
 from clipose_ros.model.encoder import MIN_POINTS, Encoding, GraphEncoder
-from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.graph import PYTORCH_OPS, GraphOps, use_ops
 from clipose_ros.model.heads import AxisHead, CloudHead
 
 
@@ -104,6 +105,23 @@ class NetworkOutput:
     encoding: Encoding
 
 
+class PoseNetwork(Protocol):
+    """Network that predicts poses: ``CLIPoseNet``, or a module that binds further inputs to one."""
+
+    @property
+    def categories(self) -> CategorySet:
+        """Return the categories that the network was trained on."""
+        ...
+
+    def eval(self) -> PoseNetwork:
+        """Switch to evaluation mode."""
+        ...
+
+    def __call__(self, points_camera: Tensor, category: Tensor) -> NetworkOutput:
+        """Predict as ``CLIPoseNet.forward`` describes."""
+        ...
+
+
 def check_shape(shape: Sequence[int]) -> None:
     """Check that clouds are ``(B, N, 3)``, N a multiple of 16 and at least ``MIN_POINTS``.
 
@@ -120,12 +138,12 @@ class CLIPoseNet(nn.Module):
     Args:
         architecture: Its shape.
         categories: The categories it is for; their mean sizes are what size residuals are added to.
-        ops: How neighbourhoods are computed; ``fused.FUSED`` on a CPU.
+        ops: How neighbourhoods are computed; ``cpu_training.graph_ops.CPU_OPS`` on a CPU.
     """
 
     mean_sizes: Tensor
 
-    def __init__(self, architecture: Architecture, categories: CategorySet, ops: GraphOps = REFERENCE) -> None:
+    def __init__(self, architecture: Architecture, categories: CategorySet, ops: GraphOps = PYTORCH_OPS) -> None:
         super().__init__()
         self.architecture = architecture
         self.categories = categories
@@ -153,6 +171,10 @@ class CLIPoseNet(nn.Module):
         """
         centred, mean = self.centre(points_camera)
         return self.read(self.encoder(centred), centred, mean, category)
+
+    def use_ops(self, ops: GraphOps) -> None:
+        """Compute neighbourhoods by ``ops`` from now on. Weights stay as they are."""
+        use_ops(self, ops)
 
     def centre(self, points_camera: Tensor) -> tuple[Tensor, Tensor]:
         """The points that the network looks at, about their mean.

@@ -70,7 +70,7 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
     """Write a network as an ONNX file; it appears whole or not at all.
 
     Args:
-        network: In evaluation mode, on the CPU, with the plain operations (``graph.REFERENCE``).
+        network: In evaluation mode, on the CPU, with the plain operations (``graph.PYTORCH_OPS``).
         path: File to write.
         points: Points of every cloud, a multiple of 16, at least 128.
         notes: More lines of metadata: the model's name, its hash.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.fusion import FusionNet
-from clipose_ros.model.network import CLIPoseNet, NetworkOutput
+from clipose_ros.model.network import NetworkOutput
 from clipose_ros.training.batches import image_batch
 from clipose_ros.training.clip_features import ClipFeatureProvider
 from clipose_ros.types import ByteArray, PoseEstimate
@@ -59,7 +57,7 @@ class FusionPredictor:
                 other = self._source.category_text()[torch.from_numpy(index).to(self._device)]
             else:
                 other = self._source.tower(image_batch(self._images[rows]).to(self._device))
-        told = cast(CLIPoseNet, _Told(self._network, other))
+        told = _Told(self._network, other)
         names = [self._samples.categories.names[kind] for kind in index]
         return Predictor(PytorchEngine(told, self._device)).predict(
             self._samples.points[rows].astype(np.float32), names

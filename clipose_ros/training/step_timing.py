@@ -11,7 +11,7 @@ import numpy as np
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.model.graph import REFERENCE
+from clipose_ros.model.graph import PYTORCH_OPS
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.shape_weights import ShapeWeights
 from clipose_ros.training.runtime.cpu_tuning import tune_process
@@ -78,9 +78,7 @@ def _timed(trainer: Trainer) -> tuple[float, float]:
 
 def make_plain(trainer: Trainer) -> None:
     """Have the trained network compute by the plain formulas."""
-    for module in trainer.network.modules():
-        if hasattr(module, "ops"):
-            setattr(module, "ops", REFERENCE)  # noqa: B010 - a module's type does not know of it
+    trainer.network.use_ops(PYTORCH_OPS)
 
 
 def box_clouds(count: int, points: int) -> CloudSamples:

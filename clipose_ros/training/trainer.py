@@ -18,9 +18,9 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy, as_records
 from clipose_ros.model.checkpoint import load_checkpoint
-from clipose_ros.model.cpu_training.graph_ops import FUSED
+from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
 from clipose_ros.model.fusion import FusionNet
-from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.model.widening import widen, widening_factor
 from clipose_ros.training.batches import NO_IMAGES, BatchSource
@@ -75,7 +75,7 @@ class Trainer:
         self.source = BatchSource(self.clouds, config, rank, ranks)
         self.clip_features = self._create_clip_features()
         autocast_bf16 = uses_bf16(config.precision, device)
-        ops = FUSED if device == "cpu" else REFERENCE
+        ops = CPU_OPS if device == "cpu" else PYTORCH_OPS
         self.network = self._make_network(ops).to(device).train()
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import CheckpointError
 from clipose_ros.model.checkpoint import import_hs_pose, load_checkpoint, save_checkpoint
-from clipose_ros.model.cpu_training.graph_ops import FUSED
-from clipose_ros.model.graph import REFERENCE, nearest_neighbours, nearest_point
+from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
+from clipose_ros.model.graph import PYTORCH_OPS, nearest_neighbours, nearest_point
 
 WIDTHS, SUPPORTS, WIDE, NARROW = (8, 8, 16, 16, 24), 7, 40, 20
 ALL = sum(WIDTHS)
@@ -125,7 +125,7 @@ def hs_pose(s, near, cloud, category):
 def test_the_same_function(prefix):
     state = random_weights()
     neighbours = Neighbours()
-    ops = dataclasses.replace(REFERENCE, nearest_neighbours=neighbours.find)
+    ops = dataclasses.replace(PYTORCH_OPS, nearest_neighbours=neighbours.find)
     network = import_hs_pose({prefix + name: tensor for name, tensor in state.items()}, ops).double()
     cloud, category = torch.rand(3, 256, 3, dtype=torch.float64), torch.tensor([5, 0, 2])
     with torch.inference_mode():
@@ -145,7 +145,7 @@ def test_the_same_function(prefix):
 def test_it_can_be_kept_as_a_checkpoint(tmp_path):
     network = import_hs_pose(random_weights())
     save_checkpoint(tmp_path / "hs_pose.safetensors", network)
-    again = load_checkpoint(tmp_path / "hs_pose.safetensors", FUSED)
+    again = load_checkpoint(tmp_path / "hs_pose.safetensors", CPU_OPS)
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True)
     )

@@ -9,8 +9,8 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ShapeError
-from clipose_ros.model.cpu_training.graph_ops import FUSED
-from clipose_ros.model.graph import REFERENCE
+from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
+from clipose_ros.model.graph import PYTORCH_OPS
 from clipose_ros.model.network import PRESETS, Architecture, CLIPoseNet, NetworkOutput
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
@@ -65,7 +65,7 @@ def test_equal_input_gives_equal_output() -> None:
     assert all(torch.equal(first[name], second[name]) for name in FIELDS)
 
 
-@pytest.mark.parametrize("ops", [REFERENCE, FUSED])
+@pytest.mark.parametrize("ops", [PYTORCH_OPS, CPU_OPS])
 def test_an_object_does_not_feel_its_companions(ops: object) -> None:
     torch.manual_seed(0)
     net = CLIPoseNet(TINY, NOCS_CATEGORIES, ops).eval()  # type: ignore[arg-type]

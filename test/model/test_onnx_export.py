@@ -17,7 +17,7 @@ from clipose_ros.cli.export import main
 from clipose_ros.errors import ExportError, ShapeError
 from clipose_ros.model import onnx_export
 from clipose_ros.model.checkpoint import save_checkpoint
-from clipose_ros.model.graph import REFERENCE, distance_order
+from clipose_ros.model.graph import PYTORCH_OPS, distance_order
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.model.onnx_export import INPUTS, OUTPUTS, compare_onnx, export_onnx
 
@@ -56,9 +56,9 @@ def distinct_clouds(net: CLIPoseNet, count: int) -> torch.Tensor:
         order = distance_order(features, features)
         order.diagonal(dim1=1, dim2=2).fill_(float("inf"))
         gaps.append(float(order.topk(near + 1, largest=False).values.diff().min() / features.square().sum(-1).max()))
-        return REFERENCE.nearest_neighbours(features, near)
+        return PYTORCH_OPS.nearest_neighbours(features, near)
 
-    twin = CLIPoseNet(net.architecture, net.categories, replace(REFERENCE, nearest_neighbours=watched)).eval()
+    twin = CLIPoseNet(net.architecture, net.categories, replace(PYTORCH_OPS, nearest_neighbours=watched)).eval()
     twin.load_state_dict(net.state_dict())
     generator = torch.Generator().manual_seed(3)
     found: list[torch.Tensor] = []

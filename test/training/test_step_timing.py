@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clipose_ros.model import network
-from clipose_ros.model.graph import REFERENCE
+from clipose_ros.model.graph import PYTORCH_OPS
 from clipose_ros.model.network import Architecture
 from clipose_ros.training import step_timing
 from clipose_ros.training.trainer import Trainer
@@ -46,4 +46,4 @@ def test_plain_means_that_nothing_of_the_network_is_fused(
     config = step_timing.TrainConfig(preset="clipose_small", batch=4, tensorboard=False)
     trainer = Trainer(config, clouds.categories, clouds, clouds, tmp_path)
     step_timing.make_plain(trainer)
-    assert {module.ops for module in trainer.network.modules() if hasattr(module, "ops")} == {REFERENCE}
+    assert {module.ops for module in trainer.network.modules() if hasattr(module, "ops")} == {PYTORCH_OPS}

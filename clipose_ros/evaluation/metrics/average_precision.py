@@ -6,11 +6,8 @@ Where values tie, the later one goes first: what the release's reversed sort did
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clipose_ros.types import BoolArray, FloatArray
-
-IndexArray = NDArray[np.int64]
+from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 
 def descending(values: FloatArray) -> IndexArray:

@@ -1,8 +1,7 @@
-"""What computes the network: clouds in, raw predictions out, NumPy on both sides.
+"""Interface of the engines, which compute the pose network: clouds in, raw predictions out, NumPy on both sides.
 
-Engines share the weights and differ in how they compute with them. ``reference`` is the network's own PyTorch module,
-the readable definition of what every other engine has to give. ``fused`` is compiled loops for CPUs; ``fused_int8`` has
-its larger matrix products in 8-bit integers.
+All engines share the weights of one network and differ in how they compute with them. ``pytorch`` is the network's own
+PyTorch module and defines the result that every other engine reproduces.
 """
 
 from __future__ import annotations
@@ -10,19 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clipose_ros.categories import CategorySet
-from clipose_ros.config import ENGINES as ENGINES
-from clipose_ros.types import FloatArray
-
-IndexArray = NDArray[np.int64]
+from clipose_ros.types import FloatArray, IndexArray
 
 
 @dataclass(frozen=True)
 class RawPoses:
-    """What the network says of a batch of clouds, float32, camera optical frame.
+    """Raw predictions for a batch of B clouds, float32, camera optical frame.
 
     Attributes:
         axis_y: ``(B, 3)`` unit vectors, the object's y axis.
@@ -42,30 +35,34 @@ class RawPoses:
 
 
 class Engine(Protocol):
-    """A network ready to compute on one device. Not for several threads at once."""
+    """Network that is ready to compute on one device.
+
+    ``inference.engines.registry`` lists the engines and describes how another package adds one. An engine is called
+    from one thread at a time.
+    """
 
     @property
     def name(self) -> str:
-        """Which one it is, of ``ENGINES``."""
+        """Return the name under which the engine is registered."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it computes: ``cpu`` or ``cuda:N``."""
+        """Return the device that computes: ``cpu`` or ``cuda:N``."""
         ...
 
     @property
     def categories(self) -> CategorySet:
-        """What the network was trained on."""
+        """Return the categories that the network was trained on."""
         ...
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """Predict. An object's result does not depend on its companions in the batch.
+        """Predict axes, confidences, translations and sizes. Each object's result is independent of the others.
 
         Args:
             points_camera: ``(B, N, 3)`` float32, contiguous, metres, camera optical frame, in random order; N a
                 multiple of 16, at least 128.
-            category: ``(B,)`` int64, place of each object's category in ``categories``.
+            category: ``(B,)`` int64, index of each object's category in ``categories``.
 
         Raises:
             ShapeError: The points have another shape.
@@ -73,5 +70,5 @@ class Engine(Protocol):
         ...
 
     def warm_up(self, points: int) -> None:
-        """Compile and allocate what the first clouds of so many points would have to wait for."""
+        """Compile kernels and allocate buffers for clouds of ``points`` points."""
         ...

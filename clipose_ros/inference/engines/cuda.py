@@ -12,9 +12,9 @@ from torch import Tensor
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError
-from clipose_ros.inference.engines.base import IndexArray, RawPoses
+from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.model.network import CLIPoseNet, check_shape
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, IndexArray
 
 PRECISIONS = {"cuda": torch.float32, "cuda_bf16": torch.bfloat16, "cuda_fp16": torch.float16}
 """Type of the matrix products by name of the engine; distances between points stay in float32."""
@@ -27,7 +27,7 @@ class CudaEngine:
     objects. torch would compile a single object anew; it goes with a copy of itself instead.
 
     Args:
-        network: In evaluation mode, with the plain operations (``graph.REFERENCE``).
+        network: In evaluation mode, with the plain operations (``graph.PYTORCH_OPS``).
         device: ``cuda:N``. ``cpu`` runs the same path, for tests.
         name: Which precision, of ``PRECISIONS``.
         backend: Compiler, as torch.compile names them.
@@ -98,3 +98,18 @@ class CudaEngine:
         host.copy_(values, non_blocking=True)
         torch.cuda.current_stream(self._target).synchronize()
         return host.numpy()
+
+
+def create_float32_engine(network: CLIPoseNet, device: str, threads: int) -> CudaEngine:
+    """Create the engine ``cuda``, with matrix products in float32."""
+    return CudaEngine(network, device, "cuda")
+
+
+def create_bf16_engine(network: CLIPoseNet, device: str, threads: int) -> CudaEngine:
+    """Create the engine ``cuda_bf16``, with matrix products in bfloat16."""
+    return CudaEngine(network, device, "cuda_bf16")
+
+
+def create_fp16_engine(network: CLIPoseNet, device: str, threads: int) -> CudaEngine:
+    """Create the engine ``cuda_fp16``, with matrix products in float16."""
+    return CudaEngine(network, device, "cuda_fp16")

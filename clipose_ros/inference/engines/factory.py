@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
-from clipose_ros.config import ENGINES
+from clipose_ros.config_aliases import current_value
 from clipose_ros.errors import ConfigError
 from clipose_ros.inference.engines.base import Engine
+from clipose_ros.inference.engines.registry import (
+    AUTO,
+    AUTO_ENGINES,
+    BUILTIN_ENGINES,
+    installed_engine_names,
+    load_engine_factory,
+)
 
 if TYPE_CHECKING:
     from clipose_ros.model.network import CLIPoseNet
 
 
 def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0) -> Engine:
-    """Make an engine.
+    """Create an engine.
 
     Args:
-        name: One of ``ENGINES``.
-        network: Whose weights it takes; in evaluation mode.
-        device: Where it is to compute: ``cpu`` or ``cuda:N``.
-        threads: CPU threads for it; 0 leaves the choice to torch.
+        name: ``auto``, a built-in engine, or an engine that an installed package registers. Earlier names of built-in
+            engines are translated with a warning.
+        network: Network whose weights the engine computes with, in evaluation mode, on the CPU.
+        device: Device that computes: ``cpu`` or ``cuda:N``.
+        threads: CPU threads of the engine; 0 leaves the choice to torch.
 
     Raises:
-        ConfigError: There is no such engine, or it cannot compute on the device.
-        DeviceError: The CPU lacks the instructions that it needs.
+        ConfigError: There is no such engine, it does not load, or it does not compute on the device.
+        DeviceError: The CPU lacks instructions that the engine needs.
     """
-    if name not in ENGINES:
-        raise ConfigError(f"'network.engine' must be one of {', '.join(ENGINES)}, got '{name}'")
-    if name == "auto":
-        name = "cpu" if device == "cpu" else "pytorch"
-    if name == "pytorch":
-        from clipose_ros.inference.engines.pytorch import PytorchEngine
+    name = str(current_value("network.engine", name))
+    if name == AUTO:
+        name = AUTO_ENGINES[device.partition(":")[0]]
+    factory = load_engine_factory(name, device)
+    if factory is None:
+        raise ConfigError(_unknown_engine_message(name))
+    return factory(network, device, threads)
 
-        return PytorchEngine(network.to(device), device, threads)
-    if name.startswith("cuda"):
-        if device == "cpu":
-            raise ConfigError(f"'network.engine' '{name}' computes on a CUDA device, got device 'cpu': choose 'auto'")
-        from clipose_ros.inference.engines.cuda import CudaEngine
 
-        return CudaEngine(network, device, name)
-    if device != "cpu":
-        raise ConfigError(f"'network.engine' '{name}' computes on the CPU alone, got device '{device}': choose 'auto'")
-    from clipose_ros.inference.engines.cpu.engine import CpuEngine  # numba loads here, which only the CPU needs
-
-    return CpuEngine(network, name, threads)
+def _unknown_engine_message(name: str) -> str:
+    """Return a message that lists the engines and names the nearest one."""
+    installed = installed_engine_names()
+    builtin = [AUTO, *BUILTIN_ENGINES]
+    nearest = difflib.get_close_matches(name, [*builtin, *installed], n=1, cutoff=0.5)
+    return (
+        f"'network.engine' must be one of {', '.join(builtin)} (built-in) or {', '.join(installed) or 'none'} (from "
+        f"installed packages), got {name!r:.80}" + (f": did you mean '{nearest[0]}'?" if nearest else "")
+    )

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.inference.engines.base import Engine, IndexArray, RawPoses
+from clipose_ros.inference.engines.base import Engine, RawPoses
 from clipose_ros.model.heads import CONFIDENCE_DECAY
-from clipose_ros.types import BoolArray, FloatArray
+from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 """Left to right in the camera's frame."""

@@ -122,5 +122,5 @@ def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
     return _MaxOverNeighbours.apply(values, neighbours)
 
 
-FUSED = GraphOps(nearest_neighbours, graph_response, max_over_neighbours, spread_sum, norm_relu)
+CPU_OPS = GraphOps(nearest_neighbours, graph_response, max_over_neighbours, spread_sum, norm_relu)
 """The fused operations: float32 or float64 tensors on the CPU; under autocast bfloat16 too, computed in float32."""

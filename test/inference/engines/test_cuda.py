@@ -98,7 +98,7 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(network: CLIPoseNet) ->
 
 
 def test_it_is_refused_for_a_cpu(network: CLIPoseNet) -> None:
-    with pytest.raises(ConfigError, match="'cuda_bf16' computes on a CUDA device, got device 'cpu'"):
+    with pytest.raises(ConfigError, match="'cuda_bf16' needs a cuda device, got 'network.device' 'cpu'"):
         create_engine("cuda_bf16", network, "cpu")
 
 

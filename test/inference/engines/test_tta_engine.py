@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.inference.engines.base import IndexArray, RawPoses
+from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.training.augment import mirror
 from clipose_ros.training.losses.pose import PoseTruth
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, IndexArray
 
 
 def unit(vectors: FloatArray) -> FloatArray:

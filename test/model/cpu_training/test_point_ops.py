@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.model.cpu_training.graph_ops import FUSED
+from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
 from clipose_ros.model.encoder import PointNorm
-from clipose_ros.model.graph import REFERENCE, GraphOps
+from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.model.reconstruction import SymmetryHead
 from clipose_ros.model.voting import BoxVoteHead
@@ -42,13 +42,13 @@ def test_a_sum_over_levels_equals_the_formula(shape: tuple[int, int, int, int], 
     nearest = [torch.arange(points).remainder(level + 1).expand(batch, -1) for level in range(levels)]
     weight = random(batch, points, channels, seed=seed + 9)
     results = []
-    for ops in (REFERENCE, FUSED):
+    for ops in (PYTORCH_OPS, CPU_OPS):
         out = ops.spread_sum(fine, coarse, nearest)
         results.append([out, *torch.autograd.grad((out * weight).sum(), [fine, *coarse])])
     torch.testing.assert_close(*results)
     if coarse:
-        expected = REFERENCE.spread_sum(None, coarse, nearest)
-        torch.testing.assert_close(FUSED.spread_sum(None, coarse, nearest), expected)
+        expected = PYTORCH_OPS.spread_sum(None, coarse, nearest)
+        torch.testing.assert_close(CPU_OPS.spread_sum(None, coarse, nearest), expected)
 
 
 @given(shape=shapes, offset=st.sampled_from([0.0, 5.0, -50.0]))
@@ -58,13 +58,13 @@ def test_norm_and_relu_equal_the_formula(shape: tuple[int, int, int, int], offse
     values = (random(batch, points, channels, seed=seed) + offset).requires_grad_()
     weight = random(batch, points, channels, seed=seed + 9)
     results = []
-    for ops in (REFERENCE, FUSED):
+    for ops in (PYTORCH_OPS, CPU_OPS):
         norm = norm_of(channels, seed + 2)
         out = ops.norm_relu(norm, values)
         gradients = torch.autograd.grad((out * weight).sum(), [values, *norm.parameters()])
         results.append([out, *gradients, *norm.buffers()])
     torch.testing.assert_close(*results, atol=1e-9, rtol=1e-9)
-    in_float32 = FUSED.norm_relu(norm_of(channels, seed + 2).float(), values.float())
+    in_float32 = CPU_OPS.norm_relu(norm_of(channels, seed + 2).float(), values.float())
     torch.testing.assert_close(in_float32.double(), results[0][0], atol=1e-3, rtol=1e-4)
 
 
@@ -84,12 +84,12 @@ class Fused(nn.Module):
         self.norm = norm
 
     def forward(self, values: Tensor) -> Tensor:
-        return FUSED.norm_relu(self.norm, values)
+        return CPU_OPS.norm_relu(self.norm, values)
 
 
 def test_a_channel_that_is_the_same_everywhere_stays_finite() -> None:
     norm, values = norm_of(2, 0), torch.full((2, 5, 2), 3.0, dtype=torch.float64, requires_grad=True)
-    out = FUSED.norm_relu(norm, values)
+    out = CPU_OPS.norm_relu(norm, values)
     out.sum().backward()
     torch.testing.assert_close(out, norm.bias.relu().expand_as(out))
     assert values.grad is not None and values.grad.isfinite().all()
@@ -98,7 +98,7 @@ def test_a_channel_that_is_the_same_everywhere_stays_finite() -> None:
 def test_in_evaluation_the_running_moments_count() -> None:
     norm, values = norm_of(4, 0).eval(), random(2, 6, 4, seed=1)
     before = [buffer.clone() for buffer in norm.buffers()]
-    torch.testing.assert_close(FUSED.norm_relu(norm, values), REFERENCE.norm_relu(norm, values))
+    torch.testing.assert_close(CPU_OPS.norm_relu(norm, values), PYTORCH_OPS.norm_relu(norm, values))
     torch.testing.assert_close([*norm.buffers()], before)
 
 
@@ -111,8 +111,8 @@ def test_a_whole_step_s_gradients_equal_the_plain_ones(encoder: str, one_hot: bo
         dropout=0.0,
     )  # fmt: skip
     clouds, category = 0.1 * random(3, 256, 3, seed=0) + 0.5, torch.tensor([0, 3, 5])
-    same_neighbours = replace(FUSED, nearest_neighbours=REFERENCE.nearest_neighbours)
-    results = [step(architecture, ops, clouds, category) for ops in (REFERENCE, same_neighbours)]
+    same_neighbours = replace(CPU_OPS, nearest_neighbours=PYTORCH_OPS.nearest_neighbours)
+    results = [step(architecture, ops, clouds, category) for ops in (PYTORCH_OPS, same_neighbours)]
     torch.testing.assert_close(*results, atol=1e-9, rtol=1e-7)
 
 
@@ -146,8 +146,8 @@ def test_in_mixed_precision_sums_and_norms_are_float32() -> None:
     for autocast_bf16 in (False, True):
         fine = half if autocast_bf16 else half.float()
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast_bf16):
-            spread = FUSED.spread_sum(fine, [coarse if autocast_bf16 else coarse.float()], [nearest])
-            normed = FUSED.norm_relu(norm, fine)
+            spread = CPU_OPS.spread_sum(fine, [coarse if autocast_bf16 else coarse.float()], [nearest])
+            normed = CPU_OPS.norm_relu(norm, fine)
         assert spread.dtype == normed.dtype == torch.float32
         results.append([spread, normed, *torch.autograd.grad((spread * normed).sum(), half)])
     for expected, actual in zip(*results, strict=True):

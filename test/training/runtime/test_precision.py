@@ -11,9 +11,9 @@ from torch import Tensor
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.model import network
-from clipose_ros.model.cpu_training.graph_ops import FUSED
+from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
 from clipose_ros.model.encoder import Encoding, Level
-from clipose_ros.model.graph import REFERENCE, nearest_neighbours, nearest_point
+from clipose_ros.model.graph import PYTORCH_OPS, nearest_neighbours, nearest_point
 from clipose_ros.model.network import Architecture, NetworkOutput
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.runtime.precision import to_float32, uses_bf16
@@ -61,7 +61,7 @@ def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: Clou
 @pytest.mark.parametrize("fused", [True, False])
 def test_axes_are_unit_vectors_in_bf16(fused: bool, tiny_architecture: Architecture) -> None:
     torch.manual_seed(0)
-    autocast_bf16 = network.CLIPoseNet(tiny_architecture, NOCS_CATEGORIES, FUSED if fused else REFERENCE).train()
+    autocast_bf16 = network.CLIPoseNet(tiny_architecture, NOCS_CATEGORIES, CPU_OPS if fused else PYTORCH_OPS).train()
     points = torch.randn(3, 128, 3)
     with torch.autocast("cpu", torch.bfloat16):
         output = autocast_bf16(points, torch.arange(3))

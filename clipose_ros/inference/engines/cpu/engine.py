@@ -14,14 +14,14 @@ import torch
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError
-from clipose_ros.inference.engines.base import IndexArray, RawPoses
+from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.cpu.buffers import Cloud
 from clipose_ros.inference.engines.cpu.gemm import Float32Gemm, Int8Gemm
 from clipose_ros.inference.engines.cpu.network import CloudPass
 from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
 from clipose_ros.model.network import CLIPoseNet, check_shape
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, IndexArray
 
 GEMMS: dict[str, GemmFactory] = {"cpu": Float32Gemm, "cpu_int8": Int8Gemm}
 """Names of the engines, and the matrix products of each."""
@@ -122,6 +122,16 @@ class CpuEngine:
             CloudPass(self._layers, self._heads, Cloud(points, self._architecture.neighbours, seen, parts))
             for _ in range(self._team.size)
         ]
+
+
+def create_float32_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:
+    """Create the engine ``cpu``; ``device`` is always ``cpu``."""
+    return CpuEngine(network, "cpu", threads)
+
+
+def create_int8_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:
+    """Create the engine ``cpu_int8``; ``device`` is always ``cpu``."""
+    return CpuEngine(network, "cpu_int8", threads)
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

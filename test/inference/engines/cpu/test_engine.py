@@ -26,7 +26,7 @@ TINY = Architecture(
 FIELDS = ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "size")
 
 
-def network(architecture: Architecture, seed: int = 0, ops: graph.GraphOps = graph.REFERENCE) -> CLIPoseNet:
+def network(architecture: Architecture, seed: int = 0, ops: graph.GraphOps = graph.PYTORCH_OPS) -> CLIPoseNet:
     """Untrained, with normalisations that do something."""
     torch.manual_seed(seed)
     made = CLIPoseNet(architecture, NOCS_CATEGORIES, ops).eval()
@@ -158,11 +158,11 @@ def test_wrong_input_is_named() -> None:
             engine(np.zeros(shape, np.float32), np.zeros(1, np.int64))
     with pytest.raises(ConfigError, match="'network.engine' must be one of .* got 'fast'"):
         create_engine("fast", network(TINY), "cpu")
-    with pytest.raises(ConfigError, match="'cpu' computes on the CPU alone, got device 'cuda:0'"):
+    with pytest.raises(ConfigError, match="'cpu' needs a cpu device, got 'network.device' 'cuda:0'"):
         create_engine("cpu", network(TINY), "cuda:0")
 
 
-def test_auto_is_the_fused_engine_on_a_cpu() -> None:
+def test_auto_selects_the_compiled_engine_on_a_cpu() -> None:
     assert create_engine("auto", network(TINY), "cpu").name == "cpu"
     assert create_engine("pytorch", network(TINY), "cpu").name == "pytorch"
 
