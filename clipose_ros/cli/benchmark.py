@@ -23,7 +23,7 @@ from clipose_ros.cli.live_system import live_environment, set_parameters
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
 from clipose_ros.cli.option_rules import add_renamed_flag
 from clipose_ros.cli.subprocesses import ended_by_signals
-from clipose_ros.config import NetworkConfig, TtaConfig
+from clipose_ros.config import NetworkConfig, TtaConfig, config_fields
 from clipose_ros.errors import CliposeError, ConfigError
 
 FORMAT = "clipose_ros benchmark/2"
@@ -124,7 +124,7 @@ def _measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     config = NetworkConfig(
         options.model, options.device, options.threads, options.engine, TtaConfig(options.max_passes)
     )
-    run = _Run(options, config, _live_cases(options, config), console)
+    run = _Run(options, config, live_cases(options, config), console)
     options.output.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": config.tta.max_passes}
     for part in options.only or _SECTIONS:
@@ -217,9 +217,9 @@ def _live(run: _Run) -> _Rows:
         yield run_live(case, run.options.output / f"live_{number}").as_record()
 
 
-def _live_cases(options: argparse.Namespace, config: NetworkConfig) -> list[LiveCase]:
+def live_cases(options: argparse.Namespace, config: NetworkConfig) -> list[LiveCase]:
     """Each number of objects with label images, the largest with each real segmenter."""
-    network = {f"network.{name}": value for name, value in config.to_mapping().items()}
+    network = {field.path: field.value for field in config_fields(config, "network.")}
     node = {**network, **set_parameters(options.settings)}
     camera = {"frames": options.frames}
     seconds = 60.0 * options.minutes

@@ -1,5 +1,6 @@
 """The benchmark end to end, small: what it writes, and that nothing it started stays."""
 
+import argparse
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import benchmark, live_benchmark, live_system
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.subprocesses import SubprocessDiedError
-from clipose_ros.config import SegmentationConfig
+from clipose_ros.config import NetworkConfig, SegmentationConfig, TtaConfig
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.ros_tools.message_benchmark import message_stages
 from clipose_ros.segmentation.labels import LabelSegmenter
@@ -138,3 +139,10 @@ def test_stages_do_what_the_node_does() -> None:
     assert [item.box for item in found] == [item.box for item in results["segmentation, labels"]]
     assert (results["drawing"] != inputs.frame.rgb).any()
     assert results["picture out"].encoding == "rgb8"
+
+
+def test_live_cases_hand_the_node_one_parameter_per_setting() -> None:
+    options = argparse.Namespace(settings=[], frames=12, minutes=0.1, rate=30.0, objects=[1], segmenter=[])
+    (case,) = benchmark.live_cases(options, NetworkConfig(tta=TtaConfig(max_passes=2)))
+    assert case.node["network.tta.max_passes"] == 2
+    assert not any(isinstance(value, dict) for value in case.node.values())
