@@ -11,8 +11,8 @@ import numpy as np
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
-from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.inference.pipeline import PosePredictor
+from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.types import FloatArray, InstanceMask, ObjectCloud, RgbdFrame
 
 
