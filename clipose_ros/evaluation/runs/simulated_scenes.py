@@ -89,7 +89,7 @@ def judged_categories(object_library: ObjectLibrary, known: CategorySet, enabled
         if name not in known or known[name].id != object_library.categories[name].id:
             ours = ", ".join(f"{category.id} {category.name}" for category in known)
             raise ConfigError(
-                f"on the tables stands '{name}' with id {object_library.categories[name].id}, but the model has {ours}: "
+                f"on the tables stands '{name}' with id {object_library.categories[name].id}, model: {ours}; "
                 "give --categories the file that the model was trained with"
             )
     return CategorySet(tuple(category for category in known if not enabled or category.name in enabled))
