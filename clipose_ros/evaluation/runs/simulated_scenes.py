@@ -89,8 +89,8 @@ def judged_categories(object_library: ObjectLibrary, known: CategorySet, enabled
         if name not in known or known[name].id != object_library.categories[name].id:
             ours = ", ".join(f"{category.id} {category.name}" for category in known)
             raise ConfigError(
-                f"on the tables stands '{name}' with id {object_library.categories[name].id}, model: {ours}; "
-                "give --categories the file that the model was trained with"
+                f"on the tables stands '{name}' with id {object_library.categories[name].id}, "
+                f"but the model knows {ours}: give --categories the file that the model was trained with"
             )
     return CategorySet(tuple(category for category in known if not enabled or category.name in enabled))
 
