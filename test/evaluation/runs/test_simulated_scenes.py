@@ -33,7 +33,7 @@ CONFIG = PoseNodeConfig(
 @pytest.fixture(scope="module")
 def views(tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")
-    store_views(folder, ViewRecipe(seed=3, width=320, height=240), 2, tell=lambda line: None)
+    store_views(folder, ViewRecipe(seed=3, width=320, height=240), 2, log=lambda line: None)
     stored = StoredViews(folder, 2)
     return [stored.read(name) for name in stored.names]
 
