@@ -11,7 +11,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.synthetic.samples import crop_around, generate_samples
+from clipose_ros.data.synthetic.samples import crop_intrinsics, generate_samples
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.types import CameraIntrinsics, InstanceMask
@@ -135,7 +135,7 @@ def test_a_crop_sees_the_same_rays():
     camera = CameraIntrinsics(580.0, 590.0, 320.0, 240.0, 640, 480)
     T = np.eye(4)
     T[:3, 3] = 0.1, -0.05, 0.8
-    crop = crop_around(T, np.array([0.1, 0.2, 0.1]), camera)
+    crop = crop_intrinsics(T, np.array([0.1, 0.2, 0.1]), camera)
     points = np.random.default_rng(0).uniform(-0.05, 0.05, (50, 3)) + T[:3, 3]
     moved = project(points, camera) - project(points, crop)
     np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-9)
@@ -150,7 +150,7 @@ def test_there_is_no_crop_of_what_is_out_of_sight_or_too_near():
     for place in ((5.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.0, 0.0, 0.05)):
         T = np.eye(4)
         T[:3, 3] = place
-        assert crop_around(T, size, camera) is None
+        assert crop_intrinsics(T, size, camera) is None
 
 
 def test_images_are_made_where_asked_for_and_change_no_cloud(tmp_path: Path) -> None:

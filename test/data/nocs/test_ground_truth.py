@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.nocs.ground_truth import read_detections, read_official
+from clipose_ros.data.nocs.ground_truth import read_detections, read_official_truths
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.se3 import rotation_angle_deg
 
@@ -45,7 +45,7 @@ def write(tmp_path):
 
 
 def test_similarity_is_taken_apart_into_pose_scale_and_size(write):
-    (truth,) = read_official(write(official()), NOCS_CATEGORIES)
+    (truth,) = read_official_truths(write(official()), NOCS_CATEGORIES)
     assert (truth.category, truth.box, truth.handle_visible) == ("bowl", (20, 10, 50, 30), False)
     assert truth.scale == pytest.approx(0.2)
     np.testing.assert_allclose(truth.size, [0.1, 0.06, 0.1])
@@ -54,7 +54,7 @@ def test_similarity_is_taken_apart_into_pose_scale_and_size(write):
 
 
 def test_handles_are_visible_where_the_release_says_nothing(write):
-    (truth,) = read_official(write(official(gt_handle_visibility=None)), NOCS_CATEGORIES)
+    (truth,) = read_official_truths(write(official(gt_handle_visibility=None)), NOCS_CATEGORIES)
     assert truth.handle_visible
 
 
@@ -68,12 +68,12 @@ def test_handles_are_visible_where_the_release_says_nothing(write):
 )
 def test_malformed_truths_are_refused(write, changes, message):
     with pytest.raises(DataError, match=message):
-        read_official(write(official(**changes)), NOCS_CATEGORIES)
+        read_official_truths(write(official(**changes)), NOCS_CATEGORIES)
 
 
 def test_record_that_is_no_dict_is_refused(write):
     with pytest.raises(DataError, match="list"):
-        read_official(write([1, 2]), NOCS_CATEGORIES)
+        read_official_truths(write([1, 2]), NOCS_CATEGORIES)
 
 
 @pytest.mark.parametrize("prefix", ["pred_", ""])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clipose_ros.data.synthetic.assets.mesh import box, ellipsoid
-from clipose_ros.data.synthetic.raycast import Silhouette, ray_grid, raycast_scene
+from clipose_ros.data.synthetic.raycast import Silhouette, build_embree_scene, compute_ray_directions
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.types import CameraIntrinsics
@@ -22,25 +22,25 @@ def at(x, y, z):
 
 
 def test_each_ray_projects_to_its_own_pixel():
-    rays = ray_grid(K)
+    rays = compute_ray_directions(K)
     u, v = np.meshgrid(np.arange(K.width), np.arange(K.height))
     np.testing.assert_allclose(project(rays, K), np.stack([u.ravel(), v.ravel()], axis=1), atol=1e-3)
     np.testing.assert_array_equal(rays[:, 2], 1.0)
 
 
 def test_rays_are_shared_and_cannot_be_written():
-    assert ray_grid(K) is ray_grid(K)
+    assert compute_ray_directions(K) is compute_ray_directions(K)
     with pytest.raises(ValueError, match="read-only"):
-        ray_grid(K)[0] = 0
+        compute_ray_directions(K)[0] = 0
 
 
 def test_empty_scene_is_refused():
     with pytest.raises(DataError, match="at least one"):
-        raycast_scene([])
+        build_embree_scene([])
 
 
 def test_hit_distance_along_a_ray_is_depth():
-    scene = raycast_scene([box([0.2, 0.2, 0.2]).shifted([0, 0, 1.1])])
+    scene = build_embree_scene([box([0.2, 0.2, 0.2]).shifted([0, 0, 1.1])])
     distance = scene.run(np.zeros((1, 3), np.float32), np.array([[0.0, 0.0, 1.0]], np.float32), query="DISTANCE")
     assert distance[0] == pytest.approx(1.0, abs=1e-5)
 

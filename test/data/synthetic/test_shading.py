@@ -7,12 +7,12 @@ import pytest
 
 from clipose_ros.data.synthetic.assets.mesh import box, ellipsoid
 from clipose_ros.data.synthetic.assets.textures import Texture
-from clipose_ros.data.synthetic.raycast import raycast_scene
+from clipose_ros.data.synthetic.raycast import build_embree_scene
 from clipose_ros.data.synthetic.scenes import Light
 from clipose_ros.data.synthetic.shading import Hits, Shader, corner_normals
 
 PLAIN = Texture("plain", 0.1, 0.2, np.zeros(3))
-GROUND = box([2.0, 2.0, 0.1]).shifted([0, 0, -0.05])
+GROUND = box([2.0, 2.0, 0.1]).translated([0, 0, -0.05])
 
 
 def face_normals(mesh):
@@ -38,7 +38,7 @@ def hits_on_the_ground(points):
 
 def shader(*meshes, position=(0.0, 0.0, 2.0), lamp=0.4, ambient=0.1):
     light = Light(np.array(position), 0.05, np.full(3, lamp), np.full(3, ambient))
-    return Shader(meshes, [(PLAIN, np.eye(4))] * len(meshes), light, raycast_scene(meshes))
+    return Shader(meshes, [(PLAIN, np.eye(4))] * len(meshes), light, build_embree_scene(meshes))
 
 
 def test_normals_of_a_cube_are_those_of_its_faces():
@@ -61,7 +61,7 @@ def test_points_farther_from_the_lamp_are_darker():
 
 def test_occluder_darkens_only_with_shadow_rays_and_only_below_it():
     under, aside = [0.0, 0.0, 0.0], [0.8, 0.0, 0.0]
-    lid = box([0.3, 0.3, 0.02]).shifted([0, 0, 0.5])
+    lid = box([0.3, 0.3, 0.02]).translated([0, 0, 0.5])
     scene = shader(GROUND, lid)
     hits = hits_on_the_ground([under, aside])
     lit, shadowed = scene.shade(hits, 0).astype(int), scene.shade(hits, 8).astype(int)
@@ -70,7 +70,7 @@ def test_occluder_darkens_only_with_shadow_rays_and_only_below_it():
 
 
 def test_fully_shadowed_point_has_ambient_light_alone():
-    lid = box([1.0, 1.0, 0.02]).shifted([0, 0, 0.5])
+    lid = box([1.0, 1.0, 0.02]).translated([0, 0, 0.5])
     hits = hits_on_the_ground([[0.0, 0.0, 0.0]])
     shadowed = shader(GROUND, lid).shade(hits, 8)
     np.testing.assert_array_equal(shadowed, shader(GROUND, lid, lamp=0.0).shade(hits, 8))
@@ -89,7 +89,7 @@ def test_pattern_moves_with_its_body():
     light = Light(np.array([0.0, 0.0, 50.0]), 0.0, np.zeros(3), np.full(3, 0.6))
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (50, 3)) * [1, 1, 0]
     colours = [
-        Shader([GROUND], [(checker, pose)], light, raycast_scene([GROUND])).shade(hits_on_the_ground(where), 0)
+        Shader([GROUND], [(checker, pose)], light, build_embree_scene([GROUND])).shade(hits_on_the_ground(where), 0)
         for pose, where in ((np.eye(4), points), (T, points + T[:3, 3]))
     ]
     assert len(np.unique(colours[0][:, 0])) == 2

@@ -7,14 +7,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from clipose_ros.data.synthetic.assets.bottles import BOTTLES, bottle
+from clipose_ros.data.synthetic.assets.bottles import BOTTLES, make_bottle
 
 MM = 1e-3
 
 
 @pytest.fixture(scope="module")
 def meshes():
-    return [bottle(np.random.default_rng([21, i])) for i in range(40)]
+    return [make_bottle(np.random.default_rng([21, i])) for i in range(40)]
 
 
 @pytest.mark.parametrize("name", BOTTLES)
@@ -22,10 +22,10 @@ def test_ranges_are_ordered_and_the_neck_is_above_the_shoulder(name):
     family = BOTTLES[name]
     for spec in fields(family):
         value = getattr(family, spec.name)
-        if isinstance(value, tuple) and spec.name != "caps":
+        if isinstance(value, tuple) and spec.name != "closures":
             assert value[0] <= value[1], spec.name
     assert family.shoulder[1] <= family.neck_start[0]
-    assert family.caps and family.weight > 0
+    assert family.closures and family.weight > 0
 
 
 def test_bottles_stand_on_the_ground_and_are_upright(meshes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipose_ros.data.synthetic.assets.bowls_and_cans import CANS, bowl, can
+from clipose_ros.data.synthetic.assets.bowls_and_cans import CANS, make_bowl, make_can
 
 MM = 1e-3
 
@@ -15,7 +15,7 @@ def extents(make, count=30):
     return np.array([np.subtract(*mesh.bounds[::-1]) for mesh in meshes]) / MM
 
 
-@pytest.mark.parametrize("make", [bowl, can])
+@pytest.mark.parametrize("make", [make_bowl, make_can])
 def test_they_are_as_deep_as_wide_and_stand_on_the_ground(make):
     size = extents(make)
     np.testing.assert_allclose(size[:, 0], size[:, 2], rtol=1e-6)
@@ -23,13 +23,13 @@ def test_they_are_as_deep_as_wide_and_stand_on_the_ground(make):
 
 
 def test_bowls_are_wider_than_tall():
-    size = extents(bowl)
+    size = extents(make_bowl)
     assert (size[:, 1] < size[:, 0]).all()
     assert size[:, 0].min() > 90.0 and size[:, 0].max() < 270.0
 
 
 def test_cans_keep_to_the_heights_and_radii_of_their_kinds():
-    size = extents(can, 60)
+    size = extents(make_can, 60)
     inside = np.zeros(len(size), bool)
     for _, (shortest, tallest), (thinnest, thickest) in CANS.values():
         radius, height = size[:, 0] / 2, size[:, 1]
@@ -41,7 +41,7 @@ def test_every_can_has_a_closed_top():
     """A face near the axis lies in the upper part of a can, where a bowl has none."""
     closed = []
     for i in range(30):
-        mesh = can(np.random.default_rng([22, i]))
+        mesh = make_can(np.random.default_rng([22, i]))
         centres, height = mesh.face_centres, mesh.bounds[1][1]
         near_axis = np.hypot(centres[:, 0], centres[:, 2]) < 0.3 * mesh.bounds[1][0]
         closed.append(centres[near_axis, 1].max() > 0.9 * height)

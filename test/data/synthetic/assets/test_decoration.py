@@ -7,20 +7,20 @@ import pytest
 
 from clipose_ros.data.synthetic.assets import decoration
 from clipose_ros.data.synthetic.assets.mesh import revolve
-from clipose_ros.data.synthetic.assets.profiles import dense, fillet
+from clipose_ros.data.synthetic.assets.profiles import round_corners, subdivide
 
 HEIGHT = 0.2
 
 
 def tube():
-    profile = dense(fillet([(0.0, 0.0), (0.03, 0.0), (0.03, HEIGHT), (0.0, HEIGHT)], 0.002), 0.004)
+    profile = subdivide(round_corners([(0.0, 0.0), (0.03, 0.0), (0.03, HEIGHT), (0.0, HEIGHT)], 0.002), 0.004)
     return revolve(profile, 24)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_labels_change_colours_in_a_band_around_the_middle_alone(seed):
     plain = tube()
-    decorated = decoration.labelled(np.random.default_rng(seed), plain, HEIGHT, chance=1.0)
+    decorated = decoration.add_label_bands(np.random.default_rng(seed), plain, HEIGHT, chance=1.0)
     np.testing.assert_array_equal(decorated.vertices, plain.vertices)
     np.testing.assert_array_equal(decorated.faces, plain.faces)
     changed = (decorated.colours != plain.colours).any(axis=1)
@@ -32,7 +32,8 @@ def test_labels_change_colours_in_a_band_around_the_middle_alone(seed):
 def test_labels_are_as_frequent_as_asked():
     plain = tube()
     painted = [
-        decoration.labelled(np.random.default_rng(seed), plain, HEIGHT, chance=0.3) is not plain for seed in range(400)
+        decoration.add_label_bands(np.random.default_rng(seed), plain, HEIGHT, chance=0.3) is not plain
+        for seed in range(400)
     ]
     assert 0.2 < np.mean(painted) < 0.4
 
@@ -40,8 +41,8 @@ def test_labels_are_as_frequent_as_asked():
 @pytest.mark.parametrize("level", [0.04, 0.1, 0.16])
 def test_filling_is_a_flat_disc_at_its_level_inside_the_wall(level):
     wall = 0.003
-    curve = dense(fillet([(0.0, 0.0), (0.03, 0.0), (0.05, HEIGHT)], 0.002), 0.004)
-    disc = decoration.filling(np.random.default_rng(0), curve, wall, level)
+    curve = subdivide(round_corners([(0.0, 0.0), (0.03, 0.0), (0.05, HEIGHT)], 0.002), 0.004)
+    disc = decoration.make_filling(np.random.default_rng(0), curve, wall, level)
     low, high = disc.bounds
     assert (low[1] + high[1]) / 2 == pytest.approx(level)
     assert high[1] - low[1] < 0.002

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from clipose_ros.data.synthetic.assets.mesh import BODY, HANDLE
-from clipose_ros.data.synthetic.assets.mugs import mug
+from clipose_ros.data.synthetic.assets.mugs import make_mug
 
 SEEDS = range(20)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_handle_joins_the_body_and_reaches_beyond_it(seed):
-    mesh = mug(np.random.default_rng([24, seed]))
-    handle, body = mesh.only(HANDLE), mesh.only(BODY)
+    mesh = make_mug(np.random.default_rng([24, seed]))
+    handle, body = mesh.select_part(HANDLE), mesh.select_part(BODY)
     radius = body.bounds[1][0]
     assert handle.bounds[1][0] > radius + 0.008, "a finger fits"
     assert handle.bounds[0][0] < radius, "and the ends lie in the wall"
@@ -24,7 +24,7 @@ def test_handle_joins_the_body_and_reaches_beyond_it(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_handle_is_thin_and_symmetric_about_its_plane(seed):
-    handle = mug(np.random.default_rng([24, seed])).only(HANDLE)
+    handle = make_mug(np.random.default_rng([24, seed])).select_part(HANDLE)
     low, high = handle.bounds
     assert high[2] == pytest.approx(-low[2], abs=1e-9)
     assert high[2] < 0.02
@@ -32,5 +32,5 @@ def test_handle_is_thin_and_symmetric_about_its_plane(seed):
 
 def test_body_without_the_handle_is_round():
     for seed in SEEDS:
-        low, high = mug(np.random.default_rng([24, seed])).only(BODY).bounds
+        low, high = make_mug(np.random.default_rng([24, seed])).select_part(BODY).bounds
         assert high[0] - low[0] == pytest.approx(high[2] - low[2], rel=1e-6)
