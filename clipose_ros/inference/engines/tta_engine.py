@@ -1,10 +1,12 @@
-"""Several looks at every cloud: each at other points of it, every second one at its mirror image.
+"""Test-time augmentation: several forward passes per cloud, each over other points, every second one mirrored.
 
-The network's errors differ from look to look, so their average is nearer to the truth than any of them. Where the first
-two differ much, more of them are worth their time.
+The errors of the passes differ, so their mean is more accurate than a single pass. Passes beyond the second are run
+only for clouds whose first two passes disagree.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,19 +16,93 @@ from clipose_ros.model.heads import CONFIDENCE_DECAY
 from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
-"""Left to right in the camera's frame."""
+"""Factors of a reflection left to right, in the camera's frame."""
+
+
+@dataclass(frozen=True)
+class _PassPoses:
+    """Raw predictions of P passes over each of B clouds, in the camera's frame, mirroring undone.
+
+    Attributes:
+        axis_y: ``(B, P, 3)`` unit vectors.
+        axis_x: ``(B, P, 3)`` unit vectors.
+        confidence_y: ``(B, P)``.
+        confidence_x: ``(B, P)``.
+        translation: ``(B, P, 3)`` metres.
+        size: ``(B, P, 3)`` metres.
+    """
+
+    axis_y: FloatArray
+    axis_x: FloatArray
+    confidence_y: FloatArray
+    confidence_x: FloatArray
+    translation: FloatArray
+    size: FloatArray
+
+    @classmethod
+    def from_raw(cls, raw: RawPoses, reflection: FloatArray) -> _PassPoses:
+        """Group the predictions for ``B * P`` views by cloud and mirror them back.
+
+        Args:
+            raw: Predictions, the passes of a cloud in sequence.
+            reflection: ``(B, P, 3)`` factors by which the points of each view were multiplied.
+        """
+        shape = reflection.shape
+        return cls(
+            axis_y=raw.axis_y.reshape(shape) * reflection,
+            axis_x=raw.axis_x.reshape(shape) * reflection,
+            confidence_y=raw.confidence_y.reshape(shape[:2]),
+            confidence_x=raw.confidence_x.reshape(shape[:2]),
+            translation=raw.translation.reshape(shape) * reflection,
+            size=raw.size.reshape(shape),
+        )
+
+    def select(self, rows: BoolArray) -> _PassPoses:
+        """Return the passes of the clouds in ``rows`` ``(B,)``."""
+        return _PassPoses(
+            axis_y=self.axis_y[rows],
+            axis_x=self.axis_x[rows],
+            confidence_y=self.confidence_y[rows],
+            confidence_x=self.confidence_x[rows],
+            translation=self.translation[rows],
+            size=self.size[rows],
+        )
+
+    def append(self, more: _PassPoses) -> _PassPoses:
+        """Return these passes followed by further passes over the same clouds."""
+        return _PassPoses(
+            axis_y=np.concatenate([self.axis_y, more.axis_y], axis=1),
+            axis_x=np.concatenate([self.axis_x, more.axis_x], axis=1),
+            confidence_y=np.concatenate([self.confidence_y, more.confidence_y], axis=1),
+            confidence_x=np.concatenate([self.confidence_x, more.confidence_x], axis=1),
+            translation=np.concatenate([self.translation, more.translation], axis=1),
+            size=np.concatenate([self.size, more.size], axis=1),
+        )
+
+    def mean(self) -> RawPoses:
+        """Return the means over passes. Disagreement of the passes lowers the axis confidences."""
+        axis_y, agreement_y = _mean_direction(self.axis_y)
+        axis_x, agreement_x = _mean_direction(self.axis_x)
+        return RawPoses(
+            axis_y=axis_y,
+            axis_x=axis_x,
+            confidence_y=self.confidence_y.mean(axis=1) * agreement_y,
+            confidence_x=self.confidence_x.mean(axis=1) * agreement_x,
+            translation=self.translation.mean(axis=1),
+            size=self.size.mean(axis=1),
+        )
 
 
 class TtaEngine:
-    """An engine that looks at every cloud several times and averages what another engine says.
+    """Engine that averages several passes of another engine.
 
-    Look k begins k-th of ``looks`` equal shares into the cloud's random order, so that a network which looks at the
-    first points alone sees others each time. A mirrored view of an object shows the object mirrored by its own plane
-    z = 0; where that leaves the category what it is, the axes x and y of the mirrored view, mirrored back, are those of
-    the object.
+    Pass k rotates the points by k of ``max_passes`` equal shares of the cloud's random order, so that a network which
+    uses the first points only is given others in each pass. Every second pass mirrors the cloud. A mirrored object
+    appears as its reflection in its own plane z = 0. If that reflection leaves the category unchanged, the x and y axes
+    of the mirrored view, mirrored back, are those of the object; other categories are never mirrored.
 
     Args:
-        engine: What looks.
+        engine: Engine that runs the passes.
         max_passes: Maximum number of passes per object.
         disagreement_deg: Run passes beyond the second only if the axes of the first two differ by more, degrees: the y
             axis of axially symmetric categories, else x and y. 0 always runs all passes.
@@ -37,84 +113,82 @@ class TtaEngine:
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
         self._first = min(max_passes, 2) if disagreement_deg > 0.0 else max_passes
-        self._agree_cos = np.cos(np.radians(disagreement_deg))
+        self._agreement_cos = np.cos(np.radians(disagreement_deg))
 
     @property
     def name(self) -> str:
-        """Which engine looks."""
+        """Return the name of the engine that runs the passes."""
         return self._engine.name
 
     @property
     def device(self) -> str:
-        """Where it computes."""
+        """Return the device that computes."""
         return self._engine.device
 
     @property
     def categories(self) -> CategorySet:
-        """What the network was trained on."""
+        """Return the categories that the network was trained on."""
         return self._engine.categories
 
     def warm_up(self, points: int) -> None:
-        """As ``Engine.warm_up``."""
+        """Compile and allocate for clouds of ``points`` points."""
         self._engine.warm_up(points)
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """As ``Engine``: means over the looks. An axis of which they differ is less sure than they say."""
-        first = self._seen(points_camera, category, range(self._first))
-        poses = _mean(first)
-        if self._first < self._max_passes and (doubtful := self._differ(first, category)).any():
-            more = self._seen(points_camera[doubtful], category[doubtful], range(self._first, self._max_passes))
-            better = _mean(_joined(first, doubtful, more))
-            for values, replaced in zip(vars(poses).values(), vars(better).values(), strict=True):
-                values[doubtful] = replaced
-        return poses
+        """Predict as ``Engine`` describes; each value is the mean over the passes of its cloud."""
+        first = self._run_passes(points_camera, category, range(self._first))
+        poses = first.mean()
+        if self._first == self._max_passes or not (disagree := self._find_disagreement(first, category)).any():
+            return poses
+        later = range(self._first, self._max_passes)
+        more = self._run_passes(points_camera[disagree], category[disagree], later)
+        return _replace_rows(poses, disagree, first.select(disagree).append(more).mean())
 
-    def _seen(self, points_camera: FloatArray, category: IndexArray, looks: range) -> RawPoses:
-        """Some of the looks at each of ``(B, N, 3)`` clouds, in the camera's frame: values are ``(B, looks, ...)``."""
-        step = points_camera.shape[1] // self._max_passes
-        points = np.stack([np.roll(points_camera, -step * look, axis=1) for look in looks], axis=1)
-        mirrored = self._mirrors[category, np.newaxis] & (np.array(looks) % 2 == 1)
-        view = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))
-        points *= view[:, :, np.newaxis]
-        raw = self._engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(looks)))
-        by_look = (values.reshape(-1, len(looks), *values.shape[1:]) for values in vars(raw).values())
-        axis_y, axis_x, confidence_y, confidence_x, translation, size = by_look
-        return RawPoses(axis_y * view, axis_x * view, confidence_y, confidence_x, translation * view, size)
+    def _run_passes(self, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
+        """Run the passes of the given numbers over each cloud ``(B, N, 3)``."""
+        share = points_camera.shape[1] // self._max_passes
+        points = np.stack([np.roll(points_camera, -share * number, axis=1) for number in passes], axis=1)
+        mirrored = self._mirrors[category, np.newaxis] & (np.array(passes) % 2 == 1)
+        reflection = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))
+        points *= reflection[:, :, np.newaxis]
+        raw = self._engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(passes)))
+        return _PassPoses.from_raw(raw, reflection)
 
-    def _differ(self, seen: RawPoses, category: IndexArray) -> BoolArray:
-        """``(B,)``, where the first two looks are not of one mind."""
-        y, x = (np.einsum("bi,bi->b", axis[:, 0], axis[:, 1]) < self._agree_cos for axis in (seen.axis_y, seen.axis_x))
+    def _find_disagreement(self, poses: _PassPoses, category: IndexArray) -> BoolArray:
+        """Return ``(B,)``: the clouds whose first two passes differ by more than the threshold in an axis."""
+        y, x = (
+            np.einsum("bi,bi->b", axis[:, 0], axis[:, 1]) < self._agreement_cos for axis in (poses.axis_y, poses.axis_x)
+        )
         return np.asarray(y | (x & ~self._axial[category]))
 
 
-def _joined(seen: RawPoses, rows: BoolArray, more: RawPoses) -> RawPoses:
-    """More looks at some of the clouds, behind those there are."""
-    pairs = zip(vars(seen).values(), vars(more).values(), strict=True)
-    return RawPoses(*(np.concatenate([values[rows], others], axis=1) for values, others in pairs))
+def _replace_rows(poses: RawPoses, rows: BoolArray, replacements: RawPoses) -> RawPoses:
+    """Return the poses with those of ``rows`` ``(B,)`` replaced."""
 
+    def replace(values: FloatArray, others: FloatArray) -> FloatArray:
+        result = values.copy()
+        result[rows] = others
+        return result
 
-def _mean(seen: RawPoses) -> RawPoses:
-    """Means over looks, values ``(B, looks, ...)`` to ``(B, ...)``."""
-    axis_y, agreed_y = _direction(seen.axis_y.mean(axis=1))
-    axis_x, agreed_x = _direction(seen.axis_x.mean(axis=1))
     return RawPoses(
-        axis_y=axis_y,
-        axis_x=axis_x,
-        confidence_y=seen.confidence_y.mean(axis=1) * agreed_y,
-        confidence_x=seen.confidence_x.mean(axis=1) * agreed_x,
-        translation=seen.translation.mean(axis=1),
-        size=seen.size.mean(axis=1),
+        axis_y=replace(poses.axis_y, replacements.axis_y),
+        axis_x=replace(poses.axis_x, replacements.axis_x),
+        confidence_y=replace(poses.confidence_y, replacements.confidence_y),
+        confidence_x=replace(poses.confidence_x, replacements.confidence_x),
+        translation=replace(poses.translation, replacements.translation),
+        size=replace(poses.size, replacements.size),
     )
 
 
-def _direction(mean_axes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Means ``(B, 3)`` of unit vectors as unit vectors, and ``(B,)`` how sure an axis is that is so far off as they.
+def _mean_direction(axes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean directions ``(B, 3)`` of unit vectors ``(B, P, 3)`` and their agreement ``(B,)`` in (0, 1].
 
-    The mean of unit vectors falls short of length 1 by how far they are apart: the square of its length is 1 less
-    their mean squared distance from it. Taken as an error like any other, on top of what the looks say themselves, it
-    makes confidences too low rather than too high, and ranks poses better than their mean alone. A null vector, where
-    looks cancel altogether, becomes NaN.
+    The squared length of the mean of unit vectors is 1 less their mean squared distance d^2 from it. The agreement is
+    ``exp(-CONFIDENCE_DECAY * d^2)``, the confidence of an axis with that error. Multiplied by the mean confidence of
+    the passes it gives a confidence that is rather too low than too high, and ranks poses better than the mean
+    confidence alone. Axes that cancel each other give NaN.
     """
-    length = np.linalg.norm(mean_axes, axis=1)
+    mean = axes.mean(axis=1)
+    length = np.linalg.norm(mean, axis=1)
     with np.errstate(invalid="ignore"):
-        return mean_axes / length[:, np.newaxis], np.exp(-CONFIDENCE_DECAY * (1.0 - np.minimum(length, 1.0) ** 2))
+        return mean / length[:, np.newaxis], np.exp(-CONFIDENCE_DECAY * (1.0 - np.minimum(length, 1.0) ** 2))
