@@ -1,63 +1,69 @@
-"""What the passes of the fused engine share: a cloud with its neighbourhoods, and columns of buffers.
+"""Buffers of one point cloud: the points of all levels and their neighbourhoods.
 
-A stage is called once per part with the part's number. Parts of a stage may run side by side; the next stage begins
-when all are done.
+A stage is a callable of the number of a part. The parts of a stage may run side by side; the next stage begins when all
+parts are done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from clipose_ros.inference.engines.cpu import kernels_graph
+from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView, Neighbourhood
 from clipose_ros.model.encoder import POOLING
 from clipose_ros.types import FloatArray
 
 Stage = Callable[[int], None]
+"""Function of a part's number that computes the part's rows."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Channels of a buffer: from ``place`` on, and each row's sum of squares."""
-
-    buffer: FloatArray
-    place: int
-    squares: FloatArray
-
-
-class Cloud:
-    """The points of all levels and their neighbourhoods.
+class CloudBuffers:
+    """Points of the three levels and their neighbourhoods.
 
     Args:
-        points: How many.
-        neighbours: The most neighbours of a point.
-        seen: Points that the heads look at.
-        parts: Into how many parts a stage is divided.
+        points: Number of points of the cloud.
+        neighbours: Largest number of neighbours of a point.
+        head_points: Number of points that the heads use.
+        parts: Number of parts into which each stage is divided.
+
+    Attributes:
+        counts: Number of points of each level.
+        neighbourhoods: Points and neighbours of each level.
+        nearest: For each of the upper levels ``(head_points,)`` int32, its point nearest to each point of the heads.
+        category: Index of the object's category.
     """
 
-    def __init__(self, points: int, neighbours: int, seen: int, parts: int) -> None:
-        self.parts, self.seen = parts, seen
+    def __init__(self, points: int, neighbours: int, head_points: int, parts: int) -> None:
+        self.parts, self.head_points = parts, head_points
         self.counts = (points, points // POOLING, points // POOLING**2)
-        self.points = tuple(np.zeros((3, count), np.float32) for count in self.counts)
-        self.near = tuple(np.zeros((count, min(neighbours, count // 8)), np.int32) for count in self.counts)
-        self.closest = tuple(np.zeros(seen, np.int32) for _ in self.counts[1:])
+        self.neighbourhoods = tuple(
+            Neighbourhood(np.zeros((3, count), np.float32), np.zeros((count, min(neighbours, count // 8)), np.int32))
+            for count in self.counts
+        )
+        self.nearest = tuple(np.zeros(head_points, np.int32) for _ in self.counts[1:])
         self.category = 0
 
     def load(self, centred: FloatArray, category: int) -> None:
-        """Take over a centred cloud ``(N, 3)`` in the network's unit."""
-        for points, count in zip(self.points, self.counts, strict=True):
-            points[:] = centred[:count].T
+        """Copy a centred cloud ``(N, 3)`` in the network's unit into the buffers."""
+        for level, count in zip(self.neighbourhoods, self.counts, strict=True):
+            level.points[:] = centred[:count].T
         self.category = category
 
-    def rows(self, count: int, part: int) -> tuple[int, int]:
-        """A part's share of so many rows."""
+    def part_rows(self, count: int, part: int) -> tuple[int, int]:
+        """Return the first row of a part's share of ``count`` rows, and the row after the last."""
         return count * part // self.parts, count * (part + 1) // self.parts
 
-    def neighbourhoods(self, part: int) -> None:
-        """Neighbours at every level, and the points of the upper levels closest to those that the heads look at."""
-        for points, near, count in zip(self.points, self.near, self.counts, strict=True):
-            kernels_graph.nearest_points(points, *self.rows(count, part), near)
-        for closest, count in zip(self.closest, self.counts[1:], strict=True):
-            kernels_graph.closest(self.points[0], count, *self.rows(self.seen, part), closest)
+    def find_neighbours(self, part: int) -> None:
+        """Find the neighbours at every level, and the points of the upper levels nearest to the heads' points."""
+        for level, count in zip(self.neighbourhoods, self.counts, strict=True):
+            kernels_graph.nearest_points(level.points, *self.part_rows(count, part), level.neighbours)
+        points = self.neighbourhoods[0].points
+        for nearest, count in zip(self.nearest, self.counts[1:], strict=True):
+            kernels_graph.nearest_candidate(points, count, *self.part_rows(self.head_points, part), nearest)
+
+
+def make_column_view(count: int, first_column: int, width: int) -> ColumnView:
+    """Allocate a buffer of ``count`` rows and ``width`` columns, and return a view from ``first_column`` on."""
+    return ColumnView(np.zeros((count, width), np.float32), first_column, np.zeros(count, np.float32))

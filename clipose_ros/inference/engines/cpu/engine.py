@@ -1,7 +1,8 @@
-"""The fast engine for CPUs: compiled loops between few matrix products, every buffer made once.
+"""Engine for CPUs: compiled loops between few matrix products; every buffer is allocated once.
 
-Clouds that fill the team of threads are each computed by one thread; those that are left over are shared by all. Both
-ways do the same operations on the same parts, so a cloud's result does not depend on its companions.
+A batch is divided into groups of as many clouds as there are threads. In a full group each thread computes one cloud;
+the clouds that are left over are computed by all threads together. Both ways execute the same operations on the same
+parts, so the result for a cloud does not depend on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -15,30 +16,31 @@ import torch
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError
 from clipose_ros.inference.engines.base import RawPoses
-from clipose_ros.inference.engines.cpu.buffers import Cloud
+from clipose_ros.inference.engines.cpu.buffers import CloudBuffers
 from clipose_ros.inference.engines.cpu.gemm import Float32Gemm, Int8Gemm
-from clipose_ros.inference.engines.cpu.network import CloudPass
+from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
 from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray, IndexArray
 
 GEMMS: dict[str, GemmFactory] = {"cpu": Float32Gemm, "cpu_int8": Int8Gemm}
-"""Names of the engines, and the matrix products of each."""
+"""Matrix products by name of the engine."""
 
 _INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
 
-MOST_PARTS = 4
-"""Threads that share one cloud at most: more would wait for each other longer than they compute."""
+MAX_PARTS = 4
+"""Largest number of threads that share one cloud: more would wait for each other longer than they compute."""
 
 
 class CpuEngine:
-    """Computes float32 as the network does, or with its larger matrix products in int8.
+    """Engine in float32, or with the larger matrix products in int8.
 
     Args:
-        network: Whose weights it takes; later changes of them are not seen.
+        network: Network whose weights are copied; later changes of them have no effect.
         name: ``cpu`` or ``cpu_int8``.
-        threads: Threads that compute; 0 takes torch's number.
+        threads: Number of threads that compute; 0 uses torch's number. They belong to this engine: torch's number of
+            threads in the process stays as it is.
 
     Raises:
         DeviceError: The CPU has no dot products of 8-bit integers, which make ``cpu_int8`` exact and fast.
@@ -57,25 +59,25 @@ class CpuEngine:
         plain = copy.deepcopy(network).float().cpu().requires_grad_(False)
         self._layers = encoder_weights(plain, GEMMS[name])
         self._heads = head_weights(plain, GEMMS[name])
-        self._team = ThreadPool(threads)
-        self._passes: list[CloudPass] = []
-        self._turn = threading.Lock()
+        self._pool = ThreadPool(threads)
+        self._passes: list[NetworkPass] = []
+        self._lock = threading.Lock()
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """As ``Engine`` says."""
+        """Predict as ``Engine`` describes; clouds that are not finite get NaN."""
         check_shape(points_camera.shape)
         points_camera = points_camera[:, : self._architecture.points or None]
         unit = np.float32(self._architecture.unit_m)
-        with np.errstate(invalid="ignore"):  # what is not finite gets NaN, and no loop sees it
+        with np.errstate(invalid="ignore"):  # clouds that are not finite are zeroed here and get NaN below
             mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
-            known = np.isfinite(mean).all(axis=1)
-            centred = np.where(known[:, None, None], (points_camera - mean[:, None]) / unit, np.float32(0.0))
-        with self._turn:  # callers in several threads share the buffers
-            values = self._values(centred, category)
-        values[~known] = np.nan
+            finite = np.isfinite(mean).all(axis=1)
+            centred = np.where(finite[:, None, None], (points_camera - mean[:, None]) / unit, np.float32(0.0))
+        with self._lock:  # callers in several threads share the buffers
+            values = self._compute_heads(centred, category)
+        values[~finite] = np.nan
         return RawPoses(
-            axis_y=_unit(values[:, 0, 1:4]),
-            axis_x=_unit(values[:, 1, 1:4]),
+            axis_y=_normalise(values[:, 0, 1:4]),
+            axis_x=_normalise(values[:, 1, 1:4]),
             confidence_y=_sigmoid(values[:, 0, 0]),
             confidence_x=_sigmoid(values[:, 1, 0]),
             translation=values[:, 2, :3] * unit + mean,
@@ -83,44 +85,46 @@ class CpuEngine:
         )
 
     def warm_up(self, points: int) -> None:
-        """As ``Engine`` says."""
+        """Compile the kernels and allocate the buffers for clouds of ``points`` points."""
         cloud = np.random.default_rng(0).normal(size=(1, points, 3)).astype(np.float32)
         self(cloud, np.zeros(1, np.int64))
 
-    def _values(self, centred: FloatArray, category: IndexArray) -> FloatArray:
-        """The heads' raw values ``(B, 3, 6)``."""
-        self._prepare(centred.shape[1])
-        count, team = len(centred), self._team.size
-        whole = count - count % team
+    def _compute_heads(self, centred: FloatArray, category: IndexArray) -> FloatArray:
+        """Return the raw values of the heads ``(B, 3, 6)`` for centred clouds ``(B, N, 3)`` in the network's unit."""
+        self._allocate(centred.shape[1])
+        count, threads = len(centred), self._pool.size
+        whole = count - count % threads
         values = np.empty((count, 3, 6), np.float32)
 
-        def several(thread: int) -> None:
-            own = self._passes[thread]
-            for i in range(thread, whole, team):
-                own.load(centred[i], int(category[i]))
-                for stage in own.stages:
-                    for part in range(own.cloud.parts):
+        def compute_whole_clouds(thread: int) -> None:
+            network = self._passes[thread]
+            for i in range(thread, whole, threads):
+                network.load(centred[i], int(category[i]))
+                for stage in network.stages:
+                    for part in range(network.cloud.parts):
                         stage(part)
-                values[i] = own.heads.values
+                values[i] = network.heads.values
 
         if whole:
-            self._team.run([several])
+            self._pool.run([compute_whole_clouds])
         shared = self._passes[0]
         for i in range(whole, count):
             shared.load(centred[i], int(category[i]))
-            self._team.run(shared.stages, shared.cloud.parts)
+            self._pool.run(shared.stages, shared.cloud.parts)
             values[i] = shared.heads.values
         return values
 
-    def _prepare(self, points: int) -> None:
-        """Make the threads' buffers for clouds of so many points, if they are for others."""
+    def _allocate(self, points: int) -> None:
+        """Allocate each thread's buffers for clouds of ``points`` points, unless they already are for that number."""
         if self._passes and self._passes[0].cloud.counts[0] == points:
             return
-        seen = min(self._architecture.head_points or points, points)
-        parts = min(self._team.size, MOST_PARTS)
+        head_points = min(self._architecture.head_points or points, points)
+        parts = min(self._pool.size, MAX_PARTS)
         self._passes = [
-            CloudPass(self._layers, self._heads, Cloud(points, self._architecture.neighbours, seen, parts))
-            for _ in range(self._team.size)
+            NetworkPass(
+                self._layers, self._heads, CloudBuffers(points, self._architecture.neighbours, head_points, parts)
+            )
+            for _ in range(self._pool.size)
         ]
 
 
@@ -134,14 +138,14 @@ def create_int8_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEng
     return CpuEngine(network, "cpu_int8", threads)
 
 
-def _unit(vectors: FloatArray) -> FloatArray:
-    """Vectors ``(B, 3)`` divided by their lengths, at least 1e-12."""
+def _normalise(vectors: FloatArray) -> FloatArray:
+    """Return vectors ``(B, 3)`` divided by their lengths, at least 1e-12."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: FloatArray = vectors / np.maximum(lengths, np.float32(1e-12))
     return unit
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:
-    """The logistic function, in the form that does not overflow."""
+    """Return the logistic function, in the form that does not overflow."""
     logistic: FloatArray = np.float32(0.5) * (np.tanh(np.float32(0.5) * values) + np.float32(1.0))
     return logistic

@@ -1,4 +1,4 @@
-"""Matrix products with constant weights, in float32 or int8, for the fused engine."""
+"""Matrix products with constant weights, in float32 or int8."""
 
 from __future__ import annotations
 
@@ -9,47 +9,60 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView
 from clipose_ros.inference.engines.cpu.kernels_dense import quantise
 from clipose_ros.types import FloatArray
 
 
-class Rows:
-    """Rows ``start`` to ``stop`` of a buffer, C of its columns from ``place`` on, with a factor per row of the buffer.
+class BufferRows:
+    """Rows of a buffer that are the operand of a matrix product, with a scale per row.
 
-    Views are made here, once: making one takes as long as a small product.
+    Args:
+        view: Columns of the buffer, from the first that is multiplied on.
+        width: C, the number of columns.
+        rows: First row, and the row after the last.
+        scales: ``(N,)`` row scales of the product, for all rows of the buffer.
+
+    Attributes:
+        tensor: ``(stop - start, C)``, the operand. The view is made once: making one takes as long as a small product.
     """
 
-    def __init__(self, buffer: FloatArray, place: int, width: int, start: int, stop: int, scales: FloatArray) -> None:
-        self.buffer, self.place, self.start, self.stop, self.scales = buffer, place, start, stop, scales
-        self.tensor = torch.from_numpy(buffer)[start:stop, place : place + width]
+    def __init__(self, view: ColumnView, width: int, rows: tuple[int, int], scales: FloatArray) -> None:
+        self.buffer, self.first_column = view.buffer, view.first_column
+        self.start, self.stop = rows
+        self.scales = scales
+        self.tensor = torch.from_numpy(self.buffer)[slice(*rows), self.first_column : self.first_column + width]
 
 
 class Gemm(Protocol):
-    """Rows times a weight: the value of ``out[i, m]`` is ``out[i, m] * scales[i] * columns[m]``."""
+    """Product of rows with a constant weight.
+
+    The value of the result is ``out[i, m] * scales[i] * columns[m]``.
+    """
 
     operand_type: DTypeLike
-    """Of what is multiplied with the weight."""
+    """Type of what is multiplied with the weight."""
 
     result_type: DTypeLike
-    """Of what comes out."""
+    """Type of the result."""
 
     width: int
-    """C."""
+    """C, the number of inputs."""
 
     columns: FloatArray
-    """``(C',)``, positive."""
+    """``(C',)`` column scales, positive."""
 
-    def __call__(self, rows: Rows, out: Tensor) -> None:
-        """Rows ``(P, C)`` times the weight to out ``(P, C')``; writes the rows' scales."""
+    def __call__(self, rows: BufferRows, out: Tensor) -> None:
+        """Multiply rows ``(P, C)`` with the weight to out ``(P, C')``; write the rows' scales."""
         ...
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
-        """The same for an operand ``(P, C)`` of ``operand_type``."""
+        """Multiply an operand ``(P, C)`` of ``operand_type`` with the weight to out ``(P, C')``."""
         ...
 
 
 class Float32Gemm:
-    """Single precision. All factors are 1.
+    """Product in single precision. All scales are 1.
 
     Args:
         weight: ``(C', C)``.
@@ -63,17 +76,19 @@ class Float32Gemm:
         self.width = len(self._weight)
         self.columns: FloatArray = np.ones(len(weight), np.float32)
 
-    def __call__(self, rows: Rows, out: Tensor) -> None:
-        """As ``Gemm`` says; scales are 1 already."""
+    def __call__(self, rows: BufferRows, out: Tensor) -> None:
+        """Multiply rows; their scales stay 1."""
         torch.mm(rows.tensor, self._weight, out=out)
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
-        """As ``Gemm`` says."""
+        """Multiply an operand in float32."""
         torch.mm(operand, self._weight, out=out)
 
 
 class Int8Gemm:
-    """Eight-bit integers: weights scaled per output, operands per row by their largest magnitude, exact sums.
+    """Product in 8-bit integers with exact sums.
+
+    Weights are scaled per output, operands per row by their largest magnitude.
 
     Args:
         weight: ``(C', C)``.
@@ -88,12 +103,12 @@ class Int8Gemm:
         self.width = len(self._weight)
         self.columns: FloatArray = columns.numpy()
 
-    def __call__(self, rows: Rows, out: Tensor) -> None:
-        """As ``Gemm`` says."""
-        rounded: NDArray[np.int8] = np.empty((rows.stop - rows.start, self.width), np.int8)
-        quantise(rows.buffer, rows.place, rows.start, rows.stop, rounded, rows.scales)
-        self.multiply(torch.from_numpy(rounded), out)
+    def __call__(self, rows: BufferRows, out: Tensor) -> None:
+        """Quantise the rows and multiply them."""
+        quantised: NDArray[np.int8] = np.empty((rows.stop - rows.start, self.width), np.int8)
+        quantise(rows.buffer, rows.first_column, rows.start, rows.stop, quantised, rows.scales)
+        self.multiply(torch.from_numpy(quantised), out)
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
-        """As ``Gemm`` says."""
+        """Multiply an operand in int8."""
         torch._int_mm(operand, self._weight, out=out)

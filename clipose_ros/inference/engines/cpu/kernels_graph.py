@@ -1,8 +1,22 @@
-"""Compiled loops over neighbourhoods of one cloud, for the fused engine.
+"""Compiled loops of the CPU engine over the neighbourhoods of one cloud.
 
-All arrays are float32 and C-contiguous unless said otherwise, points are ``(3, N)``, indices int32. Each loop treats
-the rows ``start`` to ``stop`` alone, so that several threads may share a cloud, and holds no lock of the interpreter.
-numba compiles a loop at its first use and keeps it on disk.
+Neighbours. For each row of distances, the k smallest are selected in three steps without branches on the values, so
+that they run as vector instructions:
+
+1. ``_upper_bound``: the row is dealt into groups. If k group minima do not exceed a bound, at least k values do not.
+2. The values up to the bound, few more than k, are collected on a short list.
+3. The rank of a value on the list is the number of those before it; ranks below k are the result.
+
+Graph convolution (3D-GCN) of the features f at point i, kernel c, with S supports s and unit directions d::
+
+    out[i, c] = f_centre[i, c] + 1/S sum_s max_j relu(d(i, j) . support(s, c)) * f(j, s, c)
+
+The maximum is kept per (s, c) while the loop walks over the neighbours j, four at a time, so that an array of
+neighbours x supports x channels is never made. The surface convolution is the same with f = 1 and no centre term.
+
+Arrays are float32 and C-contiguous unless said otherwise, points are ``(3, N)``, indices int32. Each function computes
+the rows ``start`` to ``stop`` only, so that several threads may share a cloud, and releases the interpreter's lock.
+numba compiles a function at its first use and keeps it on disk.
 
 Columns of wider arrays are taken by slices, never by ``row[offset + c]``: a sum might be negative, which in Python
 counts from the end, and the check for it costs the vector instructions.
@@ -10,33 +24,58 @@ counts from the end, and the check for it costs the vector instructions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from clipose_ros.inference.engines.cpu.kernel_arguments import (
+    ColumnView,
+    Int32Array,
+    Neighbourhood,
+    ProjectedFeatures,
+    SupportVectors,
+)
+from clipose_ros.types import FloatArray
+
 FAST = {"contract", "reassoc", "nsz"}
 """Freedoms of the compiler that let it vectorise; infinities and NaN keep their meaning."""
 
-COPIED = 4
-"""Neighbours treated at a time: their supports are read once."""
+UNROLLED = 4
+"""Neighbours computed at a time: their supports are read once."""
 
 SHORTLIST = 256
-"""Most values that are ranked against each other."""
+"""Largest number of values that are ranked against each other."""
 
 LANES = 16
-"""Values of a vector register, into which lists are filled up."""
+"""Values of a vector register; lists are padded to a multiple of it."""
 
 _TINY = np.float32(1e-12)
 _ZERO = np.float32(0.0)
 _INFINITE = np.float32(np.inf)
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)
-def _group_minima(values: Any, minima: Any) -> None:
-    """Deal values ``(N,)`` into as many groups as minima has places, and find the smallest of each.
+class _SelectionBuffers(NamedTuple):
+    """Scratch memory of ``_select_smallest``.
 
-    Side by side they are found in vector registers; a single running minimum would take one value at a time.
+    Attributes:
+        minima: ``(groups,)`` smallest value of each group.
+        ranks: ``(SHORTLIST,)`` int32.
+        listed: ``(N + 1,)`` int32, indices on the short list.
+        keys: ``(SHORTLIST,)`` values on the short list.
+    """
+
+    minima: FloatArray
+    ranks: Int32Array
+    listed: Int32Array
+    keys: FloatArray
+
+
+@njit(nogil=True, fastmath=FAST, cache=True)
+def _group_minima(values: FloatArray, minima: FloatArray) -> None:
+    """Deal values ``(N,)`` into as many groups as ``minima`` has elements, and find the smallest of each.
+
+    The groups are interleaved: their minima are found side by side in vector registers.
     """
     groups, size = minima.shape[0], values.shape[0]
     minima[:] = np.inf
@@ -50,10 +89,10 @@ def _group_minima(values: Any, minima: Any) -> None:
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _limit(values: Any, count: int, minima: Any, ranks: Any) -> Any:
-    """A bound that at least ``count`` values do not exceed, and few more.
+def _upper_bound(values: FloatArray, count: int, minima: FloatArray, ranks: Int32Array) -> Any:
+    """Return a bound that at least ``count`` values do not exceed, and few more.
 
-    Of the groups that ``_group_minima`` makes, ``count`` whose minimum does not exceed it hold as many such values.
+    It is the smallest group minimum that ``count`` group minima do not exceed.
     """
     groups = minima.shape[0]
     _group_minima(values, minima)
@@ -62,22 +101,22 @@ def _limit(values: Any, count: int, minima: Any, ranks: Any) -> Any:
         value = minima[h]
         for g in range(groups):
             ranks[g] += value <= minima[g]
-    limit = _INFINITE
+    bound = _INFINITE
     for g in range(groups):
         if ranks[g] >= count:
-            limit = min(limit, minima[g])
-    return limit
+            bound = min(bound, minima[g])
+    return bound
 
 
 @njit(nogil=True, cache=True)
-def _groups(count: int) -> int:
-    """How many groups make a short list soonest: ranking their minima takes time, and so do more values on the list."""
+def _group_count(count: int) -> int:
+    """Return the number of groups that makes selection fastest: more groups are ranked longer, fewer bound less."""
     return (count * 9 // 4 + LANES - 1) // LANES * LANES
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _insert(values: Any, own: int, count: int, chosen: Any) -> None:
-    """As ``_smallest``, value by value: for rows with many ties, or values that are not numbers."""
+def _insert_smallest(values: FloatArray, own: int, count: int, chosen: Int32Array) -> None:
+    """Select as ``_select_smallest``, by insertion: for rows with many ties, or with values that are not numbers."""
     filled = 0
     for j in range(values.shape[0]):
         if j == own or (filled == count and not values[j] < values[chosen[count - 1]]):
@@ -91,21 +130,18 @@ def _insert(values: Any, own: int, count: int, chosen: Any) -> None:
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _smallest(values: Any, own: int, minima: Any, ranks: Any, listed: Any, keys: Any, chosen: Any) -> None:
-    """Places of a row's smallest values, ascending, equal ones in order, without its own place.
-
-    A bound makes a short list of them; on the list each value's rank is the number of those before it. Neither step
-    branches on the values, so both run as vector instructions.
-    """
+def _select_smallest(values: FloatArray, own: int, buffers: _SelectionBuffers, chosen: Int32Array) -> None:
+    """Write the indices of a row's smallest values to ``chosen`` ``(k,)``, ascending, ties in order, but ``own``."""
+    minima, ranks, listed, keys = buffers.minima, buffers.ranks, buffers.listed, buffers.keys
     count, size = chosen.shape[0], values.shape[0]
     values[own] = np.inf
-    limit = _limit(values, count, minima, ranks)
+    bound = _upper_bound(values, count, minima, ranks)
     found = 0
     for j in range(size):
         listed[found] = j
-        found += values[j] <= limit
-    if not limit < _INFINITE or found > SHORTLIST:
-        _insert(values, own, count, chosen)
+        found += values[j] <= bound
+    if not bound < _INFINITE or found > SHORTLIST:
+        _insert_smallest(values, own, count, chosen)
         return
     whole = (found + LANES - 1) // LANES * LANES
     keys[:whole], ranks[:whole] = np.inf, 0
@@ -120,46 +156,57 @@ def _smallest(values: Any, own: int, minima: Any, ranks: Any, listed: Any, keys:
             chosen[ranks[a]] = listed[a]
 
 
+@njit(nogil=True, cache=True)
+def _selection_buffers(size: int, count: int) -> _SelectionBuffers:
+    """Allocate the buffers to select ``count`` of ``size`` values."""
+    return _SelectionBuffers(
+        np.empty(_group_count(count), np.float32),
+        np.empty(SHORTLIST, np.int32),
+        np.empty(size + 1, np.int32),
+        np.empty(SHORTLIST, np.float32),
+    )
+
+
 @njit(nogil=True, fastmath=FAST, cache=True)
-def nearest_points(points: Any, start: int, stop: int, out: Any) -> None:
-    """Nearest other points by distance, nearest first: points ``(3, N)`` to out ``(N, k)``."""
-    size, count = points.shape[1], out.shape[1]
-    values, keys = np.empty(size, np.float32), np.empty(SHORTLIST, np.float32)
-    minima, ranks = np.empty(_groups(count), np.float32), np.empty(SHORTLIST, np.int32)
-    listed = np.empty(size + 1, np.int32)
+def nearest_points(points: FloatArray, start: int, stop: int, out: Int32Array) -> None:
+    """Find the nearest other points in space, nearest first: points ``(3, N)`` to out ``(N, k)``."""
+    size = points.shape[1]
+    values = np.empty(size, np.float32)
+    buffers = _selection_buffers(size, out.shape[1])
     px, py, pz = points[0], points[1], points[2]
     for i in range(start, stop):
         for j in range(size):
             x, y, z = px[j] - px[i], py[j] - py[i], pz[j] - pz[i]
             values[j] = x * x + y * y + z * z
-        _smallest(values, i, minima, ranks, listed, keys, out[i])
+        _select_smallest(values, i, buffers, out[i])
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def nearest_features(products: Any, squares: Any, start: int, stop: int, out: Any) -> None:
-    """Nearest other points by features, nearest first.
+def nearest_features(products: FloatArray, squares: FloatArray, start: int, stop: int, out: Int32Array) -> None:
+    """Find the nearest other points in feature space, nearest first.
+
+    ``squares[j] - 2 products[i, j]`` is the squared distance less a constant of the row, and orders alike.
 
     Args:
         products: ``(N, N)``, inner products of the features.
-        squares: ``(N,)``, their products with themselves: ``squares[j] - 2 products[i, j]`` orders as distances do.
+        squares: ``(N,)``, sums of squares of the features.
         start: First row.
         stop: Row after the last.
         out: ``(N, k)``.
     """
-    size, count = products.shape[1], out.shape[1]
-    values, keys = np.empty(size, np.float32), np.empty(SHORTLIST, np.float32)
-    minima, ranks = np.empty(_groups(count), np.float32), np.empty(SHORTLIST, np.int32)
-    listed = np.empty(size + 1, np.int32)
+    size = products.shape[1]
+    values = np.empty(size, np.float32)
+    buffers = _selection_buffers(size, out.shape[1])
     for i in range(start, stop):
         row = products[i]
         for j in range(size):
             values[j] = squares[j] - np.float32(2.0) * row[j]
-        _smallest(values, i, minima, ranks, listed, keys, out[i])
+        _select_smallest(values, i, buffers, out[i])
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def closest(points: Any, candidates: int, start: int, stop: int, out: Any) -> None:
-    """Which of the first ``candidates`` points is closest to each point: points ``(3, N)`` to out ``(N,)``."""
+def nearest_candidate(points: FloatArray, candidates: int, start: int, stop: int, out: Int32Array) -> None:
+    """Find which of the first ``candidates`` points is nearest to each point: points ``(3, N)`` to out ``(N,)``."""
     px, py, pz = points[0], points[1], points[2]
     values = np.empty(candidates, np.float32)
     bits = values.view(np.int32)
@@ -167,7 +214,7 @@ def closest(points: Any, candidates: int, start: int, stop: int, out: Any) -> No
         for j in range(candidates):
             x, y, z = px[j] - px[i], py[j] - py[i], pz[j] - pz[i]
             values[j] = x * x + y * y + z * z
-        # floats that are not negative order as their bits do, and integers are compared sixteen at once
+        # non-negative floats order as their bit patterns do, and integers are compared sixteen at a time
         least = bits[0]
         for j in range(candidates):
             least = min(least, bits[j])
@@ -178,41 +225,45 @@ def closest(points: Any, candidates: int, start: int, stop: int, out: Any) -> No
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _look(points: Any, i: int, neighbours: Any, directions: Any, places: Any) -> None:
-    """Unit vectors from a point to its neighbours, zero where they coincide; the first fills up the last few."""
+def _load_directions(points: Any, i: int, neighbours: Any, directions: Any, indices: Any) -> None:
+    """Write the unit vectors from a point to its neighbours and their indices; coinciding points give zero.
+
+    Both are padded to a multiple of ``UNROLLED`` with the first neighbour, which leaves a maximum as it is.
+    """
     near = neighbours.shape[1]
-    for j in range(places.shape[0]):
+    for j in range(indices.shape[0]):
         at = neighbours[i, j if j < near else 0]
         x, y, z = points[0, at] - points[0, i], points[1, at] - points[1, i], points[2, at] - points[2, i]
         scale = np.float32(1.0) / max(np.sqrt(x * x + y * y + z * z), _TINY)
         directions[0, j], directions[1, j], directions[2, j] = x * scale, y * scale, z * scale
-        places[j] = at
+        indices[j] = at
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def surface_response(points: Any, neighbours: Any, supports: Any, count: int, start: int, stop: int, out: Any) -> None:
-    """Graph convolution of bare coordinates: mean over supports of the maximum over neighbours of relu(d . s).
+def surface_convolution(
+    neighbourhood: Neighbourhood, supports: SupportVectors, start: int, stop: int, out: FloatArray
+) -> None:
+    """Compute the graph convolution of bare coordinates.
 
     Args:
-        points: ``(3, N)``.
-        neighbours: ``(N, k)``.
-        supports: ``(3, count * C)`` unit vectors, support after support.
-        count: Supports of a kernel.
+        neighbourhood: Points and neighbours.
+        supports: Kernels.
         start: First row.
         stop: Row after the last.
-        out: ``(N, C or more)``, whose first C columns are written.
+        out: ``(N, C or more)``; the first C columns are written.
     """
-    width = supports.shape[1]
+    points, neighbours, count = neighbourhood.points, neighbourhood.neighbours, supports.per_kernel
+    width = supports.directions.shape[1]
     channels = width // count
-    padded = (neighbours.shape[1] + COPIED - 1) // COPIED * COPIED
-    directions, places = np.empty((3, padded), np.float32), np.empty(padded, np.int64)
+    padded = (neighbours.shape[1] + UNROLLED - 1) // UNROLLED * UNROLLED
+    directions, indices = np.empty((3, padded), np.float32), np.empty(padded, np.int64)
     best = np.empty(width, np.float32)
-    sx, sy, sz = supports[0], supports[1], supports[2]
+    sx, sy, sz = supports.directions[0], supports.directions[1], supports.directions[2]
     for i in range(start, stop):
-        _look(points, i, neighbours, directions, places)
+        _load_directions(points, i, neighbours, directions, indices)
         best[:] = 0.0
-        for j in range(0, padded, COPIED):
-            x, y, z = directions[0, j : j + COPIED], directions[1, j : j + COPIED], directions[2, j : j + COPIED]
+        for j in range(0, padded, UNROLLED):
+            x, y, z = directions[0, j : j + UNROLLED], directions[1, j : j + UNROLLED], directions[2, j : j + UNROLLED]
             x0, x1, x2, x3, y0, y1, y2, y3 = x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]
             z0, z1, z2, z3 = z[0], z[1], z[2], z[3]
             for m in range(width):
@@ -228,50 +279,43 @@ def surface_response(points: Any, neighbours: Any, supports: Any, count: int, st
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def graph_response(
-    points: Any,
-    neighbours: Any,
-    supports: Any,
-    count: int,
-    projected: Any,
-    scales: Any,
-    columns: Any,
-    shift: Any,
+def graph_convolution(
+    neighbourhood: Neighbourhood,
+    supports: SupportVectors,
+    features: ProjectedFeatures,
     start: int,
     stop: int,
-    out: Any,
+    out: FloatArray,
 ) -> None:
-    """Graph convolution of features: centre + mean over supports of max over neighbours of relu(d . s) * feature.
+    """Compute the graph convolution of features, with its centre term.
 
-    Features are ``(projected[j, m] * scales[j] + shift[m]) * columns[m]``, columns being positive.
+    The positive column scales are applied behind the maximum.
 
     Args:
-        points: ``(3, N)``.
-        neighbours: ``(N, k)``.
-        supports: ``(3, count * C)`` unit vectors, support after support.
-        count: Supports of a kernel.
-        projected: ``(N, C + count * C)`` float32 or int32: the centre's columns, then the supports'.
-        scales: ``(N,)``.
-        columns: ``(C + count * C,)``.
-        shift: ``(C + count * C,)``.
+        neighbourhood: Points and neighbours.
+        supports: Kernels.
+        features: Features of the centre and of the supports.
         start: First row.
         stop: Row after the last.
-        out: ``(N, C or more)``, whose first C columns are written.
+        out: ``(N, C or more)``; the first C columns are written.
     """
-    width = supports.shape[1]
+    points, neighbours, count = neighbourhood.points, neighbourhood.neighbours, supports.per_kernel
+    projected, scales, columns, shift = features.values, features.row_scales, features.column_scales, features.shift
+    width = supports.directions.shape[1]
     channels = width // count
-    padded = (neighbours.shape[1] + COPIED - 1) // COPIED * COPIED
-    directions, places = np.empty((3, padded), np.float32), np.empty(padded, np.int64)
+    padded = (neighbours.shape[1] + UNROLLED - 1) // UNROLLED * UNROLLED
+    directions, indices = np.empty((3, padded), np.float32), np.empty(padded, np.int64)
     best = np.empty(width, np.float32)
-    sx, sy, sz, added, outer = supports[0], supports[1], supports[2], shift[channels:], columns[channels:]
+    sx, sy, sz = supports.directions[0], supports.directions[1], supports.directions[2]
+    added, outer = shift[channels:], columns[channels:]
     for i in range(start, stop):
-        _look(points, i, neighbours, directions, places)
+        _load_directions(points, i, neighbours, directions, indices)
         best[:] = -np.inf
-        for j in range(0, padded, COPIED):
-            x, y, z = directions[0, j : j + COPIED], directions[1, j : j + COPIED], directions[2, j : j + COPIED]
+        for j in range(0, padded, UNROLLED):
+            x, y, z = directions[0, j : j + UNROLLED], directions[1, j : j + UNROLLED], directions[2, j : j + UNROLLED]
             x0, x1, x2, x3, y0, y1, y2, y3 = x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]
             z0, z1, z2, z3 = z[0], z[1], z[2], z[3]
-            p0, p1, p2, p3 = places[j], places[j + 1], places[j + 2], places[j + 3]
+            p0, p1, p2, p3 = indices[j], indices[j + 1], indices[j + 2], indices[j + 3]
             r0, r1, r2, r3 = scales[p0], scales[p1], scales[p2], scales[p3]
             f0, f1, f2, f3 = (
                 projected[p0, channels:], projected[p1, channels:], projected[p2, channels:], projected[p3, channels:]
@@ -292,8 +336,8 @@ def graph_response(
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def sum_of_maxima(values: Any, neighbours: Any, start: int, stop: int, total: Any) -> None:
-    """Sum over points of the maximum over neighbours: values ``(N, C or more)`` to total ``(C,)``."""
+def sum_of_maxima(values: FloatArray, neighbours: Int32Array, start: int, stop: int, total: FloatArray) -> None:
+    """Sum the maxima over neighbours over the points: values ``(N, C or more)`` to total ``(C,)``."""
     channels = total.shape[0]
     best = np.empty(channels, np.float32)
     total[:] = 0.0
@@ -308,30 +352,25 @@ def sum_of_maxima(values: Any, neighbours: Any, start: int, stop: int, total: An
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def pool(
-    values: Any, first: int, near: int, neighbours: Any, start: int, stop: int, out: Any, place: int, squares: Any
-) -> None:
-    """Maximum over the ``near`` nearest, and each row's sum of squares.
+def max_pool(source: ColumnView, neighbours: Int32Array, near: int, start: int, stop: int, target: ColumnView) -> None:
+    """Compute the maximum over the ``near`` nearest neighbours, and each row's sum of squares.
 
     Args:
-        values: ``(M, first + C or more)``, taken from column ``first`` on.
-        first: Column of values at which to begin.
-        near: How many of the neighbours count.
+        source: Features of M points, all columns from ``first_column`` on.
         neighbours: ``(M, near or more)``.
+        near: Number of neighbours that count.
         start: First row.
         stop: Row after the last.
-        out: ``(N, place + C)``.
-        place: Column of out at which to begin.
-        squares: ``(N,)``.
+        target: Columns that are written, all from ``first_column`` on, with their squares.
     """
     for i in range(start, stop):
-        target = out[i, place:]
-        target[:] = -np.inf
+        out = target.buffer[i, target.first_column :]
+        out[:] = -np.inf
         for j in range(near):
-            row = values[neighbours[i, j], first:]
-            for c in range(target.shape[0]):
-                target[c] = max(target[c], row[c])
+            row = source.buffer[neighbours[i, j], source.first_column :]
+            for c in range(out.shape[0]):
+                out[c] = max(out[c], row[c])
         total = _ZERO
-        for c in range(target.shape[0]):
-            total += target[c] * target[c]
-        squares[i] = total
+        for c in range(out.shape[0]):
+            total += out[c] * out[c]
+        target.squares[i] = total

@@ -1,4 +1,4 @@
-"""Threads that work on one thing together, each with torch to itself."""
+"""Threads that compute one thing together, each with a single thread of torch."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ import torch
 
 
 class ThreadPool:
-    """A fixed number of threads. They sleep while there is nothing to do and end with the team.
+    """Fixed number of threads that sleep while there is nothing to do, and end with the pool.
 
-    Inside them torch uses one thread each: the team's threads are all that compute, whatever pools torch, OpenMP or
-    OpenCV keep for others in the process. Those keep their own numbers of threads.
+    Inside them torch uses one thread each, so that only the threads of the pool compute. The pools of torch, OpenMP and
+    OpenCV in the rest of the process keep their numbers of threads.
 
     Args:
-        threads: How many; 0 takes torch's number.
+        threads: Number of threads; 0 uses torch's number.
+
+    Attributes:
+        size: Number of threads.
     """
 
     def __init__(self, threads: int = 0) -> None:
-        others = torch.get_num_threads()
-        self.size = threads or others
+        process_threads = torch.get_num_threads()
+        self.size = threads or process_threads
         self._pool = ThreadPoolExecutor(self.size, "clipose-network", _use_one_thread)
         self.run([lambda _: None])
-        torch.set_num_threads(others)  # a thread of the team also told the process
+        torch.set_num_threads(process_threads)  # the number set inside the pool's threads is also the process's default
 
     def run(self, steps: Sequence[Callable[[int], None]], threads: int = 0) -> None:
-        """Do each step in several threads at once; a step begins when the one before is done in all.
+        """Run each step in several threads at once; a step begins when all threads have finished the one before.
 
         Args:
-            steps: Called with the thread's number, from 0 on.
-            threads: How many of the team take part; 0 for all.
+            steps: Functions of the thread's number, from 0 on.
+            threads: Number of threads that take part; 0 for all.
+
+        Raises:
+            BaseException: A step raised it; the remaining steps are not run.
         """
         count = threads or self.size
         barrier = threading.Barrier(count)
@@ -52,5 +58,5 @@ class ThreadPool:
 
 
 def _use_one_thread() -> None:
-    torch.get_num_threads()  # a thread takes the process's number when it first asks, and only once
+    torch.get_num_threads()  # a thread takes over the process's number at its first call, and only then
     torch.set_num_threads(1)

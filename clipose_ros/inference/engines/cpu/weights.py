@@ -1,13 +1,12 @@
-"""A network's weights, rewritten once for the fused engine.
+"""Weights of a network, folded once for the CPU engine.
 
-Batch normalisation in evaluation mode is a factor and a shift per channel, and goes into the linear layer before it.
-ORL adds ``merge([f, g])`` to f, where g is one vector for all points: ``(1 + W_f) f + W_g g``. Together with the
-straight-through path of x that is one product with ``[f, x]`` and one vector per cloud.
+Batch normalisation in evaluation mode is a scale and a shift per channel, and is folded into the linear layer before
+it. ORL adds ``merge [r, g]`` to the response r, where g is one vector for all points: ``(1 + W_r) r + W_g g``. With the
+straight-through path of the input x this is one product with ``[r, x]`` and one vector per cloud.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipose_ros.inference.engines.cpu.gemm import Gemm
+from clipose_ros.inference.engines.cpu.kernel_arguments import (
+    HeadInputWeights,
+    HeadOutputWeights,
+    ScaleShift,
+    SupportVectors,
+)
 from clipose_ros.model.encoder import GraphLayer, PointNorm, SurfaceLayer
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.types import FloatArray
@@ -26,120 +31,107 @@ GemmFactory = Callable[[Tensor], Gemm]
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One graph layer with its normalisation.
+    """Weights of one graph layer with its normalisation.
 
     Attributes:
-        supports: ``(3, S * C)`` unit vectors, support after support.
-        count: S.
-        project: To the centre's and the supports' features, ``C + S * C``; None in the surface layer.
-        shift: ``(C + S * C,)``, its bias over its columns' factors.
-        merge: ``(C + C_in, C)``, of the response beside the layer's input; None in ``gcn3d``.
-        overall: ``(C, C)``, of the global feature, which comes first.
-        scale: ``(C,)``, what multiplies the result.
-        offset: ``(C,)``, what is added to it.
-        least: 0 where a rectifier follows, else minus infinity.
+        supports: Kernels.
+        project: Product with the input to the features of the centre and of the supports, ``C + S * C``; None in the
+            surface layer.
+        shift: ``(C + S * C,)``, the bias of that product divided by its column scales.
+        merge: ``(C + C_in, C)`` weights of response and input side by side; None in ``gcn3d``.
+        global_feature: ``(C, C)`` weights of the global feature, inputs first; zero in ``gcn3d``.
+        output: Scale, shift and lower bound of the result.
     """
 
-    supports: FloatArray
-    count: int
+    supports: SupportVectors
     project: Gemm | None
     shift: FloatArray
     merge: Tensor | None
-    overall: FloatArray
-    scale: FloatArray
-    offset: FloatArray
-    least: np.float32
+    global_feature: FloatArray
+    output: ScaleShift
 
     @property
     def channels(self) -> int:
-        """C."""
-        return len(self.scale)
+        """Return C, the number of output channels."""
+        return len(self.output.scale)
 
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """The three heads side by side, in the order y, x, translation and size; W and V are their widths.
+    """Weights of the three heads side by side, in the order y, x, translation and size; W and V are their widths.
 
     Attributes:
-        levels: First layer, ``3 W`` outputs, of the features of each level.
-        columns: ``(3, 3 W)``, factors of the levels' columns.
-        bias: ``(categories, 3 W)``, its bias where the cloud is of a category.
-        beside: ``(3, 3 W)``, of a point's place.
+        levels: First layer, ``3 W`` outputs: products with the features of each level.
+        input: The rest of the first layer.
         second: Second layer of each head, W to V.
-        second_columns: ``(3, V)``, factors of its columns.
-        second_bias: ``(3, V)``.
-        third: ``(3, V, V)``.
-        third_bias: ``(3, V)``.
-        last: ``(3, V, 6)``, filled up with zeros.
-        last_bias: ``(3, 6)``.
+        output: The layers behind it.
     """
 
     levels: tuple[Gemm, Gemm, Gemm]
-    columns: FloatArray
-    bias: FloatArray
-    beside: FloatArray
+    input: HeadInputWeights
     second: tuple[Gemm, ...]
-    second_columns: FloatArray
-    second_bias: FloatArray
-    third: FloatArray
-    third_bias: FloatArray
-    last: FloatArray
-    last_bias: FloatArray
+    output: HeadOutputWeights
 
 
 def encoder_weights(network: CLIPoseNet, make: GemmFactory) -> tuple[LayerWeights, ...]:
-    """The five graph layers of a float32 network without gradients, on the CPU; products as ``make`` makes them."""
+    """Fold the five graph layers.
+
+    Args:
+        network: Float32 network without gradients, on the CPU.
+        make: Makes the matrix product with a weight ``(C', C)``.
+    """
     encoder = network.encoder
     return (
         _layer(encoder.layer0, None, make),
         _layer(encoder.layer1, encoder.norm1, make),
         _layer(encoder.layer2, encoder.norm2, make),
         _layer(encoder.layer3, encoder.norm3, make),
-        dataclasses.replace(_layer(encoder.layer4, None, make), least=np.float32(-np.inf)),
+        _layer(encoder.layer4, None, make, lower_bound=-np.inf),
     )
 
 
-def _layer(layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: GemmFactory) -> LayerWeights:
+def _layer(
+    layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: GemmFactory, lower_bound: float = 0.0
+) -> LayerWeights:
+    """Fold one graph layer; a lower bound of 0 is the ReLU that follows it."""
     _, count, channels = layer.conv.supports.shape
-    scale, offset = (torch.ones(channels), torch.zeros(channels)) if norm is None else _factors(norm)
+    scale, offset = (torch.ones(channels), torch.zeros(channels)) if norm is None else _scale_and_shift(norm)
     project: Gemm | None = None
     shift: FloatArray = np.zeros(0, np.float32)
     if isinstance(layer, GraphLayer):
         project = make(layer.conv.project.weight)
         shift = layer.conv.project.bias.numpy() / project.columns
-    merge, overall = None, torch.zeros(channels, channels)
+    merge, global_feature = None, torch.zeros(channels, channels)
     if layer.overall is not None and layer.straight is not None:
-        own, other = layer.overall.merge.weight.split(channels, dim=1)
+        response_weight, global_weight = layer.overall.merge.weight.split(channels, dim=1)
         straight = layer.straight.weight
-        merge = (scale.unsqueeze(1) * torch.cat([own + torch.eye(channels), straight], dim=1)).t().contiguous()
-        overall, scale = scale.unsqueeze(1) * other, torch.ones(channels)
+        joined = torch.cat([response_weight + torch.eye(channels), straight], dim=1)
+        merge = (scale.unsqueeze(1) * joined).t().contiguous()
+        global_feature, scale = scale.unsqueeze(1) * global_weight, torch.ones(channels)
     supports = F.normalize(layer.conv.supports, dim=0).reshape(3, count * channels)
     return LayerWeights(
-        supports.numpy(),
-        count,
-        project,
-        shift,
-        merge,
-        overall.t().contiguous().numpy(),
-        scale.numpy(),
-        offset.numpy(),
-        np.float32(0.0),
+        supports=SupportVectors(supports.numpy(), count),
+        project=project,
+        shift=shift,
+        merge=merge,
+        global_feature=global_feature.t().contiguous().numpy(),
+        output=ScaleShift(scale.numpy(), offset.numpy(), np.float32(lower_bound)),
     )
 
 
 def head_weights(network: CLIPoseNet, make: GemmFactory) -> HeadWeights:
-    """The three heads of such a network."""
+    """Fold the three heads; arguments as of ``encoder_weights``."""
     w0, w1, w2, w3, w4 = network.architecture.widths
     categories = len(network.categories)
     heads = (network.head_y, network.head_x, network.head_ts)
-    firsts = [_folded(head.point1, head.norm1) for head in heads]
-    seconds = [_folded(head.point2, head.norm2) for head in heads]
-    thirds = [_folded(head.cloud1, head.norm3) for head in heads]
+    firsts = [_fold_norm(head.point1, head.norm1) for head in heads]
+    seconds = [_fold_norm(head.point2, head.norm2) for head in heads]
+    thirds = [_fold_norm(head.cloud1, head.norm3) for head in heads]
     lasts = [(head.cloud2.weight, head.cloud2.bias) for head in heads]
     wide = len(firsts[0][0])
     encoded = torch.cat([weight[:, : sum((w0, w1, w2, w3, w4))] for weight, _ in firsts])
     rest = [weight[:, sum((w0, w1, w2, w3, w4)) :] for weight, _ in firsts]
-    beside = torch.cat([torch.zeros(2 * wide, 3), rest[2][:, :3]])
+    position = torch.cat([torch.zeros(2 * wide, 3), rest[2][:, :3]])  # only the third head reads coordinates
     bias = torch.cat([bias for _, bias in firsts]).expand(categories, -1)
     if network.architecture.one_hot:
         bias = bias + torch.cat([rest[0], rest[1], rest[2][:, 3:]]).t()
@@ -148,21 +140,25 @@ def head_weights(network: CLIPoseNet, make: GemmFactory) -> HeadWeights:
     padded = [(F.pad(weight, (0, 0, 0, 6 - len(weight))), F.pad(bias, (0, 6 - len(bias)))) for weight, bias in lasts]
     return HeadWeights(
         levels=(fine, middle, coarse),
-        columns=np.stack([fine.columns, middle.columns, coarse.columns]),
-        bias=bias.contiguous().numpy(),
-        beside=beside.t().contiguous().numpy(),
+        input=HeadInputWeights(
+            column_scales=np.stack([fine.columns, middle.columns, coarse.columns]),
+            position=position.t().contiguous().numpy(),
+            bias=bias.contiguous().numpy(),
+        ),
         second=second,
-        second_columns=np.stack([product.columns for product in second]),
-        second_bias=torch.stack([bias for _, bias in seconds]).numpy(),
-        third=torch.stack([weight.t() for weight, _ in thirds]).numpy(),
-        third_bias=torch.stack([bias for _, bias in thirds]).numpy(),
-        last=torch.stack([weight.t() for weight, _ in padded]).numpy(),
-        last_bias=torch.stack([bias for _, bias in padded]).numpy(),
+        output=HeadOutputWeights(
+            column_scales=np.stack([product.columns for product in second]),
+            bias=torch.stack([bias for _, bias in seconds]).numpy(),
+            third=torch.stack([weight.t() for weight, _ in thirds]).numpy(),
+            third_bias=torch.stack([bias for _, bias in thirds]).numpy(),
+            last=torch.stack([weight.t() for weight, _ in padded]).numpy(),
+            last_bias=torch.stack([bias for _, bias in padded]).numpy(),
+        ),
     )
 
 
-def _factors(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """What evaluation-mode normalisation multiplies with and adds, per channel."""
+def _scale_and_shift(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Return scale and shift ``(C,)`` of batch normalisation in evaluation mode."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None
@@ -170,7 +166,7 @@ def _factors(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - mean * scale
 
 
-def _folded(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a linear layer with the normalisation behind it."""
-    scale, shift = _factors(norm)
+def _fold_norm(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a linear layer with the normalisation behind it folded in."""
+    scale, shift = _scale_and_shift(norm)
     return linear.weight * scale.unsqueeze(1), linear.bias * scale + shift

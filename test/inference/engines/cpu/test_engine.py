@@ -1,4 +1,4 @@
-"""The fused engine gives what the network gives, whatever its shape, its companions, its threads and its input."""
+"""The CPU engine gives what the network gives, whatever its shape, its companions, its threads and its input."""
 
 from __future__ import annotations
 
@@ -44,11 +44,20 @@ def clouds(count: int, points: int = 128, seed: int = 2) -> np.ndarray:
 
 
 def with_neighbours_of(engine: CpuEngine, architecture: Architecture, seed: int) -> PytorchEngine:
-    """The plain network, but with the neighbours that the fused engine used for its last shared cloud."""
-    near, layers = engine._passes[0].cloud.near, engine._passes[0].layers
+    """The plain network, but with the neighbours that the CPU engine used for its last shared cloud."""
+    near = [level.neighbours for level in engine._passes[0].cloud.neighbourhoods]
+    layers = engine._passes[0].layers
     used = list(near)
     if architecture.encoder == "hs":
-        used = [near[0], layers[1].field, near[1], layers[2].field, layers[3].field, near[2], layers[4].field]
+        used = [
+            near[0],
+            layers[1].neighbours,
+            near[1],
+            layers[2].neighbours,
+            layers[3].neighbours,
+            near[2],
+            layers[4].neighbours,
+        ]
     turns = iter(used)
 
     def recorded(features: torch.Tensor, count: int) -> torch.Tensor:
@@ -97,9 +106,9 @@ def test_equals_the_network_given_equal_neighbours(
 def test_neighbours_are_the_nearest_in_space_and_in_features(seed: int) -> None:
     engine = CpuEngine(network(TINY, seed), threads=1)
     engine(clouds(1, 128, seed), np.array([0]))
-    layers, cloud = engine._passes[0].layers, engine._passes[0].cloud
+    layers, space = engine._passes[0].layers, engine._passes[0].cloud.neighbourhoods[0]
     level0 = layers[1]._joined.buffer[:, 12 : 12 + 8].astype(np.float64)
-    for values, near in ((cloud.points[0].T.astype(np.float64), cloud.near[0]), (level0, layers[1].field)):
+    for values, near in ((space.points.T.astype(np.float64), space.neighbours), (level0, layers[1].neighbours)):
         distances = np.linalg.norm(values[:, None] - values[None], axis=2) ** 2
         np.fill_diagonal(distances, np.inf)
         expected = np.sort(distances, axis=1)[:, : near.shape[1]]

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.inference.engines.cpu.gemm import Float32Gemm, Int8Gemm, Rows
+from clipose_ros.inference.engines.cpu.gemm import BufferRows, Float32Gemm, Int8Gemm
+from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView
 
 POINTS, PLACE = 40, 3
 
@@ -19,7 +20,8 @@ def product(kind, weight, values, start=0, stop=POINTS):
     buffer = np.full((POINTS, PLACE + weight.shape[1] + 2), 7.0, np.float32)
     buffer[:, PLACE:-2] = values
     scales = np.ones(POINTS, np.float32)
-    rows = Rows(buffer, PLACE, weight.shape[1], start, stop, scales)
+    view = ColumnView(buffer, PLACE, np.zeros(POINTS, np.float32))
+    rows = BufferRows(view, weight.shape[1], (start, stop), scales)
     out = torch.zeros((stop - start, len(weight)), dtype=torch.from_numpy(np.zeros(0, gemm.result_type)).dtype)
     gemm(rows, out)
     return out.numpy() * scales[start:stop, None] * gemm.columns

@@ -8,8 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.inference.engines.cpu import kernels_dense as kernels_rows
-from clipose_ros.inference.engines.cpu import kernels_graph
+from clipose_ros.inference.engines.cpu import kernels_dense, kernels_graph
+from clipose_ros.inference.engines.cpu.kernel_arguments import (
+    ColumnView,
+    Neighbourhood,
+    ProjectedFeatures,
+    SupportVectors,
+)
 from clipose_ros.model import graph
 
 
@@ -58,7 +63,7 @@ def test_values_that_are_not_numbers_give_places_that_exist() -> None:
 def test_closest_is_the_first_of_the_closest(size: int, candidates: int, seed: int) -> None:
     points = np.random.default_rng(seed).integers(0, 4, (3, max(size, candidates))).astype(np.float32)
     found = np.full(size, -1, np.int32)
-    kernels_graph.closest(points, candidates, 0, size, found)
+    kernels_graph.nearest_candidate(points, candidates, 0, size, found)
     distances = ((points[:, :size, None] - points[:, None, :candidates]) ** 2).sum(axis=0)
     np.testing.assert_array_equal(found, distances.argmin(axis=1))
 
@@ -81,16 +86,16 @@ def test_responses_are_the_graph_convolution(near: int, count: int, channels: in
     told = torch.from_numpy(supports.reshape(3, count, channels))
     features = torch.from_numpy((projected * scales[:, None] + shift) * columns).float()
     response = graph.graph_response(directions, told, features[None, :, channels:], index)[0]
+    neighbourhood, kernels = Neighbourhood(points, neighbours), SupportVectors(supports, count)
     for kind in (np.float32, np.int32):
         out = np.full((size, channels + 2), 7.0, np.float32)
-        kernels_graph.graph_response(
-            points, neighbours, supports, count, projected.astype(kind), scales, columns, shift, 0, size, out
-        )
+        values = ProjectedFeatures(projected.astype(kind), scales, columns, shift)
+        kernels_graph.graph_convolution(neighbourhood, kernels, values, 0, size, out)
         np.testing.assert_allclose(out[:, :channels], features[:, :channels] + response, rtol=1e-5, atol=1e-4)
         assert (out[:, channels:] == 7.0).all()
 
     out = np.zeros((size, channels), np.float32)
-    kernels_graph.surface_response(points, neighbours, supports, count, 0, size, out)
+    kernels_graph.surface_convolution(neighbourhood, kernels, 0, size, out)
     np.testing.assert_allclose(out, graph.graph_response(directions, told, None, index)[0], rtol=1e-5, atol=1e-5)
 
 
@@ -99,7 +104,7 @@ def test_quantised_rows_are_within_half_a_step(width: int) -> None:
     values = np.random.default_rng(width).normal(size=(6, width + 3)).astype(np.float32)
     values[2] = 0.0
     out, scales = np.full((4, width), 99, np.int8), np.full(6, -1.0, np.float32)
-    kernels_rows.quantise(values, 3, 1, 5, out, scales)
+    kernels_dense.quantise(values, 3, 1, 5, out, scales)
     assert scales[[0, 5]].tolist() == [-1.0, -1.0] and scales[2] == 0.0
     steps = scales[1:5, None]
     np.testing.assert_allclose(out * steps, values[1:5, 3:], atol=0.5001 * steps.max())
@@ -110,7 +115,8 @@ def test_pooling_and_sum_of_maxima() -> None:
     rng = np.random.default_rng(1)
     values, neighbours = rng.normal(size=(10, 7)).astype(np.float32), rng.integers(0, 10, (10, 5)).astype(np.int32)
     out, squares = np.zeros((4, 6), np.float32), np.zeros(4, np.float32)
-    kernels_graph.pool(values, 3, 2, neighbours, 0, 4, out, 2, squares)
+    source = ColumnView(values, 3, np.zeros(10, np.float32))
+    kernels_graph.max_pool(source, neighbours, 2, 0, 4, ColumnView(out, 2, squares))
     expected = values[neighbours[:4, :2], 3:].max(axis=1)
     np.testing.assert_array_equal(out[:, 2:], expected)
     assert not out[:, :2].any()
