@@ -1,7 +1,9 @@
 """One frozen configuration tree, checked where it is built.
 
-``option`` gives a field its default, its description and its bounds once; ROS parameter descriptors, YAML files,
-``--help`` and the README's table are all made from it. Unknown keys raise and name the nearest one there is.
+``option`` declares the default, the description and the bounds of a setting once. ROS parameter descriptors, the
+checks of YAML files and ``--help`` texts are made from this declaration. The comments of ``config/pose.yaml`` and the
+table of parameters in ``docs/node.md`` repeat it, and tests compare them with it. An unknown key raises an error that
+names the nearest known key.
 """
 
 from __future__ import annotations

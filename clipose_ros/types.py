@@ -24,6 +24,12 @@ IndexArray: TypeAlias = NDArray[np.int64]
 FlatIndexArray: TypeAlias = NDArray[np.intp]
 """Positions as ``numpy.flatnonzero`` and ``numpy.argsort`` return them."""
 
+LABEL_BASE = 1000
+"""Pixel value of a label image: category id x LABEL_BASE + instance number; 0 is the background."""
+
+AXIS_CONFIDENCE_DECAY = 13.7
+"""Decay k of the axis confidence exp(-k d^2), d the chord between the predicted and the true unit axis (GPV-Pose)."""
+
 TIME_JUMP_NS = 100_000_000
 """A stamp this far before an earlier one means a clock or bag that started over; nearer, it is disorder on the way."""
 

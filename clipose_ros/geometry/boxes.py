@@ -17,16 +17,17 @@ BOX_EDGES = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7
 
 
 def box_corners(T_frame_object: FloatArray, size: FloatArray) -> FloatArray:
-    """Corners of an object's box.
+    """Compute the corners of boxes.
 
     Args:
-        T_frame_object: ``(4, 4)``, object (origin at the box centre) into any frame.
-        size: ``(3,)`` full extent along the object's x, y, z, metres.
+        T_frame_object: ``(..., 4, 4)``, object (origin at the box centre) into any frame.
+        size: ``(..., 3)`` full extents along the object's x, y, z, metres.
 
     Returns:
-        ``(8, 3)`` float64 in that frame, in the order of ``BOX_SIGNS``.
+        ``(..., 8, 3)`` float64 in that frame, in the order of ``BOX_SIGNS``.
     """
-    return transform_points(T_frame_object, BOX_SIGNS * (0.5 * np.asarray(size, dtype=np.float64)))
+    half = 0.5 * np.asarray(size, dtype=np.float64)[..., None, :]
+    return transform_points(T_frame_object, BOX_SIGNS * half)
 
 
 def points_in_box(points: FloatArray, T_frame_object: FloatArray, size: FloatArray, margin: float = 0.0) -> BoolArray:

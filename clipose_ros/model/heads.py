@@ -8,9 +8,6 @@ from torch.nn import functional as F
 
 from clipose_ros.model.encoder import Encoding, PointNorm
 
-CONFIDENCE_DECAY = 13.7
-"""An axis that is off by d (chord length) should have confidence exp(-13.7 d^2) (GPV-Pose)."""
-
 
 class CloudHead(nn.Module):
     """Per-point layers, maximum over points, then layers on the one vector that is left.

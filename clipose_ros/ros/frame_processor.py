@@ -10,7 +10,7 @@ from clipose_ros.errors import SegmentationError
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.publishers import PosedFrame, Publishers
+from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.frames import express_in
 from clipose_ros.tracking.tracker import Tracker
@@ -82,7 +82,7 @@ class FrameProcessor:
         self._report(result)
         return result
 
-    def _tracked(self, frame: RgbdFrame, result: FrameResult, at_once: bool) -> PosedFrame:
+    def _tracked(self, frame: RgbdFrame, result: FrameResult, at_once: bool) -> PublishedFrame:
         """Give the poses identities and put them into the frame asked for."""
         tracking, publish = self._config.tracking, self._config.publish
         T_tracking_camera = self._lookup(tracking.frame, frame, "tracking.frame")
@@ -90,7 +90,7 @@ class FrameProcessor:
         shown = [track for track in tracks if track.seen or publish.coasting]
         T_frame_camera = self._lookup(publish.target_frame, frame, "publish.target_frame")
         moved = express_in(shown, T_frame_camera) if publish.target_frame else shown
-        return PosedFrame(frame, result, shown, moved, publish.target_frame or frame.frame_id, T_frame_camera)
+        return PublishedFrame(frame, result, shown, moved, publish.target_frame or frame.frame_id, T_frame_camera)
 
     def _lookup(self, target: str, frame: RgbdFrame, parameter: str) -> FloatArray:
         timeout_s = self._config.publish.tf_timeout_s

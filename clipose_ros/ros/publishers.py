@@ -25,7 +25,7 @@ from clipose_ros.visualization.draw import draw_tracks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PosedFrame:
+class PublishedFrame:
     """A frame with all that is to be told about it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Publishers:
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", QoSProfile(depth=2))
         self._tf = node.create_lifecycle_publisher(TFMessage, "/tf", QoSProfile(depth=100))
 
-    def publish(self, posed: PosedFrame, config: PublishConfig) -> None:
+    def publish(self, posed: PublishedFrame, config: PublishConfig) -> None:
         """Tell everything about a frame, where somebody listens."""
         header = Header(stamp=ros_stamp(posed.frame.stamp_ns), frame_id=posed.frame_id)
         objects, tracks = self._objects, posed.tracks
@@ -97,7 +97,7 @@ def _tell(publisher: Any, make: Callable[[], Any]) -> None:
         publisher.publish(make())
 
 
-def _debug_image(posed: PosedFrame) -> Image:
+def _debug_image(posed: PublishedFrame) -> Image:
     """The colour image with masks, boxes, axes and labels, in the camera's frame."""
     frame = posed.frame
     masks = [cloud.instance for cloud in posed.result.clouds]

@@ -19,7 +19,7 @@ from clipose_ros.data.synthetic.renderer import ObjectTruth
 from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, ping_pong_indices, render_sequence
 from clipose_ros.ros import messages
 from clipose_ros.ros_tools.camera_publisher import CameraMessages, CameraPublisher, camera_messages, declared, run
-from clipose_ros.types import FloatArray, RgbdFrame
+from clipose_ros.types import LABEL_BASE, FloatArray, RgbdFrame
 
 HANDLE_VISIBLE = "handle_visible"
 """Class id of a truth's second hypothesis, whose score is 1 where a mug's handle can be seen and 0 where it cannot."""
@@ -104,7 +104,7 @@ def _truth(header: Header, truth: ObjectTruth) -> Detection3D:
         header=header,
         results=[ObjectHypothesisWithPose(hypothesis=h, pose=PoseWithCovariance(pose=centre)) for h in hypotheses],
         bbox=BoundingBox3D(center=centre, size=Vector3(x=x, y=y, z=z)),
-        id=str(NOCS_CATEGORIES[truth.category].id * 1000 + truth.instance),
+        id=str(NOCS_CATEGORIES[truth.category].id * LABEL_BASE + truth.instance),
     )
 
 

@@ -9,10 +9,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.base import SegmenterSpec
-from clipose_ros.types import InstanceMask, LabelArray, Rejection, RejectionReason, RgbdFrame
-
-LABEL_BASE = 1000
-"""A label is category id x LABEL_BASE + instance; 0 is the background."""
+from clipose_ros.types import LABEL_BASE, InstanceMask, LabelArray, Rejection, RejectionReason, RgbdFrame
 
 
 class LabelSegmenter:

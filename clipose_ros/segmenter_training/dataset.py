@@ -27,7 +27,7 @@ from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.segmenter_training.domain_randomization import randomize_domain
 from clipose_ros.segmenter_training.polygons import outline
-from clipose_ros.types import ByteArray, CameraIntrinsics, LabelArray
+from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, LabelArray
 
 DATASET = "dataset.yaml"
 PARTS = ("train", "val")
@@ -135,7 +135,7 @@ def _lines(labels: LabelArray, object_library: ObjectLibrary) -> list[str]:
     for label, pixels in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
         path = outline(labels == label) if pixels >= MIN_PIXELS else np.empty((0, 2))
         if len(path):
-            shares, number = (path + 0.5) / (width, height), numbers[int(label) // 1000]
+            shares, number = (path + 0.5) / (width, height), numbers[int(label) // LABEL_BASE]
             lines.append(" ".join([str(number), *(f"{value:.5f}" for value in shares.ravel())]))
     return lines
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.textures import random_colour
-from clipose_ros.types import BoolArray, ByteArray, FloatArray, LabelArray
+from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, FloatArray, LabelArray
 
 PRINTED = {1: 0.5, 2: 0.2, 4: 0.55, 6: 0.3}
 """By category id, the chance of print: bottles and cans are mostly printed, bowls and mugs now and then."""
@@ -26,7 +26,7 @@ def randomize_domain(rgb: ByteArray, labels: LabelArray, rng: np.random.Generato
     """
     image = rgb.astype(np.float32) / 255.0
     for label in np.unique(labels[labels > 0]).tolist():
-        if rng.uniform() < PRINTED.get(label // 1000, 0.0):
+        if rng.uniform() < PRINTED.get(label // LABEL_BASE, 0.0):
             image = _printed(image, labels == label, rng)
     if rng.uniform() < 0.25:
         image = _surrounded(image, labels == 0, rng)

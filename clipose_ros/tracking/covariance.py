@@ -7,9 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clipose_ros.types import FloatArray
+from clipose_ros.types import AXIS_CONFIDENCE_DECAY, FloatArray
 
-_AXIS_DECAY = 13.7  # the network is trained to say exp(-13.7 d^2) of an axis that is d away from the truth
 _FREE = math.pi**2 / 3.0  # variance of an angle of which nothing is known: uniform over a full turn
 _ROTATION_FLOOR = math.radians(1.0) ** 2
 _POSITION = 0.05  # standard deviation of the position as a fraction of the box's diagonal, at score one
@@ -43,7 +42,7 @@ def pose_covariance(
         ``(..., 6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2; symmetric and positive definite.
     """
     R = np.asarray(R_frame_object, dtype=np.float64)
-    error = -np.log(np.maximum(axis_confidences, 1e-9)) / _AXIS_DECAY
+    error = -np.log(np.maximum(axis_confidences, 1e-9)) / AXIS_CONFIDENCE_DECAY
     about = np.empty((*R.shape[:-2], 3))
     about_z = np.maximum(error[..., 0] / 2.0, _ROTATION_FLOOR)
     about[..., 0] = about[..., 2] = about_z

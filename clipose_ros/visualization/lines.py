@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.geometry.boxes import BOX_EDGES, BOX_SIGNS
+from clipose_ros.geometry.boxes import BOX_EDGES, BOX_SIGNS, box_corners
 from clipose_ros.geometry.camera import project
-from clipose_ros.geometry.se3 import transform_points
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 EDGES = len(BOX_EDGES)
@@ -53,7 +52,7 @@ def object_lines(T_camera_object: FloatArray, size: FloatArray, intrinsics: Came
         intrinsics: The camera.
     """
     half = 0.5 * size[:, None]
-    corners = transform_points(T_camera_object, BOX_SIGNS * half)
+    corners = box_corners(T_camera_object, size)
     R, t = T_camera_object[:, :3, :3], T_camera_object[:, None, :3, 3]
     tips = t + 0.6 * np.sort(size, axis=1)[:, 1, None, None] * np.swapaxes(R, 1, 2)
     arrows = np.stack([np.broadcast_to(t, tips.shape), tips], axis=2)

@@ -28,6 +28,7 @@ from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame, stamp_ns
 from clipose_ros.ros_tools.rgbd_player import RgbdPlayer
 from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE, SyntheticCamera
+from clipose_ros.types import LABEL_BASE
 
 TOPICS = {
     "/rgb/image_rect_color": Image,
@@ -114,7 +115,7 @@ def test_all_topics_of_a_frame_carry_one_stamp_and_agree(spin, monkeypatch: pyte
     assert {int(d.id) for d in truth.detections} == values
     for detection in truth.detections:
         category, handle = (result.hypothesis for result in detection.results)
-        assert NOCS_CATEGORIES[category.class_id].id == int(detection.id) // 1000
+        assert NOCS_CATEGORIES[category.class_id].id == int(detection.id) // LABEL_BASE
         assert 0.0 < category.score <= 1.0
         assert handle.class_id == HANDLE_VISIBLE and handle.score in (0.0, 1.0)
 

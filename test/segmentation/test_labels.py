@@ -10,8 +10,16 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
-from clipose_ros.segmentation.labels import LABEL_BASE, LabelSegmenter
-from clipose_ros.types import CameraIntrinsics, InstanceMask, LabelArray, Rejection, RejectionReason, RgbdFrame
+from clipose_ros.segmentation.labels import LabelSegmenter
+from clipose_ros.types import (
+    LABEL_BASE,
+    CameraIntrinsics,
+    InstanceMask,
+    LabelArray,
+    Rejection,
+    RejectionReason,
+    RgbdFrame,
+)
 
 VALUES = [0, *(c.id * LABEL_BASE + i for c in NOCS_CATEGORIES for i in (0, 1, 999))]
 LABEL_IMAGES = arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.sampled_from(VALUES))

@@ -9,6 +9,7 @@ from clipose_ros.config import PoseNodeConfig
 from clipose_ros.data.synthetic.sequence import SequenceConfig, render_sequence
 from clipose_ros.resources import config_path
 from clipose_ros.segmentation import create_segmenter
+from clipose_ros.types import LABEL_BASE
 
 
 def test_most_objects_of_a_demo_table_are_found_with_their_category() -> None:
@@ -21,7 +22,7 @@ def test_most_objects_of_a_demo_table_are_found_with_their_category() -> None:
         assert frame.labels is not None
         instances = segmenter.segment(frame)
         for label in np.unique(frame.labels[frame.labels > 0]).tolist():
-            category = NOCS_CATEGORIES.by_id(label // 1000)
+            category = NOCS_CATEGORIES.by_id(label // LABEL_BASE)
             truth = frame.labels == label
             if category is None or np.count_nonzero(truth) < 400:
                 continue

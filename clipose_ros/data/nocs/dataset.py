@@ -28,7 +28,7 @@ from clipose_ros.data.nocs.object_models import NocsModels
 from clipose_ros.errors import ConfigError, DataError, DegenerateInputError
 from clipose_ros.geometry.camera import backproject
 from clipose_ros.geometry.similarity import Similarity, fit_similarity_ransac
-from clipose_ros.types import BoolArray, FloatArray, InstanceMask, LabelArray, RgbdFrame
+from clipose_ros.types import LABEL_BASE, BoolArray, FloatArray, InstanceMask, LabelArray, RgbdFrame
 
 MIN_FIT_PIXELS = 64
 """Instances with fewer pixels of valid depth have no truth."""
@@ -139,7 +139,7 @@ class NocsDataset:
         rgb = np.ascontiguousarray(read_image(self._part(name, "color.png"), cv2.IMREAD_COLOR)[..., ::-1])
         labels: LabelArray = np.zeros(rgb.shape[:2], dtype=np.uint16)
         for line, category, here in self._instances(name):
-            labels[here] = category.id * 1000 + line.instance
+            labels[here] = category.id * LABEL_BASE + line.instance
         return RgbdFrame(rgb, self._depth(name), self.subset.intrinsics, labels=labels)
 
     def read(self, index: int) -> NocsImage:

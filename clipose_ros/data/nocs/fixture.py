@@ -26,7 +26,7 @@ from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError
 from clipose_ros.geometry.camera import backproject
 from clipose_ros.geometry.se3 import invert_transform, transform_points
-from clipose_ros.types import FloatArray, InstanceMask
+from clipose_ros.types import LABEL_BASE, FloatArray, InstanceMask
 
 SYNSETS = {
     "bottle": "02876657",
@@ -194,4 +194,4 @@ def _write_pickle(path: Path, value: Any) -> None:
 
 
 def _label(truth: ObjectTruth) -> int:
-    return NOCS_CATEGORIES[truth.category].id * 1000 + truth.instance
+    return NOCS_CATEGORIES[truth.category].id * LABEL_BASE + truth.instance

@@ -15,8 +15,7 @@ from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import DataError
 from clipose_ros.inference.point_cloud import extract_cloud
-from clipose_ros.segmentation.labels import LABEL_BASE
-from clipose_ros.types import ObjectCloud
+from clipose_ros.types import LABEL_BASE, ObjectCloud
 
 MIN_CLOUD_POINTS = 50
 """Clouds of fewer pixels with depth are skipped (FS-Net, HS-Pose)."""

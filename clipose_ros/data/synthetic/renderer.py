@@ -20,7 +20,7 @@ from clipose_ros.data.synthetic.raycast import Silhouette, build_embree_scene, c
 from clipose_ros.data.synthetic.scenes import Scene
 from clipose_ros.data.synthetic.shading import Hits, Shader
 from clipose_ros.geometry.se3 import invert_transform
-from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
+from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
 MIN_HANDLE_FRACTION = 0.15
 """A handle counts as visible when at least this share of its own outline is."""
@@ -96,7 +96,7 @@ class Renderer:
         self._rays = build_embree_scene(self._meshes)
         self._labels = np.zeros(len(bodies), dtype=np.uint16)
         for i, item in enumerate(scene.objects):
-            self._labels[i] = categories[item.object.category].id * 1000 + item.instance
+            self._labels[i] = categories[item.object.category].id * LABEL_BASE + item.instance
         self._first_face = np.cumsum([0] + [len(mesh.faces) for mesh in self._meshes[:-1]])
         colours = np.concatenate([mesh.colours for mesh in self._meshes])
         self._albedo = (colours @ LUMINANCE).astype(np.float32)

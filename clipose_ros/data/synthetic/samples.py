@@ -21,6 +21,7 @@ from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import invert_transform, transform_points
 from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.types import (
+    LABEL_BASE,
     BoolArray,
     ByteArray,
     CameraIntrinsics,
@@ -104,7 +105,7 @@ def simulate_scene(
                 continue
             noisy = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
             truth = rendered.truths[0]
-            seen = rendered.labels == object_library.categories[truth.category].id * 1000 + truth.instance
+            seen = rendered.labels == object_library.categories[truth.category].id * LABEL_BASE + truth.instance
             points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
             if points is not None:
                 hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS

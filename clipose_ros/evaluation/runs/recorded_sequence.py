@@ -15,8 +15,8 @@ from clipose_ros.data.arrays import open_arrays
 from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, render_sequence
 from clipose_ros.errors import DataError
 from clipose_ros.inference.point_cloud import extract_cloud
-from clipose_ros.segmentation.labels import LABEL_BASE, LabelSegmenter
-from clipose_ros.types import FloatArray, InstanceMask, ObjectCloud
+from clipose_ros.segmentation.labels import LabelSegmenter
+from clipose_ros.types import LABEL_BASE, FloatArray, InstanceMask, ObjectCloud
 
 FPS = 30
 SWING_DEG = 55.0

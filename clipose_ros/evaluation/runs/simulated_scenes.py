@@ -21,8 +21,7 @@ from clipose_ros.errors import ConfigError
 from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, count_found
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.inference.pipeline import PosePipeline
-from clipose_ros.segmentation.labels import LABEL_BASE
-from clipose_ros.types import BoolArray, FrameResult, InstanceMask, PoseEstimate
+from clipose_ros.types import LABEL_BASE, BoolArray, FrameResult, InstanceMask, PoseEstimate
 
 _MOSTLY = 0.5
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import Engine, RawPoses
-from clipose_ros.model.heads import CONFIDENCE_DECAY
-from clipose_ros.types import BoolArray, FloatArray, IndexArray
+from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray, IndexArray
 
 _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 """Factors of a reflection left to right, in the camera's frame."""
@@ -184,11 +183,11 @@ def _mean_direction(axes: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the mean directions ``(B, 3)`` of unit vectors ``(B, P, 3)`` and their agreement ``(B,)`` in (0, 1].
 
     The squared length of the mean of unit vectors is 1 less their mean squared distance d^2 from it. The agreement is
-    ``exp(-CONFIDENCE_DECAY * d^2)``, the confidence of an axis with that error. Multiplied by the mean confidence of
+    ``exp(-AXIS_CONFIDENCE_DECAY * d^2)``, the confidence of an axis with that error. Multiplied by the mean confidence of
     the passes it gives a confidence that is rather too low than too high, and ranks poses better than the mean
     confidence alone. Axes that cancel each other give NaN.
     """
     mean = axes.mean(axis=1)
     length = np.linalg.norm(mean, axis=1)
     with np.errstate(invalid="ignore"):
-        return mean / length[:, np.newaxis], np.exp(-CONFIDENCE_DECAY * (1.0 - np.minimum(length, 1.0) ** 2))
+        return mean / length[:, np.newaxis], np.exp(-AXIS_CONFIDENCE_DECAY * (1.0 - np.minimum(length, 1.0) ** 2))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from clipose_ros.model.voting import BoxVotes
 from clipose_ros.training.losses.geometry import mean_where
 
-CONFIDENCE_DECAY = 303.5
+FACE_CONFIDENCE_DECAY = 303.5
 """A vote that is off by d metres should have confidence exp(-303.5 d^2) (GPV-Pose)."""
 
 
@@ -71,7 +71,7 @@ def box_vote_losses(
     far = (votes.distances - distances).abs().mean(dim=1)
     on_face = points.unsqueeze(2) + distances.unsqueeze(-1) * true
     apart = (votes.points(points) - on_face).detach().square().sum(-1)
-    unsure = (votes.confidences - torch.exp(-CONFIDENCE_DECAY * apart)).abs().mean(dim=1)
+    unsure = (votes.confidences - torch.exp(-FACE_CONFIDENCE_DECAY * apart)).abs().mean(dim=1)
     return mean_where(off, determined), mean_where(far, determined), mean_where(unsure, determined)
 
 

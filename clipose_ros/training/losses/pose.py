@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from clipose_ros.config import ConfigNode, option
-from clipose_ros.model.heads import CONFIDENCE_DECAY
 from clipose_ros.model.network import NetworkOutput
 from clipose_ros.training.losses.geometry import mean_where
+from clipose_ros.types import AXIS_CONFIDENCE_DECAY
 
 
 @dataclass(frozen=True)
@@ -95,4 +95,4 @@ def axis_error(axis: Tensor, true_axis: Tensor) -> Tensor:
 
 def confidence_target(axis: Tensor, true_axis: Tensor) -> Tensor:
     """What an axis' confidence should be, given how far it is off: ``(B,)`` in (0, 1], without gradient."""
-    return torch.exp(-CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))
+    return torch.exp(-AXIS_CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))

@@ -15,7 +15,7 @@ from clipose_ros.data.nocs.fixture import compute_mug_correction, write_nocs_fix
 from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.se3 import invert_transform, rotation_angle_deg, transform_points
-from clipose_ros.segmentation.labels import LABEL_BASE
+from clipose_ros.types import LABEL_BASE
 
 SUBSETS = ("real_test", "camera_val")
 

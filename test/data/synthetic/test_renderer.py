@@ -13,7 +13,7 @@ from clipose_ros.data.synthetic.viewpoints import look_at
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.boxes import points_in_box
 from clipose_ros.geometry.camera import backproject_pixels
-from clipose_ros.types import CameraIntrinsics
+from clipose_ros.types import LABEL_BASE, CameraIntrinsics
 
 K = CameraIntrinsics(150.0, 155.0, 79.5, 59.5, 160, 120)
 PLAIN = Texture("plain", 1.0, 0.0, np.zeros(3))
@@ -125,11 +125,11 @@ def test_labels_truth_and_depth_agree(seed):
     scene = make_scene(np.random.default_rng(seed), SceneConfig())
     camera = CameraIntrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)
     frame = Renderer(scene).render(look_at(np.array([0.6, -0.7, 0.7]), np.zeros(3)), camera, colour=False)
-    assert {NOCS_CATEGORIES[t.category].id * 1000 + t.instance for t in frame.truths} == set(
+    assert {NOCS_CATEGORIES[t.category].id * LABEL_BASE + t.instance for t in frame.truths} == set(
         np.unique(frame.labels)
     ) - {0}
     for truth in frame.truths:
-        v, u = np.nonzero(frame.labels == NOCS_CATEGORIES[truth.category].id * 1000 + truth.instance)
+        v, u = np.nonzero(frame.labels == NOCS_CATEGORIES[truth.category].id * LABEL_BASE + truth.instance)
         points = backproject_pixels(u, v, frame.depth[v, u], camera)
         assert points_in_box(points, truth.T_camera_object, truth.size, margin=1e-4).all()
         assert 0.0 <= truth.visible_fraction <= 1.0

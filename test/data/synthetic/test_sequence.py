@@ -14,6 +14,7 @@ from clipose_ros.data.synthetic.sequence import (
     render_sequence,
 )
 from clipose_ros.geometry.camera import backproject_pixels
+from clipose_ros.types import LABEL_BASE
 
 SMALL = {"frames": 3, "width": 96, "height": 72}
 
@@ -60,7 +61,7 @@ def test_truth_of_a_static_scene_moves_with_the_camera_alone() -> None:
 
 def test_labels_and_truth_agree() -> None:
     for shown in render_sequence(SequenceConfig(workers=1, **SMALL)):
-        told = {NOCS_CATEGORIES[t.category].id * 1000 + t.instance for t in shown.truths}
+        told = {NOCS_CATEGORIES[t.category].id * LABEL_BASE + t.instance for t in shown.truths}
         assert told == {int(v) for v in np.unique(shown.frame.labels)} - {0}
 
 
