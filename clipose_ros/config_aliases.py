@@ -28,19 +28,31 @@ RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
 _warned: set[str] = set()
 
 
-def current_name(path: str) -> str:
-    """Translate the dotted path of a setting to its present path; warn once where it is an old one."""
+def find_new_name(path: str) -> str | None:
+    """Return the present dotted path of a renamed setting; None if the setting was not renamed."""
     for old, new in RENAMED_SETTINGS.items():
         if path == old or path.startswith(f"{old}."):
-            renamed = new + path[len(old) :]
-            _warn_once(f"setting '{path}' is now called '{renamed}'")
-            return renamed
-    return path
+            return new + path[len(old) :]
+    return None
+
+
+def find_new_value(path: str, value: Any) -> str | None:
+    """Return the present name of a renamed value of the setting ``path``; None if the value was not renamed."""
+    return RENAMED_VALUES.get(path, {}).get(value) if isinstance(value, str) else None
+
+
+def current_name(path: str) -> str:
+    """Translate the dotted path of a setting to its present path; warn once if the path is an old one."""
+    new = find_new_name(path)
+    if new is None:
+        return path
+    _warn_once(f"setting '{path}' is now called '{new}'")
+    return new
 
 
 def current_value(path: str, value: Any) -> Any:
     """Translate the value of a setting, given by its present path, to its present name."""
-    new = RENAMED_VALUES.get(path, {}).get(value) if isinstance(value, str) else None
+    new = find_new_value(path, value)
     if new is None:
         return value
     _warn_once(f"'{path}' {value!r} is now called {new!r}")

@@ -1,4 +1,4 @@
-"""The configuration tree as ROS parameters: typed, described, ranged, and checked by building the frozen tree anew."""
+"""ROS parameters of the configuration tree: typed, described, with ranges, validated by rebuilding the frozen tree."""
 
 from __future__ import annotations
 
@@ -23,60 +23,61 @@ from clipose_ros.config import (
     unknown_key_message,
     unknown_segmenter_message,
 )
+from clipose_ros.config_aliases import find_new_name, find_new_value
 from clipose_ros.errors import ConfigError
+from clipose_ros.ros.rclpy_compat import get_parameter_overrides, set_parameter_override
 
 _BACKEND = "segmentation.backend"
 _INT64_MAX = 2**63 - 1
-_OF_ROS_ITSELF = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+_RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+"""Parameters that rclpy declares itself: names, and prefixes that end with a dot."""
 
 
 class NodeParameters:
-    """The node's settings: ``config`` is always a checked, frozen tree, replaced as a whole when a parameter changes.
+    """Declares the settings of the node as parameters and keeps them as one validated, frozen tree.
 
     Attributes:
-        config: What holds now.
-        unknown: What the user set but nobody knows, as sentences that name the nearest parameter there is.
+        config: Current settings; replaced as a whole when a parameter changes.
+        warnings: Sentences about start values under unknown or earlier names; each names the parameter to set instead.
     """
 
     def __init__(self, node: Node) -> None:
         """Declare every setting.
 
+        Args:
+            node: Node that gets the parameters.
+
         Raises:
-            ConfigError: A value given at the start has the wrong type or is out of range; the message names it.
+            ConfigError: A start value has the wrong type or is out of range; the message names the parameter.
         """
         # The backend is declared first: which settings exist besides the common ones depends on it.
         defaults = {field.path: field for field in config_fields(PoseNodeConfig())}
-        backend = _declared(node, defaults[_BACKEND])
-        chosen = PoseNodeConfig.from_mapping(nest({_BACKEND: backend}))
-        self._leaves = {leaf.path: leaf for leaf in config_fields(chosen)}
-        self._settled: Callable[[], bool] = lambda: False
+        backend = _declare_parameter(node, defaults[_BACKEND])
+        self._fields = {
+            field.path: field for field in config_fields(PoseNodeConfig.from_mapping(nest({_BACKEND: backend})))
+        }
+        self._is_configured: Callable[[], bool] = lambda: False
         self._validate: Callable[[PoseNodeConfig], None] = lambda config: None
-        # The public way to these, declaring all overrides at once, meets an empty list with a bare ValueError.
-        given = [name for name in node._parameter_overrides if not name.startswith(_OF_ROS_ITSELF)]
-        self.unknown = [
-            unknown_key_message(name, list(self._leaves))
-            for name in given
-            if name not in self._leaves and not is_setting_of_other_segmenter(name, backend)
-        ]
-        others = [leaf for leaf in self._leaves.values() if leaf.path != _BACKEND]
-        values = {_BACKEND: backend, **{leaf.path: _declared(node, leaf) for leaf in others}}
+        self.warnings = _resolve_overrides(node, self._fields, backend)
+        others = [field for field in self._fields.values() if field.path != _BACKEND]
+        values = {_BACKEND: backend, **{field.path: _declare_parameter(node, field) for field in others}}
         self.config: PoseNodeConfig = PoseNodeConfig.from_mapping(nest(values))
         node.add_on_set_parameters_callback(self._on_set)
 
-    def guard(self, settled: Callable[[], bool], validate: Callable[[PoseNodeConfig], None]) -> None:
-        """Say when settings that are not live are fixed, and what must hold beyond the tree's own checks.
+    def restrict(self, is_configured: Callable[[], bool], validate: Callable[[PoseNodeConfig], None]) -> None:
+        """Restrict later changes of parameters.
 
         Args:
-            settled: Whether the node is configured by now.
-            validate: Raises ``ConfigError`` where a tree does not fit what is loaded.
+            is_configured: Returns whether the node is configured; only live settings can change then.
+            validate: Raises ``ConfigError`` if a tree does not fit the loaded model.
         """
-        self._settled, self._validate = settled, validate
+        self._is_configured, self._validate = is_configured, validate
 
     def _on_set(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
-        changes = {p.name: _from_ros(self._leaves[p.name], p.value) for p in parameters if p.name in self._leaves}
-        current = {leaf.path: leaf.value for leaf in config_fields(self.config)}
+        changes = {p.name: _from_ros(self._fields[p.name], p.value) for p in parameters if p.name in self._fields}
+        current = {field.path: field.value for field in config_fields(self.config)}
         for name, value in changes.items():
-            if self._settled() and not self._leaves[name].live and value != current[name]:
+            if self._is_configured() and not self._fields[name].live and value != current[name]:
                 reason = (
                     f"'{name}' cannot change while the node is configured: clean it up first, or set it at the start"
                 )
@@ -102,53 +103,85 @@ class NodeParameters:
             )
 
 
-def _declared(node: Node, leaf: ConfigField) -> Any:
-    """Declare one setting and give its value, the user's where there is one."""
+def _resolve_overrides(node: Node, fields: dict[str, ConfigField], backend: str) -> list[str]:
+    """Move start values given under earlier names to the present names.
+
+    A value under the present name takes precedence over one under an earlier name.
+
+    Returns:
+        One sentence for each start value under an earlier or unknown name, and for each renamed value.
+    """
+    overrides = get_parameter_overrides(node)
+    warnings = []
+    for name, value in overrides.items():
+        if name in fields or name.startswith(_RCLPY_PARAMETERS) or is_setting_of_other_segmenter(name, backend):
+            continue
+        new = find_new_name(name)
+        if new not in fields:
+            warnings.append(f"{unknown_key_message(name, list(fields))} (ignored)")
+        elif new in overrides:
+            warnings.append(f"parameter '{name}' is now called '{new}', which is set, too: '{name}' is ignored")
+        else:
+            warnings.append(f"parameter '{name}' is now called '{new}': set '{new}'")
+            set_parameter_override(node, new, value)
+    for name, value in get_parameter_overrides(node).items():
+        new_value = find_new_value(name, value)
+        if new_value is not None:
+            warnings.append(f"parameter '{name}': the value '{value}' is now called '{new_value}': set '{new_value}'")
+            set_parameter_override(node, name, new_value)
+    return warnings
+
+
+def _declare_parameter(node: Node, field: ConfigField) -> Any:
+    """Declare a setting and return its value: the start value if there is one, otherwise the default."""
     try:
-        value = node.declare_parameter(leaf.path, _to_ros(leaf), describe(leaf)).value
+        value = node.declare_parameter(field.path, _to_ros(field), describe(field)).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise ConfigError(
-            f"parameter '{leaf.path}' ({leaf.doc.rstrip('.')}) was set to a value it cannot have: {error}"
+            f"parameter '{field.path}' ({field.doc.rstrip('.')}) was set to a value it cannot have: {error}"
         ) from error
-    return _from_ros(leaf, value)
+    return _from_ros(field, value)
 
 
-def describe(leaf: ConfigField) -> ParameterDescriptor:
-    """The ROS descriptor of a setting: description, range, choices, whether it can change at run time."""
-    descriptor = ParameterDescriptor(description=leaf.doc)
-    notes = [] if leaf.choices is None else [f"One of {', '.join(leaf.choices)}."]
-    notes.append("Can change at run time." if leaf.live else "Read when the node is configured.")
+def describe(field: ConfigField) -> ParameterDescriptor:
+    """Make the ROS descriptor of a setting: description, range, choices, whether it can change at run time."""
+    descriptor = ParameterDescriptor(description=field.doc)
+    notes = [] if field.choices is None else [f"One of {', '.join(field.choices)}."]
+    notes.append("Can change at run time." if field.live else "Read when the node is configured.")
     descriptor.additional_constraints = " ".join(notes)
-    if leaf.low is None and leaf.high is None:
+    if field.low is None and field.high is None:
         return descriptor
-    if leaf.type is float:
-        low, high = leaf.low, leaf.high
+    if field.type is float:
+        low, high = field.low, field.high
         descriptor.floating_point_range = [
             FloatingPointRange(
                 from_value=-sys.float_info.max if low is None else float(low),
                 to_value=sys.float_info.max if high is None else float(high),
             )
         ]
-    elif leaf.type is int:
+    elif field.type is int:
         descriptor.integer_range = [
             IntegerRange(
-                from_value=-_INT64_MAX if leaf.low is None else int(leaf.low),
-                to_value=_INT64_MAX if leaf.high is None else int(leaf.high),
+                from_value=-_INT64_MAX if field.low is None else int(field.low),
+                to_value=_INT64_MAX if field.high is None else int(field.high),
             )
         ]
     return descriptor
 
 
-def _to_ros(leaf: ConfigField) -> Any:
-    """A default as ROS takes it; ROS cannot type an empty list, so no strings at all are one empty string."""
-    return list(leaf.value) or [""] if _is_list(leaf) else leaf.value
+def _to_ros(field: ConfigField) -> Any:
+    """Convert a default to a ROS value: an empty list, whose type ROS cannot infer, becomes one empty string."""
+    return list(field.value) or [""] if _is_list(field) else field.value
 
 
-def _from_ros(leaf: ConfigField, value: Any) -> Any:
-    if _is_list(leaf):
+def _from_ros(field: ConfigField, value: Any) -> Any:
+    """Convert a ROS value to a value of the tree: empty strings in lists are dropped, renamed values are replaced."""
+    if _is_list(field):
         return tuple(item for item in value or () if item != "")
-    return leaf.value if value is None else value
+    if value is None:
+        return field.value
+    return find_new_value(field.path, value) or value
 
 
-def _is_list(leaf: ConfigField) -> bool:
-    return typing.get_origin(leaf.type) is tuple
+def _is_list(field: ConfigField) -> bool:
+    return typing.get_origin(field.type) is tuple

@@ -25,7 +25,7 @@ from clipose_ros.ros.frame_processor import FrameProcessor
 from clipose_ros.ros.inputs import InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
-from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, survive_impossible_transitions
+from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import ExceptionRelay, Worker
@@ -86,11 +86,11 @@ class PoseNode(LifecycleNode):
             self
         )  # before the parameters: where they are refused, the node is destroyed as it is
         self.parameters = NodeParameters(self)
-        self.parameters.guard(settled=lambda: self._configured is not None, validate=self._check_categories)
-        for complaint in self.parameters.unknown:
-            self.get_logger().warning(f"{complaint} (ignored)")
+        self.parameters.restrict(is_configured=lambda: self._configured is not None, validate=self._check_categories)
+        for warning in self.parameters.warnings:
+            self.get_logger().warning(warning)
         EnableService(self)
-        survive_impossible_transitions(self, self._health)
+        refuse_invalid_transitions(self, self._health)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
         self.create_timer(1.0, self._on_timer, clock=steady)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -16,6 +17,7 @@ from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.rclpy_compat import wrap_change_state
 
 DETECT_ONCE_TIMEOUT_S = 10.0
 """``~/detect_once`` replies that it failed when no frame was posed within this time."""
@@ -51,29 +53,28 @@ class EnableService:
         return response
 
 
-def survive_impossible_transitions(node: LifecycleNode, health: NodeDiagnostics) -> None:
-    """Refuse transitions that the node's state does not allow, such as to configure an active node.
+def refuse_invalid_transitions(node: LifecycleNode, diagnostics: NodeDiagnostics) -> None:
+    """Make ``~/change_state`` refuse transitions that the node's state does not allow, such as to configure it twice.
 
-    Up to Jazzy, rclpy lets its error out of the service's callback, and so out of ``spin``.
+    Up to Jazzy, rclpy raises its error from the callback of the service, and so from ``spin``.
     """
-    service = getattr(node, "_service_change_state", None)
-    if service is None:  # another version of rclpy may call it otherwise
-        return
-    change = service.callback
 
-    def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
-        try:
-            return change(request, response)
-        except RuntimeError as error:  # rclpy's RCLError, which has no public name; transitions' own bugs end elsewhere
-            health.warning(
-                "transition",
-                f"transition {request.transition.id} is refused ({error}): a node that a lifecycle manager brings up "
-                "needs autostart:=false",
-            )
-            response.success = False
-            return response
+    def wrap(change_state: Callable[..., Any]) -> Callable[..., Any]:
+        def on_request(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change_state(request, response)
+            except RuntimeError as error:  # RCLError has no public name; bugs in transitions reach the ExceptionRelay
+                diagnostics.warning(
+                    "transition",
+                    f"transition {request.transition.id} is refused ({error}): a node that a lifecycle manager brings "
+                    "up needs autostart:=false",
+                )
+                response.success = False
+                return response
 
-    service.callback = answer
+        return on_request
+
+    wrap_change_state(node, wrap)
 
 
 class DetectOnceService:

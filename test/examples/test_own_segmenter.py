@@ -131,7 +131,7 @@ descriptor = node.describe_parameter(name)
 assert descriptor.description == "Smaller blobs are ignored, pixels." and node.get_parameter(name).value == 200
 assert (descriptor.integer_range[0].from_value, descriptor.integer_range[0].to_value) == (1, 10_000_000)
 assert "at run time" in descriptor.additional_constraints
-assert node.parameters.config.segmentation.backend_settings.hue_deg == 90.0 and not node.parameters.unknown
+assert node.parameters.config.segmentation.backend_settings.hue_deg == 90.0 and not node.parameters.warnings
 
 (result,) = node.set_parameters([Parameter(name, value=0)])
 assert not result.successful and node.get_parameter(name).value == 200

@@ -1,0 +1,59 @@
+"""Adapters for rclpy: every use of an attribute that rclpy does not document as public is in this module.
+
+A release of rclpy that lacks one of these attributes raises ``RuntimeError`` with the name of the attribute, except
+where the attribute is only needed to work around a fault of an older release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+
+def get_parameter_overrides(node: Node) -> dict[str, Any]:
+    """Return the parameter values given at the start (``-p``, parameter files, constructor) by name.
+
+    The public way is ``automatically_declare_parameters_from_overrides``. It declares parameters without descriptors
+    and raises a bare ``ValueError`` on an empty list.
+
+    Raises:
+        RuntimeError: This release of rclpy does not keep the overrides where they are expected.
+    """
+    return {name: parameter.value for name, parameter in _overrides(node).items()}
+
+
+def set_parameter_override(node: Node, name: str, value: Any) -> None:
+    """Make a value the start value of a parameter that is declared later.
+
+    The overrides have no public setter. ``declare_parameter`` checks type and range of an override, but takes the
+    parameter's type from a default value: a value passed as the default would not be checked.
+
+    Raises:
+        RuntimeError: This release of rclpy does not keep the overrides where they are expected.
+    """
+    _overrides(node)[name] = Parameter(name, value=value)
+
+
+def wrap_change_state(node: LifecycleNode, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replace the callback of ``~/change_state`` by ``wrap(callback)``.
+
+    ``LifecycleNode`` creates this service itself and has no hook around its callback. The wrapper works around a fault
+    of releases up to Jazzy, so a release that names the service differently is left as it is.
+    """
+    service = getattr(node, "_service_change_state", None)
+    if service is not None:
+        service.callback = wrap(service.callback)
+
+
+def _overrides(node: Node) -> dict[str, Parameter[Any]]:
+    overrides = getattr(node, "_parameter_overrides", None)
+    if not isinstance(overrides, dict):
+        raise RuntimeError(
+            "expected rclpy.node.Node to keep start values in the dict '_parameter_overrides', "
+            f"got {type(overrides).__name__}: this release of rclpy is not supported, adapt {__name__}"
+        )
+    return overrides
