@@ -11,9 +11,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 PY := $(abspath $(VENV))/bin/python
-# A domain of this run's own, so that two runs on one machine do not hear each other.
-ROS_DOMAIN_ID ?= $(shell echo $$(( $$$$ % 70 + 30 )))
-export ROS_DOMAIN_ID
+# The demo, the benchmark and the tests choose a ROS domain of their own unless ROS_DOMAIN_ID is set.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 

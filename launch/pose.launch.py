@@ -46,8 +46,22 @@ SETTINGS = {
 }
 
 
+RENAMED_ARGUMENTS = {"looks": "max_passes"}
+"""Present name of each renamed argument."""
+
+
+def refuse_renamed_arguments(context: LaunchContext) -> None:
+    """Raise an error if an argument is given under its earlier name, which ``ros2 launch`` itself would ignore."""
+    for old, new in RENAMED_ARGUMENTS.items():
+        if old in context.launch_configurations:
+            raise RuntimeError(
+                f"launch argument '{old}' is now called '{new}': use {new}:={context.launch_configurations[old]}"
+            )
+
+
 def pose_node(context: LaunchContext) -> list[Node]:
-    """The node: on top of the parameters file the shipped detector's, and on top what the command line says."""
+    """Make the node. Arguments override the shipped detector's parameters, which override the parameters file."""
+    refuse_renamed_arguments(context)
     shipped = LaunchConfiguration("shipped_detector").perform(context) == "true"
     given = {name: setting for name, setting in SETTINGS.items() if LaunchConfiguration(name).perform(context)}
     overrides = {

@@ -1,4 +1,8 @@
-"""For all tests: Ctrl-C works in the processes that they start, and torch multiplies as it does when it is loaded."""
+"""Settings of all tests.
+
+Each test process has a ROS domain id of its own, processes that tests start can be interrupted by Ctrl-C, and the
+precision of torch's matrix products is restored after each test.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from ros_domains import reserve_process_domain, reserved_domain
+
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # for the processes that tests start
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
@@ -17,6 +24,18 @@ if ROOT not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # for the pr
 # A shell that runs the tests in the background ignores Ctrl-C for them, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Before any test module imports rclpy. The reservation ends with this process.
+_DOMAIN = reserve_process_domain(os.environ)
+
+
+@pytest.fixture
+def own_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Gives one test, and the processes that it starts, a ROS domain id that no other test uses meanwhile."""
+    with reserved_domain() as domain_id:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+        yield domain_id
 
 
 @pytest.fixture(autouse=True)

@@ -33,12 +33,11 @@ LIVE_KEYS = [
 
 
 @pytest.fixture
-def children(started, monkeypatch: pytest.MonkeyPatch):
+def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     """Every process started, in a domain of their own."""
     monkeypatch.setattr(live_benchmark, "_SETTLING_S", 0.1)
     for name, value in live_system.live_environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(80 + os.getpid() % 10))
     return started
 
 

@@ -23,10 +23,9 @@ DATA = os.environ.get("CLIPOSE_DATA", "")
 
 
 @pytest.fixture(autouse=True)
-def children(started, monkeypatch: pytest.MonkeyPatch):
+def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     """Every process that the demo started, in a domain of their own."""
     monkeypatch.setattr(demo, "_FIRST_POSE_S", 1.0)
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(60 + os.getpid() % 20))
     for name in (
         "ROS_AUTOMATIC_DISCOVERY_RANGE",
         "FASTDDS_DEFAULT_PROFILES_FILE",

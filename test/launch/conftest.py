@@ -81,12 +81,13 @@ MODULES = {
 class Launched:
     """What a launch file starts with given arguments."""
 
-    def __init__(self, name: str, given: dict[str, str]) -> None:
+    def __init__(self, name: str, given: dict[str, str], undeclared: dict[str, str]) -> None:
         description = runpy.run_path(str(LAUNCH / name))["generate_launch_description"]()
         declared = [entity for entity in description.entities if isinstance(entity, DeclareLaunchArgument)]
         self.arguments = {entity.arguments[0]: entity.named for entity in declared}
         assert set(given) <= set(self.arguments)
-        self.context = LaunchContext({name: named["default_value"] for name, named in self.arguments.items()} | given)
+        defaults = {name: named["default_value"] for name, named in self.arguments.items()}
+        self.context = LaunchContext(defaults | given | undeclared)
         self.nodes = [entity for entity in description.entities if isinstance(entity, Node)]
         for entity in description.entities:
             if isinstance(entity, OpaqueFunction):
@@ -102,10 +103,13 @@ class Launched:
 
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch):
-    """Runs a launch file against the stand-in: ``launched("pose.launch.py", model="x")``."""
+    """Runs a launch file against the stand-in: ``launched("pose.launch.py", model="x")``.
+
+    ``undeclared`` holds arguments that the file does not declare: ``ros2 launch`` accepts them without a word.
+    """
     for name, contents in MODULES.items():
         module = ModuleType(name)
         for item in contents:
             setattr(module, item.__name__, item)
         monkeypatch.setitem(sys.modules, name, module)
-    return lambda name, **given: Launched(name, given)
+    return lambda name, undeclared=(), **given: Launched(name, given, dict(undeclared))

@@ -77,3 +77,8 @@ def test_topics_are_remapped(launched):
 def test_every_argument_is_described(launched):
     for name, named in launched("pose.launch.py").arguments.items():
         assert named["description"].endswith("."), name
+
+
+def test_an_argument_under_its_earlier_name_fails_with_the_present_name(launched):
+    with pytest.raises(RuntimeError, match="'looks' is now called 'max_passes': use max_passes:=2"):
+        launched("pose.launch.py", undeclared={"looks": "2"})

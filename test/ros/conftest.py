@@ -1,4 +1,4 @@
-"""Fixtures for tests over real DDS: an own domain, waiting on conditions, a camera, a pose node without weights.
+"""Fixtures for tests over real DDS: waiting on conditions, a camera, a pose node without weights.
 
 ``ros`` is a helper node that waits by spinning itself; ``camera`` publishes a scene with one mug and one bowl;
 ``start_node`` runs a ``PoseNode`` with an executor of its own in another thread. The node is the real one down to
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 
-# Before rclpy reads them. Never the domain of the shell: a robot may listen there.
-os.environ["ROS_DOMAIN_ID"] = str(30 + os.getpid() % 20)
+# Before rclpy reads them. test/conftest.py has reserved a ROS_DOMAIN_ID.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -21,13 +20,9 @@ LABELS = ("-p", "segmentation.backend:=labels", "-p", "tracking.min_hits:=1")
 BOX_NODE = str(Path(__file__).with_name("box_pose_node.py"))
 
 
-_TESTS = itertools.count(os.getpid())
-
-
 @pytest.fixture
-def ros_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def ros_context(own_domain: int) -> Iterator[None]:
     """A domain for each test: discovery remembers a killed process for longer than the next one takes to start."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(80 + next(_TESTS) % 22))
     rclpy.init()
     yield
     rclpy.try_shutdown()
