@@ -183,8 +183,8 @@ def _mean_direction(axes: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the mean directions ``(B, 3)`` of unit vectors ``(B, P, 3)`` and their agreement ``(B,)`` in (0, 1].
 
     The squared length of the mean of unit vectors is 1 less their mean squared distance d^2 from it. The agreement is
-    ``exp(-AXIS_CONFIDENCE_DECAY * d^2)``, the confidence of an axis with that error. Multiplied by the mean confidence of
-    the passes it gives a confidence that is rather too low than too high, and ranks poses better than the mean
+    ``exp(-AXIS_CONFIDENCE_DECAY * d^2)``, the confidence of an axis with that error. Multiplied by the mean confidence
+    of the passes it gives a confidence that is rather too low than too high, and ranks poses better than the mean
     confidence alone. Axes that cancel each other give NaN.
     """
     mean = axes.mean(axis=1)
