@@ -53,7 +53,7 @@ def test_units_decimals_and_order_are_settings() -> None:
 def test_the_numbers_say_the_pose(seed: int) -> None:
     T = random_pose(np.random.default_rng(seed))
     values = numbers(prompt_with_pose("mug", T, PromptConfig(decimals=6)))
-    again = pose(tuple(values[:3]), tuple(np.array(values[3:]) / 100))  # type: ignore[arg-type]
+    again = pose(tuple(values[:3]), tuple(np.array(values[3:]) / 100))
     np.testing.assert_allclose(again, T, atol=1e-6)
 
 

@@ -51,7 +51,10 @@ def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
 
 def test_images_get_the_room_they_need(launched, monkeypatch):
     variables = {}
-    note = lambda name, value: variables.update({name: value})  # noqa: E731
+
+    def note(name, value):
+        return variables.update({name: value})
+
     monkeypatch.setattr(sys.modules["launch.actions"], "SetEnvironmentVariable", note)
     launched("demo.launch.py")
     assert Path(variables["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()

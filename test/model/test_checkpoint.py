@@ -46,7 +46,7 @@ def test_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"rubbish" * 100])
 def test_corrupt(saved: Path, damage: object) -> None:
-    saved.write_bytes(damage(saved.read_bytes()))  # type: ignore[operator]
+    saved.write_bytes(damage(saved.read_bytes()))
     with pytest.raises(CheckpointError, match=r"tiny\.safetensors.*corrupt"):
         load_checkpoint(saved)
 

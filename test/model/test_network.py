@@ -68,7 +68,7 @@ def test_equal_input_gives_equal_output() -> None:
 @pytest.mark.parametrize("ops", [PYTORCH_OPS, CPU_OPS])
 def test_an_object_does_not_feel_its_companions(ops: object) -> None:
     torch.manual_seed(0)
-    net = CLIPoseNet(TINY, NOCS_CATEGORIES, ops).eval()  # type: ignore[arg-type]
+    net = CLIPoseNet(TINY, NOCS_CATEGORIES, ops).eval()
     batch, category = clouds(5), torch.tensor([0, 1, 2, 3, 4])
     with torch.no_grad():
         together = values(net(batch, category))

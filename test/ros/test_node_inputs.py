@@ -60,7 +60,10 @@ def test_every_kind_of_image_gives_the_same_objects(ros, camera, start_node, cha
     camera.wait_until_heard()
     plain = ros.wait_for(lambda: both(node), "plain frames", camera.send)[0]
     last_plain = camera.stamp_ns
-    after = lambda: [m for m in both(node) if stamp_ns(m.header.stamp) > last_plain]  # noqa: E731
+
+    def after():
+        return [m for m in both(node) if stamp_ns(m.header.stamp) > last_plain]
+
     changed = ros.wait_for(after, "changed frames", lambda: camera.send(change))[0]
     for a, b in zip(plain.detections, changed.detections, strict=True):
         assert a.id == b.id
@@ -255,7 +258,10 @@ def test_time_that_jumps_back_starts_over(ros, camera, start_node):
     camera.stamp_ns -= 500_000_000_000
     start = camera.stamp_ns
     node.detections.clear()
-    old = lambda: [m for m in both(node) if stamp_ns(m.header.stamp) < start + 100_000_000_000]  # noqa: E731
+
+    def old():
+        return [m for m in both(node) if stamp_ns(m.header.stamp) < start + 100_000_000_000]
+
     message = ros.wait_for(old, "detections of the new time", camera.send)[0]
     assert stamp_ns(message.header.stamp) > start
     assert {d.id for d in message.detections} == {"mug_1", "bowl_1"}
@@ -311,7 +317,10 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
         behind, [*behind[1:], (0, stamp_ns(node.detections[5].header.stamp))], strict=True
     ):
         assert newest - following <= 5 * 33_000_000  # the newest that had arrived, not the oldest of a queue of twenty
-    done = lambda: count["frames_posed"] + count["frames_dropped"] + count["frames_failed"]  # noqa: E731
+
+    def done():
+        return count["frames_posed"] + count["frames_dropped"] + count["frames_failed"]
+
     ros.wait_for(lambda: done() == count["frames_in"], "an account of every frame")
     assert count["frames_dropped"] >= 80
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kb < 50_000

@@ -132,7 +132,9 @@ def test_markers_show_box_axes_and_label_expire_and_are_deleted_with_their_track
         pixels = np.frombuffer(messages["labels"].data, "<u2")
         pixels[pixels == 6001] = 0
 
-    deleted = lambda: {(m.ns, m.id) for array in markers for m in array.markers if m.action == Marker.DELETE}  # noqa: E731
+    def deleted():
+        return {(m.ns, m.id) for array in markers for m in array.markers if m.action == Marker.DELETE}
+
     ros.wait_for(lambda: len(deleted()) == 3, "deletions", lambda: camera.send(without_mug))
     assert deleted() == {("mug/box", 1), ("mug/axes", 1), ("mug/label", 1)}
 

@@ -80,7 +80,7 @@ def test_a_file_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"part": "test"}, {"width": 8}, {"near_m": 2.0}, {"near_m": 0.0}])
 def test_impossible_recipes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        PictureRecipe(1, **wrong)  # type: ignore[arg-type]
+        PictureRecipe(1, **wrong)
 
 
 def test_no_scenes_are_refused(tmp_path: Path) -> None:

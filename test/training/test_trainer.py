@@ -153,7 +153,7 @@ def test_a_stop_signal_saves_the_state_first(tmp_path: Path, capsys: pytest.Capt
             os.kill(os.getpid(), signal.SIGTERM)
         return result
 
-    run.optimise = optimise_then_stop  # type: ignore[method-assign, assignment]
+    run.optimise = optimise_then_stop
     with pytest.raises(StoppedError) as stop:
         run.run()
     assert stop.value.signal == signal.SIGTERM

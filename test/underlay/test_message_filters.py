@@ -92,7 +92,9 @@ def test_approximate_takes_the_nearest_stamp():
 
 
 def test_approximate_slop_is_exclusive():
-    make = lambda sources: ApproximateTimeSynchronizer(sources, 10, 0.01)  # noqa: E731
+    def make(sources):
+        return ApproximateTimeSynchronizer(sources, 10, 0.01)
+
     assert play([(0, 100), (1, 110)], 2, make)[0] == []
     assert play([(0, 100), (1, 109)], 2, make)[0] == [(100, 109)]
 

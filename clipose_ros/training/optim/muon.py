@@ -38,7 +38,9 @@ class Muon(torch.optim.Optimizer):
         )
         super().__init__([group for part in self._parts for group in part.param_groups], {})
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]  # torch declares two overloads
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
         """Update every parameter that has a gradient; returns what the closure, if any, returned."""
         loss = None
         if closure is not None:

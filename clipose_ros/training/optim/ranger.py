@@ -57,7 +57,9 @@ class Ranger(torch.optim.RAdam):
             settings.setdefault("lookahead_alpha", lookahead_alpha)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]  # torch declares two overloads
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
         """Update every parameter that has a gradient; returns what the closure, if any, returned."""
         loss = None
         if closure is not None:

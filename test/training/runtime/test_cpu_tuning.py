@@ -37,7 +37,10 @@ def test_quicker_products_are_as_exact() -> None:
 
 def test_products_that_lose_accuracy_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = torch.Tensor.__matmul__
-    rounded = lambda a, b: exact(a.bfloat16(), b.bfloat16()).float()  # noqa: E731
+
+    def rounded(a, b):
+        return exact(a.bfloat16(), b.bfloat16()).float()
+
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     assert not use_onednn_gemm()
     assert torch.get_float32_matmul_precision() == "highest"

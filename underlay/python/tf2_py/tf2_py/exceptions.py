@@ -1,7 +1,7 @@
 """Why a transform cannot be given."""
 
 
-class TransformException(Exception):  # noqa: N818
+class TransformException(Exception):  # noqa: N818 - the name that tf2_py gives it
     """Base of all of them."""
 
 
