@@ -1,0 +1,66 @@
+"""Cold starts get an empty cache each, warm ones follow a start that is not timed, and failures are reported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from clipose_ros.benchmark import startup
+from clipose_ros.config import NetworkConfig
+
+CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The processes that are started, as pairs of command and environment; none runs."""
+    started = []
+
+    def run(command, env, **_):
+        started.append((command, env))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    for name in CACHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(subprocess, "run", run)
+    return started
+
+
+def test_cold_starts_share_no_cache(runs):
+    timing = startup.time_start(NetworkConfig(), cold=True, times=3)
+    folders = [env[name] for _, env in runs for name in CACHES]
+    assert timing.count == len(runs) == 3
+    assert len(set(folders)) == 3
+
+
+def test_warm_starts_follow_one_that_is_not_timed(runs):
+    timing = startup.time_start(NetworkConfig(), cold=False, times=3)
+    assert timing.count == 3 and len(runs) == 4
+    assert not any(name in env for _, env in runs for name in CACHES)
+
+
+def test_process_gets_the_whole_configuration(runs):
+    config = NetworkConfig(engine="pytorch", threads=1)
+    startup.time_start(config, cold=True, times=1)
+    command, _ = runs[0]
+    assert command[0] == sys.executable
+    assert NetworkConfig.from_mapping(json.loads(command[-1])) == config
+
+
+def test_failed_process_is_reported_with_its_last_words(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback: no such model")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(startup.StartError, match="no such model"):
+        startup.time_start(NetworkConfig(), cold=True, times=1)
+
+
+def test_process_that_hangs_is_reported(monkeypatch):
+    def run(command, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(startup.StartError, match="first pose"):
+        startup.time_start(NetworkConfig(), cold=True, times=1)
