@@ -40,7 +40,7 @@ def test_empty_scene_is_refused():
 
 
 def test_hit_distance_along_a_ray_is_depth():
-    scene = build_embree_scene([box([0.2, 0.2, 0.2]).shifted([0, 0, 1.1])])
+    scene = build_embree_scene([box([0.2, 0.2, 0.2]).translated([0, 0, 1.1])])
     distance = scene.run(np.zeros((1, 3), np.float32), np.array([[0.0, 0.0, 1.0]], np.float32), query="DISTANCE")
     assert distance[0] == pytest.approx(1.0, abs=1e-5)
 
@@ -52,24 +52,24 @@ def test_visible_share_is_that_of_the_mask(share):
     projected = 200.0 * 0.3 / 0.95
     left = round(79.5 - projected / 2 + share * projected)
     mask[:, left:] = False
-    visible, _ = silhouette.visible(at(0, 0, 1), K, mask)
+    visible, _ = silhouette.measure_visibility(at(0, 0, 1), K, mask)
     assert visible == pytest.approx(share, abs=0.05)
 
 
 def test_pixel_count_is_the_projected_area():
-    _, pixels = Silhouette(ellipsoid([0.1, 0.1, 0.1])).visible(at(0, 0, 1), K, EVERYWHERE)
+    _, pixels = Silhouette(ellipsoid([0.1, 0.1, 0.1])).measure_visibility(at(0, 0, 1), K, EVERYWHERE)
     assert pixels == pytest.approx(np.pi * (200.0 * 0.1) * (210.0 * 0.1), rel=0.05)
 
 
 def test_what_lies_outside_the_image_is_not_visible():
-    visible, pixels = Silhouette(box([0.2, 0.2, 0.2])).visible(at(5, 0, 1), K, EVERYWHERE)
+    visible, pixels = Silhouette(box([0.2, 0.2, 0.2])).measure_visibility(at(5, 0, 1), K, EVERYWHERE)
     assert (visible, pixels) == (0.0, 0)
 
 
 def test_object_cut_by_the_border_is_visible_in_part():
-    visible, _ = Silhouette(box([0.2, 0.2, 0.01])).visible(at(-0.3975, 0, 1), K, EVERYWHERE)
+    visible, _ = Silhouette(box([0.2, 0.2, 0.01])).measure_visibility(at(-0.3975, 0, 1), K, EVERYWHERE)
     assert visible == pytest.approx(0.5, abs=0.06)
 
 
 def test_object_behind_the_camera_is_not_visible():
-    assert Silhouette(box([0.2, 0.2, 0.2])).visible(at(0, 0, 0.05), K, EVERYWHERE) == (0.0, 0)
+    assert Silhouette(box([0.2, 0.2, 0.2])).measure_visibility(at(0, 0, 0.05), K, EVERYWHERE) == (0.0, 0)
