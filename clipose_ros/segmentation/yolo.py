@@ -60,7 +60,7 @@ class YoloSegmenter:
         self._device = None if device == "auto" else device
         self._image_size = config.image_size
         self._classes: dict[int, str] = {}
-        with tamed_ultralytics():
+        with isolate_ultralytics():
             self._model = load_yolo(str(path))
             # The first run loads an exported model for good; better here than in the first frame.
             self._predict(np.zeros((64, 64, 3), dtype=np.uint8), str(path))
@@ -147,7 +147,7 @@ def load_yolo(path: str) -> Any:
 
 
 @contextlib.contextmanager
-def tamed_ultralytics() -> Iterator[None]:
+def isolate_ultralytics() -> Iterator[None]:
     """Import and set up ultralytics without letting it send, install or write anything, or retune the whole process.
 
     It reads its environment once, when first imported: offline, no automatic installs, settings in a folder that is

@@ -1,1 +1,1 @@
-"""Training of segmentation models on synthetic images or photographs."""
+"""Training of segmentation models on synthetic images or on photographs."""

@@ -1,9 +1,9 @@
-"""Pictures of simulated tables with the outline of every object seen, in the folder layout that YOLO trainers read.
+"""Synthetic segmentation data sets in the YOLO format: images of simulated tables with the polygon of every object.
 
 ======================== ===============================================================================================
-``dataset.yaml``         where the pictures are, the names of the classes, and what the pictures were made of
-``images/<part>/*.jpg``  pictures; ``<part>`` is ``train`` or ``val``
-``labels/<part>/*.txt``  for each object a line: class number and its outline, x and y as shares of the picture
+``dataset.yaml``         folders of the images, names of the classes, and the settings that the images were made with
+``images/<part>/*.jpg``  images; ``<part>`` is ``train`` or ``val``
+``labels/<part>/*.txt``  one line per object: class number and polygon, x and y relative to the image's size
 ======================== ===============================================================================================
 """
 
@@ -26,31 +26,30 @@ from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.segmenter_training.domain_randomization import randomize_domain
-from clipose_ros.segmenter_training.polygons import outline
+from clipose_ros.segmenter_training.polygons import mask_to_polygon
 from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, LabelArray
 
-DATASET = "dataset.yaml"
+DATASET_FILE = "dataset.yaml"
 PARTS = ("train", "val")
-VIEWS = 6
-"""Pictures of each scene."""
-MIN_PIXELS = 60
-"""Objects of which fewer pixels are seen are not outlined."""
+IMAGES_PER_SCENE = 6
+MIN_VISIBLE_PX = 60
+"""Objects with fewer visible pixels are not labelled."""
 _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class PictureRecipe:
-    """All that decides the pictures of one part.
+class ImageSetConfig:
+    """Settings of one part of a data set. Equal settings give equal images, whatever the number of processes.
 
     Attributes:
-        seed: Scene i of a seed and part is always the same, however many processes draw.
-        part: ``train`` or ``val``; equal seeds share no scene between the two.
-        width: Pixels.
-        height: Pixels.
-        near_m: Nearest distance of the camera from what it looks at, metres.
-        far_m: Farthest.
-        object_library: What is put on the tables.
-        objects: What ``dataset.yaml`` says of the object library, for people and to know it again.
+        seed: Seed of the scenes. The two parts share no scene, even if their seeds are equal.
+        part: ``train`` or ``val``.
+        width: Image width, pixels.
+        height: Image height, pixels.
+        near_m: Smallest distance of the camera from the table, metres.
+        far_m: Largest distance of the camera from the table, metres.
+        object_library: Objects that are placed on the tables.
+        objects: Description of the object library in ``dataset.yaml``, compared when a data set is continued.
     """
 
     seed: int
@@ -66,110 +65,114 @@ class PictureRecipe:
         if self.part not in PARTS:
             raise ConfigError(f"the part must be one of {', '.join(PARTS)}, got '{self.part}'")
         if min(self.width, self.height) < 32:
-            raise ConfigError(f"pictures must be at least 32 pixels wide and high, got {self.width}x{self.height}")
+            raise ConfigError(f"images must be at least 32 pixels wide and high, got {self.width}x{self.height}")
         if not 0.0 < self.near_m <= self.far_m:
             raise ConfigError(f"distances must be positive and in order, got {self.near_m} to {self.far_m} m")
 
-    def as_record(self) -> dict[str, Any]:
-        """As ``dataset.yaml`` keeps it."""
-        told = ("seed", "width", "height", "near_m", "far_m")
-        return {name: getattr(self, name) for name in told} | {"objects": dict(self.objects)}
+    def to_record(self) -> dict[str, Any]:
+        """Return the plain values that ``dataset.yaml`` stores."""
+        keys = ("seed", "width", "height", "near_m", "far_m")
+        return {key: getattr(self, key) for key in keys} | {"objects": dict(self.objects)}
 
 
-def write_pictures(
-    folder: Path, recipe: PictureRecipe, scenes: int, workers: int = 1, tell: Callable[[str], None] = print
+def write_images(
+    folder: Path, config: ImageSetConfig, scenes: int, workers: int = 1, log: Callable[[str], None] = print
 ) -> int:
-    """Draw scenes into a folder; what an earlier run drew is kept.
+    """Render scenes into a data set; scenes of an earlier run with the same settings are kept.
 
     Args:
-        folder: Made if it does not exist.
-        recipe: What is drawn.
-        scenes: How many, each seen from ``VIEWS`` places; more than at an earlier run adds some.
-        workers: Processes.
-        tell: Called with a line now and then.
+        folder: Folder of the data set; created if it does not exist.
+        config: Settings of the images.
+        scenes: Number of scenes, ``IMAGES_PER_SCENE`` images each. A larger number than in an earlier run adds scenes.
+        workers: Number of processes.
+        log: Called with a line of progress now and then.
 
     Returns:
-        Pictures of this part that are there now.
+        Number of images in this part of the data set.
 
     Raises:
-        ConfigError: A number is out of bounds, or the part was begun otherwise.
-        DataError: A picture cannot be written, or a worker was killed.
+        ConfigError: A number is out of bounds, or the part was begun with other settings.
+        DataError: An image cannot be written, or a worker was killed.
     """
     if scenes < 1 or workers < 1:
         raise ConfigError(f"scenes and workers must be at least 1, got {scenes} and {workers}")
-    _begin(folder, recipe)
-    left = [scene for scene in range(scenes) if not _picture(folder, recipe, scene, VIEWS - 1).exists()]
-    tell(f"{scenes - len(left)} scenes are there already, {len(left)} to draw")
+    _prepare_folder(folder, config)
+    last = IMAGES_PER_SCENE - 1
+    missing = [scene for scene in range(scenes) if not _image_path(folder, config, scene, last).exists()]
+    log(f"{scenes - len(missing)} scenes exist already, {len(missing)} to render")
     try:
-        for done, _ in enumerate(parallel_map(partial(_write_scene, folder, recipe), left, workers), start=1):
-            if done % 100 == 0 or done == len(left):
-                tell(f"{done} of {len(left)} scenes drawn")
+        for done, _ in enumerate(parallel_map(partial(_write_scene, folder, config), missing, workers), start=1):
+            if done % 100 == 0 or done == len(missing):
+                log(f"{done} of {len(missing)} scenes rendered")
     except OSError as error:
-        raise DataError(f"a picture cannot be written to '{folder}': {error}") from error
-    return scenes * VIEWS
+        raise DataError(f"an image cannot be written to '{folder}': {error}") from error
+    return scenes * IMAGES_PER_SCENE
 
 
-def scene_pictures(recipe: PictureRecipe, scene: int) -> Iterator[tuple[ByteArray, list[str]]]:
-    """The pictures of a scene, ``(H, W, 3)`` sRGB, each with the lines of its label file."""
-    rng = np.random.default_rng([recipe.seed, PARTS.index(recipe.part), scene])
-    config = SceneConfig(
-        categories=recipe.object_library.drawable, distractors_max=6, radius_m=float(rng.uniform(0.18, 0.42))
-    )
-    drawn = make_scene(rng, config, recipe.object_library.make)
-    renderer = Renderer(drawn, recipe.object_library.categories)
-    for _ in range(VIEWS):
-        focal = recipe.width * rng.uniform(0.75, 1.2)
-        centre = (recipe.width - 1) / 2, (recipe.height - 1) / 2
-        camera = CameraIntrinsics(focal, focal, *centre, recipe.width, recipe.height)
-        view = renderer.render(
-            random_view(rng, drawn, (recipe.near_m, recipe.far_m)), camera, shadow_rays=2, instances=()
-        )
-        yield randomize_domain(view.rgb, view.labels, rng), _lines(view.labels, recipe.object_library)
+def render_scene(config: ImageSetConfig, scene: int) -> Iterator[tuple[ByteArray, list[str]]]:
+    """Yield the images of a scene, ``(H, W, 3)`` sRGB, each with the lines of its label file."""
+    rng = np.random.default_rng([config.seed, PARTS.index(config.part), scene])
+    library = config.object_library
+    scene_config = SceneConfig(categories=library.drawable, distractors_max=6, radius_m=float(rng.uniform(0.18, 0.42)))
+    table = make_scene(rng, scene_config, library.make)
+    renderer = Renderer(table, library.categories)
+    for _ in range(IMAGES_PER_SCENE):
+        focal = config.width * rng.uniform(0.75, 1.2)
+        centre = (config.width - 1) / 2, (config.height - 1) / 2
+        camera = CameraIntrinsics(focal, focal, *centre, config.width, config.height)
+        viewpoint = random_view(rng, table, (config.near_m, config.far_m))
+        view = renderer.render(viewpoint, camera, shadow_rays=2, instances=())
+        yield randomize_domain(view.rgb, view.labels, rng, library.categories), _label_lines(view.labels, library)
 
 
-def _lines(labels: LabelArray, object_library: ObjectLibrary) -> list[str]:
-    """A line for every object of which enough is seen."""
+def _label_lines(labels: LabelArray, library: ObjectLibrary) -> list[str]:
+    """Format a line per object with at least ``MIN_VISIBLE_PX`` visible pixels: class number and polygon."""
     height, width = labels.shape
-    numbers = {category.id: number for number, category in enumerate(object_library.categories)}
+    class_numbers = {category.id: number for number, category in enumerate(library.categories)}
     lines = []
     for label, pixels in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
-        path = outline(labels == label) if pixels >= MIN_PIXELS else np.empty((0, 2))
-        if len(path):
-            shares, number = (path + 0.5) / (width, height), numbers[int(label) // LABEL_BASE]
-            lines.append(" ".join([str(number), *(f"{value:.5f}" for value in shares.ravel())]))
+        polygon = mask_to_polygon(labels == label) if pixels >= MIN_VISIBLE_PX else np.empty((0, 2))
+        if len(polygon):
+            relative = (polygon + 0.5) / (width, height)
+            number = class_numbers[int(label) // LABEL_BASE]
+            lines.append(" ".join([str(number), *(f"{value:.5f}" for value in relative.ravel())]))
     return lines
 
 
-def _begin(folder: Path, recipe: PictureRecipe) -> None:
-    """Make the folders and ``dataset.yaml``, or check that this part was begun alike."""
+def _prepare_folder(folder: Path, config: ImageSetConfig) -> None:
+    """Create the folders and ``dataset.yaml``; raise ConfigError if this part was begun with other settings."""
     for kind in ("images", "labels"):
-        (folder / kind / recipe.part).mkdir(parents=True, exist_ok=True)
-    path, names = folder / DATASET, dict(enumerate(recipe.object_library.categories.names))
+        (folder / kind / config.part).mkdir(parents=True, exist_ok=True)
+    path, names = folder / DATASET_FILE, dict(enumerate(config.object_library.categories.names))
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-        made_by = dict(told.get("made_by", {}))
-        before = told.get("names", names), made_by.get(recipe.part, recipe.as_record())
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        made_by = dict(document.get("made_by", {}))
+        before = document.get("names", names), made_by.get(config.part, config.to_record())
     except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from error
-    if before != (names, recipe.as_record()):
-        raise ConfigError(f"'{path}' was begun with other settings: expected {before}, got {names, recipe.as_record()}")
-    made_by[recipe.part] = recipe.as_record()
+    if before != (names, config.to_record()):
+        raise ConfigError(f"'{path}' was begun with other settings: expected {before}, got {names, config.to_record()}")
+    made_by[config.part] = config.to_record()
     parts = {part: f"images/{part}" for part in PARTS}
-    told = {"path": str(folder.resolve()), **parts, "names": names, "made_by": made_by}
-    path.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
+    document = {"path": str(folder.resolve()), **parts, "names": names, "made_by": made_by}
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
-def _picture(folder: Path, recipe: PictureRecipe, scene: int, view: int) -> Path:
-    return folder / "images" / recipe.part / f"{scene:06d}_{view}.jpg"
+def _image_path(folder: Path, config: ImageSetConfig, scene: int, view: int) -> Path:
+    return folder / "images" / config.part / f"{scene:06d}_{view}.jpg"
 
 
-def _write_scene(folder: Path, recipe: PictureRecipe, scene: int) -> None:
-    """Draw and write one scene. A picture appears last and whole, so that a scene with its last one is whole too."""
-    for view, (rgb, lines) in enumerate(scene_pictures(recipe, scene)):
-        path = _picture(folder, recipe, scene, view)
-        label = folder / "labels" / recipe.part / f"{path.stem}.txt"
+def _write_scene(folder: Path, config: ImageSetConfig, scene: int) -> None:
+    """Render and write one scene.
+
+    An image is written after its label file and moved into place as a whole. A scene whose last image exists is
+    therefore complete.
+    """
+    for view, (rgb, lines) in enumerate(render_scene(config, scene)):
+        path = _image_path(folder, config, scene, view)
+        label = folder / "labels" / config.part / f"{path.stem}.txt"
         label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        _, coded = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        part = path.with_suffix(".part")
-        part.write_bytes(coded.tobytes())
-        part.replace(path)
+        _, jpeg = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        temporary = path.with_suffix(".part")
+        temporary.write_bytes(jpeg.tobytes())
+        temporary.replace(path)

@@ -1,4 +1,4 @@
-"""The outline of a mask as one closed polygon, the form in which detectors are taught."""
+"""Conversion of a mask to one closed polygon, the label format of YOLO segmentation models."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ import numpy as np
 from clipose_ros.types import BoolArray, FloatArray
 
 MIN_AREA_PX = 8.0
-"""Smaller parts and holes are passed over."""
+"""Parts and holes with a smaller area are ignored."""
 
 
-def outline(mask: BoolArray, tolerance_px: float = 0.6) -> FloatArray:
-    """One closed path around all parts and holes of a mask.
+def mask_to_polygon(mask: BoolArray, tolerance_px: float = 0.6) -> FloatArray:
+    """Return one closed polygon around all parts and holes of a mask.
 
-    Parts and holes are joined by bridges that are walked there and back, so that filling by the even-odd rule gives the
-    mask again, but for the width of a bridge.
+    Parts and holes are joined by bridges that are followed in both directions. Filling the polygon by the even-odd rule
+    therefore reproduces the mask, except for the width of the bridges.
 
     Args:
         mask: ``(H, W)``.
-        tolerance_px: How far the path may leave the pixels' rim.
+        tolerance_px: Largest distance of the polygon from the mask's contour, pixels.
 
     Returns:
-        ``(N, 2)`` float64 columns and rows of pixel centres; empty where no part has an area.
+        ``(N, 2)`` float64 columns and rows of pixel centres; empty if no part is large enough.
     """
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    wide = sorted((ring for ring in found if cv2.contourArea(ring) >= MIN_AREA_PX), key=cv2.contourArea, reverse=True)
-    rings = [cv2.approxPolyDP(ring, tolerance_px, True)[:, 0].astype(np.float64) for ring in wide]
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    large = (contour for contour in contours if cv2.contourArea(contour) >= MIN_AREA_PX)
+    rings = [
+        cv2.approxPolyDP(contour, tolerance_px, True)[:, 0].astype(np.float64)
+        for contour in sorted(large, key=cv2.contourArea, reverse=True)
+    ]
     if not rings:
         return np.empty((0, 2))
-    path: FloatArray = rings[0]
+    polygon: FloatArray = rings[0]
     for ring in rings[1:]:
-        path = _joined(path, ring)
-    return path
+        polygon = _join_ring(polygon, ring)
+    return polygon
 
 
-def _joined(path: FloatArray, ring: FloatArray) -> FloatArray:
-    """The path with a detour from its nearest corner to the ring, around it and back."""
-    distance = np.linalg.norm(path[:, None] - ring[None], axis=2)
+def _join_ring(polygon: FloatArray, ring: FloatArray) -> FloatArray:
+    """Insert a detour into a polygon: from its corner nearest to the ring, once around the ring, and back."""
+    distance = np.linalg.norm(polygon[:, None] - ring[None], axis=2)
     leave, enter = np.unravel_index(int(distance.argmin()), distance.shape)
     around = np.roll(ring, -int(enter), axis=0)
-    return np.concatenate([path[: leave + 1], around, around[:1], path[leave:]])
+    return np.concatenate([polygon[: leave + 1], around, around[:1], polygon[leave:]])

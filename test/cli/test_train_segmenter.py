@@ -10,7 +10,7 @@ from clipose_ros.cli.train_segmenter import main
 def test_pictures_are_drawn_as_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["pictures", "--out", str(tmp_path), "--part", "val", "--scenes", "1", "--size", "96x64", "--seed", "2"]
     assert main(command) == 0
-    assert "6 pictures to val" in capsys.readouterr().out
+    assert "6 images in part val" in capsys.readouterr().out
     assert len(list((tmp_path / "images/val").glob("*.jpg"))) == 6
     assert main([*command, "--seed", "3"]) == 1
     assert "begun with other settings" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipose_ros.segmentation.yolo import tamed_ultralytics
+from clipose_ros.segmentation.yolo import isolate_ultralytics
 from clipose_ros.types import ByteArray, CameraIntrinsics, LabelArray, RgbdFrame
 
 
@@ -35,7 +35,7 @@ def make_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
 
     def make(architecture: str, change: Callable[[torch.nn.Module], None] = lambda network: None) -> Path:
         torch.manual_seed(0)
-        with tamed_ultralytics():
+        with isolate_ultralytics():
             from ultralytics import YOLO
 
             network = YOLO(architecture).model

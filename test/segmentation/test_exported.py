@@ -13,7 +13,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
-from clipose_ros.segmentation.yolo import YoloSegmenter, tamed_ultralytics
+from clipose_ros.segmentation.yolo import YoloSegmenter, isolate_ultralytics
 
 pytestmark = pytest.mark.skipif(
     find_spec("ultralytics") is None, reason="ultralytics is optional (AGPL-3.0) and not installed"
@@ -37,7 +37,7 @@ def export(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         if kind not in done:
             options = {"simplify": False} if kind == "onnx" else {}  # simplifying needs one more package
             weights = Path(shutil.copy(random_weights, tmp_path_factory.mktemp(kind) / "random.pt"))
-            with tamed_ultralytics():
+            with isolate_ultralytics():
                 from ultralytics import YOLO
 
                 done[kind] = Path(YOLO(weights).export(format=kind, imgsz=SIZE, verbose=False, **options))

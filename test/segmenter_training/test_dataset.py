@@ -9,9 +9,9 @@ import yaml
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, DataError
-from clipose_ros.segmenter_training.dataset import VIEWS, PictureRecipe, scene_pictures, write_pictures
+from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, ImageSetConfig, render_scene, write_images
 
-RECIPE = PictureRecipe(seed=4, width=96, height=64)
+RECIPE = ImageSetConfig(seed=4, width=96, height=64)
 
 
 def silent(_: str) -> None:
@@ -21,7 +21,7 @@ def silent(_: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    assert write_pictures(folder, RECIPE, 2, tell=silent) == 2 * VIEWS
+    assert write_images(folder, RECIPE, 2, log=silent) == 2 * IMAGES_PER_SCENE
     return folder
 
 
@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_every_picture_has_its_outlines(folder: Path) -> None:
     pictures = sorted((folder / "images/train").glob("*.jpg"))
-    assert len(pictures) == 2 * VIEWS
+    assert len(pictures) == 2 * IMAGES_PER_SCENE
     numbers = set()
     for picture in pictures:
         assert cv2.imread(str(picture)).shape == (64, 96, 3)
@@ -52,37 +52,37 @@ def test_the_data_set_says_where_and_what(folder: Path) -> None:
 
 
 def test_going_on_keeps_what_is_there_and_draws_the_rest_alike(folder: Path, tmp_path: Path) -> None:
-    write_pictures(tmp_path, RECIPE, 1, tell=silent)
-    victim = tmp_path / f"images/train/000000_{VIEWS - 1}.jpg"
+    write_images(tmp_path, RECIPE, 1, log=silent)
+    victim = tmp_path / f"images/train/000000_{IMAGES_PER_SCENE - 1}.jpg"
     victim.unlink()  # as if killed before the scene's last picture
-    write_pictures(tmp_path, RECIPE, 2, tell=silent)
+    write_images(tmp_path, RECIPE, 2, log=silent)
     here, there = contents(tmp_path), contents(folder)
     here.pop("dataset.yaml"), there.pop("dataset.yaml")  # they name their folders
     assert here == there
 
 
 def test_the_parts_share_no_scene() -> None:
-    train, val = (next(scene_pictures(PictureRecipe(4, part, 96, 64), 0))[0] for part in ("train", "val"))
+    train, val = (next(render_scene(ImageSetConfig(4, part, 96, 64), 0))[0] for part in ("train", "val"))
     assert np.abs(train.astype(float) - val).mean() > 5.0
 
 
 def test_another_seed_into_the_same_folder_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="begun with other settings"):
-        write_pictures(folder, PictureRecipe(seed=5, width=96, height=64), 1, tell=silent)
+        write_images(folder, ImageSetConfig(seed=5, width=96, height=64), 1, log=silent)
 
 
 def test_a_file_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset.yaml").write_text("- 1\n")
     with pytest.raises(DataError, match=r"dataset\.yaml"):
-        write_pictures(tmp_path, RECIPE, 1, tell=silent)
+        write_images(tmp_path, RECIPE, 1, log=silent)
 
 
 @pytest.mark.parametrize("wrong", [{"part": "test"}, {"width": 8}, {"near_m": 2.0}, {"near_m": 0.0}])
 def test_impossible_recipes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        PictureRecipe(1, **wrong)
+        ImageSetConfig(1, **wrong)
 
 
 def test_no_scenes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
-        write_pictures(tmp_path, RECIPE, 0, tell=silent)
+        write_images(tmp_path, RECIPE, 0, log=silent)

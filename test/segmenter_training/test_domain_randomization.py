@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipose_ros.segmenter_training.domain_randomization import collage, randomize_domain
+from clipose_ros.segmenter_training.domain_randomization import draw_collage, randomize_domain
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_arguments_stay_as_they_are(picture: tuple[np.ndarray, np.ndarray]) 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_collages_fill_their_canvas_with_colours(seed: int) -> None:
-    patches = collage((48, 64), np.random.default_rng(seed))
+    patches = draw_collage((48, 64), np.random.default_rng(seed))
     assert patches.shape == (48, 64, 3)
     assert patches.min() >= 0.0 and patches.max() <= 1.0
     assert patches.std(axis=(0, 1)).max() > 0.02

@@ -1,5 +1,6 @@
 """Teaching a detector: settings, a run of one epoch, and what is handed on of it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,42 +10,48 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.resources import config_path
-from clipose_ros.segmenter_training.dataset import PictureRecipe, write_pictures
-from clipose_ros.segmenter_training.trainer import LICENCE, SegmenterConfig, measure_segmenter, publish, train_segmenter
+from clipose_ros.segmenter_training.dataset import ImageSetConfig, write_images
+from clipose_ros.segmenter_training.trainer import (
+    LICENSE,
+    SegmenterTrainConfig,
+    evaluate_segmenter,
+    export_weights,
+    train_segmenter,
+)
 
 SHIPPED = sorted(config_path("segmenter/synthetic.yaml").parent.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_readable(path: Path) -> None:
-    SegmenterConfig.read(path)
+    SegmenterTrainConfig.read(path)
 
 
 def test_unknown_settings_name_the_nearest(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("epoch: 3\n")
     with pytest.raises(ConfigError, match="epochs"):
-        SegmenterConfig.read(recipe)
+        SegmenterTrainConfig.read(recipe)
 
 
 def test_sizes_that_the_network_cannot_halve_are_refused() -> None:
     with pytest.raises(ConfigError, match="multiple of 32"):
-        SegmenterConfig(image_size=100)
+        SegmenterTrainConfig(image_size=100)
 
 
 def test_an_optimiser_that_is_none_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="'AdamW', 'MuSGD', got 'SGD'"):
-        SegmenterConfig(optimizer="SGD")
+        SegmenterTrainConfig(optimizer="SGD")
 
 
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no run to resume"):
-        train_segmenter(SegmenterConfig(), tmp_path / "dataset.yaml", tmp_path, resume=True)
+        train_segmenter(SegmenterTrainConfig(), tmp_path / "dataset.yaml", tmp_path, resume=True)
 
 
 def test_a_missing_data_set_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such data set"):
-        train_segmenter(SegmenterConfig(), tmp_path / "dataset.yaml", tmp_path)
+        train_segmenter(SegmenterTrainConfig(), tmp_path / "dataset.yaml", tmp_path)
 
 
 @pytest.fixture(scope="module", params=["AdamW", "MuSGD"])
@@ -53,16 +60,16 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     pytest.importorskip("ultralytics")
     root = tmp_path_factory.mktemp("segmenter")
     for part in ("train", "val"):
-        write_pictures(root / "data", PictureRecipe(1, part, 96, 64), 1, tell=lambda _: None)
+        write_images(root / "data", ImageSetConfig(1, part, 96, 64), 1, log=lambda _: None)
     dataset = root / "data/dataset.yaml"
-    config = SegmenterConfig(image_size=96, epochs=1, batch=3, precision="bf16", optimizer=request.param)
+    config = SegmenterTrainConfig(image_size=96, epochs=1, batch=3, precision="bf16", optimizer=request.param)
     return dataset, train_segmenter(config, dataset, root / "out")
 
 
 def test_weights_say_their_licence_and_nothing_of_the_machine(trained: tuple[Path, Path]) -> None:
     _, weights = trained
     raw = weights.read_bytes()
-    assert LICENCE.encode() in raw
+    assert LICENSE.encode() in raw
     assert str(weights.parent.parent).encode() not in raw
     assert len(raw) < 8e6  # 16 bit, no optimiser
 
@@ -76,7 +83,7 @@ def test_weights_do_not_say_where_training_began(trained: tuple[Path, Path], tmp
     (held.get("ema") or held["model"]).pt_path = began  # as ultralytics notes weights that it started from
     torch.save(held, tmp_path / "best.pt")
     assert began.encode() in (tmp_path / "best.pt").read_bytes()
-    assert began.encode() not in publish(tmp_path / "best.pt", tmp_path / "out.pt").read_bytes()
+    assert began.encode() not in export_weights(tmp_path / "best.pt", tmp_path / "out.pt").read_bytes()
 
 
 def test_weights_run_as_the_robot_runs_them(trained: tuple[Path, Path]) -> None:
@@ -95,9 +102,9 @@ def test_weights_run_as_the_robot_runs_them(trained: tuple[Path, Path]) -> None:
 
 
 def test_accuracy_is_told_by_class(trained: tuple[Path, Path]) -> None:
-    rows = measure_segmenter(trained[1], trained[0], 96)
+    rows = evaluate_segmenter(trained[1], trained[0], 96)
     assert "all" in rows and set(rows) <= {"all", *NOCS_CATEGORIES.names}
-    assert all(0.0 <= value <= 1.0 for row in rows.values() for value in row.values())
+    assert all(0.0 <= value <= 1.0 for row in rows.values() for value in dataclasses.astuple(row))
 
 
 def test_a_finished_run_leaves_its_settings(trained: tuple[Path, Path]) -> None:
@@ -111,4 +118,4 @@ def test_what_is_no_checkpoint_is_not_handed_on(tmp_path: Path) -> None:
     pytest.importorskip("ultralytics")
     torch.save({"model": 1}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"other\.pt"):
-        publish(tmp_path / "other.pt", tmp_path / "out.pt")
+        export_weights(tmp_path / "other.pt", tmp_path / "out.pt")
