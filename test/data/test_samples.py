@@ -99,7 +99,7 @@ def test_files_of_another_kind_are_refused_by_name(samples, tmp_path):
 
 
 def test_no_sample_is_an_error_that_says_what_to_do():
-    with pytest.raises(DataError, match="ask for more scenes"):
+    with pytest.raises(DataError, match="request more scenes"):
         generate_samples(0, 1)
 
 

@@ -1,4 +1,14 @@
-"""What a depth sensor makes of perfect depth: noise, steps, shadows, flying pixels, holes."""
+"""Depth sensor model: noise, quantization, occlusion shadows, flying pixels and holes on perfect depth.
+
+Steps on a depth image z ``(H, W)``, metres, for focal length f (pixels) and baseline b (metres); disparity is f b / z:
+
+1. Block matching: grey dilation of the disparity by half the patch radius (near surfaces grow), then bilateral filter.
+2. Lateral jitter: each pixel reads z at a normally distributed pixel offset.
+3. Flying pixels: on depth edges, some pixels take a value between the near and the far surface.
+4. Loss: random edge pixels; pixels occluded in the second view; grazing or dark surfaces; random holes.
+5. Axial noise: z (1 + scale_error) + sigma n, with sigma = noise_mm + noise_mm_per_m2 z^2 and n spatially correlated.
+6. Quantization: to steps of the disparity, then to steps of the depth image.
+"""
 
 from __future__ import annotations
 
@@ -10,46 +20,48 @@ import numpy as np
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.types import BoolArray, FloatArray
 
-EDGE = 0.02
-"""Relative depth step that counts as an edge."""
+EDGE_RATIO = 0.02
+"""Depth step, relative to the near depth, above which a pixel lies on an edge."""
 
 
 @dataclass(frozen=True)
 class DepthNoiseConfig(ConfigNode):
-    """A depth sensor. The defaults are like a short-range structured-light or stereo camera at 640x480."""
+    """Parameters of a depth sensor. The defaults resemble a short-range structured-light or stereo camera, 640x480."""
 
-    noise_mm: float = option(0.5, "Standard deviation of depth near the camera, millimetres.", low=0.0, high=100.0)
+    noise_mm: float = option(0.5, "Standard deviation of depth at zero range, millimetres.", low=0.0, high=100.0)
     noise_mm_per_m2: float = option(
-        1.5, "Growth of that deviation with the square of depth, millimetres per square metre.", low=0.0, high=100.0
+        1.5, "Growth of the standard deviation with squared depth, millimetres per square metre.", low=0.0, high=100.0
     )
-    correlation_px: float = option(1.0, "How far neighbouring pixels share their noise, pixels.", low=0.0, high=20.0)
-    scale_error: float = option(0.0, "Relative error of all depth.", low=-0.1, high=0.1)
+    correlation_px: float = option(1.0, "Correlation radius of the noise, pixels.", low=0.0, high=20.0)
+    scale_error: float = option(0.0, "Relative error of all depth values.", low=-0.1, high=0.1)
     baseline_m: float = option(
-        0.05, "Distance of the two eyes; its shadow is lost beside near edges. 0 for none.", low=0.0, high=1.0
+        0.05, "Stereo baseline, metres; pixels occluded in the second view are lost. 0 for none.", low=0.0, high=1.0
     )
     match_px: float = option(
         1.5,
-        "Radius of the patches that a stereo sensor matches, pixels: near edges grow, small steps and gaps melt away.",
+        "Radius of the stereo matching patches, pixels; near surfaces grow at edges, small steps are smoothed.",
         low=0.0,
         high=10.0,
     )
     disparity_step_px: float = option(
-        0.05, "Step of disparity, pixels; 0 leaves only the millimetre steps.", low=0.0, high=1.0
+        0.05, "Quantization step of the disparity, pixels; 0 for none.", low=0.0, high=1.0
     )
-    quantum_mm: float = option(1.0, "Step of the depth image, millimetres; 0 for none.", low=0.0, high=100.0)
-    lateral_px: float = option(0.5, "Standard deviation of where a pixel looks, pixels.", low=0.0, high=10.0)
-    flying: float = option(0.25, "Chance that a pixel on an edge lies between front and back.", low=0.0, high=1.0)
-    edge_loss: float = option(0.3, "Chance that a pixel on an edge is lost.", low=0.0, high=1.0)
+    quantum_mm: float = option(
+        1.0, "Quantization step of the depth image, millimetres; 0 for none.", low=0.0, high=100.0
+    )
+    lateral_px: float = option(0.5, "Standard deviation of the lateral pixel jitter, pixels.", low=0.0, high=10.0)
+    flying: float = option(0.25, "Probability that an edge pixel is a flying pixel.", low=0.0, high=1.0)
+    edge_loss: float = option(0.3, "Probability that another edge pixel is lost.", low=0.0, high=1.0)
     grazing_deg: float = option(
-        80.0, "Half of the pixels are lost where the surface is seen at this angle off its normal.", low=0.0, high=90.0
+        80.0, "Angle between ray and surface normal at which half of the pixels are lost, degrees.", low=0.0, high=90.0
     )
-    dark_loss: float = option(0.25, "Chance of loss on a black surface.", low=0.0, high=1.0)
+    dark_loss: float = option(0.25, "Probability of loss on a black surface.", low=0.0, high=1.0)
     holes: float = option(0.01, "Share of the image lost in small blobs.", low=0.0, high=1.0)
-    max_m: float = option(5.0, "Farthest depth measured, metres.", low=0.1, high=100.0)
+    max_m: float = option(5.0, "Maximum measured depth, metres.", low=0.1, high=100.0)
 
 
 def random_depth_noise(rng: np.random.Generator) -> DepthNoiseConfig:
-    """A sensor from nearly perfect to bad, so that a network learns none of them by heart."""
+    """Draw a sensor between nearly perfect and poor, so that training does not overfit to one sensor."""
     severity = rng.uniform() ** 1.3
     stereo = rng.uniform() < 0.7
     return DepthNoiseConfig(
@@ -78,41 +90,42 @@ def add_depth_noise(
     rng: np.random.Generator,
     config: DepthNoiseConfig | None = None,
 ) -> FloatArray:
-    """Measured depth of a perfect depth image.
+    """Simulate the measurement of a perfect depth image.
 
     Args:
-        depth: ``(H, W)`` float32 metres, 0 where there is nothing.
+        depth: ``(H, W)`` float32 metres; 0 is invalid.
         cos_incidence: ``(H, W)`` cosine of the angle between ray and surface normal.
-        albedo: ``(H, W)`` in [0, 1], how much light the surface gives back.
-        focal_px: Focal length, pixels, from which disparity follows.
-        rng: Equal states give equal noise.
-        config: The sensor.
+        albedo: ``(H, W)`` surface albedo in [0, 1].
+        focal_px: Focal length, pixels.
+        rng: Random generator; equal states give equal noise.
+        config: The sensor; the default one if left out.
 
     Returns:
-        ``(H, W)`` float32 metres; 0 where the sensor has no answer.
+        ``(H, W)`` float32 measured depth, metres; 0 is invalid.
     """
     config = config or DepthNoiseConfig()
-    matched = _matched(depth, focal_px * config.baseline_m, config.match_px)
-    z = _jittered(matched, rng, config.lateral_px)
-    near, edge = _edges(z)
+    matched = _match_blocks(depth, focal_px * config.baseline_m, config.match_px)
+    z = _jitter_pixels(matched, rng, config.lateral_px)
+    near, edge = _detect_edges(z)
     flying = edge & (rng.random(z.shape, np.float32) < config.flying)
     z = np.where(flying, z + (near - z) * rng.random(z.shape, np.float32), z)
     lost = edge & ~flying & (rng.random(z.shape, np.float32) < config.edge_loss)
-    lost |= _shadowed(matched, focal_px * config.baseline_m)
-    lost |= _faint(cos_incidence, albedo, rng, config)
-    lost |= _blobs(z.shape, rng, config.holes)
+    lost |= _find_occluded(matched, focal_px * config.baseline_m)
+    lost |= _draw_weak_returns(cos_incidence, albedo, rng, config)
+    lost |= _draw_holes(z.shape, rng, config.holes)
     sigma = 1e-3 * (config.noise_mm + config.noise_mm_per_m2 * z * z)
-    z = z * np.float32(1.0 + config.scale_error) + sigma * _grain(z.shape, rng, config.correlation_px)
-    z = _stepped(z, focal_px * config.baseline_m, config)
+    z = z * np.float32(1.0 + config.scale_error) + sigma * _draw_correlated_normal(z.shape, rng, config.correlation_px)
+    z = _quantize(z, focal_px * config.baseline_m, config)
     lost |= (depth <= 0.0) | (z <= 0.0) | (z > config.max_m)
     return np.where(lost, 0.0, z).astype(np.float32)
 
 
-def _matched(depth: FloatArray, focal_baseline: float, radius_px: float) -> FloatArray:
-    """Depth as found by matching patches of two images.
+def _match_blocks(depth: FloatArray, focal_baseline: float, radius_px: float) -> FloatArray:
+    """Simulate stereo block matching.
 
-    A patch that reaches over an edge takes the near side's disparity, so near things grow by about half its radius;
-    within a patch, differences of disparity below a pixel or so even out: objects melt into the table they stand on.
+    A patch across a depth edge takes the disparity of the near side, so near surfaces grow by about half the patch
+    radius. Disparity differences below about one pixel are smoothed within a patch, so thin objects blend into the
+    surface below them.
     """
     if focal_baseline <= 0.0 or radius_px < 0.5:
         return depth
@@ -123,8 +136,8 @@ def _matched(depth: FloatArray, focal_baseline: float, radius_px: float) -> Floa
     return np.where(smooth > 1e-3, focal_baseline / np.maximum(smooth, 1e-3), 0.0).astype(np.float32)
 
 
-def _jittered(depth: FloatArray, rng: np.random.Generator, sigma_px: float) -> FloatArray:
-    """Depth read at places that are off by a normal error, so that edges fray."""
+def _jitter_pixels(depth: FloatArray, rng: np.random.Generator, sigma_px: float) -> FloatArray:
+    """Read depth at normally distributed pixel offsets, which frays edges."""
     if sigma_px <= 0.0:
         return depth
     height, width = depth.shape
@@ -135,19 +148,19 @@ def _jittered(depth: FloatArray, rng: np.random.Generator, sigma_px: float) -> F
     return jittered
 
 
-def _edges(z: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """The nearest depth around each pixel, and which pixels lie on a depth edge."""
+def _detect_edges(z: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Return the minimum depth in the 3x3 neighbourhood of each pixel and a mask of depth edges."""
     kernel = np.ones((3, 3), np.uint8)
-    far = np.where(z > 0, z, np.float32(10.0))
+    far = np.where(z > 0, z, np.float32(10.0))  # invalid pixels count as background
     near: FloatArray = np.asarray(cv2.erode(far, kernel), dtype=np.float32)
-    return near, np.asarray((cv2.dilate(far, kernel) - near) > EDGE * near)
+    return near, np.asarray((cv2.dilate(far, kernel) - near) > EDGE_RATIO * near)
 
 
-def _shadowed(depth: FloatArray, focal_baseline: float) -> BoolArray:
-    """Pixels that the second eye (to the right) cannot see.
+def _find_occluded(depth: FloatArray, focal_baseline: float) -> BoolArray:
+    """Return a mask of pixels that are occluded in the second view, from a camera to the right.
 
-    A pixel in column u appears there in column u - f b / z. It is hidden when some pixel further right appears at or
-    left of that, which a running minimum from the right tells for the whole row at once.
+    A pixel in column u of the first view appears in column u - f b / z of the second. It is occluded if a pixel further
+    right appears at or left of that column. A running minimum from the right tests whole rows at once.
     """
     if focal_baseline <= 0.0:
         return np.zeros(depth.shape, dtype=bool)
@@ -158,33 +171,32 @@ def _shadowed(depth: FloatArray, focal_baseline: float) -> BoolArray:
     return hidden
 
 
-def _faint(
+def _draw_weak_returns(
     cos_incidence: FloatArray, albedo: FloatArray, rng: np.random.Generator, config: DepthNoiseConfig
 ) -> BoolArray:
-    """Pixels from which too little light comes back: seen at a grazing angle, or dark."""
+    """Draw a mask of pixels lost on grazing or dark surfaces, which reflect too little light."""
     middle = np.cos(np.radians(config.grazing_deg))
     grazing = 1.0 / (1.0 + np.exp(np.clip((cos_incidence - middle) / 0.025, -30, 30)))
     dark = config.dark_loss * np.clip(1.0 - albedo / 0.08, 0.0, 1.0)
-    return np.asarray(_patchy(albedo.shape, rng) < 1.0 - (1.0 - grazing) * (1.0 - dark))
+    return np.asarray(_draw_correlated_uniform(albedo.shape, rng) < 1.0 - (1.0 - grazing) * (1.0 - dark))
 
 
-def _patchy(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """Roughly uniform numbers in [0, 1] of which neighbours are alike, so that losses come in patches."""
-    grain = _grain(shape, rng, 1.5)
-    return np.asarray(1.0 / (1.0 + np.exp(-1.7 * grain)))
+def _draw_correlated_uniform(shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
+    """Draw spatially correlated, approximately uniform numbers in [0, 1], so that losses form patches."""
+    normal = _draw_correlated_normal(shape, rng, 1.5)
+    return np.asarray(1.0 / (1.0 + np.exp(-1.7 * normal)))  # the logistic function approximates the normal CDF
 
 
-def _blobs(shape: tuple[int, int], rng: np.random.Generator, share: float) -> BoolArray:
-    """Small connected holes that cover about the given share."""
+def _draw_holes(shape: tuple[int, int], rng: np.random.Generator, share: float) -> BoolArray:
+    """Draw a mask of small connected holes that cover approximately the given share of the image."""
     if share <= 0.0:
         return np.zeros(shape, dtype=bool)
-    return (
-        _patchy((shape[0] // 2 + 1, shape[1] // 2 + 1), rng).repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]] < share
-    )
+    half = _draw_correlated_uniform((shape[0] // 2 + 1, shape[1] // 2 + 1), rng)
+    return np.asarray(half.repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]] < share)
 
 
-def _grain(shape: tuple[int, int], rng: np.random.Generator, radius_px: float) -> FloatArray:
-    """Normal noise of unit deviation, ``(H, W)`` float32, alike within a radius."""
+def _draw_correlated_normal(shape: tuple[int, int], rng: np.random.Generator, radius_px: float) -> FloatArray:
+    """Draw normal noise of unit deviation, ``(H, W)`` float32, correlated within a radius."""
     noise = rng.standard_normal(shape, np.float32)
     if radius_px < 0.3:
         return noise
@@ -194,8 +206,8 @@ def _grain(shape: tuple[int, int], rng: np.random.Generator, radius_px: float) -
     return smooth / np.float32(deviation)
 
 
-def _stepped(z: FloatArray, focal_baseline: float, config: DepthNoiseConfig) -> FloatArray:
-    """Depth in the steps of disparity and of the depth image."""
+def _quantize(z: FloatArray, focal_baseline: float, config: DepthNoiseConfig) -> FloatArray:
+    """Quantize depth to steps of the disparity, then to steps of the depth image."""
     if focal_baseline > 0.0 and config.disparity_step_px > 0.0:
         steps = np.rint(focal_baseline / np.maximum(z, 1e-3) / config.disparity_step_px)
         z = focal_baseline / (np.maximum(steps, 1.0) * config.disparity_step_px)

@@ -1,4 +1,10 @@
-"""Rays: the scene that embree casts them at, those of a camera's pixels, and outlines counted with them."""
+"""Ray casting with Embree: scenes, pixel rays, and the visible share of an object's silhouette.
+
+A pixel (u, v) has the ray ((u - cx) / fx, (v - cy) / fy, 1) in the camera frame. Its z component is 1, so the ray
+parameter of a hit equals the depth along the optical axis. To measure visibility, rays are cast at the object alone, on
+a grid over its projected bounding box: the silhouette. The visible share is the share of silhouette pixels that belong
+to the object in the rendered label image.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +23,11 @@ from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 
 def build_embree_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
-    """An embree scene with one geometry per mesh, in order."""
+    """Build an Embree scene with one geometry per mesh, in order.
+
+    Raises:
+        DataError: There are no meshes.
+    """
     if not meshes:
         raise DataError("a scene to render needs at least one object or prop, got none")
     scene = EmbreeScene()
@@ -28,7 +38,7 @@ def build_embree_scene(meshes: Sequence[Mesh]) -> EmbreeScene:
 
 @lru_cache(maxsize=4)
 def compute_ray_directions(K: CameraIntrinsics) -> FloatArray:
-    """Ray directions ``(H * W, 3)`` float32 in the camera frame with z = 1, so that a hit's distance is its depth."""
+    """Return the ray directions of all pixels, ``(H * W, 3)`` float32, camera frame, z = 1; cached and read-only."""
     u, v = np.meshgrid(np.arange(K.width), np.arange(K.height))
     rays = np.stack([(u - K.cx) / K.fx, (v - K.cy) / K.fy, np.ones(u.shape)], axis=-1).reshape(-1, 3).astype(np.float32)
     rays.setflags(write=False)
@@ -36,14 +46,14 @@ def compute_ray_directions(K: CameraIntrinsics) -> FloatArray:
 
 
 class Silhouette:
-    """Counts how much of an object's own outline is visible, on a coarse grid of pixels.
+    """Silhouette of an object, sampled on a coarse pixel grid to measure its visible share.
 
     Args:
-        mesh: In the object's frame; the object itself, or some part of it.
+        mesh: The object or a part of it, in the object frame, metres.
     """
 
     GRID = 40
-    """Pixels looked at along the longer side of the outline, about."""
+    """Approximate number of grid points along the longer side of the silhouette."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._embree = build_embree_scene([mesh])
@@ -52,15 +62,16 @@ class Silhouette:
     def measure_visibility(
         self, T_camera_object: FloatArray, camera: CameraIntrinsics, mask: BoolArray
     ) -> tuple[float, int]:
-        """How much of the outline is set in a mask.
+        """Measure the share of the silhouette that a mask covers.
 
         Args:
-            T_camera_object: ``(4, 4)`` pose.
-            camera: Whose pixels; the outline may reach beyond the image.
-            mask: ``(H, W)`` bool, pixels where the object is seen.
+            T_camera_object: ``(4, 4)`` pose, metres.
+            camera: Intrinsics of the mask; the silhouette may extend beyond the image.
+            mask: ``(H, W)`` bool, visible pixels of the object.
 
         Returns:
-            The share of the outline, 0 where it reaches behind the camera; and about how many pixels that is.
+            The covered share of the silhouette and the approximate number of covered pixels; both are 0 if the object
+            reaches closer than 20 mm to the camera plane.
         """
         T_object_box = np.eye(4)
         T_object_box[:3, 3] = (self._low + self._high) / 2.0
@@ -73,13 +84,13 @@ class Silhouette:
         u, v = (
             grid.ravel() for grid in np.meshgrid(*(np.arange(a, b, step) for a, b in zip(first, last, strict=True)))
         )
-        hit = self._hit(u, v, T_camera_object, camera)
+        hit = self._cast(u, v, T_camera_object, camera)
         inside = hit & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-        seen = int(mask[v[inside], u[inside]].sum())
-        return seen / max(int(hit.sum()), 1), seen * step * step
+        covered = int(mask[v[inside], u[inside]].sum())
+        return covered / max(int(hit.sum()), 1), covered * step * step
 
-    def _hit(self, u: FloatArray, v: FloatArray, T_camera_object: FloatArray, camera: CameraIntrinsics) -> BoolArray:
-        """Which pixels' rays meet the mesh; they are turned into its frame."""
+    def _cast(self, u: FloatArray, v: FloatArray, T_camera_object: FloatArray, camera: CameraIntrinsics) -> BoolArray:
+        """Cast the rays of pixels at the mesh, in the object frame, and return which of them hit, ``(N,)`` bool."""
         R, t = T_camera_object[:3, :3], T_camera_object[:3, 3]
         rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(len(u))], axis=1)
         origins = np.tile((-t @ R).astype(np.float32), (len(u), 1))

@@ -1,7 +1,7 @@
-"""A ray caster: colour with light and shadow, depth, labels and truth of a scene.
+"""Ray-cast renderer: colour, depth, labels and ground truth of a scene.
 
-Pixel centres have integer coordinates; depth is along the optical axis. What does not depend on the camera is prepared
-once, in ``Renderer``, so that a moving camera over a static scene pays only for its rays.
+Pixel centres have integer coordinates; depth is along the optical axis. ``Renderer`` prepares everything that does not
+depend on the camera once, so a moving camera in a static scene costs only its rays.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
 from clipose_ros.data.synthetic.raycast import Silhouette, build_embree_scene, compute_ray_directions
 from clipose_ros.data.synthetic.scenes import Scene
-from clipose_ros.data.synthetic.shading import Hits, Shader
+from clipose_ros.data.synthetic.shading import RayHits, Shader
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
 MIN_HANDLE_FRACTION = 0.15
-"""A handle counts as visible when at least this share of its own outline is."""
+"""Visible share of a handle's silhouette from which the handle counts as visible."""
 MIN_HANDLE_PIXELS = 20
-"""... and at least this many pixels."""
+"""Visible pixels of a handle's silhouette from which, in addition, the handle counts as visible."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+"""Weights of linear red, green and blue in the luminance (Rec. 709)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectTruth:
-    """Where an object of the frame really is.
+    """Ground truth of an object in a rendered frame.
 
     Attributes:
         instance: Number within the scene; the label is category id x 1000 + instance.
         category: Name of the category.
-        T_camera_object: ``(4, 4)`` float64 pose.
+        T_camera_object: ``(4, 4)`` float64 pose, metres.
         size: ``(3,)`` full extent, metres, object frame.
-        visible_fraction: Visible pixels over those of the whole outline, the part beyond the image's rim included.
-        handle_visible: Whether the handle is seen; always true for objects that have none.
+        visible_fraction: Share of the object's silhouette that is visible; the silhouette includes the part outside the
+            image.
+        handle_visible: True if the handle is visible, and for objects without a handle.
     """
 
     instance: int
@@ -52,15 +54,15 @@ class ObjectTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderedFrame:
-    """One view of a scene.
+    """A rendered view of a scene.
 
     Attributes:
-        rgb: ``(H, W, 3)`` uint8; all zero where colour was not asked for.
-        depth: ``(H, W)`` float32 metres, perfect; 0 where nothing was hit.
-        labels: ``(H, W)`` uint16, category id x 1000 + instance; 0 elsewhere.
-        truths: One for each object of which a pixel is visible.
-        cos_incidence: ``(H, W)`` float32, cosine of the angle between ray and surface normal; 0 where nothing was hit.
-        albedo: ``(H, W)`` float32 in [0, 1], how bright the surface itself is.
+        rgb: ``(H, W, 3)`` uint8; all zero if colour was not requested.
+        depth: ``(H, W)`` float32 depth without noise, metres; 0 if the ray hit nothing.
+        labels: ``(H, W)`` uint16, category id x 1000 + instance; 0 is background.
+        truths: Ground truth of every object with a visible pixel.
+        cos_incidence: ``(H, W)`` float32, cosine of the angle between ray and surface normal; 0 if the ray hit nothing.
+        albedo: ``(H, W)`` float32 luminance of the surface in [0, 1].
     """
 
     rgb: ByteArray
@@ -74,16 +76,16 @@ class RenderedFrame:
 def render(
     scene: Scene, T_world_camera: FloatArray, intrinsics: CameraIntrinsics, colour: bool = True, shadow_rays: int = 4
 ) -> RenderedFrame:
-    """One view of a scene; see ``Renderer`` for several."""
+    """Render one view of a scene. For several views, create one ``Renderer``."""
     return Renderer(scene).render(T_world_camera, intrinsics, colour, shadow_rays)
 
 
 class Renderer:
-    """Casts rays at one scene.
+    """Renderer of views of one scene.
 
     Args:
-        scene: What to look at.
-        categories: Where label ids come from.
+        scene: The scene.
+        categories: Category set that defines the ids in label images.
     """
 
     def __init__(self, scene: Scene, categories: CategorySet = NOCS_CATEGORIES) -> None:
@@ -100,16 +102,16 @@ class Renderer:
         self._first_face = np.cumsum([0] + [len(mesh.faces) for mesh in self._meshes[:-1]])
         colours = np.concatenate([mesh.colours for mesh in self._meshes])
         self._albedo = (colours @ LUMINANCE).astype(np.float32)
-        self._handle = np.concatenate([mesh.parts == HANDLE for mesh in self._meshes])
-        self._outlines = [Silhouette(item.object.mesh) for item in scene.objects]
-        self._handles = [
+        self._is_handle_face = np.concatenate([mesh.parts == HANDLE for mesh in self._meshes])
+        self._silhouettes = [Silhouette(item.object.mesh) for item in scene.objects]
+        self._handle_silhouettes = [
             Silhouette(item.object.mesh.select_part(HANDLE)) if item.object.has_handle else None
             for item in scene.objects
         ]
 
     @cached_property
     def _shader(self) -> Shader:
-        """Made when colour is first asked for; training never does."""
+        """Return the shader, created at the first colour image; training clouds need none."""
         return Shader(self._meshes, self._textures, self._light, self._rays)
 
     def render(
@@ -120,63 +122,64 @@ class Renderer:
         shadow_rays: int = 4,
         instances: Collection[int] | None = None,
     ) -> RenderedFrame:
-        """One view.
+        """Render one view.
 
         Args:
-            T_world_camera: ``(4, 4)`` camera pose, optical frame.
-            intrinsics: The camera.
-            colour: False leaves rgb black and saves most of the time.
-            shadow_rays: Rays towards the lamp per pixel; 0 casts no shadows.
-            instances: Objects whose truth is wanted; all if left out.
+            T_world_camera: ``(4, 4)`` camera pose, optical frame, metres.
+            intrinsics: Camera intrinsics.
+            colour: Render colour; False leaves rgb black and saves most of the time.
+            shadow_rays: Shadow rays per pixel; 0 casts no shadows.
+            instances: Instances whose ground truth is returned; all if left out.
         """
         shape = (intrinsics.height, intrinsics.width)
         directions = compute_ray_directions(intrinsics) @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (len(directions), 1))
         found = self._rays.run(origins, directions, output=True)
-        seen = np.flatnonzero(found["geomID"] >= 0)
-        hits, distance, cosine = self._hits(found, seen, origins[seen], directions[seen], intrinsics.width)
+        pixels = np.flatnonzero(found["geomID"] >= 0)
+        hits, distance, cosine = self._make_hits(found, pixels, origins[pixels], directions[pixels], intrinsics.width)
 
         def image(values: Any, dtype: type) -> Any:
-            pixels: NDArray[Any] = np.zeros(shape, dtype=dtype)
-            pixels.reshape(-1)[seen] = values
-            return pixels
+            """Scatter the values of hit pixels into an image of zeros."""
+            result: NDArray[Any] = np.zeros(shape, dtype=dtype)
+            result.reshape(-1)[pixels] = values
+            return result
 
         rgb = np.zeros((*shape, 3), dtype=np.uint8)
         if colour:
-            rgb.reshape(-1, 3)[seen] = self._shader.shade(hits, shadow_rays)
+            rgb.reshape(-1, 3)[pixels] = self._shader.shade(hits, shadow_rays)
         labels: LabelArray = image(self._labels[hits.body], np.uint16)
-        handle: BoolArray = image(self._handle[hits.face], np.bool_)
+        handle: BoolArray = image(self._is_handle_face[hits.face], np.bool_)
         return RenderedFrame(
             rgb=rgb,
             depth=image(distance, np.float32),
             labels=labels,
-            truths=self._truths(invert_transform(T_world_camera), intrinsics, labels, handle, instances),
+            truths=self._make_truths(invert_transform(T_world_camera), intrinsics, labels, handle, instances),
             cos_incidence=image(cosine, np.float32),
             albedo=image(self._albedo[hits.face], np.float32),
         )
 
-    def _hits(
-        self, found: dict[str, Any], seen: NDArray[np.integer], origins: FloatArray, rays: FloatArray, width: int
-    ) -> tuple[Hits, FloatArray, FloatArray]:
-        """What the rays of the pixels ``seen`` met, how far away, and the cosine of the angle at which."""
-        body, distance, second, third = (found[key][seen] for key in ("geomID", "tfar", "u", "v"))
-        normals = found["Ng"][seen]
+    def _make_hits(
+        self, found: dict[str, Any], pixels: NDArray[np.integer], origins: FloatArray, rays: FloatArray, width: int
+    ) -> tuple[RayHits, FloatArray, FloatArray]:
+        """Convert Embree's result for N hit pixels to hits, depths ``(N,)`` and cosines of incidence ``(N,)``."""
+        body, distance, second, third = (found[key][pixels] for key in ("geomID", "tfar", "u", "v"))
+        normals = found["Ng"][pixels]
         normals = normals / np.maximum(np.sqrt(np.einsum("ij,ij->i", normals, normals)), 1e-20)[:, None]
         cosine = -np.einsum("ij,ij->i", normals, rays) / np.sqrt(np.einsum("ij,ij->i", rays, rays))
-        # Interleaved gradient noise (Jimenez 2014): neighbouring pixels differ, and no pattern shows.
-        ramp = (0.06711056 * (seen % width) + 0.00583715 * (seen // width)) % 1.0
-        hits = Hits(
+        # Interleaved gradient noise (Jimenez 2014): neighbouring pixels differ without a visible pattern.
+        ramp = (0.06711056 * (pixels % width) + 0.00583715 * (pixels // width)) % 1.0
+        hits = RayHits(
             points=origins + rays * distance[:, None],
             rays=rays,
             body=body,
-            face=self._first_face[body] + found["primID"][seen],
+            face=self._first_face[body] + found["primID"][pixels],
             weights=np.stack([1.0 - second - third, second, third], axis=1),
             normals=np.where(cosine[:, None] < 0.0, -normals, normals),
             turn=(2 * np.pi * ((52.9829189 * ramp) % 1.0)).astype(np.float32),
         )
         return hits, distance, np.abs(cosine)
 
-    def _truths(
+    def _make_truths(
         self,
         T_camera_world: FloatArray,
         intrinsics: CameraIntrinsics,
@@ -184,18 +187,18 @@ class Renderer:
         handle: BoolArray,
         instances: Collection[int] | None,
     ) -> tuple[ObjectTruth, ...]:
-        """Pose, size and visibility of every object that has a pixel."""
+        """Compute pose, size and visibility of every object with a visible pixel."""
         present = set(np.unique(labels).tolist())
         truths = []
         for i, item in enumerate(self._objects):
             label = int(self._labels[i])
             if label not in present or (instances is not None and item.instance not in instances):
                 continue
-            T_camera_object, handle_outline = T_camera_world @ item.T_world_object, self._handles[i]
-            fraction, _ = self._outlines[i].measure_visibility(T_camera_object, intrinsics, labels == label)
+            T_camera_object, handle_silhouette = T_camera_world @ item.T_world_object, self._handle_silhouettes[i]
+            fraction, _ = self._silhouettes[i].measure_visibility(T_camera_object, intrinsics, labels == label)
             handle_visible = True
-            if handle_outline is not None:
-                share, pixels = handle_outline.measure_visibility(
+            if handle_silhouette is not None:
+                share, pixels = handle_silhouette.measure_visibility(
                     T_camera_object, intrinsics, (labels == label) & handle
                 )
                 handle_visible = share >= MIN_HANDLE_FRACTION and pixels >= MIN_HANDLE_PIXELS

@@ -1,4 +1,4 @@
-"""Clouds of simulated scenes, extracted by the code that runs on the robot."""
+"""Training clouds of synthetic scenes, extracted by the same code that runs on the robot."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from clipose_ros.types import (
 )
 
 VIEWS_PER_SCENE = 3
-"""Cameras per scene."""
+"""Number of views rendered of each scene."""
 MIN_VISIBLE = 0.25
-"""Objects less visible than this are left out."""
+"""Minimum visible share of an object's silhouette; objects below it are skipped."""
 MIN_OBJECT_PIXELS = 200
-"""Objects of fewer pixels are left out."""
+"""Minimum number of visible pixels of an object; objects below it are skipped."""
 MARGIN_PX = 16
-"""Pixels around an object that are rendered with it, for masks and noise that reach beyond."""
+"""Margin rendered around an object, pixels, because masks and noise extend beyond its silhouette."""
 MIN_HANDLE_POINTS = 8
-"""A mug's handle counts as seen when this many of the cloud's points lie on it."""
+"""Number of cloud points on a mug's handle from which the handle counts as visible."""
 
 
 def generate_samples(
@@ -51,15 +51,18 @@ def generate_samples(
     object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY,
     image_side: int = 0,
 ) -> CloudSamples:
-    """Simulate scenes and take the cloud of every object that can be seen well enough.
+    """Simulate scenes and extract the cloud of every sufficiently visible object.
 
     Args:
-        scenes: How many; each is seen from three places.
-        seed: Scene i of a seed is always the same; different seeds share none.
-        categories: What to put on the tables; all that the object library can draw if left out.
-        cloud: How clouds are made; the robot's defaults if left out.
-        object_library: The categories there are, and where instances come from.
-        image_side: Pixels of the side of each object's image; 0 makes none, which is much faster.
+        scenes: Number of scenes, each with ``VIEWS_PER_SCENE`` views.
+        seed: Seed of the scenes. Scene i of a seed is always the same; different seeds share no scene.
+        categories: Categories of the objects; all drawable categories of the object library if left out.
+        cloud: Cloud extraction settings; the robot's defaults if left out.
+        object_library: Category set and source of the objects.
+        image_side: Side of each object's image, pixels; 0 for no images, which is much faster.
+
+    Raises:
+        DataError: No scene gave a cloud.
     """
     chosen = object_library.drawable if categories is None else categories
     rows = [
@@ -70,7 +73,7 @@ def generate_samples(
         )
     ]
     if not rows:
-        raise DataError(f"{scenes} scenes of seed {seed} gave no sample: ask for more scenes")
+        raise DataError(f"{scenes} scenes of seed {seed} gave no sample: request more scenes")
     points, truths, handles, images = zip(*rows, strict=True)
     return CloudSamples(
         points=np.stack(points),
@@ -91,7 +94,12 @@ def simulate_scene(
     object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY,
     image_side: int = 0,
 ) -> Iterator[tuple[FloatArray, ObjectTruth, bool, ByteArray | None]]:
-    """Clouds of one random scene, each with its truth, whether a handle shows in it, and its image if asked for."""
+    """Simulate one random scene and yield the clouds of its objects.
+
+    Yields:
+        Points ``(N, 3)`` float32 in the camera frame, metres; ground truth; True unless the object's handle is hidden;
+        the object's image ``(S, S, 3)``, or None if ``image_side`` is 0.
+    """
     scene = make_scene(rng, random_scene_config(rng, categories), object_library.make)
     renderer = Renderer(scene, object_library.categories)
     for _ in range(VIEWS_PER_SCENE):
@@ -105,19 +113,25 @@ def simulate_scene(
                 continue
             noisy = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
             truth = rendered.truths[0]
-            seen = rendered.labels == object_library.categories[truth.category].id * LABEL_BASE + truth.instance
-            points = _cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), seen, truth.category, cloud)
+            visible = rendered.labels == object_library.categories[truth.category].id * LABEL_BASE + truth.instance
+            points = _extract_cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), visible, truth.category, cloud)
             if points is not None:
-                hidden = item.object.has_handle and _handle_points(points, truth) < MIN_HANDLE_POINTS
-                image = crop_object_image(rendered.rgb, seen, image_side) if image_side else None
+                hidden = item.object.has_handle and _count_handle_points(points, truth) < MIN_HANDLE_POINTS
+                image = crop_object_image(rendered.rgb, visible, image_side) if image_side else None
                 yield points, truth, truth.handle_visible and not hidden, image
 
 
 def crop_intrinsics(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
-    """The part of a camera's image that shows an object and a margin around it; rays elsewhere would be wasted.
+    """Crop intrinsics to the image window of an object with a margin, so that only its rays are cast.
+
+    Args:
+        T_camera_object: ``(4, 4)`` pose, metres.
+        size: ``(3,)`` full extent, metres, object frame.
+        camera: Intrinsics of the whole image.
 
     Returns:
-        A camera of that window, or None where the object is out of sight or reaches behind the camera.
+        Intrinsics of the window; None if it is smaller than 16 pixels or the object is closer than 50 mm to the camera
+        plane.
     """
     corners = box_corners(T_camera_object, size)
     if corners[:, 2].min() < 0.05:
@@ -131,7 +145,7 @@ def crop_intrinsics(T_camera_object: FloatArray, size: FloatArray, camera: Camer
 
 
 def random_scene_config(rng: np.random.Generator, categories: tuple[str, ...]) -> SceneConfig:
-    """Tables from crowded to sparse."""
+    """Draw scene settings between crowded and sparse tables."""
     return SceneConfig(
         categories=categories,
         objects_max=9,
@@ -141,27 +155,27 @@ def random_scene_config(rng: np.random.Generator, categories: tuple[str, ...]) -
 
 
 def random_intrinsics(rng: np.random.Generator) -> CameraIntrinsics:
-    """A VGA camera with a field of view between those of common depth cameras."""
+    """Draw intrinsics of a 640x480 camera with the focal length range of common depth cameras."""
     focal = float(rng.uniform(530, 640))
     return CameraIntrinsics(
         focal, focal * float(rng.uniform(0.995, 1.005)), 319.5 + rng.normal(0, 6), 239.5 + rng.normal(0, 6), 640, 480
     )
 
 
-def _cloud(
-    rng: np.random.Generator, frame: RgbdFrame, seen: BoolArray, category: str, config: CloudConfig
+def _extract_cloud(
+    rng: np.random.Generator, frame: RgbdFrame, visible: BoolArray, category: str, config: CloudConfig
 ) -> FloatArray | None:
-    """The cloud of one object, seen at those pixels, under an imperfect mask; None where too little of it is seen."""
-    mask = InstanceMask.from_full(category, 1.0, seen)
+    """Extract the cloud ``(N, 3)`` of the object at its visible pixels with an augmented mask, or None if too small."""
+    mask = InstanceMask.from_full(category, 1.0, visible)
     if mask is None or mask.mask.sum() < MIN_OBJECT_PIXELS:
         return None
-    rough = augment_mask(mask, frame.depth.shape, rng)
-    result = extract_cloud(frame, rough, config) if rough is not None else None
+    augmented = augment_mask(mask, frame.depth.shape, rng)
+    result = extract_cloud(frame, augmented, config) if augmented is not None else None
     return np.asarray(result.points_camera, dtype=np.float32) if isinstance(result, ObjectCloud) else None
 
 
-def _handle_points(points: FloatArray, truth: ObjectTruth) -> int:
-    """How many points of a mug's cloud lie beyond its body, where only the handle is."""
+def _count_handle_points(points: FloatArray, truth: ObjectTruth) -> int:
+    """Count the points of a mug's cloud ``(N, 3)`` on its handle: inside the box but beyond the round body."""
     local = transform_points(invert_transform(truth.T_camera_object), points)
     x, z = truth.size[0], truth.size[2]
     axis_x = (z - x) / 2.0

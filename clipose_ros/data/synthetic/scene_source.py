@@ -1,4 +1,4 @@
-"""Scenes of the simulator as a source of clouds for the shard writer."""
+"""Synthetic scenes as a scene source for shard generation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from clipose_ros.data.synthetic.samples import simulate_scene
 
 @dataclass(frozen=True)
 class SimulatedScenes:
-    """Scenes as ``generate_samples`` simulates them.
+    """A ``SceneSource`` of the scenes that ``generate_samples`` simulates.
 
     Attributes:
-        seed: Scene i of a seed is always the same.
-        image_side: Pixels of the side of each object's image; 0 makes none.
-        object_library: What is put on the tables.
-        objects: What the manifest says of the object library, for people and to know it again.
+        seed: Seed of the scenes; scene i of a seed is always the same.
+        image_side: Side of each object's image, pixels; 0 for no images.
+        object_library: Source of the objects.
+        objects: Description of the object library in the manifest, compared when a folder of shards is extended.
     """
 
     seed: int
@@ -33,15 +33,15 @@ class SimulatedScenes:
 
     @property
     def categories(self) -> CategorySet:
-        """Those of the object library."""
+        """Return the category set of the object library."""
         return self.object_library.categories
 
     def as_record(self) -> Mapping[str, Any]:
-        """Seed, images and objects."""
+        """Return seed, image side and objects."""
         return {"seed": self.seed, "image_side": self.image_side, "objects": dict(self.objects)}
 
     def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
-        """Clouds from the three cameras around a scene."""
+        """Generate the clouds of all views of a scene."""
         rng = np.random.default_rng([self.seed, scene])
         drawable = self.object_library.drawable
         for points, truth, handle, image in simulate_scene(

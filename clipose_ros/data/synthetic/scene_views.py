@@ -1,13 +1,13 @@
-"""SampleMetadata of simulated tables as a robot gets them, with labels and truth: rendered once, kept in a folder.
+"""Rendered views of synthetic table scenes with label images and ground truth, stored in a folder.
 
 ===================== ==================================================================================================
-``camera.json``       the camera, and what the views were made of
-``*-color.png``       colour
+``camera.json``       intrinsics, and the settings that determine the views
+``*-color.png``       colour image
 ``*-depth.png``       measured depth, millimetres; 0 is invalid
-``*-truth.npz``       label image, and pose, size and visibility of every object of which a pixel is seen
+``*-truth.npz``       label image, and pose, size and visibility of every object with a visible pixel
 ===================== ==================================================================================================
 
-It is a folder of RGB-D frames, see ``rgbd_folder``, and can be played as one.
+The folder is also a folder of RGB-D frames; see ``rgbd_folder``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clipose_ros.data.parallel import parallel_map
 from clipose_ros.data.rgbd_folder import METRES_PER_MILLIMETRE, open_rgbd_folder
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.depth_noise import add_depth_noise, random_depth_noise
-from clipose_ros.data.synthetic.renderer import ObjectTruth, Renderer
+from clipose_ros.data.synthetic.renderer import ObjectTruth, RenderedFrame, Renderer
 from clipose_ros.data.synthetic.samples import VIEWS_PER_SCENE, random_scene_config
 from clipose_ros.data.synthetic.scenes import make_scene
 from clipose_ros.data.synthetic.sequence import default_intrinsics
@@ -35,21 +35,21 @@ from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
-CAMERA = "camera.json"
-_COLOUR, _DEPTH, _TRUTH = "-color.png", "-depth.png", "-truth.npz"
-_FIELDS = ("instance", "category", "T_camera_object", "size", "visible_fraction", "handle_visible")
+CAMERA_FILE = "camera.json"
+_COLOUR_SUFFIX, _DEPTH_SUFFIX, _TRUTH_SUFFIX = "-color.png", "-depth.png", "-truth.npz"
+_TRUTH_ARRAYS = ("instance", "category", "T_camera_object", "size", "visible_fraction", "handle_visible")
 
 
 @dataclass(frozen=True)
 class ViewRecipe:
-    """All that decides the views.
+    """Settings that determine the views.
 
     Attributes:
-        seed: Scene i of a seed is always the same table: that of scene i of the clouds of this seed and object library.
-        width: Pixels.
-        height: Pixels.
-        object_library: What is put on the tables.
-        objects: What ``camera.json`` says of the object library, for people and to know it again.
+        seed: Seed of the scenes. Scene i equals scene i of the clouds of the same seed and object library.
+        width: Image width, pixels.
+        height: Image height, pixels.
+        object_library: Source of the objects.
+        objects: Description of the object library in ``camera.json``, compared when a folder is extended.
     """
 
     seed: int
@@ -59,23 +59,23 @@ class ViewRecipe:
     objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
 
     def as_record(self) -> dict[str, Any]:
-        """As ``camera.json`` keeps it."""
+        """Return the settings as a record for ``camera.json``."""
         return {"seed": self.seed, "width": self.width, "height": self.height, "objects": dict(self.objects)}
 
     @property
     def camera(self) -> CameraIntrinsics:
-        """The same for all views."""
+        """Return the intrinsics of all views."""
         return default_intrinsics(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneView:
-    """One view.
+    """A rendered view with ground truth.
 
     Attributes:
         name: Scene and view, such as ``000003_1``.
-        frame: Colour, measured depth and true labels.
-        truths: Every object of which a pixel is seen.
+        frame: Colour, measured depth and label image.
+        truths: Ground truth of every object with a visible pixel.
     """
 
     name: str
@@ -102,53 +102,57 @@ def store_views(
     """
     if scenes < 1:
         raise ConfigError(f"scenes must be at least 1, got {scenes}")
-    _begin(folder, recipe)
-    left = [scene for scene in range(scenes) if not (folder / f"{_name(scene, VIEWS_PER_SCENE - 1)}{_TRUTH}").exists()]
+    _prepare_folder(folder, recipe)
+    remaining = [
+        scene
+        for scene in range(scenes)
+        if not (folder / f"{_view_name(scene, VIEWS_PER_SCENE - 1)}{_TRUTH_SUFFIX}").exists()
+    ]
     try:
-        for done, _ in enumerate(parallel_map(partial(_store_scene, folder, recipe), left, workers), start=1):
-            if done % 10 == 0 or done == len(left):
-                log(f"{done} of {len(left)} scenes rendered")
+        for done, _ in enumerate(parallel_map(partial(_store_scene, folder, recipe), remaining, workers), start=1):
+            if done % 10 == 0 or done == len(remaining):
+                log(f"{done} of {len(remaining)} scenes rendered")
     except OSError as error:
         raise DataError(f"a view cannot be written to '{folder}': {error}") from error
 
 
 class StoredViews:
-    """The views of the first scenes of a folder.
+    """Reader of the views of the first scenes of a folder.
 
     Args:
-        folder: Where ``store_views`` put them.
-        scenes: How many scenes.
+        folder: Folder written by ``store_views``.
+        scenes: Number of scenes.
 
     Attributes:
-        names: Of the views, in order.
+        names: Names of the views, in order.
 
     Raises:
-        DataError: The folder is missing, or lacks a view; the message names it.
+        DataError: The folder is missing or lacks a view; the message names it.
     """
 
     def __init__(self, folder: Path, scenes: int) -> None:
         self._folder, self._images = folder, open_rgbd_folder(folder)
         self._places = {colour.name: place for place, (colour, _) in enumerate(self._images.pairs)}
-        self.names = tuple(_name(scene, view) for scene in range(scenes) for view in range(VIEWS_PER_SCENE))
+        self.names = tuple(_view_name(scene, view) for scene in range(scenes) for view in range(VIEWS_PER_SCENE))
         for name in self.names:
-            if f"{name}{_COLOUR}" not in self._places:
-                raise DataError(f"'{folder}' lacks images of view {name}: remove the folder and have it rendered anew")
+            if f"{name}{_COLOUR_SUFFIX}" not in self._places:
+                raise DataError(f"'{folder}' lacks images of view {name}: delete the folder and render it again")
 
     def read(self, name: str) -> SceneView:
-        """One view.
+        """Read a view by name.
 
         Raises:
-            DataError: A file is missing or something else; the message names it.
+            DataError: A file is missing or malformed; the message names it.
         """
-        labels, truths = _read_truth(self._folder / f"{name}{_TRUTH}")
-        frame = self._images.read(self._places[f"{name}{_COLOUR}"], frame_id="camera")
+        labels, truths = _read_truth(self._folder / f"{name}{_TRUTH_SUFFIX}")
+        frame = self._images.read(self._places[f"{name}{_COLOUR_SUFFIX}"], frame_id="camera")
         return SceneView(name, replace(frame, labels=labels), truths)
 
 
-def _begin(folder: Path, recipe: ViewRecipe) -> None:
-    """Make folder and ``camera.json``, or check that it was begun alike."""
+def _prepare_folder(folder: Path, recipe: ViewRecipe) -> None:
+    """Create a folder with ``camera.json``, or check that an existing one has the same settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    path, wanted = folder / CAMERA, recipe.as_record()
+    path, wanted = folder / CAMERA_FILE, recipe.as_record()
     if path.exists():
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8"))).get("made_by")
@@ -156,11 +160,11 @@ def _begin(folder: Path, recipe: ViewRecipe) -> None:
             raise DataError(f"'{path}' cannot be read: {error}") from error
         if before != wanted:
             raise ConfigError(
-                f"'{folder}' holds views made of {before}, not of {wanted}: take the same --seed and objects, or "
-                "another folder"
+                f"'{folder}' holds views of the settings {before}, expected {wanted}: use the same --seed and objects, "
+                "or another folder"
             )
     elif any(folder.iterdir()):
-        raise ConfigError(f"'{folder}' holds other files and no '{CAMERA}': name a new or empty folder for the views")
+        raise ConfigError(f"'{folder}' holds other files and no '{CAMERA_FILE}': use a new or empty folder")
     camera = recipe.camera
     pinhole = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
     path.write_text(
@@ -168,38 +172,48 @@ def _begin(folder: Path, recipe: ViewRecipe) -> None:
     )
 
 
-def _name(scene: int, view: int) -> str:
+def _view_name(scene: int, view: int) -> str:
+    """Return the name of a view, such as ``000003_1``."""
     return f"{scene:06d}_{view}"
 
 
 def _store_scene(folder: Path, recipe: ViewRecipe, scene: int) -> None:
-    """Render and write one scene. A truth appears after its images and whole: with the last, a scene is whole too."""
+    """Render and write the views of one scene.
+
+    Each truth file is written after its images and renamed when complete. The truth file of the last view therefore
+    marks a complete scene.
+    """
     rng = np.random.default_rng([recipe.seed, scene])
     object_library, camera = recipe.object_library, recipe.camera
-    drawn = make_scene(rng, random_scene_config(rng, object_library.drawable), object_library.make)
-    renderer = Renderer(drawn, object_library.categories)
+    scene_content = make_scene(rng, random_scene_config(rng, object_library.drawable), object_library.make)
+    renderer = Renderer(scene_content, object_library.categories)
     for view in range(VIEWS_PER_SCENE):
-        T_world_camera, sensor = random_view(rng, drawn), random_depth_noise(rng)
-        seen = renderer.render(T_world_camera, camera)
-        depth = add_depth_noise(seen.depth, seen.cos_incidence, seen.albedo, camera.fx, rng, sensor)
-        path = folder / _name(scene, view)
-        for suffix, image in (
-            (_COLOUR, seen.rgb[..., ::-1]),
-            (_DEPTH, np.rint(depth / METRES_PER_MILLIMETRE).astype(np.uint16)),
-        ):
-            _, coded = cv2.imencode(".png", image)
-            path.with_name(f"{path.name}{suffix}").write_bytes(coded.tobytes())
-        columns: dict[str, Any] = {name: np.array([getattr(truth, name) for truth in seen.truths]) for name in _FIELDS}
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
-            np.savez_compressed(stream, labels=seen.labels, **columns)
-        part.replace(path.with_name(f"{path.name}{_TRUTH}"))
+        T_world_camera, sensor = random_view(rng, scene_content), random_depth_noise(rng)
+        rendered = renderer.render(T_world_camera, camera)
+        depth = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, camera.fx, rng, sensor)
+        path = folder / _view_name(scene, view)
+        depth_mm = np.rint(depth / METRES_PER_MILLIMETRE).astype(np.uint16)
+        for suffix, image in ((_COLOUR_SUFFIX, rendered.rgb[..., ::-1]), (_DEPTH_SUFFIX, depth_mm)):
+            _, png = cv2.imencode(".png", image)
+            path.with_name(f"{path.name}{suffix}").write_bytes(png.tobytes())
+        _write_truth(path, rendered)
+
+
+def _write_truth(path: Path, rendered: RenderedFrame) -> None:
+    """Write label image and ground truth of a view through a temporary file."""
+    arrays: dict[str, Any] = {
+        name: np.array([getattr(truth, name) for truth in rendered.truths]) for name in _TRUTH_ARRAYS
+    }
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, labels=rendered.labels, **arrays)
+    part.replace(path.with_name(f"{path.name}{_TRUTH_SUFFIX}"))
 
 
 def _read_truth(path: Path) -> tuple[Any, tuple[ObjectTruth, ...]]:
-    """Label image and truths of a view."""
-    with open_arrays(path, "the truth of a view", "remove the folder and have it rendered anew") as archive:
-        labels, columns = archive["labels"], [archive[name] for name in _FIELDS]
+    """Read label image and ground truth of a view."""
+    with open_arrays(path, "the truth of a view", "delete the folder and render it again") as archive:
+        labels, columns = archive["labels"], [archive[name] for name in _TRUTH_ARRAYS]
     return labels, tuple(
         ObjectTruth(int(instance), str(category), T, size, float(fraction), bool(handle))
         for instance, category, T, size, fraction, handle in zip(*columns, strict=True)

@@ -1,6 +1,6 @@
-"""Table scenes: objects and distractors standing, lying and stacked on a table in a room.
+"""Random table scenes: objects and distractors standing, lying and stacked on a table in a room.
 
-World frame: z up, origin at the middle of the table's top.
+World frame: z up, origin at the centre of the table top.
 """
 
 from __future__ import annotations
@@ -19,42 +19,46 @@ from clipose_ros.errors import ConfigError
 from clipose_ros.types import FloatArray
 
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""Turns y up (objects) into z up (world)."""
+"""Rotation from y up (object frames) to z up (world frame)."""
 _ANGLES = np.pi * np.arange(12) / 12
 _DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)])
+"""``(2, 12)`` horizontal unit vectors for the separating-axis test of footprints."""
 _OBJECT_TEXTURES = ("plain", "plain", "noise", "stripes")
+"""Kinds of object texture; repeated kinds are drawn more often."""
 
 
 @dataclass(frozen=True)
 class SceneConfig(ConfigNode):
-    """What is put on a table, and how."""
+    """Number, categories and placement of the objects of a scene."""
 
-    categories: tuple[str, ...] = option(NOCS_CATEGORIES.names, "Categories drawn from, evenly.")
-    objects_min: int = option(3, "Fewest objects.", low=1, high=50)
-    objects_max: int = option(8, "Most objects.", low=1, high=50)
-    distractors_max: int = option(4, "Most things that belong to no category.", low=0, high=50)
-    lying: float = option(0.15, "Share of objects that lie on a side or stand on their head.", low=0.0, high=1.0)
-    tilted: float = option(0.15, "Share of objects in any orientation whatever.", low=0.0, high=1.0)
-    stacked: float = option(0.15, "Chance of standing on a box or books, where there are some.", low=0.0, high=1.0)
+    categories: tuple[str, ...] = option(NOCS_CATEGORIES.names, "Categories of the objects, drawn equally often.")
+    objects_min: int = option(3, "Minimum number of objects.", low=1, high=50)
+    objects_max: int = option(8, "Maximum number of objects.", low=1, high=50)
+    distractors_max: int = option(4, "Maximum number of distractors, which have no category.", low=0, high=50)
+    lying: float = option(0.15, "Share of objects lying on a side or upside down.", low=0.0, high=1.0)
+    tilted: float = option(0.15, "Share of objects in a uniformly random orientation.", low=0.0, high=1.0)
+    stacked: float = option(
+        0.15, "Probability that an object stands on a free box, brick or stack of books.", low=0.0, high=1.0
+    )
     radius_m: float = option(
-        0.32, "Things stand within this distance of the table's middle, metres.", low=0.05, high=5.0
+        0.32, "Maximum distance of objects from the centre of the table, metres.", low=0.05, high=5.0
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.categories:
-            raise ConfigError("'categories' must name at least one, got none")
+            raise ConfigError("'categories' must name at least one category, got none")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedObject:
-    """An object of a category in the scene.
+    """An object of a category with its pose in the scene.
 
     Attributes:
         instance: Number from 1, unique in the scene.
-        object: Its shape, in its own frame.
-        T_world_object: ``(4, 4)`` pose.
-        texture: Pattern on its surface.
+        object: Mesh and size, in the object frame.
+        T_world_object: ``(4, 4)`` pose, metres.
+        texture: Texture of the surface.
     """
 
     instance: int
@@ -65,7 +69,13 @@ class PlacedObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prop:
-    """Something without a category: a mesh in its own frame, its pose and its pattern."""
+    """A mesh without a category: furniture, wall or distractor.
+
+    Attributes:
+        mesh: Surface in the prop's frame, metres.
+        T_world_prop: ``(4, 4)`` pose, metres.
+        texture: Texture of the surface.
+    """
 
     mesh: Mesh
     T_world_prop: FloatArray
@@ -74,13 +84,13 @@ class Prop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Light:
-    """A lamp and the light that comes from everywhere.
+    """A disc lamp and ambient light.
 
     Attributes:
-        position: ``(3,)`` metres, world.
-        radius_m: Radius of the lamp; larger makes softer shadows.
-        colour: ``(3,)`` strength of the lamp.
-        ambient: ``(3,)`` strength of the surroundings.
+        position: ``(3,)`` metres, world frame.
+        radius_m: Radius of the lamp, metres; larger lamps cast softer shadows.
+        colour: ``(3,)`` linear RGB intensity of the lamp.
+        ambient: ``(3,)`` linear RGB intensity of the ambient light.
     """
 
     position: FloatArray
@@ -91,7 +101,13 @@ class Light:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A static scene. ``props`` holds table, floor, walls and distractors."""
+    """A static scene.
+
+    Attributes:
+        objects: Objects of the categories.
+        props: Table, floor, walls and distractors.
+        light: Lamp and ambient light.
+    """
 
     objects: tuple[PlacedObject, ...]
     props: tuple[Prop, ...]
@@ -99,38 +115,42 @@ class Scene:
 
 
 def make_scene(rng: np.random.Generator, config: SceneConfig | None = None, make: ObjectSource = make_object) -> Scene:
-    """Draw a random scene.
+    """Generate a random scene.
 
     Args:
-        rng: Equal states give equal scenes.
-        config: What to put there.
-        make: Where instances come from; the generators of the six categories if left out.
+        rng: Random generator; equal states give equal scenes.
+        config: Settings of the scene; the defaults if left out.
+        make: Source of objects; the shape generators of the six NOCS categories if left out.
     """
     config = config or SceneConfig()
-    table = _Table(rng, config)
-    props = _room(rng, config)
+    table = _TablePlacer(rng, config)
+    props = _make_room(rng, config)
     for _ in range(int(rng.integers(0, config.distractors_max + 1))):
         distractor = make_distractor(rng)
-        T = table.place(distractor.mesh, _upright(rng), distractor.flat_top)
+        T = table.place(distractor.mesh, _draw_upright(rng), distractor.flat_top)
         if T is not None:
             props.append(
                 Prop(distractor.mesh, T, Texture.random(rng, ("plain", "noise", "checker", "stripes"), (0.01, 0.06)))
             )
     objects: list[PlacedObject] = []
-    for category in _deck(rng, config):
+    for category in _draw_categories(rng, config):
         shape = make(category, rng)
-        T = table.place(shape.mesh, _orientation(rng, category, config), False)
+        T = table.place(shape.mesh, _draw_orientation(rng, category, config), False)
         if T is not None:
             texture = Texture.random(rng, _OBJECT_TEXTURES, (0.01, 0.08))
             objects.append(PlacedObject(len(objects) + 1, shape, T, texture))
-    return Scene(tuple(objects), tuple(props), _lamp(rng))
+    return Scene(tuple(objects), tuple(props), _make_lamp(rng))
 
 
-class _Table:
-    """Finds free places on the table.
+class _TablePlacer:
+    """Collision-free placement of meshes on the table.
 
-    A footprint is the extent of a thing along twelve horizontal directions: two footprints that some direction
-    separates do not touch, which is cheap and close to exact.
+    The footprint of a mesh is its interval along each of twelve horizontal directions. Two footprints do not overlap if
+    their intervals are disjoint along any direction: the separating-axis test, here with a fixed set of axes.
+
+    Args:
+        rng: Random generator of the positions.
+        config: Settings of the scene.
     """
 
     def __init__(self, rng: np.random.Generator, config: SceneConfig) -> None:
@@ -141,7 +161,16 @@ class _Table:
         self._platforms: list[tuple[FloatArray, float]] = []
 
     def place(self, mesh: Mesh, R: FloatArray, flat_top: bool) -> FloatArray | None:
-        """Pose in which a mesh stands free, or None where there was no room in a few dozen tries."""
+        """Draw a pose without collision.
+
+        Args:
+            mesh: Surface in the object frame, metres.
+            R: ``(3, 3)`` orientation, ``R_world_object``.
+            flat_top: True if other objects can be stacked on the mesh.
+
+        Returns:
+            ``T_world_object`` ``(4, 4)``, or None if 30 random positions all collide.
+        """
         points = mesh.vertices @ R.T
         reach = points[:, :2] @ _DIRECTIONS
         low, high = reach.min(axis=0), reach.max(axis=0)
@@ -164,35 +193,36 @@ class _Table:
         return None
 
 
-def _deck(rng: np.random.Generator, config: SceneConfig) -> list[str]:
-    """Categories of a scene's objects: a shuffled deck, dealt again when it is used up."""
+def _draw_categories(rng: np.random.Generator, config: SceneConfig) -> list[str]:
+    """Draw the categories of a scene's objects: concatenated random permutations of all categories."""
     count = int(rng.integers(config.objects_min, max(config.objects_max, config.objects_min) + 1))
     rounds = -(-count // len(config.categories))
     return [str(name) for _ in range(rounds) for name in rng.permutation(config.categories)][:count]
 
 
-def _orientation(rng: np.random.Generator, category: str, config: SceneConfig) -> FloatArray:
-    """Upright mostly, else lying, else any rotation."""
+def _draw_orientation(rng: np.random.Generator, category: str, config: SceneConfig) -> FloatArray:
+    """Draw an orientation ``(3, 3)``: upright, lying, upside down or uniformly random."""
     choice = rng.uniform()
     if choice < config.tilted:
         return random_rotation(rng)
     if choice > config.tilted + config.lying or category == "laptop":
-        return _upright(rng)
+        return _draw_upright(rng)
     if category == "bowl" or (category == "mug" and rng.uniform() < 0.4):
         turn = 180.0
     else:
         turn = rng.choice([90.0, -90.0]) + rng.uniform(-4, 4)
-    return _upright(rng) @ _about(0, turn) @ _about(1, rng.uniform(0, 360))
+    return _draw_upright(rng) @ _rotate_about(0, turn) @ _rotate_about(1, rng.uniform(0, 360))
 
 
-def _upright(rng: np.random.Generator) -> FloatArray:
-    """Object y up, turned by any yaw."""
-    yaw: FloatArray = _about(2, rng.uniform(0, 360)) @ UPRIGHT
+def _draw_upright(rng: np.random.Generator) -> FloatArray:
+    """Draw an upright orientation ``(3, 3)`` with uniformly random yaw."""
+    yaw: FloatArray = _rotate_about(2, rng.uniform(0, 360)) @ UPRIGHT
     return yaw
 
 
 def random_rotation(rng: np.random.Generator) -> FloatArray:
-    """A rotation drawn evenly from all."""
+    """Draw a uniformly distributed rotation ``(3, 3)``."""
+    # QR of a Gaussian matrix with the signs of R's diagonal fixed gives a Haar-distributed orthogonal matrix.
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
     if np.linalg.det(q) < 0:
@@ -201,8 +231,8 @@ def random_rotation(rng: np.random.Generator) -> FloatArray:
     return rotation
 
 
-def _about(axis: int, angle_deg: float) -> FloatArray:
-    """Rotation about a coordinate axis."""
+def _rotate_about(axis: int, angle_deg: float) -> FloatArray:
+    """Return the rotation ``(3, 3)`` about coordinate axis 0, 1 or 2."""
     first, second = (axis + 1) % 3, (axis + 2) % 3
     c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     R = np.eye(3)
@@ -210,8 +240,8 @@ def _about(axis: int, angle_deg: float) -> FloatArray:
     return R
 
 
-def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
-    """A table top, its legs, a floor and two walls."""
+def _make_room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
+    """Generate a table top with legs, a floor and two walls."""
     length, depth, thick = rng.uniform(0.9, 2.0), rng.uniform(0.75, 1.2), rng.uniform(0.02, 0.05)
     length, depth = max(length, 2.4 * config.radius_m), max(depth, 2.4 * config.radius_m)
     height = rng.uniform(0.45, 1.0)
@@ -219,7 +249,7 @@ def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
     kinds = ("grain", "grain", "grain", "noise", "plain", "plain", "checker")
     grain = Texture.random(rng, kinds, (0.03, 0.15))
     yaw = np.eye(4)
-    yaw[:3, :3] = _about(2, rng.uniform(0, 360))
+    yaw[:3, :3] = _rotate_about(2, rng.uniform(0, 360))
     slab = Prop(box([length, depth, thick]).translated([0, 0, -thick / 2]).painted(top), yaw, grain)
     legs = [
         Prop(
@@ -234,17 +264,17 @@ def _room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
     ]
     ground = Texture.random(rng, ("noise", "checker", "grain", "plain"), (0.1, 0.6))
     floor = Prop(box([8, 8, 0.1]).translated([0, 0, -height - 0.05]).painted(random_colour(rng)), np.eye(4), ground)
-    wall_at, wall = rng.uniform(1.2, 3.0, 2), random_colour(rng)
+    wall_position, wall_colour = rng.uniform(1.2, 3.0, 2), random_colour(rng)
     paper = Texture.random(rng, ("plain", "plain", "noise", "stripes"), (0.1, 0.6))
     walls = [
-        Prop(box([0.1, 8, 5]).translated([wall_at[0] + 0.05, 0, 1.5]).painted(wall), yaw, paper),
-        Prop(box([8, 0.1, 5]).translated([0, wall_at[1] + 0.05, 1.5]).painted(wall), yaw, paper),
+        Prop(box([0.1, 8, 5]).translated([wall_position[0] + 0.05, 0, 1.5]).painted(wall_colour), yaw, paper),
+        Prop(box([8, 0.1, 5]).translated([0, wall_position[1] + 0.05, 1.5]).painted(wall_colour), yaw, paper),
     ]
     return [slab, *legs, floor, *walls]
 
 
-def _lamp(rng: np.random.Generator) -> Light:
-    """One lamp above the table, of a colour between warm and cold."""
+def _make_lamp(rng: np.random.Generator) -> Light:
+    """Draw a lamp above the table with a colour between warm and cold, and its ambient light."""
     angle, elevation, distance = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(35, 85)), rng.uniform(1.2, 2.6)
     flat = np.cos(elevation)
     position = distance * np.array([flat * np.cos(angle), flat * np.sin(angle), np.sin(elevation)])

@@ -1,4 +1,14 @@
-"""Colour of what a ray meets: textured albedo under a lamp with soft shadow, light from all around, a highlight."""
+"""Shading of ray hits: textured albedo, one lamp with soft shadows, ambient light and a specular highlight.
+
+For a hit with unit normal n, unit direction l and distance d to the lamp, unit view direction v and albedo a::
+
+    diffuse   = visible * max(n . l, 0) * 2 / max(d, 1)                      share of the lamp's light
+    specular  = GLOSS * max(n . h, 0)^SHININESS * min(3 diffuse, 1)          Blinn-Phong, h = (l + v) / |l + v|
+    ambient_n = (0.62 + 0.38 n_z) * ambient                                  brighter from above
+    linear    = a * (ambient_n + diffuse * lamp) + specular * lamp           then gamma 2.2
+
+``visible`` is the share of sample points on the lamp's disc that shadow rays reach.
+"""
 
 from __future__ import annotations
 
@@ -15,28 +25,29 @@ from clipose_ros.data.synthetic.scenes import Light
 from clipose_ros.types import ByteArray, FloatArray
 
 SMOOTH_COS = 0.82
-"""Edges flatter than this (cosine of the angle between a face and its neighbours' mean) are shaded smoothly."""
+"""Corners are shaded smoothly if the cosine between face normal and mean normal of the vertex exceeds this."""
 GLOSS = 0.18
-"""Strength of highlights."""
+"""Strength of specular highlights."""
 SHININESS = 40
-"""Their sharpness."""
-_SRGB = (255.0 * np.linspace(0.0, 1.0, 4096) ** (1.0 / 2.2) + 0.5).astype(np.uint8)
+"""Blinn-Phong exponent of specular highlights."""
+SRGB_TABLE = (255.0 * np.linspace(0.0, 1.0, 4096) ** (1.0 / 2.2) + 0.5).astype(np.uint8)
+"""``(4096,)`` uint8 gamma-encoded values of linear light from 0 to 1."""
 GOLDEN_ANGLE = 2.39996
-"""Radians between the lamp's sample points, which spreads them evenly."""
+"""Angle between consecutive sample points on the lamp, radians; the golden angle spreads them evenly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hits:
-    """Where N rays met the scene.
+class RayHits:
+    """Intersections of N rays with a scene.
 
     Attributes:
-        points: ``(N, 3)`` metres, world.
-        rays: ``(N, 3)`` directions of the rays.
-        body: ``(N,)`` which body.
-        face: ``(N,)`` which face, counted over all bodies.
+        points: ``(N, 3)`` intersection points, metres, world frame.
+        rays: ``(N, 3)`` ray directions, world frame.
+        body: ``(N,)`` index of the mesh.
+        face: ``(N,)`` index of the face, counted over all meshes.
         weights: ``(N, 3)`` barycentric weights of the face's corners.
-        normals: ``(N, 3)`` unit normals of the faces, towards the ray's origin.
-        turn: ``(N,)`` radians, differs from pixel to pixel.
+        normals: ``(N, 3)`` unit face normals, towards the ray's origin.
+        turn: ``(N,)`` rotation of the lamp's sample points, radians; it varies between pixels.
     """
 
     points: FloatArray
@@ -49,13 +60,13 @@ class Hits:
 
 
 class Shader:
-    """Knows the surfaces and the lamp of one scene.
+    """Colour of the surfaces of one scene under its lamp.
 
     Args:
-        meshes: Bodies in the world frame.
-        textures: Pattern of each, with the pose of the body whose frame it is fixed to.
+        meshes: Meshes in the world frame.
+        textures: Texture of each mesh and ``T_world_body``, the pose of the frame in which the texture is fixed.
         light: The lamp.
-        scene: For shadow rays.
+        scene: Embree scene of the meshes, for shadow rays.
     """
 
     def __init__(
@@ -66,68 +77,79 @@ class Shader:
         scene: EmbreeScene,
     ) -> None:
         self._colours = np.concatenate([mesh.colours for mesh in meshes]).astype(np.float32)
-        self._normals = np.concatenate([corner_normals(mesh) for mesh in meshes]).astype(np.float32)
+        self._normals = np.concatenate([compute_corner_normals(mesh) for mesh in meshes]).astype(np.float32)
         self._textures = textures
         self._light = light
         self._scene = scene
 
-    def shade(self, hits: Hits, shadow_rays: int) -> ByteArray:
-        """Colours ``(N, 3)`` uint8, sRGB.
+    def shade(self, hits: RayHits, shadow_rays: int) -> ByteArray:
+        """Compute sRGB colours ``(N, 3)`` uint8.
 
         Args:
-            hits: What to colour.
-            shadow_rays: Rays towards the lamp for each; 0 casts no shadows.
+            hits: The surface points to shade.
+            shadow_rays: Number of shadow rays per hit; 0 casts no shadows.
         """
-        light, lamp, ambient = self._light, *(v.astype(np.float32) for v in (self._light.colour, self._light.ambient))
-        normals = _unit(np.einsum("ij,ijk->ik", hits.weights, self._normals[hits.face]))
+        light = self._light
+        lamp, ambient = light.colour.astype(np.float32), light.ambient.astype(np.float32)
+        normals = _normalize(np.einsum("ij,ijk->ik", hits.weights, self._normals[hits.face]))
         normals *= np.sign(_dot(normals, hits.normals))[:, None]
         to_light = light.position.astype(np.float32) - hits.points
-        reach = np.sqrt(_dot(to_light, to_light))
-        to_light /= reach[:, None]
-        lit = np.clip(_dot(normals, to_light), 0.0, None) * 2.0 / np.maximum(reach, 1.0)
+        distance = np.sqrt(_dot(to_light, to_light))
+        to_light /= distance[:, None]
+        diffuse = np.clip(_dot(normals, to_light), 0.0, None) * 2.0 / np.maximum(distance, 1.0)
         if shadow_rays > 0:
-            lit *= self._light_share(hits, lit > 0, shadow_rays)
-        half = _unit(to_light - _unit(hits.rays))
-        shine = GLOSS * np.clip(_dot(normals, half), 0.0, 1.0) ** SHININESS * np.minimum(3.0 * lit, 1.0)
-        albedo = self._colours[hits.face] * self._patterns(hits)[:, None]
-        around = (0.62 + 0.38 * normals[:, 2:]) * ambient
-        linear = albedo * (around + lit[:, None] * lamp) + shine[:, None] * lamp
-        srgb: ByteArray = _SRGB[(np.clip(linear, 0.0, 1.0) * (len(_SRGB) - 1) + 0.5).astype(np.uint16)]
+            diffuse *= self._compute_lamp_visibility(hits, diffuse > 0, shadow_rays)
+        half = _normalize(to_light - _normalize(hits.rays))
+        specular = GLOSS * np.clip(_dot(normals, half), 0.0, 1.0) ** SHININESS * np.minimum(3.0 * diffuse, 1.0)
+        albedo = self._colours[hits.face] * self._compute_texture_factors(hits)[:, None]
+        ambient_light = (0.62 + 0.38 * normals[:, 2:]) * ambient
+        linear = albedo * (ambient_light + diffuse[:, None] * lamp) + specular[:, None] * lamp
+        srgb: ByteArray = SRGB_TABLE[(np.clip(linear, 0.0, 1.0) * (len(SRGB_TABLE) - 1) + 0.5).astype(np.uint16)]
         return srgb
 
-    def _patterns(self, hits: Hits) -> FloatArray:
-        """Texture factors ``(N,)``, each in its body's own frame."""
+    def _compute_texture_factors(self, hits: RayHits) -> FloatArray:
+        """Compute albedo factors ``(N,)`` of the textures, each in the frame of its body."""
         factor = np.ones(len(hits.points), dtype=np.float32)
         for body in np.unique(hits.body):
             texture, T = self._textures[body]
             if texture.kind != "plain":
-                here = hits.body == body
-                factor[here] = texture.factor((hits.points[here] - T[:3, 3]) @ T[:3, :3])
+                selected = hits.body == body
+                factor[selected] = texture.factor((hits.points[selected] - T[:3, 3]) @ T[:3, :3])
         clipped: FloatArray = np.clip(factor, 0.0, 1.4)
         return clipped
 
-    def _light_share(self, hits: Hits, facing: NDArray[np.bool_], count: int) -> FloatArray:
-        """Share of the lamp ``(N,)`` seen; its sample points are turned from pixel to pixel to dither the penumbra."""
+    def _compute_lamp_visibility(self, hits: RayHits, facing: NDArray[np.bool_], count: int) -> FloatArray:
+        """Compute the visible share of the lamp's disc, ``(N,)``, from ``count`` shadow rays per facing hit.
+
+        The sample points form a spiral on the disc: point k lies at radius sqrt((k + 0.5) / count) and angle
+        k * GOLDEN_ANGLE. Each pixel rotates the spiral by its own angle, so that the penumbra is dithered rather than
+        banded.
+        """
         light = self._light
         side = np.cross(light.position, [0.3, 0.5, 0.81])
         side /= np.linalg.norm(side)
         other = np.cross(light.position, side) / np.linalg.norm(light.position)
         disc = light.radius_m * np.stack([side, other]).astype(np.float32)
+        # 0.2 mm off the surface: a ray from the surface itself could hit its own face
         points = hits.points[facing] + np.float32(2e-4) * hits.normals[facing]
         to_light, turn = light.position.astype(np.float32) - points, hits.turn[facing]
-        far = np.ones(len(points), np.float32)  # what lies beyond the lamp casts no shadow
-        seen = np.zeros(len(points), dtype=np.float32)
+        far = np.ones(len(points), np.float32)  # rays end at the lamp: bodies beyond it cast no shadow
+        visible = np.zeros(len(points), dtype=np.float32)
         for k in range(count):
             angle = turn + np.float32(GOLDEN_ANGLE * k)
             spot = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.float32(np.sqrt((k + 0.5) / count))
-            seen += self._scene.run(points, to_light + spot @ disc, far, query="OCCLUDED") < 0
+            visible += self._scene.run(points, to_light + spot @ disc, far, query="OCCLUDED") < 0
         share = np.ones(len(hits.points), dtype=np.float32)
-        share[facing] = seen / count
+        share[facing] = visible / count
         return share
 
 
-def corner_normals(mesh: Mesh) -> FloatArray:
-    """Shading normals ``(F, 3, 3)`` of each face's corners: smooth across flat edges, sharp across creases."""
+def compute_corner_normals(mesh: Mesh) -> FloatArray:
+    """Compute shading normals ``(F, 3, 3)`` of the corners of each face: smooth over flat edges, sharp at creases.
+
+    Vertex normals are means of face normals weighted by area (the cross product's length). A corner takes the vertex
+    normal if its cosine to the face normal exceeds ``SMOOTH_COS``, else the face normal.
+    """
     a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
     cross = np.cross(b - a, c - a)
     face = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-20)
@@ -142,10 +164,12 @@ def corner_normals(mesh: Mesh) -> FloatArray:
 
 
 def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return dot products ``(N,)`` of vectors ``(N, 3)``."""
     product: FloatArray = np.einsum("ij,ij->i", a, b)
     return product
 
 
-def _unit(vectors: FloatArray) -> FloatArray:
+def _normalize(vectors: FloatArray) -> FloatArray:
+    """Scale vectors ``(N, 3)`` to unit length."""
     unit: FloatArray = vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), 1e-9)[:, None]
     return unit

@@ -1,4 +1,4 @@
-"""Where cameras are: single random views, and a smooth path around a table."""
+"""Camera poses: look-at transforms, random viewpoints of a scene, and a smooth orbit around a table."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from clipose_ros.types import FloatArray
 
 
 def look_at(eye: FloatArray, target: FloatArray, roll_deg: float = 0.0) -> FloatArray:
-    """Pose of a camera that looks at a point with the horizon level, then rolled about its optical axis.
+    """Compute the pose of a camera that faces a point with a level horizon, rolled about its optical axis.
 
     Args:
-        eye: ``(3,)`` position, metres, world (z up).
-        target: ``(3,)`` point on the optical axis.
-        roll_deg: Clockwise turn of the camera, degrees.
+        eye: ``(3,)`` camera position, metres, world frame (z up).
+        target: ``(3,)`` point on the optical axis, metres, world frame.
+        roll_deg: Clockwise rotation of the camera about its optical axis, degrees.
 
     Returns:
         ``T_world_camera`` ``(4, 4)``, optical frame.
 
     Raises:
-        DegenerateInputError: The camera would stand on its target or look straight up or down.
+        DegenerateInputError: Camera and target coincide, or the optical axis is vertical.
     """
     forward = np.asarray(target, dtype=np.float64) - eye
     right = np.cross(forward, [0.0, 0.0, 1.0])
     if np.linalg.norm(right) < 1e-9:
         raise DegenerateInputError(
-            f"the view from {eye} to {target} has no horizon: move the camera off the vertical through its target"
+            f"the view from {eye} to {target} is vertical and has no horizon: move the camera off the vertical through "
+            "its target"
         )
     forward /= np.linalg.norm(forward)
     right /= np.linalg.norm(right)
@@ -41,7 +42,16 @@ def look_at(eye: FloatArray, target: FloatArray, roll_deg: float = 0.0) -> Float
 
 
 def random_view(rng: np.random.Generator, scene: Scene, distance_m: tuple[float, float] = (0.35, 2.0)) -> FloatArray:
-    """``T_world_camera`` of a view of the scene: 15 to 75 degrees above the table, aimed near one of the objects."""
+    """Draw a viewpoint 15 to 75 degrees above the table, aimed near one of the objects.
+
+    Args:
+        rng: Random generator.
+        scene: The scene to view.
+        distance_m: Range of the distance to the target, metres; drawn uniformly in its logarithm.
+
+    Returns:
+        ``T_world_camera`` ``(4, 4)``, optical frame. The camera is at least 80 mm above the table.
+    """
     centres = np.array([item.T_world_object[:3, 3] for item in scene.objects]) if scene.objects else np.zeros((1, 3))
     target = centres[rng.integers(len(centres))] * rng.uniform(0.3, 1.0) + rng.normal(0.0, 0.03, 3)
     distance = np.exp(rng.uniform(*np.log(distance_m)))
@@ -55,15 +65,15 @@ def random_view(rng: np.random.Generator, scene: Scene, distance_m: tuple[float,
 
 @dataclass(frozen=True, slots=True)
 class Orbit:
-    """A smooth swing around the table that comes closer and goes away, rises and sinks; it repeats after ``period_s``.
+    """Smooth periodic camera path around the table, with varying azimuth, elevation and distance.
 
     Attributes:
-        distance_m: Mean distance from the point looked at.
-        elevation_deg: Mean elevation above the table.
-        azimuth_deg: Middle of the swing.
-        swing_deg: Half of the swing's width.
-        period_s: Time of one swing there and back.
-        target: Point looked at, metres, world.
+        distance_m: Mean distance from the target, metres.
+        elevation_deg: Mean elevation above the table, degrees.
+        azimuth_deg: Mean azimuth, degrees.
+        swing_deg: Amplitude of the azimuth, degrees.
+        period_s: Period of the path, seconds.
+        target: Mean target of the optical axis, metres, world frame.
     """
 
     distance_m: float = 0.95
@@ -74,7 +84,7 @@ class Orbit:
     target: tuple[float, float, float] = (0.0, 0.0, 0.05)
 
     def T_world_camera(self, time_s: float) -> FloatArray:
-        """Pose ``(4, 4)`` of the camera at a time, seconds."""
+        """Return the camera pose ``(4, 4)`` at a time, seconds."""
         phase = 2 * np.pi * time_s / self.period_s
         azimuth = np.radians(self.azimuth_deg + self.swing_deg * np.sin(phase))
         elevation = np.radians(self.elevation_deg + 9.0 * np.sin(2 * phase))

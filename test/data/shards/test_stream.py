@@ -148,12 +148,12 @@ def test_images_come_where_they_are_wanted(numbered: Path) -> None:
 
 def test_folders_are_streamed_and_files_are_held(numbered: Path, mixed: Path, tmp_path: Path) -> None:
     both = open_clouds(numbered, mixed, seed=1, images=True)
-    assert both.held is None and both.counts.sum() == 65
+    assert both.in_memory is None and both.counts.sum() == 65
     read_shards(mixed).save(tmp_path / "some.npz")
     alone = open_clouds(tmp_path / "some.npz", seed=1, images=False)
     together = open_clouds(tmp_path / "some.npz", str(numbered), seed=1, images=False)
-    assert alone.held is not None and len(alone.held) == 48
-    assert together.held is not None and together.counts.sum() == 65
+    assert alone.in_memory is not None and len(alone.in_memory) == 48
+    assert together.in_memory is not None and together.counts.sum() == 65
 
 
 def test_what_cannot_be_streamed_is_told(numbered: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_urls_of_servers_files_and_commands_are_streamed(
     expected = taken(ShardStream(mixed, seed=5, window=2), 0, 60)
     for url in (f"file://{mixed}", served, f"{served}/", f"pipe:cat {mixed}/{{}}", f"pipe:cat {mixed}"):
         stream = open_clouds(url, seed=5, images=False)
-        assert stream.held is None
+        assert stream.in_memory is None
         assert taken(ShardStream(url, seed=5, window=2), 0, 60) == expected, url
     with pytest.raises(DataError, match=r"nothing/manifest\.json"):
         ShardStream(f"{served}/nothing", seed=0)

@@ -9,7 +9,7 @@ from clipose_ros.data.synthetic.assets.mesh import box, ellipsoid
 from clipose_ros.data.synthetic.assets.textures import Texture
 from clipose_ros.data.synthetic.raycast import build_embree_scene
 from clipose_ros.data.synthetic.scenes import Light
-from clipose_ros.data.synthetic.shading import Hits, Shader, corner_normals
+from clipose_ros.data.synthetic.shading import RayHits, Shader, compute_corner_normals
 
 PLAIN = Texture("plain", 0.1, 0.2, np.zeros(3))
 GROUND = box([2.0, 2.0, 0.1]).translated([0, 0, -0.05])
@@ -25,7 +25,7 @@ def hits_on_the_ground(points):
     """Rays from straight above that meet the top of the ground."""
     top = np.flatnonzero(face_normals(GROUND)[:, 2] > 0.9)[0]
     count = len(points)
-    return Hits(
+    return RayHits(
         np.asarray(points, np.float32),
         np.tile(np.float32([0, 0, -1]), (count, 1)),
         np.zeros(count, int),
@@ -43,15 +43,17 @@ def shader(*meshes, position=(0.0, 0.0, 2.0), lamp=0.4, ambient=0.1):
 
 def test_normals_of_a_cube_are_those_of_its_faces():
     cube = box([0.1, 0.1, 0.1])
-    np.testing.assert_allclose(corner_normals(cube), np.repeat(face_normals(cube)[:, None], 3, axis=1), atol=1e-9)
+    np.testing.assert_allclose(
+        compute_corner_normals(cube), np.repeat(face_normals(cube)[:, None], 3, axis=1), atol=1e-9
+    )
 
 
 def test_normals_of_a_sphere_are_nearly_radial():
     sphere = ellipsoid([0.1, 0.1, 0.1], 48)
     radial = sphere.vertices[sphere.faces] / 0.1
-    cosine = np.einsum("ijk,ijk->ij", corner_normals(sphere), radial)
+    cosine = np.einsum("ijk,ijk->ij", compute_corner_normals(sphere), radial)
     assert cosine.min() > 0.98
-    assert np.linalg.norm(corner_normals(sphere), axis=2) == pytest.approx(1.0)
+    assert np.linalg.norm(compute_corner_normals(sphere), axis=2) == pytest.approx(1.0)
 
 
 def test_points_farther_from_the_lamp_are_darker():
