@@ -1,1 +1,1 @@
-"""CAMERA25 and REAL275: file formats, ground truth, object models and the frames themselves."""
+"""NOCS datasets CAMERA25 and REAL275: file formats, ground truth, object models and frames."""

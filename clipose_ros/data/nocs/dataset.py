@@ -1,4 +1,13 @@
-"""CAMERA25 and REAL275: frames with the truth that their coordinate maps hold, official truths and detections."""
+"""Frames of CAMERA25 and REAL275 with ground truth fitted to coordinate maps, official truths and detections.
+
+Ground truth of an instance, as released methods compute it:
+
+1. Each pixel i of the instance with valid depth gives a camera point p_i (metres) and a NOCS coordinate c_i in
+   [-0.5, 0.5]^3 from the coordinate map. At most ``MAX_FIT_PIXELS`` pixels are drawn.
+2. RANSAC fits the similarity p_i = s R c_i + t. The fit is rejected if its inlier ratio is below ``MIN_INLIER_RATIO``.
+3. The size is s times the model's extents, which have a diagonal of 1. For mugs, pose and extents are moved to the axis
+   of the body; see ``MugCorrection``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +21,7 @@ import numpy as np
 from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet
 from clipose_ros.data.nocs.files import (
     BACKGROUND,
-    PARTS,
+    FRAME_FILES,
     SUBSETS,
     MetaLine,
     NocsSubset,
@@ -31,29 +40,30 @@ from clipose_ros.geometry.similarity import Similarity, fit_similarity_ransac
 from clipose_ros.types import LABEL_BASE, BoolArray, FloatArray, InstanceMask, LabelArray, RgbdFrame
 
 MIN_FIT_PIXELS = 64
-"""Instances with fewer pixels of valid depth have no truth."""
+"""Minimum number of pixels with valid depth; instances below it get no ground truth."""
 MAX_FIT_PIXELS = 3000
-"""Pixels that a truth is fitted to, at most."""
+"""Maximum number of pixels in a fit."""
 MIN_INLIER_RATIO = 0.3
-"""Share of those pixels that must agree with it."""
+"""Minimum inlier ratio of a fit; instances below it get no ground truth."""
 MIN_PIXELS_BEYOND_BODY = 20
-"""A mug's handle counts as visible when so many pixels lie beyond its body."""
+"""Number of pixels beyond the body of a mug from which its handle counts as visible."""
 VISIBLE_HANDLE_RADIUS_RATIO = 1.05
-"""... farther from its axis than its radius by this factor."""
+"""Distance from a mug's axis, relative to the radius of its body, from which a pixel lies beyond the body."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NocsTruth:
-    """An instance and where it really is.
+    """Ground truth of an instance.
 
     Attributes:
-        instance: Its number in the mask.
-        model: Name of its model.
-        mask: Where it is seen; score 1.
-        T_camera_object: ``(4, 4)`` pose. A mug's origin is on its body's axis if corrected, else at its box's centre.
-        size: ``(3,)`` full extent of the box centred there, metres, object frame.
+        instance: Instance number in the mask image.
+        model: Name of the object model.
+        mask: Visible pixels; score 1.
+        T_camera_object: ``(4, 4)`` pose, metres. The origin of a corrected mug lies on the axis of its body, otherwise
+            at the centre of its box.
+        size: ``(3,)`` full extent of the box centred at the origin, metres, object frame.
         handle_visible: False for a mug whose handle is hidden.
-        inliers: Share of the pixels that agree with the pose.
+        inliers: Inlier ratio of the fit.
     """
 
     instance: int
@@ -67,13 +77,13 @@ class NocsTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NocsImage:
-    """A frame with its truths, and why some instances have none.
+    """A frame with ground truth.
 
     Attributes:
-        name: Such as ``scene_1/0000``.
-        frame: Colour, depth and labels (category id x 1000 + instance).
-        truths: Instances with a truth, in the order of the meta file.
-        left_out: The others, each with its reason.
+        name: Scene and frame number, such as ``scene_1/0000``.
+        frame: Colour, depth and label image (category id x 1000 + instance).
+        truths: Ground truth of the instances, in the order of the meta file.
+        left_out: Descriptions of the instances without ground truth, with the reason.
     """
 
     name: str
@@ -83,21 +93,25 @@ class NocsImage:
 
 
 class NocsDataset:
-    """One part of the NOCS data.
+    """A subset of the NOCS datasets.
 
-    ``frames`` names the whole ones and ``missing`` the files that others lack. The list is kept in ``index`` and
-    renewed for the folders that changed since.
+    The list of frames is cached in the index file. Folders that changed since are listed again.
 
     Args:
         root: Folder of the unpacked archives.
         subset: ``camera_train``, ``camera_val``, ``real_train`` or ``real_test``.
-        correct_mugs: Whether mugs are centred on their body's axis, as published methods do; needs ``mug_meta.pkl``.
-        categories: Where class ids are looked up; others are left out.
-        index: File for the list of frames; within the root if left out.
+        correct_mugs: Centre mugs on the axis of their body, as published methods do; needs ``mug_meta.pkl``.
+        categories: Category set by which class ids are looked up; instances of other classes are skipped.
+        index: Index file of the frames; ``.clipose_SUBSET.json`` in the root if left out.
+
+    Attributes:
+        frames: Names of the complete frames, such as ``scene_1/0000``.
+        missing: Files that the incomplete frames lack.
+        folder: Folder of the frames.
 
     Raises:
-        ConfigError: There is no such subset.
-        DataError: The root or the subset's folder is missing, or holds no whole frame.
+        ConfigError: The subset is unknown.
+        DataError: The folder of the subset is missing or holds no complete frame.
     """
 
     def __init__(
@@ -111,147 +125,165 @@ class NocsDataset:
     ) -> None:
         if subset not in SUBSETS:
             raise ConfigError(f"unknown NOCS subset '{subset}': expected one of {', '.join(SUBSETS)}")
-        self.root, self.subset, self.categories, self.correct_mugs = (
-            Path(root),
-            SUBSETS[subset],
-            categories,
-            correct_mugs,
-        )
-        self.folder = _frames_folder(self.root, self.subset)
+        self.root, self.subset = Path(root), SUBSETS[subset]
+        self.categories, self.correct_mugs = categories, correct_mugs
+        self.folder = _find_frames_folder(self.root, self.subset)
         self._models = NocsModels(self.root, self.subset)
         scenes = list_frames(self.folder, Path(index) if index else self.root / f".clipose_{subset}.json")
         self.frames = tuple(f"{name}/{number}" for name, scene in scenes.items() for number in scene.whole)
         self.missing = tuple(self.folder / name / file for name, scene in scenes.items() for file in scene.missing)
         if not self.frames:
             hint = f"; the first missing file is '{self.missing[0]}'" if self.missing else ""
-            raise DataError(f"'{self.folder}' holds no whole frame (NNNN_ with {', '.join(PARTS)}){hint}")
+            raise DataError(f"'{self.folder}' holds no whole frame (NNNN_ with {', '.join(FRAME_FILES)}){hint}")
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def read_frame(self, index: int) -> RgbdFrame:
-        """Colour, depth and labels of a frame; needs neither its coordinate map nor the models.
+        """Read colour, depth and labels of a frame, without its coordinate map and models.
 
         Raises:
             DataError: A file is missing or malformed; the message names it.
         """
         name = self.frames[index]
-        rgb = np.ascontiguousarray(read_image(self._part(name, "color.png"), cv2.IMREAD_COLOR)[..., ::-1])
+        rgb = np.ascontiguousarray(read_image(self._file(name, "color.png"), cv2.IMREAD_COLOR)[..., ::-1])
         labels: LabelArray = np.zeros(rgb.shape[:2], dtype=np.uint16)
-        for line, category, here in self._instances(name):
-            labels[here] = category.id * LABEL_BASE + line.instance
-        return RgbdFrame(rgb, self._depth(name), self.subset.intrinsics, labels=labels)
+        for line, category, pixels in self._iter_instances(name):
+            labels[pixels] = category.id * LABEL_BASE + line.instance
+        return RgbdFrame(rgb, self._read_depth(name), self.subset.intrinsics, labels=labels)
 
     def read(self, index: int) -> NocsImage:
-        """A frame with the truths fitted to its coordinate map; equal calls give equal truths.
+        """Read a frame and fit its ground truth to the coordinate map. Equal calls give equal results.
 
         Raises:
             DataError: A file is missing or malformed; the message names it.
         """
         name, frame = self.frames[index], self.read_frame(index)
         points = backproject(frame.depth, self.subset.intrinsics)
-        coordinates = decode_coordinates(read_image(self._part(name, "coord.png"), cv2.IMREAD_COLOR))
+        coordinates = decode_coordinates(read_image(self._file(name, "coord.png"), cv2.IMREAD_COLOR))
         truths, left_out = [], []
-        for line, category, here in self._instances(name):
+        for line, category, pixels in self._iter_instances(name):
             try:
-                truths.append(self._truth(line, category.name, here, points, coordinates))
+                truths.append(self._fit_truth(line, category.name, points[pixels], coordinates[pixels], pixels))
             except DegenerateInputError as error:
                 left_out.append(f"{name}, instance {line.instance} ({line.model}): {error}")
         return NocsImage(name, frame, tuple(truths), tuple(left_out))
 
     def read_official(self, index: int) -> list[OfficialTruth]:
-        """The released truths of a frame, as their file says: mugs are not corrected.
+        """Read the released ground truth of a frame; mugs are not corrected.
 
         Raises:
-            DataError: The subset has none, or the frame's file is missing or malformed.
+            DataError: The subset has no released truth, or the file of the frame is missing or malformed.
         """
-        return read_official_truths(self._record(index, self.subset.truth, "official truths"), self.categories)
+        return read_official_truths(self._find_record(index, self.subset.truth, "official truths"), self.categories)
 
     def read_detections(self, index: int) -> list[InstanceMask]:
-        """What Mask R-CNN found in a frame.
+        """Read the Mask R-CNN detections of a frame.
 
         Raises:
-            DataError: The subset has none, or the frame's file is missing or malformed.
+            DataError: The subset has no detections, or the file of the frame is missing or malformed.
         """
-        return read_detections(self._record(index, self.subset.detections, "detections"), self.categories)
+        return read_detections(self._find_record(index, self.subset.detections, "detections"), self.categories)
 
-    def _record(self, index: int, place: tuple[str, tuple[str, ...]] | None, what: str) -> Path:
-        """The file of a frame's truths or detections."""
+    def _find_record(self, index: int, place: tuple[str, tuple[str, ...]] | None, what: str) -> Path:
+        """Return the file of a frame's truths or detections; ``place`` is a folder with file name prefixes."""
         if place is None:
             raise DataError(f"there are no {what} of {self.subset.name}, only of camera_val and real_test")
-        folder, beginnings = place
+        folder, prefixes = place
         scene, number = self.frames[index].split("/")
-        paths = [self.root / folder / f"{start}_{scene}_{number}.pkl" for start in beginnings]
+        paths = [self.root / folder / f"{prefix}_{scene}_{number}.pkl" for prefix in prefixes]
         for path in paths:
             if path.is_file():
                 return path
         raise DataError(f"there is no '{paths[0]}', which holds the {what} of {self.frames[index]}")
 
-    def _instances(self, name: str) -> Iterator[tuple[MetaLine, Category, BoolArray]]:
-        """Instances of known categories that a frame shows, each with its pixels."""
-        mask = read_mask(self._part(name, "mask.png"))
-        for line in read_meta(self._part(name, "meta.txt")):
-            category, here = self.categories.by_id(line.class_id), mask == line.instance
-            if category is not None and line.instance != BACKGROUND and here.any():
-                yield line, category, here
+    def _iter_instances(self, name: str) -> Iterator[tuple[MetaLine, Category, BoolArray]]:
+        """Yield the visible instances of known categories with their pixel masks ``(H, W)``."""
+        mask = read_mask(self._file(name, "mask.png"))
+        for line in read_meta(self._file(name, "meta.txt")):
+            category, pixels = self.categories.by_id(line.class_id), mask == line.instance
+            if category is not None and line.instance != BACKGROUND and pixels.any():
+                yield line, category, pixels
 
-    def _part(self, name: str, part: str) -> Path:
-        return self.folder / f"{name}_{part}"
+    def _file(self, name: str, suffix: str) -> Path:
+        """Return the path of a file of a frame."""
+        return self.folder / f"{name}_{suffix}"
 
-    def _depth(self, name: str) -> FloatArray:
-        """Composed depth where the root has it, else that of the objects alone."""
-        path = self._part(name, "depth.png")
+    def _read_depth(self, name: str) -> FloatArray:
+        """Read the composed depth if the root has it, otherwise the depth of the objects without background."""
+        path = self._file(name, "depth.png")
         if self.subset.composed is not None and (self.root / self.subset.composed).is_dir():
             path = self.root / self.subset.composed / f"{name}_composed.png"
         return decode_depth(read_image(path), path)
 
-    def _truth(
-        self, line: MetaLine, category: str, here: BoolArray, points: FloatArray, coordinates: FloatArray
+    def _fit_truth(
+        self, line: MetaLine, category: str, points: FloatArray, coordinates: FloatArray, pixels: BoolArray
     ) -> NocsTruth:
-        """The truth of one instance, or DegenerateInputError with the reason why there is none."""
-        fit, inliers = _fit(coordinates[here], points[here], line.instance)
-        extents, stored, handle = self._models.extents(line), coordinates[here], True
+        """Fit the ground truth of one instance.
+
+        Args:
+            line: Entry of the meta file.
+            category: Name of the category.
+            points: ``(N, 3)`` camera points of the instance's pixels, metres; NaN without depth.
+            coordinates: ``(N, 3)`` NOCS coordinates of these pixels.
+            pixels: ``(H, W)`` bool, the N pixels.
+
+        Raises:
+            DegenerateInputError: The instance gets no ground truth; the message is the reason.
+        """
+        fit, inliers = _fit_similarity(coordinates, points, line.instance)
+        extents, handle = self._models.read_extents(line), True
         if category == "mug":
             correction = self._models.mug_correction(line.model) if self.correct_mugs else None
             if self.correct_mugs and correction is None:
-                raise DegenerateInputError("mug_meta.pkl has no correction for it")
-            handle = handle_visible(stored, extents)
+                raise DegenerateInputError("mug_meta.pkl has no correction for this model")
+            handle = has_visible_handle(coordinates, extents)
             if correction is not None:
-                fit, extents = correction.pose(fit), correction.extents(extents)
-        mask = InstanceMask.from_full(category, 1.0, here)
-        assert mask is not None  # some pixel is set
+                fit, extents = correction.correct_pose(fit), correction.correct_extents(extents)
+        mask = InstanceMask.from_full(category, 1.0, pixels)
+        assert mask is not None  # _iter_instances yields no empty masks
         return NocsTruth(line.instance, line.model, mask, fit.T_camera_object, fit.scale * extents, handle, inliers)
 
 
-def _fit(coordinates: FloatArray, points: FloatArray, seed: int) -> tuple[Similarity, float]:
-    """The similarity that carries an instance's coordinates to its points, and the share of pixels that agree."""
+def _fit_similarity(coordinates: FloatArray, points: FloatArray, seed: int) -> tuple[Similarity, float]:
+    """Fit the similarity from NOCS coordinates ``(N, 3)`` to camera points ``(N, 3)`` and return its inlier ratio.
+
+    Raises:
+        DegenerateInputError: Too few pixels have depth, or too few agree with the best fit.
+    """
     valid = np.flatnonzero(np.isfinite(points).all(axis=1))
     if valid.size < MIN_FIT_PIXELS:
-        raise DegenerateInputError(f"{valid.size} pixels have depth, {MIN_FIT_PIXELS} are needed")
-    rng = np.random.default_rng(seed)
+        raise DegenerateInputError(f"{valid.size} pixels have depth, at least {MIN_FIT_PIXELS} are needed")
+    rng = np.random.default_rng(seed)  # seeded by the instance, so that each read gives the same truth
     chosen = valid if valid.size <= MAX_FIT_PIXELS else rng.choice(valid, MAX_FIT_PIXELS, replace=False)
     fit, inliers = fit_similarity_ransac(coordinates[chosen], points[chosen], rng)
     share = float(inliers.mean())
     if share < MIN_INLIER_RATIO:
-        raise DegenerateInputError(f"only {share:.0%} of its pixels agree with any pose")
+        raise DegenerateInputError(
+            f"only {share:.0%} of the pixels agree with the best pose, at least {MIN_INLIER_RATIO:.0%} are needed"
+        )
     return fit, share
 
 
-def handle_visible(stored: FloatArray, extents: FloatArray) -> bool:
-    """Whether enough of a mug's coordinates lie beyond its round body, whose diameter is its z extent.
+def has_visible_handle(stored: FloatArray, extents: FloatArray) -> bool:
+    """Return True if enough of a mug's pixels lie beyond its round body.
+
+    The diameter of the body is the z extent of the box, and its axis is at x = -(x extent - z extent) / 2, because the
+    handle points to +x.
 
     Args:
-        stored: ``(N, 3)`` coordinates of its pixels, NOCS units, not corrected.
-        extents: ``(3,)`` of its box, NOCS units.
+        stored: ``(N, 3)`` coordinates of the mug's pixels, NOCS units, not corrected.
+        extents: ``(3,)`` extents of the mug's box, NOCS units.
     """
     x, _, z = extents
     beyond = np.hypot(stored[:, 0] + (x - z) / 2.0, stored[:, 2]) > VISIBLE_HANDLE_RADIUS_RATIO * z / 2.0
     return int(beyond.sum()) >= MIN_PIXELS_BEYOND_BODY
 
 
-def _frames_folder(root: Path, subset: NocsSubset) -> Path:
+def _find_frames_folder(root: Path, subset: NocsSubset) -> Path:
+    """Return the first existing folder of the subset's frames, or raise DataError."""
     for name in subset.folders:
         if (root / name).is_dir():
             return root / name
     listed = " or ".join(f"'{root / name}'" for name in subset.folders)
-    raise DataError(f"the frames of {subset.name} are not there: expected the folder {listed}")
+    raise DataError(f"there are no frames of {subset.name}: expected the folder {listed}")

@@ -1,4 +1,4 @@
-"""The files of CAMERA25 and REAL275 as they are downloaded: where they lie, and what their pixels mean.
+"""File formats of CAMERA25 and REAL275: folder layout, meta files and pixel encodings of the released archives.
 
 References:
     Wang et al., "Normalized Object Coordinate Space for Category-Level 6D Object Pose and Size Estimation", CVPR 2019.
@@ -19,26 +19,26 @@ from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray
 
 CAMERA_INTRINSICS = CameraIntrinsics(577.5, 577.5, 319.5, 239.5, 640, 480)
 REAL_INTRINSICS = CameraIntrinsics(591.0125, 590.16775, 322.525, 244.11084, 640, 480)
-PARTS = ("color.png", "depth.png", "mask.png", "coord.png", "meta.txt")
-"""Files of a frame, each after ``NNNN_``."""
+FRAME_FILES = ("color.png", "depth.png", "mask.png", "coord.png", "meta.txt")
+"""Suffixes of the files of a frame, after ``NNNN_``."""
 BACKGROUND = 255
-"""Value of a mask where no instance is."""
+"""Mask value of pixels without an instance."""
 NO_DEPTH = 32001
-"""Depth value that stands for none in some of CAMERA's images, besides 0."""
+"""Invalid depth value in some CAMERA images, in addition to 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class NocsSubset:
-    """One of the four parts of the data; folders are relative to the root.
+    """Layout of one subset of the data. Folders are relative to the root.
 
     Attributes:
-        name: Its name.
-        folders: Where its frames may lie, as the archives unpack or as others arrange them.
-        composed: Where composed depth lies, CAMERA only.
-        models: Where its models' extents lie.
-        intrinsics: Its camera.
-        truth: Folder of official truths and the beginnings of their files' names; none for training parts.
-        detections: Folder of Mask R-CNN's detections and the beginnings of their files' names.
+        name: Name of the subset.
+        folders: Possible folders of the frames: as the archives unpack, or as other projects arrange them.
+        composed: Folder of the composed depth (objects with background), CAMERA only.
+        models: Folder of the object models' extents.
+        intrinsics: Camera intrinsics.
+        truth: Folder of the official truths and their file name prefixes; None for training subsets.
+        detections: Folder of the Mask R-CNN detections and their file name prefixes; None for training subsets.
     """
 
     name: str
@@ -83,18 +83,18 @@ SUBSETS = {
         ),
     )
 }
-"""The four parts by name."""
+"""The four subsets by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetaLine:
-    """One line of a ``_meta.txt``.
+    """One line of a ``_meta.txt`` file.
 
     Attributes:
-        instance: Value in the mask.
-        class_id: NOCS class id, 0 for things of no category.
-        model: The model's name, the last word.
-        synset: The word before it, CAMERA only; else empty.
+        instance: Instance number in the mask image.
+        class_id: NOCS class id; 0 for distractors.
+        model: Name of the object model.
+        synset: WordNet number of the model's category, CAMERA only; otherwise empty.
     """
 
     instance: int
@@ -104,10 +104,10 @@ class MetaLine:
 
 
 def read_meta(path: Path) -> list[MetaLine]:
-    """The instances of a frame.
+    """Read the instances of a frame.
 
     Raises:
-        DataError: The file is missing, or a line is no ``instance class [synset] model``.
+        DataError: The file is missing, or a line does not have the form ``instance class [synset] model``.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -125,9 +125,12 @@ def read_meta(path: Path) -> list[MetaLine]:
 
 
 def decode_coordinates(bgr: ByteArray) -> FloatArray:
-    """NOCS coordinates ``(H, W, 3)`` of a ``_coord.png`` as OpenCV reads it, centred: in [-0.5, 0.5].
+    """Decode a ``_coord.png`` image to centred NOCS coordinates ``(H, W, 3)`` in [-0.5, 0.5].
 
-    The image's red, green and blue are x, y and 1 - z of the unit cube.
+    Red, green and blue are x, y and 1 - z in the unit cube.
+
+    Args:
+        bgr: ``(H, W, 3)`` uint8 image as OpenCV reads it.
     """
     coordinates = bgr[..., 2::-1].astype(np.float64) / 255.0
     coordinates[..., 2] = 1.0 - coordinates[..., 2]
@@ -135,7 +138,7 @@ def decode_coordinates(bgr: ByteArray) -> FloatArray:
 
 
 def encode_coordinates(coordinates: FloatArray) -> ByteArray:
-    """The inverse of ``decode_coordinates``, rounded to 8 bits; B G R as OpenCV writes it."""
+    """Encode centred NOCS coordinates ``(H, W, 3)`` as a BGR image, rounded to 8 bits."""
     cube = np.clip(coordinates + 0.5, 0.0, 1.0)
     cube[..., 2] = 1.0 - cube[..., 2]
     bgr: ByteArray = np.rint(255.0 * cube[..., ::-1]).astype(np.uint8)
@@ -143,10 +146,15 @@ def encode_coordinates(coordinates: FloatArray) -> ByteArray:
 
 
 def decode_depth(image: NDArray[Any], path: Path) -> FloatArray:
-    """Depth ``(H, W)`` float32 metres, 0 where there is none, of a depth image as OpenCV reads it.
+    """Decode a depth image to depth ``(H, W)`` float32, metres; 0 is invalid.
+
+    Args:
+        image: The image as OpenCV reads it: 16 bit, or three 8-bit channels with the high byte in green and the low
+            byte in red.
+        path: File of the image, for error messages.
 
     Raises:
-        DataError: It is neither 16 bit nor has three 8-bit channels (green high, red low byte).
+        DataError: The image has another type or shape.
     """
     if image.ndim == 2 and image.dtype == np.uint16:
         raw = image
@@ -158,22 +166,22 @@ def decode_depth(image: NDArray[Any], path: Path) -> FloatArray:
 
 
 def read_image(path: Path, flag: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
-    """An image of 640x480.
+    """Read an image of 640x480 pixels.
 
     Raises:
-        DataError: It is missing, broken, or of another size.
+        DataError: The file is missing or damaged, or the image has another size.
     """
     if not path.is_file():
         raise DataError(f"there is no '{path}'")
     image = cv2.imread(str(path), flag)
     if image is None:
-        raise DataError(f"'{path}' cannot be read as an image: it may be cut off; unpack it again")
+        raise DataError(f"'{path}' cannot be read as an image: it may be truncated; unpack it again")
     if image.shape[:2] != (480, 640):
         raise DataError(f"'{path}' must be 640x480, got {image.shape[1]}x{image.shape[0]}")
     return image
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Instance numbers ``(H, W)`` of a ``_mask.png``; ``BACKGROUND`` elsewhere."""
+    """Read the instance numbers ``(H, W)`` of a ``_mask.png``; ``BACKGROUND`` for pixels without an instance."""
     image = read_image(path)
     return np.asarray(image if image.ndim == 2 else image[..., 2], dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""Writes simulated scenes as the NOCS data comes: the same folders, files, units and axes, to test and to try out.
+"""Synthetic fixture in the format of the NOCS data: the same folders, files, units and axes, for tests and trials.
 
-Coordinate maps are those of NOCS: an object's box has a diagonal of 1 and its centre in the middle of the cube, a mug's
-too; ``mug_meta.pkl`` then moves mugs to their axis.
+In the coordinate maps every object's box, a mug's included, has a diagonal of 1 and its centre at the middle of the
+unit cube. The corrections in ``mug_meta.pkl`` move mugs to the axis of their body.
 """
 
 from __future__ import annotations
@@ -36,128 +36,136 @@ SYNSETS = {
     "laptop": "03642806",
     "mug": "03797390",
 }
-"""WordNet numbers that CAMERA sorts its models by."""
-_SCENE = SceneConfig(objects_min=4, objects_max=6, distractors_max=2, lying=0.1, tilted=0.1)
+"""WordNet synset numbers, by which CAMERA groups its models."""
+_FIXTURE_SCENE = SceneConfig(objects_min=4, objects_max=6, distractors_max=2, lying=0.1, tilted=0.1)
 
 
 def write_nocs_fixture(
     root: str | Path, subset: str, *, scenes: int = 1, frames: int = 2, seed: int = 0
 ) -> dict[str, tuple[ObjectTruth, ...]]:
-    """Simulate scenes and write them as one part of the NOCS data.
+    """Simulate scenes and write them as one subset of the NOCS data.
 
     Args:
-        root: Folder to write into; what it has of other parts stays.
+        root: Output folder; files of other subsets are kept.
         subset: ``camera_train``, ``camera_val``, ``real_train`` or ``real_test``.
-        scenes: How many tables.
-        frames: SampleMetadata of each.
-        seed: Equal seeds write equal files.
+        scenes: Number of scenes.
+        frames: Number of views of each scene.
+        seed: Seed of scenes and views; equal seeds write equal files.
 
     Returns:
-        By frame, such as ``scene_1/0000``, the truths of the renderer: box centres, mugs not corrected.
+        The renderer's ground truth by frame name, such as ``scene_1/0000``. Origins are box centres; mugs are not
+        corrected.
+
+    Raises:
+        ConfigError: The subset is unknown.
     """
     if subset not in SUBSETS:
         raise ConfigError(f"unknown NOCS subset '{subset}': expected one of {', '.join(SUBSETS)}")
-    part, root = SUBSETS[subset], Path(root)
+    layout, root = SUBSETS[subset], Path(root)
     truths = {}
-    mugs = _known_mugs(root / MUG_META)
+    mugs = _read_mug_corrections(root / MUG_META)
     for number in range(1, scenes + 1):
         rng = np.random.default_rng([seed, number])
-        scene = make_scene(rng, _SCENE)
+        scene = make_scene(rng, _FIXTURE_SCENE)
         renderer = Renderer(scene)
         name = f"scene_{number}" if subset.startswith("real") else f"{number - 1:05d}"
         models = {item.instance: f"{item.object.category}_{name}_{item.instance}_norm" for item in scene.objects}
         for item in scene.objects:
-            _write_model(root, part, item, models[item.instance])
+            _write_model(root, layout, item, models[item.instance])
             if item.object.category == "mug":
                 mugs[models[item.instance]] = compute_mug_correction(item.object.size)
         for index in range(frames):
-            view = renderer.render(random_view(rng, scene, (0.5, 1.0)), part.intrinsics, shadow_rays=0)
+            view = renderer.render(random_view(rng, scene, (0.5, 1.0)), layout.intrinsics, shadow_rays=0)
             frame = f"{name}/{index:04d}"
-            _write_frame(root, part, frame, view, models)
-            _write_records(root, part, frame, view, rng)
+            _write_frame(root, layout, frame, view, models)
+            _write_records(root, layout, frame, view, rng)
             truths[frame] = view.truths
     _write_pickle(root / MUG_META, mugs)
     return truths
 
 
 def compute_mug_correction(size: FloatArray) -> list[Any]:
-    """Shift and factor that move a mug of that size ``(3,)`` from its box's centre to its body's axis."""
+    """Compute shift and factor of the correction of a mug with the given size ``(3,)``; see ``MugCorrection``.
+
+    The diameter of the body is the z extent, so its axis lies (x - z) / 2 behind the centre of the box.
+    """
     x, y, z = size / np.linalg.norm(size)
     shift = (x - z) / 2.0
     return [np.array([shift, 0.0, 0.0]), float(1.0 / np.linalg.norm([x + 2.0 * shift, y, z]))]
 
 
-def render_coordinate_map(view: RenderedFrame, part: NocsSubset) -> FloatArray:
-    """Centred NOCS coordinates ``(H, W, 3)`` of every object's pixels, 0 elsewhere."""
+def render_coordinate_map(view: RenderedFrame, subset: NocsSubset) -> FloatArray:
+    """Compute the centred NOCS coordinates ``(H, W, 3)`` of all object pixels; 0 for other pixels."""
     coordinates = np.zeros((*view.depth.shape, 3))
-    points = backproject(view.depth, part.intrinsics)
+    points = backproject(view.depth, subset.intrinsics)
     for truth in view.truths:
-        here = view.labels == _label(truth)
-        local = transform_points(invert_transform(truth.T_camera_object), points[here])
-        coordinates[here] = local / np.linalg.norm(truth.size)
+        pixels = view.labels == _compute_label(truth)
+        local = transform_points(invert_transform(truth.T_camera_object), points[pixels])
+        coordinates[pixels] = local / np.linalg.norm(truth.size)
     return coordinates
 
 
-def _write_frame(root: Path, part: NocsSubset, frame: str, view: RenderedFrame, models: Mapping[int, str]) -> None:
-    stem = root / part.folders[0] / frame
+def _write_frame(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame, models: Mapping[int, str]) -> None:
+    """Write the files of a frame, with composed depth where the subset has it."""
+    stem = root / subset.folders[0] / frame
     stem.parent.mkdir(parents=True, exist_ok=True)
     objects = view.labels > 0
     mask = np.where(objects, view.labels % 1000, BACKGROUND).astype(np.uint8)
     depth = np.rint(1000.0 * view.depth).astype(np.uint16)
-    coordinates = encode_coordinates(render_coordinate_map(view, part))
+    coordinates = encode_coordinates(render_coordinate_map(view, subset))
     coordinates[~objects] = 255
-    lines = [f"{max(models) + 1} 0 {'00000000 ' if part.composed else ''}distractor"]
+    lines = [f"{max(models) + 1} 0 {'00000000 ' if subset.composed else ''}distractor"]
     for truth in view.truths:
-        synset = f"{SYNSETS[truth.category]} " if part.composed else ""
+        synset = f"{SYNSETS[truth.category]} " if subset.composed else ""
         lines.append(f"{truth.instance} {NOCS_CATEGORIES[truth.category].id} {synset}{models[truth.instance]}")
     _write_image(stem, "color.png", np.ascontiguousarray(view.rgb[..., ::-1]))
-    _write_image(stem, "depth.png", np.where(objects, depth, 0).astype(np.uint16) if part.composed else depth)
+    _write_image(stem, "depth.png", np.where(objects, depth, 0).astype(np.uint16) if subset.composed else depth)
     _write_image(stem, "mask.png", mask)
     _write_image(stem, "coord.png", coordinates)
     stem.with_name(f"{stem.name}_meta.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if part.composed is not None:
-        composed = root / part.composed / frame
+    if subset.composed is not None:
+        composed = root / subset.composed / frame
         composed.parent.mkdir(parents=True, exist_ok=True)
         _write_image(composed, "composed.png", depth)
 
 
-def _write_records(root: Path, part: NocsSubset, frame: str, view: RenderedFrame, rng: np.random.Generator) -> None:
-    """Official truths and rough detections, where the subset has them."""
-    if part.truth is None or part.detections is None:
+def _write_records(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame, rng: np.random.Generator) -> None:
+    """Write official truths and simulated detections of a frame, if the subset has them."""
+    if subset.truth is None or subset.detections is None:
         return
-    masks = [InstanceMask.from_full(t.category, 1.0, view.labels == _label(t)) for t in view.truths]
-    whole = [mask for mask in masks if mask is not None]
-    rough = [augment_mask(mask, view.labels.shape, rng) for mask in whole]
-    found = [mask for mask in rough if mask is not None]
+    masks = [InstanceMask.from_full(t.category, 1.0, view.labels == _compute_label(t)) for t in view.truths]
+    true_masks = [mask for mask in masks if mask is not None]
+    augmented = [augment_mask(mask, view.labels.shape, rng) for mask in true_masks]
+    detected = [mask for mask in augmented if mask is not None]
     similarities = np.array([t.T_camera_object for t in view.truths]).reshape(-1, 4, 4)
     diagonals = np.array([np.linalg.norm(t.size) for t in view.truths])
     similarities[:, :3, :3] *= diagonals[:, None, None]
     truths = {
         "gt_class_ids": np.array([NOCS_CATEGORIES[t.category].id for t in view.truths], dtype=np.int32),
-        "gt_bboxes": _boxes(whole),
+        "gt_bboxes": _stack_boxes(true_masks),
         "gt_RTs": similarities,
         "gt_scales": np.array([t.size for t in view.truths]).reshape(-1, 3) / diagonals[:, None],
         "gt_handle_visibility": np.array([int(t.handle_visible) for t in view.truths]),
     }
     detections = {
-        "pred_class_ids": np.array([NOCS_CATEGORIES[mask.category].id for mask in found], dtype=np.int32),
-        "pred_bboxes": _boxes(found),
-        "pred_scores": rng.uniform(0.8, 1.0, len(found)).astype(np.float32),
-        "pred_masks": _stack(found, view.labels.shape),
+        "pred_class_ids": np.array([NOCS_CATEGORIES[mask.category].id for mask in detected], dtype=np.int32),
+        "pred_bboxes": _stack_boxes(detected),
+        "pred_scores": rng.uniform(0.8, 1.0, len(detected)).astype(np.float32),
+        "pred_masks": _stack_masks(detected, view.labels.shape),
     }
     ending = f"{frame.replace('/', '_')}.pkl"
-    _write_pickle(root / part.truth[0] / f"{part.truth[1][0]}_{ending}", truths)
-    _write_pickle(root / part.detections[0] / f"{part.detections[1][0]}_{ending}", {**truths, **detections})
+    _write_pickle(root / subset.truth[0] / f"{subset.truth[1][0]}_{ending}", truths)
+    _write_pickle(root / subset.detections[0] / f"{subset.detections[1][0]}_{ending}", {**truths, **detections})
 
 
-def _boxes(masks: list[InstanceMask]) -> NDArray[np.int32]:
-    """``(N, 4)`` top, left, bottom, right."""
+def _stack_boxes(masks: list[InstanceMask]) -> NDArray[np.int32]:
+    """Return the boxes of masks as ``(N, 4)`` top, left, bottom, right."""
     sides = [(mask.box[1], mask.box[0], mask.box[3], mask.box[2]) for mask in masks]
     return np.array(sides, dtype=np.int32).reshape(-1, 4)
 
 
-def _stack(masks: list[InstanceMask], shape: tuple[int, ...]) -> Any:
-    """``(H, W, N)`` bool."""
+def _stack_masks(masks: list[InstanceMask], shape: tuple[int, ...]) -> Any:
+    """Return masks as one image stack ``(H, W, N)`` bool."""
     stack = np.zeros((*shape, len(masks)), dtype=bool)
     for i, mask in enumerate(masks):
         x0, y0, x1, y1 = mask.box
@@ -165,33 +173,36 @@ def _stack(masks: list[InstanceMask], shape: tuple[int, ...]) -> Any:
     return stack
 
 
-def _write_model(root: Path, part: NocsSubset, item: PlacedObject, model: str) -> None:
-    """The model's box, as CAMERA (two corners) or REAL (three extents) tell it."""
-    folder = root / part.models
+def _write_model(root: Path, subset: NocsSubset, item: PlacedObject, model: str) -> None:
+    """Write the box of a model: two corners for CAMERA, three extents for REAL."""
+    folder = root / subset.models
     size: FloatArray = item.object.size
     path = folder / f"{model}.txt"
-    if part.composed is not None:
+    if subset.composed is not None:
         path, size = folder / SYNSETS[item.object.category] / model / "bbox.txt", np.stack([size, -size]) / 2.0
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savetxt(path, size)
 
 
-def _known_mugs(path: Path) -> dict[str, Any]:
-    """Corrections that an earlier call for another part wrote."""
+def _read_mug_corrections(path: Path) -> dict[str, Any]:
+    """Read the mug corrections that an earlier call wrote for another subset."""
     if not path.is_file():
         return {}
     known: dict[str, Any] = dict(read_pickle(path))
     return known
 
 
-def _write_image(stem: Path, part: str, image: Any) -> None:
-    cv2.imwrite(str(stem.with_name(f"{stem.name}_{part}")), image)
+def _write_image(stem: Path, suffix: str, image: Any) -> None:
+    """Write an image of a frame, such as ``0000_color.png``."""
+    cv2.imwrite(str(stem.with_name(f"{stem.name}_{suffix}")), image)
 
 
 def _write_pickle(path: Path, value: Any) -> None:
+    """Write a pickle; create its folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(value))
 
 
-def _label(truth: ObjectTruth) -> int:
+def _compute_label(truth: ObjectTruth) -> int:
+    """Return the value of an object in the label image."""
     return NOCS_CATEGORIES[truth.category].id * LABEL_BASE + truth.instance

@@ -1,4 +1,4 @@
-"""Which frames of a NOCS folder are whole: listing hundreds of thousands of files takes minutes, so it is kept."""
+"""Cached index of the complete frames of a NOCS folder. Listing hundreds of thousands of files takes minutes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.data.nocs.files import PARTS
+from clipose_ros.data.nocs.files import FRAME_FILES
 
 
 @dataclass(frozen=True)
 class SceneFiles:
-    """What one folder of frames holds.
+    """Frames of one scene folder.
 
     Attributes:
-        changed: When it last changed, nanoseconds.
-        whole: Numbers of the frames that have all files.
-        missing: Names of the files that the others lack.
+        changed: Modification time of the folder, nanoseconds.
+        whole: Numbers of the complete frames.
+        missing: Names of the files that the other frames lack.
     """
 
     changed: int
@@ -27,13 +27,16 @@ class SceneFiles:
 
 
 def list_frames(folder: Path, index: Path) -> dict[str, SceneFiles]:
-    """What each scene of a folder holds; scenes that did not change since are taken from the index.
+    """List the frames of every scene. Unchanged scenes are taken from the index, which is updated.
 
     Args:
-        folder: Has one folder per scene.
-        index: File to keep the list in; done without where it cannot be written.
+        folder: Folder with one folder per scene.
+        index: JSON file of the index. If it cannot be written, no index is kept.
+
+    Returns:
+        The frames of each scene by the name of its folder.
     """
-    kept = _read(index)
+    kept = _read_index(index)
     scenes = {}
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
         changed = scene.stat().st_mtime_ns
@@ -47,8 +50,8 @@ def list_frames(folder: Path, index: Path) -> dict[str, SceneFiles]:
     return scenes
 
 
-def _read(index: Path) -> dict[str, SceneFiles]:
-    """The kept list; nothing where there is none, or not one of these."""
+def _read_index(index: Path) -> dict[str, SceneFiles]:
+    """Read an index; return an empty one if the file is missing or malformed."""
     try:
         values: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
         return {
@@ -60,8 +63,9 @@ def _read(index: Path) -> dict[str, SceneFiles]:
 
 
 def _scan(scene: Path, changed: int) -> SceneFiles:
+    """List the frames of a scene folder."""
     names = {path.name for path in scene.iterdir()}
-    numbers = sorted({name.split("_")[0] for name in names if name.endswith(tuple(f"_{part}" for part in PARTS))})
-    missing = tuple(f"{number}_{part}" for number in numbers for part in PARTS if f"{number}_{part}" not in names)
+    numbers = sorted({name.split("_")[0] for name in names if name.endswith(tuple(f"_{part}" for part in FRAME_FILES))})
+    missing = tuple(f"{number}_{part}" for number in numbers for part in FRAME_FILES if f"{number}_{part}" not in names)
     lacking = {name.split("_")[0] for name in missing}
     return SceneFiles(changed, tuple(number for number in numbers if number not in lacking), missing)

@@ -1,4 +1,4 @@
-"""The pickles beside the NOCS frames: official truths and Mask R-CNN's detections."""
+"""Readers of the NOCS result pickles: official ground truth and Mask R-CNN detections."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from clipose_ros.types import FloatArray, InstanceMask
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OfficialTruth:
-    """A released truth.
+    """Released ground truth of an instance.
 
     Attributes:
         category: Name of the category.
         box: Pixel box (x0, y0, x1, y1), x1 and y1 exclusive.
-        T_camera_object: ``(4, 4)`` rigid pose.
+        T_camera_object: ``(4, 4)`` rigid pose, metres.
         scale: Metres per NOCS unit.
         size: ``(3,)`` full extent, metres, object frame.
         handle_visible: False for a mug whose handle is hidden.
@@ -37,15 +37,19 @@ class OfficialTruth:
 
 
 def read_official_truths(path: Path, categories: CategorySet) -> list[OfficialTruth]:
-    """Truths of a frame; a similarity's 3x3 block is divided by the cube root of its determinant.
+    """Read the official truths of a frame.
+
+    The stored poses are similarities. Their scale is the cube root of the determinant of the 3x3 block.
 
     Raises:
-        DataError: The file is missing, or its entries are lacking, of different lengths, or no similarities.
+        DataError: The file is missing, or its entries are missing, differ in length, or are not similarities.
     """
-    record = _record(path)
-    ids, boxes, poses, extents = (_entry(path, record, f"gt_{key}") for key in ("class_ids", "bboxes", "RTs", "scales"))
+    record = _read_record(path)
+    ids, boxes, poses, extents = (
+        _get_array(path, record, f"gt_{key}") for key in ("class_ids", "bboxes", "RTs", "scales")
+    )
     handles = np.asarray(record.get("gt_handle_visibility", np.ones(len(ids))))
-    _same_length(path, ids, boxes, poses, extents, handles)
+    _check_equal_lengths(path, ids, boxes, poses, extents, handles)
     truths = []
     for class_id, box, S, extent, handle in zip(ids, boxes, poses, extents, handles, strict=True):
         category = categories.by_id(int(class_id))
@@ -65,18 +69,18 @@ def read_official_truths(path: Path, categories: CategorySet) -> list[OfficialTr
 
 
 def read_detections(path: Path, categories: CategorySet) -> list[InstanceMask]:
-    """Detections of a frame; empty masks and classes of no category are left out. Both releases' keys are understood.
+    """Read the detections of a frame. Empty masks and unknown classes are skipped; keys of both releases are accepted.
 
     Raises:
-        DataError: The file is missing, or its entries are lacking or of different lengths.
+        DataError: The file is missing, or its entries are missing or differ in length.
     """
-    record = _record(path)
+    record = _read_record(path)
     new = "pred_masks" in record
     keys = ("pred_class_ids", "pred_scores", "pred_masks") if new else ("class_ids", "scores", "masks")
-    ids, scores, masks = (_entry(path, record, key) for key in keys)
+    ids, scores, masks = (_get_array(path, record, key) for key in keys)
     if masks.ndim != 3:
         raise DataError(f"'{path}': {keys[2]} must be (H, W, N), got {masks.shape}")
-    _same_length(path, ids, scores, np.moveaxis(masks, 2, 0))
+    _check_equal_lengths(path, ids, scores, np.moveaxis(masks, 2, 0))
     found = []
     for class_id, score, mask in zip(ids, scores, np.moveaxis(masks, 2, 0), strict=True):
         category = categories.by_id(int(class_id))
@@ -86,19 +90,22 @@ def read_detections(path: Path, categories: CategorySet) -> list[InstanceMask]:
     return found
 
 
-def _record(path: Path) -> Mapping[str, Any]:
+def _read_record(path: Path) -> Mapping[str, Any]:
+    """Read a pickled dict, or raise DataError."""
     record = read_pickle(path)
     if not isinstance(record, Mapping):
         raise DataError(f"'{path}' must hold a dict, got {type(record).__name__}")
     return record
 
 
-def _entry(path: Path, record: Mapping[str, Any], key: str) -> Any:
+def _get_array(path: Path, record: Mapping[str, Any], key: str) -> Any:
+    """Return an entry of a record as an array, or raise DataError."""
     if key not in record:
         raise DataError(f"'{path}' lacks '{key}': it has {', '.join(map(str, record))}")
     return np.asarray(record[key])
 
 
-def _same_length(path: Path, *columns: Any) -> None:
+def _check_equal_lengths(path: Path, *columns: Any) -> None:
+    """Raise DataError if the columns differ in length."""
     if len({len(column) for column in columns}) > 1:
         raise DataError(f"'{path}': entries differ in length: {', '.join(str(len(column)) for column in columns)}")

@@ -1,4 +1,4 @@
-"""What the NOCS data knows of its models: extents, and the correction of mugs."""
+"""Object models of the NOCS datasets: extents and the corrections of mugs."""
 
 from __future__ import annotations
 
@@ -15,51 +15,55 @@ from clipose_ros.geometry.similarity import Similarity
 from clipose_ros.types import FloatArray
 
 MUG_META = "obj_models/mug_meta.pkl"
+"""File of the mug corrections, relative to the root."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MugCorrection:
-    """Moves a mug's origin from the centre of its box to the axis of its body: ``corrected = factor (c + shift)``.
+    """Correction that moves a mug's origin from the centre of its box to the axis of its body.
+
+    A NOCS coordinate c becomes ``factor * (c + shift)``. The similarity p = s R c + t of camera points then has the
+    scale s / factor and the translation t - s R shift.
 
     Attributes:
-        shift: ``(3,)`` in NOCS units.
-        factor: New over old NOCS units.
+        shift: ``(3,)`` offset, NOCS units.
+        factor: Ratio of corrected to stored NOCS units.
     """
 
     shift: FloatArray
     factor: float
 
-    def pose(self, fit: Similarity) -> Similarity:
-        """The similarity of corrected coordinates, of that of coordinates as stored."""
+    def correct_pose(self, fit: Similarity) -> Similarity:
+        """Convert the similarity of stored coordinates to that of corrected coordinates."""
         return Similarity(fit.R, fit.t - fit.scale * fit.R @ self.shift, fit.scale / self.factor)
 
-    def coordinates(self, stored: FloatArray) -> FloatArray:
-        """Corrected coordinates ``(..., 3)``."""
+    def correct_coordinates(self, stored: FloatArray) -> FloatArray:
+        """Correct stored coordinates ``(..., 3)``."""
         return self.factor * (stored + self.shift)
 
-    def extents(self, stored: FloatArray) -> FloatArray:
-        """Extents ``(3,)`` of the box that is centred at the new origin and holds the mug."""
+    def correct_extents(self, stored: FloatArray) -> FloatArray:
+        """Return the extents ``(3,)`` of the box around the mug that is centred at the corrected origin."""
         return self.factor * (stored + 2.0 * np.abs(self.shift))
 
 
 class NocsModels:
-    """Extents and corrections by model, read when first asked for.
+    """Extents and corrections of the models of a subset, read on first use and cached.
 
     Args:
-        root: Folder of the data.
-        subset: Whose models.
+        root: Root folder of the data.
+        subset: Layout of the subset.
     """
 
     def __init__(self, root: Path, subset: NocsSubset) -> None:
         self._root, self._subset = root, subset
         self._extents: dict[str, FloatArray] = {}
-        self._mugs: Mapping[str, MugCorrection] | None = None
+        self._mug_corrections: Mapping[str, MugCorrection] | None = None
 
-    def extents(self, line: MetaLine) -> FloatArray:
-        """Full extents ``(3,)`` in NOCS units, with which the diagonal is 1.
+    def read_extents(self, line: MetaLine) -> FloatArray:
+        """Return the full extents ``(3,)`` of a model in NOCS units; their diagonal is 1.
 
         Raises:
-            DataError: The file with the model's box is missing or malformed.
+            DataError: The file of the model's box is missing or malformed.
         """
         if line.model not in self._extents:
             folder = self._root / self._subset.models
@@ -68,22 +72,22 @@ class NocsModels:
         return self._extents[line.model]
 
     def mug_correction(self, model: str) -> MugCorrection | None:
-        """The correction of a mug, or None where the file has none for it: its model is known to be improper.
+        """Return the correction of a mug, or None if the file has none, which marks models known to be improper.
 
         Raises:
             DataError: ``mug_meta.pkl`` is missing or malformed.
         """
-        if self._mugs is None:
-            self._mugs = _read_mugs(self._root / MUG_META)
-        return self._mugs.get(model)
+        if self._mug_corrections is None:
+            self._mug_corrections = _read_mug_corrections(self._root / MUG_META)
+        return self._mug_corrections.get(model)
 
 
 def _read_extents(path: Path) -> FloatArray:
-    """Three extents, or two opposite corners, scaled to a diagonal of 1."""
+    """Read three extents, or two opposite corners, and scale the extents to a diagonal of 1."""
     try:
         values = np.loadtxt(path, dtype=np.float64)
     except OSError as error:
-        raise DataError(f"there is no '{path}', which holds the model's box: unpack obj_models.zip there") from error
+        raise DataError(f"there is no '{path}', which holds the model's box: unpack obj_models.zip") from error
     except ValueError as error:
         raise DataError(f"'{path}' must hold numbers: {error}") from error
     if values.shape == (2, 3):
@@ -94,11 +98,12 @@ def _read_extents(path: Path) -> FloatArray:
     return extents
 
 
-def _read_mugs(path: Path) -> Mapping[str, MugCorrection]:
+def _read_mug_corrections(path: Path) -> Mapping[str, MugCorrection]:
+    """Read the mug corrections by model name."""
     if not path.is_file():
         raise DataError(
-            f"there is no '{path}', which holds the correction of every mug: get it with the other NOCS files, or read "
-            "without it (correct_mugs=False)"
+            f"there is no '{path}', which holds the correction of every mug: download it with the other NOCS files, or "
+            "read without it (correct_mugs=False)"
         )
     stored = read_pickle(path)
     try:

@@ -1,4 +1,4 @@
-"""Training clouds of NOCS frames: through the same cloud extraction and imperfect masks as simulated ones."""
+"""Training clouds of NOCS frames, with the same cloud extraction and mask augmentation as synthetic ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.types import LABEL_BASE, ObjectCloud
 
 MIN_CLOUD_POINTS = 50
-"""Clouds of fewer pixels with depth are skipped (FS-Net, HS-Pose)."""
+"""Minimum number of pixels with depth of a cloud, as in FS-Net and HS-Pose; clouds below it are skipped."""
 
 
 def load_nocs_samples(
@@ -28,58 +28,58 @@ def load_nocs_samples(
     cloud: CloudConfig | None = None,
     image_side: int = 0,
 ) -> CloudSamples:
-    """The clouds of a part of the NOCS data.
+    """Extract the clouds of a subset of the NOCS data.
 
     Args:
-        dataset: The part.
-        seed: Of the masks' imperfections and the choice of frames.
-        frames: How many frames, drawn at random; all if left out.
-        cloud: As of ``extract_frame_clouds``.
-        image_side: Pixels of the side of each object's image; 0 makes none.
+        dataset: The subset.
+        seed: Seed of the mask augmentation and of the choice of frames.
+        frames: Number of frames, drawn at random; all if left out.
+        cloud: Cloud extraction settings; see ``extract_frame_clouds``.
+        image_side: Side of each object's image, pixels; 0 for no images.
 
     Raises:
-        DataError: A file is missing or malformed, or no frame gives a cloud.
+        DataError: A file is missing or malformed, or no frame gave a cloud.
     """
     chosen = np.sort(draw_frame_order(dataset, seed)[:frames])
     clouds = [each for index in chosen for each in extract_frame_clouds(dataset, int(index), seed, cloud, image_side)]
     if not clouds:
-        raise DataError(f"{len(chosen)} frames of '{dataset.folder}' gave no cloud: ask for more frames")
+        raise DataError(f"{len(chosen)} frames of '{dataset.folder}' gave no cloud: request more frames")
     return stack_samples(clouds, dataset.categories)
 
 
 def draw_frame_order(dataset: NocsDataset, seed: int) -> NDArray[np.int64]:
-    """All frames in random order: the first so many of them are the choice of so many."""
+    """Draw a random order of all frames. The first n of it are the choice of n frames."""
     return np.random.default_rng(seed).permutation(len(dataset))
 
 
 def extract_frame_clouds(
     dataset: NocsDataset, index: int, seed: int, cloud: CloudConfig | None = None, image_side: int = 0
 ) -> Iterator[CloudSample]:
-    """The clouds of one frame; how much of an object is visible is not known and told as 1.
+    """Extract the clouds of one frame. The visible fraction is unknown and set to 1.
 
     Args:
-        dataset: Whose frame.
-        index: Its place there.
-        seed: Of the masks' imperfections.
-        cloud: How clouds are made; the robot's defaults, from 50 pixels, if left out.
-        image_side: Pixels of the side of each object's image; 0 makes none.
+        dataset: The subset.
+        index: Index of the frame.
+        seed: Seed of the mask augmentation.
+        cloud: Cloud extraction settings; if left out, the robot's defaults with at least ``MIN_CLOUD_POINTS`` pixels.
+        image_side: Side of each object's image, pixels; 0 for no images.
 
     Raises:
         DataError: A file is missing or malformed.
     """
     config = cloud or CloudConfig(min_points=MIN_CLOUD_POINTS)
-    shown, rng = dataset.read(index), np.random.default_rng([seed, index])
-    for truth in shown.truths:
+    nocs_image, rng = dataset.read(index), np.random.default_rng([seed, index])
+    for truth in nocs_image.truths:
         category = truth.mask.category
-        rough = augment_mask(truth.mask, shown.frame.depth.shape, rng)
-        seen = extract_cloud(shown.frame, rough, config) if rough is not None else None
-        if isinstance(seen, ObjectCloud):
+        augmented = augment_mask(truth.mask, nocs_image.frame.depth.shape, rng)
+        extracted = extract_cloud(nocs_image.frame, augmented, config) if augmented is not None else None
+        if isinstance(extracted, ObjectCloud):
             image = None
             if image_side:
-                here = shown.frame.labels == dataset.categories[category].id * LABEL_BASE + truth.instance
-                image = crop_object_image(shown.frame.rgb, np.asarray(here), image_side)
+                visible = nocs_image.frame.labels == dataset.categories[category].id * LABEL_BASE + truth.instance
+                image = crop_object_image(nocs_image.frame.rgb, np.asarray(visible), image_side)
             yield CloudSample(
-                points=np.asarray(seen.points_camera, dtype=np.float32),
+                points=np.asarray(extracted.points_camera, dtype=np.float32),
                 category=category,
                 T_camera_object=truth.T_camera_object.astype(np.float32),
                 size=truth.size.astype(np.float32),

@@ -1,4 +1,4 @@
-"""Frames of the NOCS data as a source of clouds for the shard writer."""
+"""NOCS frames as a scene source for shard generation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from clipose_ros.data.nocs.samples import draw_frame_order, extract_frame_clouds
 
 
 class NocsFrames:
-    """Frames of a part of the NOCS data; a scene is a frame here.
+    """A ``SceneSource`` of the frames of a NOCS subset; each scene is one frame.
 
-    They come in random order, so that the first so many are a fair choice and more of them extend it.
+    The frames are in random order. The first n are therefore a random choice, and a larger n extends it.
 
     Args:
-        dataset: The part.
-        seed: Of the order and the masks' imperfections.
-        image_side: Pixels of the side of each object's image; 0 makes none.
+        dataset: The subset.
+        seed: Seed of the order and of the mask augmentation.
+        image_side: Side of each object's image, pixels; 0 for no images.
     """
 
     def __init__(self, dataset: NocsDataset, seed: int, image_side: int = 0) -> None:
@@ -29,16 +29,16 @@ class NocsFrames:
 
     @property
     def categories(self) -> CategorySet:
-        """Those of the dataset."""
+        """Return the category set of the dataset."""
         return self._dataset.categories
 
     def as_record(self) -> Mapping[str, Any]:
-        """Seed, images and frames; not where they lie."""
+        """Return seed, image side and a hash of the frame names, without the location of the files."""
         frames = hashlib.sha256("\n".join(self._dataset.frames).encode()).hexdigest()
         mugs = "axis" if self._dataset.correct_mugs else "box"
         objects = {"nocs": self._dataset.subset.name, "frames": frames, "mug_centre": mugs}
         return {"seed": self._seed, "image_side": self._image_side, "objects": objects}
 
     def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
-        """Clouds of the frame at that place of the order."""
+        """Extract the clouds of the frame at position ``scene`` of the random order."""
         return extract_frame_clouds(self._dataset, int(self._order[scene]), self._seed, image_side=self._image_side)

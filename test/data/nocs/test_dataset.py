@@ -9,9 +9,11 @@ import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig
-from clipose_ros.data.nocs.dataset import NocsDataset, handle_visible
+from clipose_ros.data.nocs.dataset import NocsDataset, has_visible_handle
+from clipose_ros.data.nocs.files import SUBSETS as NOCS_SUBSETS
 from clipose_ros.data.nocs.files import MetaLine
 from clipose_ros.data.nocs.fixture import compute_mug_correction, write_nocs_fixture
+from clipose_ros.data.nocs.object_models import NocsModels
 from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.se3 import invert_transform, rotation_angle_deg, transform_points
@@ -88,9 +90,9 @@ def test_handles_are_told_from_bodies_by_hand():
     angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 500)
     body = np.stack([0.04 * np.cos(angle) - 0.02, np.linspace(-0.05, 0.05, 500), 0.04 * np.sin(angle)], axis=1)
     handle = np.stack([np.linspace(0.03, 0.06, 30), np.zeros(30), np.full(30, 0.005)], axis=1)
-    assert not handle_visible(unit * body, extents)
-    assert handle_visible(unit * np.concatenate([body, handle]), extents)
-    assert not handle_visible(unit * np.concatenate([body, handle[:10]]), extents)
+    assert not has_visible_handle(unit * body, extents)
+    assert has_visible_handle(unit * np.concatenate([body, handle]), extents)
+    assert not has_visible_handle(unit * np.concatenate([body, handle[:10]]), extents)
 
 
 def test_handles_are_mostly_judged_as_the_renderer_does(written):
@@ -280,9 +282,9 @@ def test_clouds_for_training_lie_on_their_objects(written):
 
 
 def test_malformed_boxes_of_models_are_named(copied):
-    dataset = NocsDataset(copied, "real_test")
+    models = NocsModels(copied, NOCS_SUBSETS["real_test"])
     path = sorted((copied / "obj_models" / "real_test").glob("*.txt"))[0]
     for text in ("1 2", "a b c", "1 0 1"):
         path.write_text(text)
         with pytest.raises(DataError, match=path.name):
-            dataset._models.extents(MetaLine(1, 1, path.stem, ""))
+            models.read_extents(MetaLine(1, 1, path.stem, ""))

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from clipose_ros.data.nocs.files import PARTS
+from clipose_ros.data.nocs.files import FRAME_FILES
 from clipose_ros.data.nocs.frame_index import list_frames
 
 
@@ -17,9 +17,9 @@ def folder(tmp_path):
     for scene, numbers in (("scene_1", ("0000", "0001")), ("scene_2", ("0000", "0002"))):
         (tmp_path / "frames" / scene).mkdir(parents=True)
         for number in numbers:
-            for part in PARTS:
+            for part in FRAME_FILES:
                 (tmp_path / "frames" / scene / f"{number}_{part}").touch()
-    (tmp_path / "frames" / "scene_2" / f"0002_{PARTS[1]}").unlink()
+    (tmp_path / "frames" / "scene_2" / f"0002_{FRAME_FILES[1]}").unlink()
     (tmp_path / "frames" / "scene_2" / "notes.txt").touch()
     return tmp_path / "frames"
 
@@ -28,7 +28,7 @@ def test_frames_that_lack_a_file_are_named_and_left_out(folder, tmp_path):
     scenes = list_frames(folder, tmp_path / "index.json")
     assert scenes["scene_1"].whole == ("0000", "0001") and not scenes["scene_1"].missing
     assert scenes["scene_2"].whole == ("0000",)
-    assert scenes["scene_2"].missing == (f"0002_{PARTS[1]}",)
+    assert scenes["scene_2"].missing == (f"0002_{FRAME_FILES[1]}",)
 
 
 def test_second_listing_is_that_of_the_index(folder, tmp_path):
@@ -45,7 +45,7 @@ def test_second_listing_is_that_of_the_index(folder, tmp_path):
 def test_changed_folder_is_listed_anew(folder, tmp_path):
     index = tmp_path / "index.json"
     list_frames(folder, index)
-    (folder / "scene_2" / f"0002_{PARTS[1]}").touch()
+    (folder / "scene_2" / f"0002_{FRAME_FILES[1]}").touch()
     os.utime(folder / "scene_2", ns=(0, 0))
     assert list_frames(folder, index)["scene_2"].whole == ("0000", "0002")
 

@@ -29,7 +29,7 @@ def test_corrected_pose_of_corrected_coordinates_is_the_same_point(shift, factor
     fit = Similarity(np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]), np.array([0.1, -0.2, 0.8]), scale)
     correction = MugCorrection(np.array(shift), factor)
     stored = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 3))
-    corrected, pose = correction.coordinates(stored), correction.pose(fit)
+    corrected, pose = correction.correct_coordinates(stored), correction.correct_pose(fit)
     np.testing.assert_allclose(
         pose.scale * corrected @ pose.R.T + pose.t, fit.scale * stored @ fit.R.T + fit.t, atol=1e-9
     )
@@ -39,15 +39,15 @@ def test_corrected_pose_of_corrected_coordinates_is_the_same_point(shift, factor
 def test_corrected_extents_hold_the_corrected_mug(shift, factor):
     extents = np.array([0.7, 0.5, 0.4])
     correction = MugCorrection(np.array(shift), factor)
-    corners = correction.coordinates(0.5 * extents * np.array([[1, 1, 1], [-1, -1, -1], [1, -1, 1]]))
-    assert (np.abs(corners) <= correction.extents(extents) / 2 + 1e-12).all()
+    corners = correction.correct_coordinates(0.5 * extents * np.array([[1, 1, 1], [-1, -1, -1], [1, -1, 1]]))
+    assert (np.abs(corners) <= correction.correct_extents(extents) / 2 + 1e-12).all()
 
 
 def test_extents_have_a_diagonal_of_one_in_both_formats(tmp_path):
     write(tmp_path / REAL.models / "mug_a.txt", "0.2 0.1 0.2")
     write(tmp_path / CAMERA.models / "03797390" / "abc" / "bbox.txt", "-0.2 -0.1 -0.2\n0.2 0.1 0.2")
-    real = NocsModels(tmp_path, REAL).extents(MetaLine(1, 6, "mug_a", ""))
-    camera = NocsModels(tmp_path, CAMERA).extents(MetaLine(1, 6, "abc", "03797390"))
+    real = NocsModels(tmp_path, REAL).read_extents(MetaLine(1, 6, "mug_a", ""))
+    camera = NocsModels(tmp_path, CAMERA).read_extents(MetaLine(1, 6, "abc", "03797390"))
     np.testing.assert_allclose(real, np.array([2, 1, 2]) / 3)
     np.testing.assert_allclose(camera, real)
 
@@ -56,12 +56,12 @@ def test_extents_have_a_diagonal_of_one_in_both_formats(tmp_path):
 def test_malformed_extents_are_refused_by_file_name(tmp_path, text):
     write(tmp_path / REAL.models / "odd.txt", text)
     with pytest.raises(DataError, match="odd.txt"):
-        NocsModels(tmp_path, REAL).extents(MetaLine(1, 6, "odd", ""))
+        NocsModels(tmp_path, REAL).read_extents(MetaLine(1, 6, "odd", ""))
 
 
 def test_missing_extents_name_the_archive_to_unpack(tmp_path):
     with pytest.raises(DataError, match="obj_models.zip"):
-        NocsModels(tmp_path, REAL).extents(MetaLine(1, 6, "none", ""))
+        NocsModels(tmp_path, REAL).read_extents(MetaLine(1, 6, "none", ""))
 
 
 def test_mug_corrections_are_those_of_the_file(tmp_path):
@@ -69,12 +69,12 @@ def test_mug_corrections_are_those_of_the_file(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(pickle.dumps({"mug_a": (np.array([0.1, 0.0, 0.0]), 1.2)}))
     models = NocsModels(tmp_path, REAL)
-    correction = models.mug("mug_a")
+    correction = models.mug_correction("mug_a")
     assert correction is not None and correction.factor == 1.2
-    assert models.mug("improper") is None
+    assert models.mug_correction("improper") is None
     path.write_bytes(pickle.dumps({"mug_a": 3}))
     with pytest.raises(DataError, match="shift"):
-        NocsModels(tmp_path, REAL).mug("mug_a")
+        NocsModels(tmp_path, REAL).mug_correction("mug_a")
     path.unlink()
     with pytest.raises(DataError, match="correct_mugs"):
-        NocsModels(tmp_path, REAL).mug("mug_a")
+        NocsModels(tmp_path, REAL).mug_correction("mug_a")
