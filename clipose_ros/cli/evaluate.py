@@ -21,8 +21,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.evaluate_options import SCENES_SEED, read_options
 from clipose_ros.cli.evaluate_tables import (
     breakdown_table,
-    found_table,
     protocol_title,
+    recall_table,
     scores_table,
     shares_table,
     smoothness_table,
@@ -32,13 +32,13 @@ from clipose_ros.cli.node_settings import network_config, node_config
 from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
 from clipose_ros.data.synthetic.assets.object_library import read_object_library
 from clipose_ros.errors import CliposeError, ConfigError
-from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, total
+from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, sum_counts
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, MatchedPair, Scores, evaluate_frames, records_by_kind
 from clipose_ros.evaluation.metrics.pose_accuracy import as_records, summarize
 from clipose_ros.evaluation.report.report import REPORT_THRESHOLDS, SINGLE, Report, report_html
-from clipose_ros.evaluation.report.worst_cases import Case, Shot, cases_of_clouds, cases_of_pairs
+from clipose_ros.evaluation.report.worst_cases import FailureCase, FailureImage, cases_of_clouds, cases_of_pairs
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
 
 if TYPE_CHECKING:  # it loads the simulator, which result files do without
@@ -159,9 +159,9 @@ def _of_nocs(options: argparse.Namespace) -> Result:
                 write_results(options.save / f"results_{options.subset}_{name}.pkl", image.frame)
             yield image.frame
 
-    def shot(name: str) -> Shot:
+    def shot(name: str) -> FailureImage:
         frame = dataset.read_frame(dataset.frames.index(name))
-        return Shot(frame.rgb, frame.intrinsics)
+        return FailureImage(frame.rgb, frame.intrinsics)
 
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
     by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), thresholds)
@@ -174,12 +174,12 @@ def _of_nocs(options: argparse.Namespace) -> Result:
 def _of_scenes(options: argparse.Namespace) -> Result:
     """Figures of the robot's whole pipeline on simulated scenes; keeps their frames where asked."""
     from clipose_ros.data.synthetic.scene_views import StoredViews, ViewRecipe, store_views
-    from clipose_ros.evaluation.runs.simulated_scenes import judged_categories, pose_views
+    from clipose_ros.evaluation.runs.simulated_scenes import evaluated_categories, pose_views
     from clipose_ros.inference.pipeline import PosePipeline
 
     config, object_library = node_config(options), object_library_from(options)
     pipeline = PosePipeline.from_config(config)
-    categories = judged_categories(object_library, pipeline.predictor.categories, config.categories)
+    categories = evaluated_categories(object_library, pipeline.predictor.categories, config.categories)
     seed = SCENES_SEED if options.seed is None else options.seed
     recipe = ViewRecipe(seed, object_library=object_library, objects=objects_record(options))
     with tempfile.TemporaryDirectory() as passing:
@@ -188,9 +188,9 @@ def _of_scenes(options: argparse.Namespace) -> Result:
         views = StoredViews(folder, options.scenes)
         posed = list(pose_views(map(views.read, _watched(views.names, "Posing")), pipeline, categories))
 
-        def shot(name: str) -> Shot:
+        def shot(name: str) -> FailureImage:
             frame = views.read(name).frame
-            return Shot(frame.rgb, frame.intrinsics)
+            return FailureImage(frame.rgb, frame.intrinsics)
 
         thresholds = REPORT_THRESHOLDS if options.report else TABLE
         by_kind = evaluate_frames((view.frame for view in posed), categories, tuple(IouKind), thresholds)
@@ -198,13 +198,14 @@ def _of_scenes(options: argparse.Namespace) -> Result:
     model, masks = _looking(config.network), f"{config.segmentation.backend} {config.segmentation.model}".strip()
     source = f"{model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
     of = f"from image to poses, all objects of a view, on {pipeline.predictor.device}"
-    latency, found = Latency(of, [view.latency_ms for view in posed]), total((view.found for view in posed), categories)
-    return _protocol_result(source, latency, by_kind, cases, found)
+    latency = Latency(of, [view.latency_ms for view in posed])
+    recall = sum_counts((view.recall for view in posed), categories)
+    return _protocol_result(source, latency, by_kind, cases, recall)
 
 
 def _of_film(options: argparse.Namespace) -> Result:
     """Jitter, lag and identities of tracked objects under several settings of the tracker."""
-    from clipose_ros.evaluation.metrics.jitter import measure
+    from clipose_ros.evaluation.metrics.jitter import evaluate_tracking
     from clipose_ros.evaluation.runs.trajectories import pose_sequence
     from clipose_ros.inference.predictor import Predictor
 
@@ -213,7 +214,11 @@ def _of_film(options: argparse.Namespace) -> Result:
     film = _film(options)
     frames = pose_sequence(film, predictor)
     rows = [
-        (frame, smoothing, measure(frames, TrackingConfig(smoothing=smoothing), predictor.categories, in_world))
+        (
+            frame,
+            smoothing,
+            evaluate_tracking(frames, TrackingConfig(smoothing=smoothing), predictor.categories, in_world),
+        )
         for frame, in_world in (("world", True), ("camera", False))
         for smoothing in options.smoothing
     ]
@@ -251,8 +256,8 @@ def _protocol_result(
     source: str,
     latency: Latency,
     by_kind: ByKind,
-    cases: Sequence[Case],
-    found: Mapping[str, DetectionRecall] | None = None,
+    cases: Sequence[FailureCase],
+    recall: Mapping[str, DetectionRecall] | None = None,
 ) -> Result:
     """Figures by the NOCS protocol."""
     record = {
@@ -262,13 +267,13 @@ def _protocol_result(
         "iou": records_by_kind(by_kind),
     }
     tables = [scores_table(protocol_title(kind), table) for kind, table in by_kind.items()]
-    if found:
-        tables.insert(0, found_table(found))
-        record["found"] = {name: counts.as_record() for name, counts in found.items()}
+    if recall:
+        tables.insert(0, recall_table(recall))
+        record["found"] = {name: counts.as_record() for name, counts in recall.items()}
     return (
         tables,
         record,
-        Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases, found=found or {}),
+        Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases, recall=recall or {}),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, DetectionRecall
+from clipose_ros.evaluation.metrics.detection_recall import DESCRIPTION, TABLE_HEAD, DetectionRecall
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
@@ -43,13 +43,13 @@ def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
     return result
 
 
-def found_table(table: Mapping[str, DetectionRecall]) -> Table:
-    """What is detected and posed of all objects, by category."""
-    result = Table(title=FOUND)
-    for name in ("category", *HEAD):
+def recall_table(table: Mapping[str, DetectionRecall]) -> Table:
+    """Return the table of detection recall by category."""
+    result = Table(title=DESCRIPTION)
+    for name in ("category", *TABLE_HEAD):
         result.add_column(name, justify="left" if name == "category" else "right")
-    for name, found in table.items():
-        figures = ["-" if v is None else str(v) if isinstance(v, int) else f"{v:.1f}" for v in found.row]
+    for name, counts in table.items():
+        figures = ["-" if v is None else str(v) if isinstance(v, int) else f"{v:.1f}" for v in counts.row]
         result.add_row(name, *figures, end_section=name == list(table)[-2])
     return result
 

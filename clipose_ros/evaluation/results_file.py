@@ -1,4 +1,4 @@
-"""The field's result files: one pickle per image, ``results_*.pkl``, with truths and predictions side by side."""
+"""NOCS result files: one pickle per image, ``results_*.pkl``, with truths and predictions."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from clipose_ros.data.safe_pickle import read_pickle
 from clipose_ros.errors import DataError
-from clipose_ros.types import BoolArray, FloatArray
-
-IdArray = NDArray[np.int64]
+from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NocsObjects:
-    """Objects of one image.
+    """Poses and boxes of the objects of one image.
 
     Attributes:
         class_ids: ``(N,)`` NOCS class ids, from 1.
-        S_camera_object: ``(N, 4, 4)`` similarities: NOCS coordinates into camera coordinates, metres.
-        extents: ``(N, 3)`` along the object's axes, NOCS units; times the similarity's scale they are metres.
-        boxes: ``(N, 4)`` pixels: top, left, bottom, right. No figure depends on them.
+        S_camera_object: ``(N, 4, 4)`` similarities, NOCS coordinates into camera coordinates in metres.
+        extents: ``(N, 3)`` extents along the object's axes, NOCS units. Multiplied by the scale of the similarity they
+            are metres.
+        boxes: ``(N, 4)`` 2D boxes, pixels: top, left, bottom, right. The metrics do not depend on them.
     """
 
-    class_ids: IdArray
+    class_ids: IndexArray
     S_camera_object: FloatArray
     extents: FloatArray
     boxes: FloatArray
@@ -39,9 +38,13 @@ class NocsObjects:
     def from_poses(
         cls, class_ids: Sequence[int], T_camera_object: ArrayLike, sizes: ArrayLike, boxes: ArrayLike | None = None
     ) -> NocsObjects:
-        """Objects of rigid poses ``(N, 4, 4)`` and metric sizes ``(N, 3)``: NOCS takes the box's diagonal as unit.
+        """Convert rigid poses and metric sizes. The NOCS unit is the diagonal of the box.
 
-        Without ``boxes`` each is one pixel, for the released code refuses empty ones.
+        Args:
+            class_ids: NOCS class ids.
+            T_camera_object: ``(N, 4, 4)`` poses.
+            sizes: ``(N, 3)`` full extents, metres.
+            boxes: ``(N, 4)`` 2D boxes; one pixel each if None, since the released code rejects empty boxes.
         """
         n = len(class_ids)
         sizes = np.asarray(sizes, dtype=np.float64).reshape(n, 3)
@@ -57,12 +60,12 @@ class NocsFrame:
     """Truths and predictions of one image.
 
     Attributes:
-        name: Where it comes from.
-        truths: What is there.
-        handle_visible: ``(G,)``, False for a mug whose handle is hidden; of other classes it means nothing.
-        predictions: What was found.
+        name: Name of the image.
+        truths: True objects.
+        handle_visible: ``(G,)``, False for a mug whose handle is hidden; ignored for other classes.
+        predictions: Predicted objects.
         scores: ``(P,)`` detection confidences.
-        extras: Entries of the file that the evaluation has no use for, such as ``image_path``; written back.
+        extras: Entries of the file that the evaluation does not use, such as ``image_path``; they are written back.
     """
 
     name: str
@@ -74,26 +77,28 @@ class NocsFrame:
 
 
 def find_results(patterns: Sequence[str]) -> list[Path]:
-    """Files that match glob patterns; a folder stands for the ``results_*.pkl`` in it.
+    """Return the sorted files that match glob patterns; a folder stands for the ``results_*.pkl`` in it.
 
     Raises:
         DataError: A pattern matches nothing.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     for pattern in patterns:
-        wanted = str(Path(pattern) / "results_*.pkl") if Path(pattern).is_dir() else pattern
-        matching = glob.glob(wanted, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        file_pattern = str(Path(pattern) / "results_*.pkl") if Path(pattern).is_dir() else pattern
+        matching = glob.glob(file_pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if not matching:
-            raise DataError(f"expected result files, but nothing matches '{wanted}': quote the pattern, check the path")
-        found.update(Path(path) for path in matching)
-    return sorted(found)
+            raise DataError(
+                f"expected result files, but nothing matches '{file_pattern}': quote the pattern, check the path"
+            )
+        files.update(Path(path) for path in matching)
+    return sorted(files)
 
 
 def read_results(path: Path) -> Iterator[NocsFrame]:
-    """Frames of one file: it holds a dictionary, or a list of them.
+    """Yield the frames of one file, which holds a dictionary or a list of dictionaries.
 
     Raises:
-        DataError: The file cannot be read, is no plain pickle, or an entry is missing or misshapen.
+        DataError: The file cannot be read or is no plain pickle, or an entry is missing or has a wrong shape.
     """
     content = read_pickle(path)
     frames = content if isinstance(content, list) else [content]
@@ -105,7 +110,7 @@ def read_results(path: Path) -> Iterator[NocsFrame]:
 
 
 def write_results(path: Path, frame: NocsFrame) -> None:
-    """Write a frame as others' evaluation code reads it, under any version of NumPy."""
+    """Write a frame in the format of the released evaluation code, readable under any version of NumPy."""
     entries = {
         **frame.extras,
         "gt_class_ids": frame.truths.class_ids.astype(np.int32),
@@ -124,17 +129,17 @@ def write_results(path: Path, frame: NocsFrame) -> None:
 
 
 class _PortablePickler(pickle.Pickler):
-    """Names no private module of NumPy, for these have moved: an array is a call of ``numpy.ndarray``."""
+    """Pickler that stores an array as a call of ``numpy.ndarray``: NumPy's private modules differ between versions."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """How to rebuild an array; anything else as usual."""
+        """Return the call that rebuilds an array; ``NotImplemented`` for other objects."""
         if isinstance(obj, np.ndarray) and not obj.dtype.hasobject:
             return np.ndarray, (obj.shape, obj.dtype.str, obj.tobytes())
         return NotImplemented
 
 
 class _Entries:
-    """Entries of one frame, checked as they are taken."""
+    """Entries of one frame; each is checked when it is read."""
 
     def __init__(self, path: Path, entries: dict[str, Any]) -> None:
         self._path = path
@@ -142,21 +147,25 @@ class _Entries:
         self._used: set[str] = set()
 
     def frame(self, name: str) -> NocsFrame:
-        """The whole frame."""
+        """Return the frame.
+
+        Raises:
+            DataError: An entry is missing or malformed.
+        """
         truths, predictions = self._objects("gt"), self._objects("pred")
         finite = np.isfinite(truths.S_camera_object).all() and np.isfinite(truths.extents).all()
         scores = self._array("pred_scores", (len(predictions.class_ids),), np.float64)
         if not finite or not np.isfinite(scores).all():
             raise DataError(f"{self._path}: true poses and scores must be finite numbers")
         count = len(truths.class_ids)
-        # files of the release carry the shorter name, older ones none at all
+        # files of the release have the shorter key, older files have none
         key = next((k for k in ("gt_handle_visibility", "handle_visibility") if k in self._entries), None)
         visible = np.ones(count) if key is None else self._array(key, (count,), np.float64)
         extras = {key: value for key, value in self._entries.items() if key not in self._used}
         return NocsFrame(name, truths, visible != 0, predictions, scores, extras)
 
     def _objects(self, side: str) -> NocsObjects:
-        """Truths (``gt``) or predictions (``pred``)."""
+        """Return the truths (``gt``) or the predictions (``pred``)."""
         key = f"{side}_class_ids"
         n = 0 if self._entries.get(key, ()) is None else len(self._value(key))
         boxes_known = self._entries.get(f"{side}_bboxes") is not None
@@ -169,12 +178,14 @@ class _Entries:
 
     def _value(self, key: str) -> Any:
         if key not in self._entries:
-            raise DataError(f"{self._path}: there is no '{key}', only {', '.join(map(str, sorted(self._entries)))}")
+            raise DataError(
+                f"{self._path}: expected an entry '{key}', got only {', '.join(map(str, sorted(self._entries)))}"
+            )
         self._used.add(key)
         return self._entries[key]
 
     def _array(self, key: str, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
-        """An entry as an array; of no objects it may have any form."""
+        """Return an entry as an array; for no objects it may have any shape."""
         value = self._value(key)
         if shape[0] == 0 and (value is None or np.size(value) == 0):
             return np.zeros(shape, dtype=dtype)

@@ -125,7 +125,7 @@ def test_malformed_entries_are_named(tmp_path, change, message):
 def test_missing_entries_and_files_are_named(tmp_path):
     content = entries()
     del content["pred_scales"]
-    with pytest.raises(DataError, match="there is no 'pred_scales', only"):
+    with pytest.raises(DataError, match="expected an entry 'pred_scales', got only"):
         only(stored(tmp_path, content))
     with pytest.raises(DataError, match="dictionary per image, got int"):
         only(stored(tmp_path, 3))

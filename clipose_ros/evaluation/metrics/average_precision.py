@@ -1,6 +1,6 @@
-"""Greedy matching of predictions to truths, and the average precision that comes of it, as in the NOCS release.
+"""Greedy matching of predictions with truths and average precision, as in the released NOCS evaluation code.
 
-Where values tie, the later one goes first: what the release's reversed sort did with short lists.
+Of equal values the later one is sorted first, like the reversed sort of the release does with short lists.
 """
 
 from __future__ import annotations
@@ -11,41 +11,44 @@ from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 
 def descending(values: FloatArray) -> IndexArray:
-    """Indices that sort the last axis from high to low."""
+    """Return the indices that sort the last axis in descending order."""
     return np.asarray(np.argsort(values, axis=-1, kind="stable")[..., ::-1])
 
 
 def greedy_matches(preference: IndexArray, admissible: BoolArray) -> IndexArray:
-    """Give each prediction in turn the first truth it prefers that is admissible and not taken.
+    """Match each prediction in turn with its most preferred truth that is admissible and not matched yet.
 
     Args:
-        preference: ``(P, G)``; row i lists the truths as prediction i prefers them. Predictions come best score first.
-        admissible: ``(T, P, G)``, which pairs each of T thresholds lets pass.
+        preference: ``(P, G)`` indices of truths; row i is in the order of preference of prediction i. Predictions are
+            sorted by descending score.
+        admissible: ``(T, P, G)``, True for the pairs that satisfy each of T thresholds.
 
     Returns:
-        ``(T, P)``: the truth each prediction got, -1 where none.
+        ``(T, P)`` index of the matched truth, -1 for none.
     """
     thresholds, predictions, truths = admissible.shape
     matches = np.full((thresholds, predictions), -1)
     taken = np.zeros((thresholds, truths), dtype=bool)
     for i, row in enumerate(preference):
         for j in row:
-            won = admissible[:, i, j] & ~taken[:, j] & (matches[:, i] < 0)
-            matches[won, i] = j
-            taken[won, j] = True
+            matched = admissible[:, i, j] & ~taken[:, j] & (matches[:, i] < 0)
+            matches[matched, i] = j
+            taken[matched, j] = True
     return matches
 
 
 def average_precision(hits: BoolArray, scores: FloatArray, truths: int) -> FloatArray:
-    """Area under the precision-recall curve whose precision is made never to rise with recall (VOC 2010 and later).
+    """Compute the area under the interpolated precision-recall curve, as in Pascal VOC 2010 and later.
+
+    The precision at each recall is replaced by the largest precision at this or any higher recall.
 
     Args:
-        hits: ``(T, P)``, whether each prediction has a truth, at each of T thresholds.
-        scores: ``(P,)``.
-        truths: How many there are to find.
+        hits: ``(T, P)``, True for predictions that are matched at each of T thresholds.
+        scores: ``(P,)`` scores of the predictions.
+        truths: Number of true objects.
 
     Returns:
-        ``(T,)`` in [0, 1]; 0 where there is nothing to find.
+        ``(T,)`` average precision, 0 to 1; 0 if there are no true objects.
     """
     if truths == 0:
         return np.zeros(len(hits))

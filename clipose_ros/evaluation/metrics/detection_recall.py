@@ -1,4 +1,4 @@
-"""What a robot gets of the objects before it: how many are detected, how many posed right, and how much is false."""
+"""Recall and precision of detected masks and estimated poses over all visible objects."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from clipose_ros.segmentation.overlap import shared_pixels
 from clipose_ros.types import BoolArray, FloatArray, InstanceMask
 
 MASK_IOU = 0.5
-"""A detection finds an object of its category whose visible pixels it overlaps by more."""
-HEAD = ("objects", "masks", "recall", "precision", "poses", "recall", "precision")
-"""Of tables: masks with their recall and precision, poses with theirs, per cent."""
-FOUND = (
-    f"What the robot gets. Masks are right at IoU > {MASK_IOU:g} with an object of their category, poses within "
-    f"{DEGREES:g} degrees and {CENTIMETRES:g} cm. Recall is the share of all objects, precision that of what was given."
+"""A mask detects an object of its category if its IoU with the visible pixels of the object is larger."""
+TABLE_HEAD = ("objects", "masks", "recall", "precision", "poses", "recall", "precision")
+"""Columns of ``DetectionRecall.row``: recall and precision of masks, then of poses, per cent."""
+DESCRIPTION = (
+    f"Detected masks and estimated poses. A mask is correct at IoU > {MASK_IOU:g} with an object of its category, a "
+    f"pose within {DEGREES:g} degrees and {CENTIMETRES:g} cm. Recall is relative to all objects, precision to all "
+    "masks or poses."
 )
+"""Explanation of the columns for tables and reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionRecall:
-    """Counts of one category, or of all.
+    """Counts of one category or of all categories.
 
     Attributes:
-        objects: There are.
-        detections: Masks.
-        detected: Objects found by a mask.
-        poses: Those given out.
-        posed: Objects found by a pose that is right.
+        objects: True objects.
+        detections: Predicted masks.
+        detected: Objects matched with a correct mask.
+        poses: Estimated poses.
+        posed: Objects matched with a correct pose.
     """
 
     objects: int = 0
@@ -49,12 +51,12 @@ class DetectionRecall:
 
     @property
     def row(self) -> tuple[int | float | None, ...]:
-        """Counts and shares in the order of ``HEAD``."""
+        """Return counts and percentages in the order of ``TABLE_HEAD``."""
         mask_recall, mask_precision, pose_recall, pose_precision = self.shares().values()
         return self.objects, self.detections, mask_recall, mask_precision, self.poses, pose_recall, pose_precision
 
     def shares(self) -> dict[str, float | None]:
-        """Per cent; None of nothing."""
+        """Return recall and precision of masks and poses, per cent; None where the denominator is zero."""
         return {
             "mask_recall": _percent(self.detected, self.objects),
             "mask_precision": _percent(self.detected, self.detections),
@@ -63,60 +65,62 @@ class DetectionRecall:
         }
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self) | self.shares()
 
 
-def count_found(
+def count_detections(
     frame: NocsFrame, masks: Sequence[InstanceMask], true_masks: Sequence[InstanceMask], categories: CategorySet
 ) -> dict[str, DetectionRecall]:
-    """Counts of one view, by category.
+    """Count detections and poses of one view by category.
 
     Args:
         frame: Truths and poses.
-        masks: What was detected.
-        true_masks: The visible pixels of each of the frame's truths.
-        categories: Where to count.
+        masks: Detected masks.
+        true_masks: Visible pixels of each truth of the frame.
+        categories: Counted categories.
     """
-    found = {}
+    counts = {}
     for category in categories:
-        mine = sorted((m for m in masks if m.category == category.name), key=lambda m: -m.score)
+        detected = sorted((m for m in masks if m.category == category.name), key=lambda m: -m.score)
         true = [m for m in true_masks if m.category == category.name]
-        iou = np.array([[mask_iou(m, t) for t in true] for m in mine]).reshape(len(mine), len(true))
-        poses, posed = _posed(frame, category)
-        found[category.name] = DetectionRecall(len(true), len(mine), _matched(-iou, iou > MASK_IOU), poses, posed)
-    return found
+        iou = np.array([[mask_iou(m, t) for t in true] for m in detected]).reshape(len(detected), len(true))
+        poses, posed = _count_poses(frame, category)
+        counts[category.name] = DetectionRecall(
+            len(true), len(detected), _count_matches(-iou, iou > MASK_IOU), poses, posed
+        )
+    return counts
 
 
-def total(counts: Iterable[Mapping[str, DetectionRecall]], categories: CategorySet) -> dict[str, DetectionRecall]:
-    """The sum over views, by category, and under ``all`` that over categories."""
+def sum_counts(counts: Iterable[Mapping[str, DetectionRecall]], categories: CategorySet) -> dict[str, DetectionRecall]:
+    """Sum counts over views: by category, and over all categories under ``all``."""
     table = dict.fromkeys(categories.names, DetectionRecall())
-    for of_view in counts:
-        table = {name: found + of_view[name] for name, found in table.items()}
+    for view_counts in counts:
+        table = {name: subtotal + view_counts[name] for name, subtotal in table.items()}
     return table | {"all": sum(table.values(), DetectionRecall())}
 
 
 def mask_iou(a: InstanceMask, b: InstanceMask) -> float:
-    """Pixels that two masks share over those of both together."""
+    """Return the intersection over union of two masks."""
     shared = shared_pixels(a, b)
     return shared / max(int(np.count_nonzero(a.mask)) + int(np.count_nonzero(b.mask)) - shared, 1)
 
 
-def _posed(frame: NocsFrame, category: Category) -> tuple[int, int]:
-    """Poses of a category, and how many truths got a right one."""
+def _count_poses(frame: NocsFrame, category: Category) -> tuple[int, int]:
+    """Return the number of poses of a category and the number of truths with a correct pose."""
     true = frame.truths.class_ids == category.id
-    mine = np.flatnonzero(frame.predictions.class_ids == category.id)
-    mine = mine[descending(frame.scores[mine])]
+    predicted = np.flatnonzero(frame.predictions.class_ids == category.id)
+    predicted = predicted[descending(frame.scores[predicted])]
     degrees, cm = pose_errors(
-        frame.predictions.S_camera_object[mine],
+        frame.predictions.S_camera_object[predicted],
         frame.truths.S_camera_object[true],
         axially_symmetric(category, frame.handle_visible[true]),
     )
-    return len(mine), _matched(degrees + cm, (degrees <= DEGREES) & (cm <= CENTIMETRES))
+    return len(predicted), _count_matches(degrees + cm, (degrees <= DEGREES) & (cm <= CENTIMETRES))
 
 
-def _matched(cost: FloatArray, admissible: BoolArray) -> int:
-    """How many pairs are made, one to one, when each row in turn takes the cheapest column it may."""
+def _count_matches(cost: FloatArray, admissible: BoolArray) -> int:
+    """Return the number of one-to-one matches when each row in turn takes the admissible column of least cost."""
     return int((greedy_matches(np.argsort(cost, axis=-1, kind="stable"), admissible[None]) >= 0).sum())
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 import numpy as np
 
 from clipose_ros.evaluation.metrics.box_intersection import intersection_volume
-from clipose_ros.geometry.boxes import BOX_SIGNS
+from clipose_ros.geometry.boxes import box_corners
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 from clipose_ros.types import BoolArray, FloatArray
 
@@ -105,12 +105,6 @@ def split_similarity(S: FloatArray) -> tuple[FloatArray, FloatArray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.cbrt(np.linalg.det(S[..., :3, :3]))
         return S[..., :3, :3] / scale[..., None, None], scale
-
-
-def box_corners(S: FloatArray, extents: FloatArray) -> FloatArray:
-    """Corners ``(..., 8, 3)``, camera frame, of boxes posed by similarities, in the order of ``BOX_SIGNS``."""
-    local = 0.5 * BOX_SIGNS * np.asarray(extents)[..., None, :]
-    return np.asarray(np.einsum("...ij,...kj->...ki", S[..., :3, :3], local) + S[..., None, :3, 3])
 
 
 def _aligned(corners_a: FloatArray, corners_b: FloatArray, over: int) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -1,8 +1,9 @@
-"""How still tracked objects stand that stand still, what that costs in lag, and how often an object is mistaken.
+"""Jitter, lag and identity switches of tracked objects.
 
-A film of static objects before a moving camera is posed frame by frame and tracked under several settings. Jitter is
-the spread of an object's pose in the world. For lag the same measurements are carried along a known swing, as if
-somebody moved the objects: lag is the shift in time at which tracked and single-frame poses agree best.
+The objects of a recorded sequence are static and the camera moves; the tracker runs on their single-frame poses.
+Jitter is the spread of the tracked poses of an object in the world frame. For the lag, a known swinging motion is
+applied to the same single-frame poses. The lag is the time shift at which the tracked and the single-frame poses agree
+best.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from numpy.typing import NDArray
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import TrackingConfig
 from clipose_ros.errors import DataError
-from clipose_ros.evaluation.runs.trajectories import ObjectTrajectory, PosedFrame, carried, single_paths, swing, track
+from clipose_ros.evaluation.runs.trajectories import (
+    ObjectTrajectory,
+    SequenceFramePoses,
+    apply_motion,
+    single_frame_trajectories,
+    swing_motion,
+    track_sequence,
+)
 from clipose_ros.types import FloatArray
 
 _LAGS_S = np.arange(0.0, 0.6, 0.002)
@@ -25,14 +33,14 @@ _LAGS_S = np.arange(0.0, 0.6, 0.002)
 
 @dataclass(frozen=True, slots=True)
 class Jitter:
-    """How far a static object's pose in the world strays.
+    """Spread of the poses of a static object in the world frame.
 
     Attributes:
-        position_mm: Root mean square distance from the mean position.
-        angle_deg: Root mean square angle to the mean orientation, of the y axis alone where any turn about it looks the
-            same.
-        position_step_mm: Root mean square change between frames.
-        angle_step_deg: Likewise.
+        position_mm: Root mean square distance from the mean position, millimetres.
+        angle_deg: Root mean square angle to the mean orientation, degrees. For axially symmetric objects the angle
+            between the y axes.
+        position_step_mm: Root mean square change of the position between frames, millimetres.
+        angle_step_deg: Root mean square change of the orientation between frames, degrees.
     """
 
     position_mm: float
@@ -43,16 +51,16 @@ class Jitter:
 
 @dataclass(frozen=True, slots=True)
 class JitterReport:
-    """What a setting of the tracker does; medians over the objects.
+    """Jitter and lag of one tracker setting.
 
     Attributes:
-        jitter: Of all objects.
-        worst: Largest figures of any object.
-        objects: Objects seen.
-        identity_switches: Times an object got another id.
-        reported: Share of single-frame poses that came out, 0 to 1; the first of an object wait for ``min_hits``.
-        lag_ms: Delay of the positions of moved objects.
-        turn_lag_ms: Delay of their orientations.
+        jitter: Medians over the objects.
+        worst: Maxima over the objects.
+        objects: Number of tracked objects.
+        identity_switches: Number of changes of the track id of an object.
+        reported: Ratio of tracked to single-frame poses, 0 to 1. Poses before ``min_hits`` is reached are not reported.
+        lag_ms: Median delay of the positions of moving objects, milliseconds.
+        turn_lag_ms: Median delay of their orientations, milliseconds.
     """
 
     jitter: Jitter
@@ -64,77 +72,92 @@ class JitterReport:
     turn_lag_ms: float
 
 
-def measure(
-    frames: Sequence[PosedFrame], config: TrackingConfig, categories: CategorySet, in_world: bool = True
+def evaluate_tracking(
+    frames: Sequence[SequenceFramePoses], config: TrackingConfig, categories: CategorySet, in_world: bool = True
 ) -> JitterReport:
-    """Figures of one setting of the tracker.
+    """Measure jitter, lag and identity switches of one tracker setting.
 
     Args:
-        frames: As of ``pose_sequence``.
-        config: The setting; its frame does not matter.
-        categories: Of the predictor.
-        in_world: Whether to smooth in the world's frame, else in the camera's.
+        frames: Single-frame poses from ``pose_sequence``.
+        config: Settings of the tracker; ``frame`` is ignored.
+        categories: Categories of the predictor.
+        in_world: Whether to track in the world frame, else in the camera frame.
 
     Raises:
-        DataError: Nothing was tracked.
+        DataError: No object was tracked.
     """
-    single, tracked = single_paths(frames), track(frames, config, categories, in_world)
+    single = single_frame_trajectories(frames)
+    tracked = track_sequence(frames, config, categories, in_world)
     if not tracked:
         raise DataError(
-            f"no object was tracked in {len(frames)} frames: its poses contradict their points, or none came"
+            f"no object was tracked in {len(frames)} frames: all poses were rejected, or none was confirmed"
         )
-    jitters = [jitter(path, categories) for path in tracked.values()]
-    swung = [carried(frame, single, swing) for frame in frames]
-    raw, followed = single_paths(swung), track(swung, config, categories, in_world)
-    lags = [lags_ms(raw[i], path, categories) for i, path in followed.items()]
-    posed = sum(len(path.times_s) for path in single.values())
+    jitters = [trajectory_jitter(trajectory, categories) for trajectory in tracked.values()]
+    moving = [apply_motion(frame, single, swing_motion) for frame in frames]
+    moving_single = single_frame_trajectories(moving)
+    moving_tracked = track_sequence(moving, config, categories, in_world)
+    lags = [trajectory_lags_ms(moving_single[i], trajectory, categories) for i, trajectory in moving_tracked.items()]
+    single_count = sum(len(trajectory.times_s) for trajectory in single.values())
     return JitterReport(
-        jitter=_over(jitters, np.median),
-        worst=_over(jitters, np.max),
+        jitter=_aggregate(jitters, np.median),
+        worst=_aggregate(jitters, np.max),
         objects=len(tracked),
-        identity_switches=sum(int(np.count_nonzero(np.diff(path.ids))) for path in tracked.values()),
-        reported=sum(len(path.times_s) for path in tracked.values()) / max(posed, 1),
+        identity_switches=sum(int(np.count_nonzero(np.diff(trajectory.ids))) for trajectory in tracked.values()),
+        reported=sum(len(trajectory.times_s) for trajectory in tracked.values()) / max(single_count, 1),
         lag_ms=float(np.median([lag[0] for lag in lags])),
         turn_lag_ms=float(np.median([lag[1] for lag in lags])),
     )
 
 
-def jitter(path: ObjectTrajectory, categories: CategorySet) -> Jitter:
-    """Spread of a static object's poses."""
-    T = np.array(path.T_world_object)
+def trajectory_jitter(trajectory: ObjectTrajectory, categories: CategorySet) -> Jitter:
+    """Compute the spread of the poses of a static object."""
+    T = np.array(trajectory.T_world_object)
     R, t = T[:, :3, :3], T[:, :3, 3]
-    axial = categories[path.category].symmetry.axial_y
-    turned = _angles_deg(R, _mean_rotation(R, axial), axial)
+    axial = categories[trajectory.category].symmetry.axial_y
+    angles = _angles_deg(R, _mean_rotation(R, axial), axial)
     return Jitter(
         position_mm=1e3 * _rms(np.linalg.norm(t - t.mean(axis=0), axis=1)),
-        angle_deg=_rms(turned),
+        angle_deg=_rms(angles),
         position_step_mm=1e3 * _rms(np.linalg.norm(np.diff(t, axis=0), axis=1)),
         angle_step_deg=_rms(_angles_deg(R[1:], R[:-1], axial)),
     )
 
 
-def lags_ms(raw: ObjectTrajectory, tracked: ObjectTrajectory, categories: CategorySet) -> tuple[float, float]:
-    """Delay of a tracked moving object against its single-frame poses: of the position and of the orientation."""
-    T_raw, T = np.array(raw.T_world_object), np.array(tracked.T_world_object)
-    axes = [1] if categories[raw.category].symmetry.axial_y else [0, 1]
-    of_position = _lag_s(raw.times_s, T_raw[:, :3, 3], tracked.times_s, T[:, :3, 3])
-    turned = [values[:, :3, axes].reshape(len(values), -1) for values in (T_raw, T)]
-    return 1e3 * of_position, 1e3 * _lag_s(raw.times_s, turned[0], tracked.times_s, turned[1])
+def trajectory_lags_ms(
+    single: ObjectTrajectory, tracked: ObjectTrajectory, categories: CategorySet
+) -> tuple[float, float]:
+    """Compute the delays of position and orientation of a tracked moving object, milliseconds.
+
+    Args:
+        single: Single-frame poses of the object.
+        tracked: Tracked poses of the object.
+        categories: Categories with their symmetries.
+
+    Returns:
+        Delay of the position and delay of the orientation.
+    """
+    T_single, T = np.array(single.T_world_object), np.array(tracked.T_world_object)
+    axes = [1] if categories[single.category].symmetry.axial_y else [0, 1]
+    position_lag_s = _lag_s(single.times_s, T_single[:, :3, 3], tracked.times_s, T[:, :3, 3])
+    single_axes, tracked_axes = (values[:, :3, axes].reshape(len(values), -1) for values in (T_single, T))
+    return 1e3 * position_lag_s, 1e3 * _lag_s(single.times_s, single_axes, tracked.times_s, tracked_axes)
 
 
-def _lag_s(times_raw: Sequence[float], raw: FloatArray, times: Sequence[float], signal: FloatArray) -> float:
-    """The shift of ``raw`` ``(N, D)`` at which it is nearest to ``signal`` ``(M, D)``, by mean absolute difference."""
-    known = np.asarray(times) >= times_raw[0] + _LAGS_S[-1]
-    at = np.asarray(times)[known]
+def _lag_s(
+    times_reference: Sequence[float], reference: FloatArray, times: Sequence[float], signal: FloatArray
+) -> float:
+    """Return the shift in time of ``reference`` ``(N, D)`` with the least mean difference to ``signal`` ``(M, D)``."""
+    covered = np.asarray(times) >= times_reference[0] + _LAGS_S[-1]  # times at which all shifts can be interpolated
+    at = np.asarray(times)[covered]
     costs = []
     for lag in _LAGS_S:
-        shifted = np.stack([np.interp(at - lag, times_raw, column) for column in raw.T], axis=1)
-        costs.append(np.abs(shifted - signal[known]).mean() if known.any() else 0.0)
+        shifted = np.stack([np.interp(at - lag, times_reference, column) for column in reference.T], axis=1)
+        costs.append(np.abs(shifted - signal[covered]).mean() if covered.any() else 0.0)
     return float(_LAGS_S[int(np.argmin(costs))])
 
 
 def _mean_rotation(R: FloatArray, axial: bool) -> FloatArray:
-    """The rotation nearest to the mean of rotations ``(N, 3, 3)``; of axial objects its y axis alone means anything."""
+    """Return the rotation nearest to the mean of rotations ``(N, 3, 3)``; if ``axial``, only its y axis is defined."""
     mean = R.mean(axis=0)
     if axial:
         mean[:, [0, 2]] = 0.0
@@ -144,7 +167,7 @@ def _mean_rotation(R: FloatArray, axial: bool) -> FloatArray:
 
 
 def _angles_deg(R: FloatArray, R_other: FloatArray, axial: bool) -> FloatArray:
-    """Angles between rotations ``(N, 3, 3)`` and others, or between their y axes."""
+    """Return the angles ``(N,)`` between rotations ``(N, 3, 3)``, or between their y axes if ``axial``, degrees."""
     if axial:
         cosine = (R[..., :, 1] * R_other[..., :, 1]).sum(axis=-1)
     else:
@@ -156,7 +179,7 @@ def _rms(values: FloatArray) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
-def _over(jitters: Sequence[Jitter], statistic: Callable[[NDArray[np.float64]], object]) -> Jitter:
-    """A statistic of each figure over the objects."""
+def _aggregate(jitters: Sequence[Jitter], statistic: Callable[[NDArray[np.float64]], object]) -> Jitter:
+    """Apply a statistic over the objects to each attribute."""
     columns = np.array([dataclasses.astuple(each) for each in jitters]).reshape(-1, 4).T
     return Jitter(*(float(np.asarray(statistic(column))) for column in columns))

@@ -21,9 +21,10 @@ import numpy as np
 
 from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet
 from clipose_ros.evaluation.metrics.average_precision import average_precision, descending, greedy_matches
-from clipose_ros.evaluation.metrics.iou import IouKind, box_corners, pairwise_iou, split_similarity
+from clipose_ros.evaluation.metrics.iou import IouKind, pairwise_iou, split_similarity
 from clipose_ros.evaluation.metrics.pose_accuracy import THRESHOLDS
 from clipose_ros.evaluation.results_file import NocsFrame
+from clipose_ros.geometry.boxes import box_corners
 from clipose_ros.types import BoolArray, FloatArray
 
 MATCH_IOU = 0.1

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from clipose_ros.evaluation.metrics.detection_recall import FOUND, HEAD, DetectionRecall
+from clipose_ros.evaluation.metrics.detection_recall import DESCRIPTION, TABLE_HEAD, DetectionRecall
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, Thresholds, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import THRESHOLDS, Accuracy
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 from clipose_ros.evaluation.report.html import note, page, picture, shown, table
-from clipose_ros.evaluation.report.worst_cases import Case, draw_cases
+from clipose_ros.evaluation.report.worst_cases import FailureCase, draw_cases
 
 IOU_GRID = tuple(k / 100 for k in range(101))
 ROTATION_GRID_DEG = tuple(float(d) for d in range(61))
@@ -85,7 +85,7 @@ class Report:
         shares: Share of objects posed within thresholds, where each object is known to be there.
         breakdown: Where poses fail.
         cases: The worst poses.
-        found: What is detected and posed of all objects, where a segmenter is part of it.
+        recall: Detection recall by category, if a segmenter was evaluated.
     """
 
     title: str
@@ -95,8 +95,8 @@ class Report:
     protocol: str = MATCHED
     shares: Mapping[str, Accuracy] = field(default_factory=dict)
     breakdown: Breakdown = field(default_factory=dict)
-    cases: Sequence[Case] = ()
-    found: Mapping[str, DetectionRecall] = field(default_factory=dict)
+    cases: Sequence[FailureCase] = ()
+    recall: Mapping[str, DetectionRecall] = field(default_factory=dict)
 
 
 def report_html(report: Report) -> str:
@@ -104,9 +104,8 @@ def report_html(report: Report) -> str:
     parts = [f"<p>{escape(report.source)}</p>", f"<p>{escape(report.latency.sentence)}</p>"]
     if report.shares:
         parts += ["<h2>Share of objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
-    if report.found:
-        rows = [[name, *map(shown, counts.row)] for name, counts in report.found.items()]
-        parts += ["<h2>Objects detected and posed</h2>", note(FOUND), table(["category", *HEAD], rows, strong=["all"])]
+    if report.recall:
+        parts += ["<h2>Objects detected and posed</h2>", note(DESCRIPTION), _recall_table(report.recall)]
     for kind, scores in report.by_kind.items():
         records = {name: as_record(each, REPORT_THRESHOLDS) for name, each in scores.items()}
         parts += [
@@ -122,6 +121,12 @@ def report_html(report: Report) -> str:
     if report.cases:
         parts += ["<h2>Worst poses</h2>", note(WORST), picture(draw_cases(report.cases), "worst poses")]
     return page(report.title, parts)
+
+
+def _recall_table(recall: Mapping[str, DetectionRecall]) -> str:
+    """Return the table of detection recall by category."""
+    rows = [[name, *map(shown, counts.row)] for name, counts in recall.items()]
+    return table(["category", *TABLE_HEAD], rows, strong=["all"])
 
 
 def _scores_table(records: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""The objects of a film through time: posed frame by frame, tracked, or carried along a motion."""
+"""Trajectories of the objects of a recorded sequence: single-frame poses, tracked poses and simulated motion."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from clipose_ros.inference.pose_checks import check_poses
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, FrameResult, InstanceMask, ObjectCloud, StageTimes
 
-SWING_HZ = 0.4
-SWING_M = 0.1
-SWING_DEG = 20.0
-"""The swing of a moved object: to and fro along the world's x axis, and about it."""
+OBJECT_SWING_HZ = 0.4
+OBJECT_SWING_M = 0.1
+OBJECT_SWING_DEG = 20.0
+"""Frequency and amplitudes of ``swing_motion``: translation along and rotation about the x axis of the world."""
 Motion = Callable[[float, FloatArray], FloatArray]
-"""Where a static object's pose in the world is carried at a time, seconds."""
+"""Displacement ``(4, 4)`` in the world at a time (seconds) of an object with its centre at ``(3,)``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PosedFrame:
-    """The poses of one frame of a film.
+class SequenceFramePoses:
+    """Estimated poses of one frame of a recorded sequence.
 
     Attributes:
-        result: As the pipeline gives it.
-        instances: Which object of the scene each pose is of.
-        T_world_camera: ``(4, 4)``.
-        time_s: Since the first frame.
+        result: Poses and clouds, as returned by the pipeline.
+        instances: Instance id of the object of each pose.
+        T_world_camera: ``(4, 4)`` true camera pose.
+        time_s: Time since the first frame, seconds.
     """
 
     result: FrameResult
@@ -44,7 +44,14 @@ class PosedFrame:
 
 @dataclass(slots=True, eq=False)
 class ObjectTrajectory:
-    """An object through a film, by single frames or tracked; lists grow together."""
+    """Poses of one object over time; the lists have equal lengths.
+
+    Attributes:
+        category: Name of the category.
+        times_s: Times since the first frame, seconds.
+        T_world_object: ``(4, 4)`` poses in the world.
+        ids: Track ids; instance ids for single-frame poses.
+    """
 
     category: str
     times_s: list[float] = field(default_factory=list)
@@ -53,70 +60,88 @@ class ObjectTrajectory:
 
 
 def pose_sequence(
-    film: RecordedSequence, predictor: PosePredictor, check: CheckConfig | None = None
-) -> list[PosedFrame]:
-    """Pose all clouds, frame by frame, as the node does."""
+    sequence: RecordedSequence, predictor: PosePredictor, check: CheckConfig | None = None
+) -> list[SequenceFramePoses]:
+    """Estimate and check the poses of all clouds frame by frame, as the pose node does."""
     frames = []
-    for number in range(film.frames):
-        rows = np.flatnonzero(film.frame == number)
-        found = predictor.predict(film.points[rows], [str(name) for name in film.category[rows]])
-        clouds = [ObjectCloud(_mask(pose.category), film.points[row]) for row, pose in zip(rows, found, strict=True)]
-        verdicts = check_poses(found, clouds, check or CheckConfig(), predictor.categories)
-        kept = [i for i, verdict in enumerate(verdicts) if verdict is None]
-        poses, seen = tuple(found[i] for i in kept), tuple(clouds[i] for i in kept)
-        instances = tuple(int(film.instance[rows[i]]) for i in kept)
-        result = FrameResult(poses, seen, (), StageTimes(0.0, 0.0, 0.0))
-        frames.append(PosedFrame(result, instances, film.T_world_camera[number], number / FPS))
+    for number in range(sequence.frames):
+        rows = np.flatnonzero(sequence.frame == number)
+        estimates = predictor.predict(sequence.points[rows], [str(name) for name in sequence.category[rows]])
+        clouds = [
+            ObjectCloud(_placeholder_mask(pose.category), sequence.points[row])
+            for row, pose in zip(rows, estimates, strict=True)
+        ]
+        rejections = check_poses(estimates, clouds, check or CheckConfig(), predictor.categories)
+        kept = [i for i, rejection in enumerate(rejections) if rejection is None]
+        poses, kept_clouds = tuple(estimates[i] for i in kept), tuple(clouds[i] for i in kept)
+        instances = tuple(int(sequence.instance[rows[i]]) for i in kept)
+        result = FrameResult(poses, kept_clouds, (), StageTimes(0.0, 0.0, 0.0))
+        frames.append(SequenceFramePoses(result, instances, sequence.T_world_camera[number], number / FPS))
     return frames
 
 
-def _mask(category: str) -> InstanceMask:
-    """Stands for the pixels that a film does not keep."""
+def _placeholder_mask(category: str) -> InstanceMask:
+    """Return a mask of one pixel; a recorded sequence stores no masks."""
     return InstanceMask(category, 1.0, (0, 0, 1, 1), np.ones((1, 1), dtype=bool))
 
 
-def single_paths(frames: Iterable[PosedFrame]) -> dict[int, ObjectTrajectory]:
-    """Every object's poses of single frames, by instance."""
-    paths: dict[int, ObjectTrajectory] = {}
+def single_frame_trajectories(frames: Iterable[SequenceFramePoses]) -> dict[int, ObjectTrajectory]:
+    """Return the trajectory of single-frame poses of each object, by instance id."""
+    trajectories: dict[int, ObjectTrajectory] = {}
     for frame in frames:
         for pose, instance in zip(frame.result.poses, frame.instances, strict=True):
-            path = paths.setdefault(instance, ObjectTrajectory(pose.category))
-            path.times_s.append(frame.time_s)
-            path.T_world_object.append(frame.T_world_camera @ pose.T_camera_object)
-            path.ids.append(instance)
-    return paths
+            trajectory = trajectories.setdefault(instance, ObjectTrajectory(pose.category))
+            trajectory.times_s.append(frame.time_s)
+            trajectory.T_world_object.append(frame.T_world_camera @ pose.T_camera_object)
+            trajectory.ids.append(instance)
+    return trajectories
 
 
-def track(
-    frames: Iterable[PosedFrame], config: TrackingConfig, categories: CategorySet, in_world: bool = True
+def track_sequence(
+    frames: Iterable[SequenceFramePoses], config: TrackingConfig, categories: CategorySet, in_world: bool = True
 ) -> dict[int, ObjectTrajectory]:
-    """Every object's tracked poses, by instance, in the frames that saw it."""
-    tracker, paths = Tracker(config, categories), dict[int, ObjectTrajectory]()
+    """Track the poses and return the trajectory of each object by instance id; unobserved frames are left out.
+
+    Args:
+        frames: Poses in the order of the frames.
+        config: Settings of the tracker.
+        categories: Categories of the predictor.
+        in_world: Whether to track in the world frame, else in the camera frame.
+    """
+    tracker, trajectories = Tracker(config, categories), dict[int, ObjectTrajectory]()
     for frame in frames:
         instance_of = dict(zip(map(id, frame.result.clouds), frame.instances, strict=True))
         T_tracking_camera = frame.T_world_camera if in_world else np.eye(4)
         for item in tracker.update(frame.result, round(1e9 * frame.time_s), T_tracking_camera):
             if item.seen:
-                path = paths.setdefault(instance_of[id(item.cloud)], ObjectTrajectory(item.category))
-                path.times_s.append(frame.time_s)
-                path.T_world_object.append(frame.T_world_camera @ item.T_frame_object)
-                path.ids.append(item.track_id)
-    return paths
+                trajectory = trajectories.setdefault(instance_of[id(item.cloud)], ObjectTrajectory(item.category))
+                trajectory.times_s.append(frame.time_s)
+                trajectory.T_world_object.append(frame.T_world_camera @ item.T_frame_object)
+                trajectory.ids.append(item.track_id)
+    return trajectories
 
 
-def swing(time_s: float, centre: FloatArray) -> FloatArray:
-    """``(4, 4)`` displacement in the world of an object that is swung around its place ``centre``."""
-    phase = np.sin(2.0 * np.pi * SWING_HZ * time_s)
-    R = exp_so3(np.array([np.radians(SWING_DEG) * phase, 0.0, 0.0]))
-    moved = np.array([SWING_M * phase, 0.0, 0.0])
+def swing_motion(time_s: float, centre: FloatArray) -> FloatArray:
+    """Return the displacement ``(4, 4)`` in the world of an object that swings around its ``centre`` ``(3,)``."""
+    phase = np.sin(2.0 * np.pi * OBJECT_SWING_HZ * time_s)
+    R = exp_so3(np.array([np.radians(OBJECT_SWING_DEG) * phase, 0.0, 0.0]))
+    moved = np.array([OBJECT_SWING_M * phase, 0.0, 0.0])
     return make_transform(R, centre + moved - R @ centre)
 
 
-def carried(frame: PosedFrame, paths: dict[int, ObjectTrajectory], motion: Motion) -> PosedFrame:
-    """The frame as it were if its objects were carried along a motion around their median places."""
+def apply_motion(
+    frame: SequenceFramePoses, trajectories: dict[int, ObjectTrajectory], motion: Motion
+) -> SequenceFramePoses:
+    """Return the frame with all poses displaced by a motion around the median positions of the objects.
+
+    Args:
+        frame: Poses of static objects.
+        trajectories: Single-frame trajectories of the same objects.
+        motion: Displacement over time.
+    """
     poses = []
     for pose, instance in zip(frame.result.poses, frame.instances, strict=True):
-        centre = np.median([T[:3, 3] for T in paths[instance].T_world_object], axis=0)
+        centre = np.median([T[:3, 3] for T in trajectories[instance].T_world_object], axis=0)
         T_world_object = motion(frame.time_s, centre) @ frame.T_world_camera @ pose.T_camera_object
         T_camera_object = invert_transform(frame.T_world_camera) @ T_world_object
         poses.append(dataclasses.replace(pose, T_camera_object=T_camera_object))

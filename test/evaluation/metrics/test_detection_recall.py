@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, count_found, mask_iou, total
+from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, count_detections, mask_iou, sum_counts
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.types import InstanceMask
 
@@ -26,7 +26,7 @@ def objects(*things):
 def counted(truths, poses, masks=(), true_masks=()):
     visible = np.ones(len(truths), dtype=bool)
     frame = NocsFrame("view", objects(*truths), visible, objects(*poses), np.linspace(1.0, 0.5, len(poses)))
-    return count_found(frame, masks, true_masks, NOCS_CATEGORIES)
+    return count_detections(frame, masks, true_masks, NOCS_CATEGORIES)
 
 
 def test_iou_of_masks_is_of_their_pixels():
@@ -64,14 +64,14 @@ def test_a_mug_is_judged_by_its_axis_while_its_handle_is_hidden():
     posed = []
     for visible in (True, False):
         frame = NocsFrame("view", straight, np.array([visible]), turned, np.ones(1))
-        posed.append(count_found(frame, [], [mask("mug", 0)], NOCS_CATEGORIES)["mug"].posed)
+        posed.append(count_detections(frame, [], [mask("mug", 0)], NOCS_CATEGORIES)["mug"].posed)
     assert posed == [0, 1]
 
 
 def test_views_add_up_and_shares_of_nothing_are_nothing():
     one = counted([("can", 0.0, 0.0)], [("can", 0.0, 0.0)], [mask("can", 0)], [mask("can", 0)])
     none = counted([("can", 0.0, 0.0)], [], [], [mask("can", 0)])
-    table = total([one, none], NOCS_CATEGORIES)
+    table = sum_counts([one, none], NOCS_CATEGORIES)
     assert list(table) == [*NOCS_CATEGORIES.names, "all"]
     assert table["all"] == table["can"] == DetectionRecall(2, 1, 1, 1, 1)
     assert table["can"].shares() == {
@@ -81,4 +81,4 @@ def test_views_add_up_and_shares_of_nothing_are_nothing():
         "pose_precision": 100.0,
     }
     assert set(table["mug"].shares().values()) == {None}
-    assert total([], NOCS_CATEGORIES)["all"] == DetectionRecall()
+    assert sum_counts([], NOCS_CATEGORIES)["all"] == DetectionRecall()

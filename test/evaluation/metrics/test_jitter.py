@@ -11,22 +11,22 @@ import pytest
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import TrackingConfig
 from clipose_ros.errors import DataError
-from clipose_ros.evaluation.metrics.jitter import jitter, lags_ms, measure
+from clipose_ros.evaluation.metrics.jitter import evaluate_tracking, trajectory_jitter, trajectory_lags_ms
 from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence, record_sequence
 from clipose_ros.evaluation.runs.trajectories import (
     ObjectTrajectory,
-    PosedFrame,
+    SequenceFramePoses,
     pose_sequence,
-    single_paths,
-    swing,
-    track,
+    single_frame_trajectories,
+    swing_motion,
+    track_sequence,
 )
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 from clipose_ros.types import FloatArray, PoseEstimate
 
 
 class NoisyPredictor:
-    """Knows where the objects of ``film`` are, up to noise."""
+    """Knows where the objects of ``recorded_sequence`` are, up to noise."""
 
     categories = NOCS_CATEGORIES
     device = "cpu"
@@ -43,7 +43,7 @@ class NoisyPredictor:
         return poses
 
 
-def film(seconds: float) -> RecordedSequence:
+def recorded_sequence(seconds: float) -> RecordedSequence:
     """A can and a mug half a metre apart, before a camera that stands still: its frame is the world's."""
     frames = round(30 * seconds)
     box = 0.05 * np.random.default_rng(1).uniform(-1, 1, (256, 3))
@@ -59,14 +59,17 @@ def film(seconds: float) -> RecordedSequence:
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[PosedFrame]:
-    return pose_sequence(film(8.0), NoisyPredictor(mm=2.0, deg=1.5))
+def frames() -> list[SequenceFramePoses]:
+    return pose_sequence(recorded_sequence(8.0), NoisyPredictor(mm=2.0, deg=1.5))
 
 
-def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[PosedFrame]) -> None:
-    paths = single_paths(frames)
-    assert paths.keys() == {7, 9} and len(paths[7].times_s) == 240
-    of_can, of_mug = jitter(paths[7], NOCS_CATEGORIES), jitter(paths[9], NOCS_CATEGORIES)
+def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[SequenceFramePoses]) -> None:
+    trajectories = single_frame_trajectories(frames)
+    assert trajectories.keys() == {7, 9} and len(trajectories[7].times_s) == 240
+    of_can, of_mug = (
+        trajectory_jitter(trajectories[7], NOCS_CATEGORIES),
+        trajectory_jitter(trajectories[9], NOCS_CATEGORIES),
+    )
     for each in (of_can, of_mug):
         assert each.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
         assert each.position_step_mm == pytest.approx(2.0 * np.sqrt(6), rel=0.1)
@@ -76,14 +79,14 @@ def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[Posed
 
 def test_a_known_delay_is_found() -> None:
     times = np.arange(0.0, 5.0, 1 / 30)
-    poses = [[swing(time - late, np.zeros(3)) for time in times] for late in (0.0, 0.12)]
-    raw, late = (ObjectTrajectory("mug", times.tolist(), list(path)) for path in poses)
-    np.testing.assert_allclose(lags_ms(raw, late, NOCS_CATEGORIES), 120.0, atol=3.0)
-    np.testing.assert_allclose(lags_ms(raw, raw, NOCS_CATEGORIES), 0.0)
+    poses = [[swing_motion(time - late, np.zeros(3)) for time in times] for late in (0.0, 0.12)]
+    raw, late = (ObjectTrajectory("mug", times.tolist(), list(trajectory)) for trajectory in poses)
+    np.testing.assert_allclose(trajectory_lags_ms(raw, late, NOCS_CATEGORIES), 120.0, atol=3.0)
+    np.testing.assert_allclose(trajectory_lags_ms(raw, raw, NOCS_CATEGORIES), 0.0)
 
 
-def test_smoothing_trades_jitter_for_lag(frames: list[PosedFrame]) -> None:
-    off, some, much = (measure(frames, TrackingConfig(smoothing=s), NOCS_CATEGORIES) for s in (0.0, 0.6, 0.9))
+def test_smoothing_trades_jitter_for_lag(frames: list[SequenceFramePoses]) -> None:
+    off, some, much = (evaluate_tracking(frames, TrackingConfig(smoothing=s), NOCS_CATEGORIES) for s in (0.0, 0.6, 0.9))
     assert off.lag_ms == off.turn_lag_ms == 0.0 and off.objects == 2
     assert off.jitter.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
     assert much.jitter.position_mm < some.jitter.position_mm < off.jitter.position_mm
@@ -94,23 +97,23 @@ def test_smoothing_trades_jitter_for_lag(frames: list[PosedFrame]) -> None:
     assert off.worst.position_mm >= off.jitter.position_mm
 
 
-def test_an_object_that_jumps_away_gets_another_identity(frames: list[PosedFrame]) -> None:
+def test_an_object_that_jumps_away_gets_another_identity(frames: list[SequenceFramePoses]) -> None:
     there, beyond = make_transform(np.eye(3), [0.0, 0.0, 0.0]), make_transform(np.eye(3), [0.0, 1.0, 0.0])
     moved = [
-        PosedFrame(f.result, f.instances, there if number < 100 else beyond, f.time_s)
+        SequenceFramePoses(f.result, f.instances, there if number < 100 else beyond, f.time_s)
         for number, f in enumerate(frames)
     ]
-    paths = track(moved, TrackingConfig(), NOCS_CATEGORIES)
-    assert [np.count_nonzero(np.diff(path.ids)) for path in paths.values()] == [1, 1]
-    in_camera = track(moved, TrackingConfig(), NOCS_CATEGORIES, in_world=False)
-    assert [np.count_nonzero(np.diff(path.ids)) for path in in_camera.values()] == [0, 0]
+    trajectories = track_sequence(moved, TrackingConfig(), NOCS_CATEGORIES)
+    assert [np.count_nonzero(np.diff(trajectory.ids)) for trajectory in trajectories.values()] == [1, 1]
+    in_camera = track_sequence(moved, TrackingConfig(), NOCS_CATEGORIES, in_world=False)
+    assert [np.count_nonzero(np.diff(trajectory.ids)) for trajectory in in_camera.values()] == [0, 0]
 
 
-def test_a_film_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path: Path) -> None:
+def test_a_sequence_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path: Path) -> None:
     made = record_sequence(0.1, seed=3, workers=1)
     assert made.frames == 3 and made.points.shape[1:] == (1024, 3)
-    made.save(tmp_path / "film.npz")
-    read = RecordedSequence.load(tmp_path / "film.npz")
+    made.save(tmp_path / "sequence.npz")
+    read = RecordedSequence.load(tmp_path / "sequence.npz")
     np.testing.assert_array_equal(read.points, made.points)
     np.testing.assert_array_equal(read.category, made.category)
     centres: dict[int, list[FloatArray]] = {}
@@ -120,13 +123,13 @@ def test_a_film_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path:
     assert len(centres) >= 6
     for places in centres.values():  # seen from elsewhere, other sides are seen, no more
         assert np.ptp(places, axis=0).max() < 0.12
-    whole = (tmp_path / "film.npz").read_bytes()
-    for other in (b"no film", whole[: len(whole) // 2]):
+    whole = (tmp_path / "sequence.npz").read_bytes()
+    for other in (b"no sequence", whole[: len(whole) // 2]):
         (tmp_path / "other.npz").write_bytes(other)
-        with pytest.raises(DataError, match="is not a film"):
+        with pytest.raises(DataError, match="is not a recorded sequence"):
             RecordedSequence.load(tmp_path / "other.npz")
 
 
-def test_a_film_of_nothing_is_told(frames: list[PosedFrame]) -> None:
+def test_a_sequence_of_nothing_is_told(frames: list[SequenceFramePoses]) -> None:
     with pytest.raises(DataError, match="no object was tracked in 1 frames"):
-        measure(frames[:1], TrackingConfig(), NOCS_CATEGORIES)
+        evaluate_tracking(frames[:1], TrackingConfig(), NOCS_CATEGORIES)

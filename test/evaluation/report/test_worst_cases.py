@@ -10,7 +10,7 @@ from clipose_ros.evaluation.metrics.pose_accuracy import PoseError
 from clipose_ros.evaluation.report.worst_cases import (
     ESTIMATE_COLOUR,
     TRUE_COLOUR,
-    Shot,
+    FailureImage,
     cases_of_clouds,
     cases_of_pairs,
     draw_cases,
@@ -37,7 +37,7 @@ def test_worst_come_first():
 
 
 def test_boxes_lie_on_the_image_where_the_camera_sees_them():
-    shot = Shot(np.zeros((240, 320, 3), dtype=np.uint8), CAMERA)
+    shot = FailureImage(np.zeros((240, 320, 3), dtype=np.uint8), CAMERA)
     asked = []
     cases = cases_of_pairs([pair(1.0, 1.0, "scene_1/0000")], NOCS_CATEGORIES, lambda name: asked.append(name) or shot)
     panel = draw_cases(cases).axes[0]

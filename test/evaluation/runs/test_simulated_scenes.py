@@ -11,9 +11,9 @@ from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY
 from clipose_ros.data.synthetic.samples import MIN_OBJECT_PIXELS, MIN_VISIBLE
 from clipose_ros.data.synthetic.scene_views import StoredViews, ViewRecipe, store_views
 from clipose_ros.errors import ConfigError
-from clipose_ros.evaluation.metrics.detection_recall import total
+from clipose_ros.evaluation.metrics.detection_recall import sum_counts
 from clipose_ros.evaluation.metrics.nocs_protocol import as_record, evaluate_frames
-from clipose_ros.evaluation.runs.simulated_scenes import judged_categories, pose_views
+from clipose_ros.evaluation.runs.simulated_scenes import evaluated_categories, pose_views
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.segmentation.labels import LabelSegmenter
 from clipose_ros.types import PoseEstimate
@@ -102,7 +102,7 @@ def test_the_truth_under_true_masks_scores_a_hundred(views):
         assert (mean["truths"], mean["predictions"], mean["matched"]) == (expected, expected, expected)
         assert mean["IoU75"] == pytest.approx(100.0)
         assert mean["5deg2cm"] == pytest.approx(100.0)
-    found = total((view.found for view in posed), NOCS_CATEGORIES)["all"]
+    found = sum_counts((view.recall for view in posed), NOCS_CATEGORIES)["all"]
     assert set(found.shares().values()) == {100.0}
     assert found.objects == expected
     assert all(view.latency_ms > 0.0 for view in posed)
@@ -118,7 +118,7 @@ def test_every_view_is_judged_against_its_own_objects(views):
 def test_what_the_segmenter_drops_is_missing(views):
     """Half of the objects dropped cost their share of boxes, but no pose: that recall is over what was matched."""
     posed = run(views, lambda masks: masks[::2])
-    found = total((view.found for view in posed), NOCS_CATEGORIES)
+    found = sum_counts((view.recall for view in posed), NOCS_CATEGORIES)
     for table in evaluate_frames((view.frame for view in posed), NOCS_CATEGORIES).values():
         for name, counts in found.items():
             if name != "all" and counts.objects:
@@ -138,8 +138,8 @@ def test_what_the_segmenter_calls_by_another_name_is_missed_and_invented(views):
     def misnamed(masks):
         return [dataclasses.replace(m, category="can") if m.category == "bottle" else m for m in masks]
 
-    right = total((view.found for view in run(views)), NOCS_CATEGORIES)
-    wrong = total((view.found for view in run(views, misnamed)), NOCS_CATEGORIES)
+    right = sum_counts((view.recall for view in run(views)), NOCS_CATEGORIES)
+    wrong = sum_counts((view.recall for view in run(views, misnamed)), NOCS_CATEGORIES)
     bottles, cans = right["bottle"], right["can"]
     assert bottles.objects and cans.objects
     assert (wrong["bottle"].detected, wrong["bottle"].posed) == (0, 0)
@@ -152,8 +152,8 @@ def test_masks_without_anything_below_are_false(views):
     def doubled(masks):
         return [m for mask in masks for m in (mask, dataclasses.replace(mask, category="laptop", score=0.5))]
 
-    found = total((view.found for view in run(views, doubled)), NOCS_CATEGORIES)
-    right = total((view.found for view in run(views)), NOCS_CATEGORIES)
+    found = sum_counts((view.recall for view in run(views, doubled)), NOCS_CATEGORIES)
+    right = sum_counts((view.recall for view in run(views)), NOCS_CATEGORIES)
     assert found["laptop"].detections == right["laptop"].detections + right["all"].detections
     assert found["laptop"].detected == right["laptop"].detected
 
@@ -167,18 +167,18 @@ def test_poses_that_the_node_would_not_publish_are_none(views):
     strict = dataclasses.replace(CONFIG, check=dataclasses.replace(CONFIG.check, score_threshold=0.6))
     pipeline = PosePipeline(Altered(lambda masks: masks, 0.9), Knowing(views[0], 0.5), strict)
     (posed,) = pose_views([views[0]], pipeline, NOCS_CATEGORIES)
-    found = total([posed.found], NOCS_CATEGORIES)["all"]
+    found = sum_counts([posed.recall], NOCS_CATEGORIES)["all"]
     assert (found.poses, found.posed) == (0, 0)
     assert found.detected == found.objects > 0
 
 
 def test_of_categories_that_are_not_judged_nothing_counts(views):
-    judged = judged_categories(NOCS_OBJECT_LIBRARY, NOCS_CATEGORIES, ["mug", "can"])
-    everything = total((view.found for view in run(views)), NOCS_CATEGORIES)
+    judged = evaluated_categories(NOCS_OBJECT_LIBRARY, NOCS_CATEGORIES, ["mug", "can"])
+    everything = sum_counts((view.recall for view in run(views)), NOCS_CATEGORIES)
     posed = []
     for view in views:
         posed += pose_views([view], PosePipeline(Altered(list), Knowing(view), CONFIG), judged)
-    found = total((view.found for view in posed), judged)
+    found = sum_counts((view.recall for view in posed), judged)
     assert list(found) == ["can", "mug", "all"]
     assert (found["can"], found["mug"]) == (everything["can"], everything["mug"])
     assert set(np.concatenate([view.frame.predictions.class_ids for view in posed])) <= {4, 6}
@@ -186,11 +186,11 @@ def test_of_categories_that_are_not_judged_nothing_counts(views):
 
 def test_a_model_that_does_not_know_what_is_on_the_tables_is_not_judged():
     few = CategorySet(tuple(NOCS_CATEGORIES)[:5])
-    with pytest.raises(ConfigError, match="stands 'mug' with id 6, but the model knows 1 bottle"):
-        judged_categories(NOCS_OBJECT_LIBRARY, few)
+    with pytest.raises(ConfigError, match="category 'mug' with id 6, but the model has 1 bottle"):
+        evaluated_categories(NOCS_OBJECT_LIBRARY, few)
 
 
 def test_equal_views_give_equal_figures(views):
     for first, second in zip(run(views), run(views), strict=True):
-        assert first.found == second.found
+        assert first.recall == second.recall
         np.testing.assert_array_equal(first.frame.predictions.S_camera_object, second.frame.predictions.S_camera_object)
