@@ -1,1 +1,1 @@
-"""What takes how long: network, stages of a frame, start-up, training step; figures as tables, plot and page."""
+"""Benchmarks of network, stages of a frame, start-up and training step; results as tables, plot and page."""

@@ -1,4 +1,4 @@
-"""Other programs that compute the same network, for comparison only: the node does not use them."""
+"""Other runtimes of the same network, for comparison only; the pose node does not use them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from clipose_ros.types import FloatArray, IndexArray
 
 
 class OnnxRuntime:
-    """An engine that runs the network's ONNX export with onnxruntime on the CPU, for clouds of ``POINTS`` points.
+    """Engine that runs the ONNX export of a network with onnxruntime on the CPU, for clouds of ``POINTS`` points.
 
     Args:
-        network: In evaluation mode, with the plain operations.
-        threads: 0 for one per core.
+        network: Network in evaluation mode.
+        threads: Number of threads; 0 for one per core.
 
     Raises:
-        ExportError: A package is missing.
+        ExportError: A required package is missing.
     """
 
     name = "onnxruntime"
@@ -43,10 +43,10 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """As ``inference.engine.Engine`` says."""
+        """Compute raw poses, see ``inference.engines.base.Engine``."""
         values = self._session.run(list(OUTPUTS), dict(zip(INPUTS, (points_camera, category), strict=True)))
         return RawPoses(**dict(zip(OUTPUTS, values, strict=True)))
 
     def warm_up(self, points: int) -> None:
-        """As ``inference.engine.Engine`` says."""
+        """Run the network once on zeros, see ``inference.engines.base.Engine``."""
         self(np.zeros((1, points, 3), np.float32), np.zeros(1, np.int64))

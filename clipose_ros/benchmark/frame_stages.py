@@ -1,4 +1,4 @@
-"""The stages of one frame with five objects, each by itself."""
+"""Stages of processing one frame with five objects, each as a separate call."""
 
 from __future__ import annotations
 
@@ -21,12 +21,19 @@ from clipose_ros.types import FrameResult, ObjectCloud, PoseEstimate, StageTimes
 from clipose_ros.visualization.draw import draw_tracks
 
 FRAME_NS = 33_333_333
-"""From one frame to the next, at 30 Hz."""
+"""Interval between frames at 30 Hz, nanoseconds."""
 
 
 @dataclass(frozen=True)
-class Posed:
-    """A frame that went all the way, for the stages that need what others made of it."""
+class ProcessedFrame:
+    """Results of all stages for one frame, the inputs of later stages.
+
+    Attributes:
+        clouds: Point cloud of each object.
+        poses: Estimated pose of each object.
+        result: Poses and clouds as passed to the tracker.
+        tracks: Tracked objects.
+    """
 
     clouds: list[ObjectCloud]
     poses: list[PoseEstimate]
@@ -34,42 +41,44 @@ class Posed:
     tracks: list[TrackedObject]
 
 
-def posed(inputs: BenchmarkInputs, predictor: PosePredictor) -> Posed:
-    """Pose the frame; every pose is kept, whether it is plausible or not, so that all objects take part."""
+def process_frame(inputs: BenchmarkInputs, predictor: PosePredictor) -> ProcessedFrame:
+    """Estimate and track all poses of the frame. Pose checks are skipped, so that all objects take part."""
     clouds = inputs.object_clouds()
     poses = predictor.predict(
         np.stack([cloud.points_camera for cloud in clouds]), [cloud.instance.category for cloud in clouds]
     )
     result = FrameResult(tuple(poses), tuple(clouds), (), StageTimes(0.0, 0.0, 0.0))
     tracks = Tracker(TrackingConfig(), predictor.categories).update(result, 0, np.eye(4), confirm=True)
-    return Posed(clouds, poses, result, tracks)
+    return ProcessedFrame(clouds, poses, result, tracks)
 
 
-def frame_stages(inputs: BenchmarkInputs, predictor: PosePredictor, seen: Posed) -> dict[str, Callable[[], object]]:
-    """A call for each stage between the messages, by its name."""
+def frame_stages(
+    inputs: BenchmarkInputs, predictor: PosePredictor, processed: ProcessedFrame
+) -> dict[str, Callable[[], object]]:
+    """Return a call for each stage between input and output messages, by name of the stage."""
     frame, cloud_config, check = inputs.frame, CloudConfig(), CheckConfig()
     labels = LabelSegmenter(SegmentationConfig(backend="labels"), predictor.categories)
-    stacked = np.stack([cloud.points_camera for cloud in seen.clouds])
-    names = [cloud.instance.category for cloud in seen.clouds]
-    masks = [cloud.instance for cloud in seen.clouds]
+    stacked = np.stack([cloud.points_camera for cloud in processed.clouds])
+    names = [cloud.instance.category for cloud in processed.clouds]
+    masks = [cloud.instance for cloud in processed.clouds]
     tracker, stamps = Tracker(TrackingConfig(), predictor.categories), itertools.count(0, FRAME_NS)
     return {
         "segmentation, labels": lambda: labels.segment(frame),
         "clouds": lambda: [extract_cloud(frame, instance, cloud_config) for instance in masks],
         "network": lambda: predictor.predict(stacked, names),
-        "plausibility": lambda: check_poses(seen.poses, seen.clouds, check, predictor.categories),
-        "tracking": lambda: tracker.update(seen.result, next(stamps), np.eye(4)),
-        "drawing": lambda: draw_tracks(frame.rgb, seen.tracks, frame.intrinsics, masks),
+        "plausibility": lambda: check_poses(processed.poses, processed.clouds, check, predictor.categories),
+        "tracking": lambda: tracker.update(processed.result, next(stamps), np.eye(4)),
+        "drawing": lambda: draw_tracks(frame.rgb, processed.tracks, frame.intrinsics, masks),
     }
 
 
 def segmentation_stage(
     config: SegmentationConfig, categories: CategorySet, device: str, inputs: BenchmarkInputs
 ) -> Callable[[], object]:
-    """A call that segments the frame with a real segmenter.
+    """Return a call that segments the frame with a given segmenter.
 
     Raises:
-        SegmentationError: It cannot be set up.
+        SegmentationError: The segmenter cannot be created.
     """
     segmenter = create_segmenter(config, categories, device)
     return lambda: segmenter.segment(inputs.frame)

@@ -1,4 +1,4 @@
-"""On what the figures were taken: processor, memory, versions, date."""
+"""Description of the machine: processor, memory, versions, date."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SETTINGS = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RMW_IMP
 
 
 def describe_machine() -> dict[str, Any]:
-    """Plain values for JSON. ``load`` is the load average at this moment: other work disturbs what is timed."""
+    """Return plain values for JSON. ``load`` is the present load average; other processes distort the measurements."""
     import torch
 
-    processor = _fields("/proc/cpuinfo")
-    memory_kib = int(_fields("/proc/meminfo").get("MemTotal", "0 kB").split()[0])
+    processor = _read_fields("/proc/cpuinfo")
+    memory_kib = int(_read_fields("/proc/meminfo").get("MemTotal", "0 kB").split()[0])
     flags = processor.get("flags", "").split()
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
@@ -32,20 +32,20 @@ def describe_machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "versions": {name: version for name in _PACKAGES if (version := _installed_version(name))},
         "threads": torch.get_num_threads(),
         "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "load": round(os.getloadavg()[0], 2),
     }
 
 
-def _fields(path: str) -> dict[str, str]:
-    """``name: value`` lines of a file of the kernel's; of a repeated name the first."""
+def _read_fields(path: str) -> dict[str, str]:
+    """Read the ``name: value`` lines of a file under ``/proc``; the first of a repeated name is kept."""
     lines = (line.split(":", 1) for line in reversed(Path(path).read_text().splitlines()) if ":" in line)
     return {name.strip(): value.strip() for name, value in lines}
 
 
-def _version(package: str) -> str | None:
+def _installed_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

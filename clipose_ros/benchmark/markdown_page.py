@@ -1,47 +1,48 @@
-"""Puts the figures of a record into a page: tables between two marks, the plot and the record beside it."""
+"""Markdown page with the tables of a record between two marks; plot and record are written next to it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.benchmark.plot import plot
-from clipose_ros.benchmark.result_tables import ResultTable, machine_line, sheets
+from clipose_ros.benchmark.plot import plot_record
+from clipose_ros.benchmark.record import write_record
+from clipose_ros.benchmark.result_tables import ResultTable, build_tables, machine_line
 from clipose_ros.errors import DataError
 
 BEGIN, END = "<!-- figures: written by the benchmark -->", "<!-- end of figures -->"
 
 
 def update_page(page: Path, record: Mapping[str, Any]) -> None:
-    """Replace a page's figures; what people wrote around them stays.
+    """Replace the tables of a page; the text around the marks is kept.
 
     Args:
-        page: Markdown with both marks. The plot goes to ``images/<page>.png`` beside it, the record to ``<page>.json``.
-        record: As the benchmark writes it.
+        page: Markdown file with both marks. The plot is written to ``images/<page>.png`` and the record to
+            ``<page>.json`` in the same folder.
+        record: Benchmark record.
 
     Raises:
-        DataError: There is no such page, or it lacks the marks.
+        DataError: The page is missing or lacks the marks.
     """
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise DataError(f"page '{page}' must hold the lines '{BEGIN}' and '{END}', between which the figures go")
-    picture = page.parent / "images" / f"{page.stem}.png"
-    picture.parent.mkdir(exist_ok=True)
-    plot(record, picture)
-    page.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        raise DataError(f"page '{page}' must hold the lines '{BEGIN}' and '{END}', which enclose the tables")
+    image = page.parent / "images" / f"{page.stem}.png"
+    image.parent.mkdir(exist_ok=True)
+    plot_record(record, image)
+    write_record(record, page.with_suffix(".json"))
     parts = [
         machine_line(record),
-        f"![Network, stages and latency](images/{picture.name})",
-        *(_markdown(sheet) for sheet in sheets(record)),
+        f"![Network, stages and latency](images/{image.name})",
+        *(_to_markdown(result) for result in build_tables(record)),
     ]
     page.write_text("\n\n".join([before + BEGIN, *parts, END + after]), encoding="utf-8")
 
 
-def _markdown(sheet: ResultTable) -> str:
-    rule = ("---", *("---:",) * (len(sheet.head) - 1))
-    lines = (f"| {' | '.join(cells)} |" for cells in (sheet.head, rule, *sheet.rows))
-    return f"### {sheet.title}\n\n" + "\n".join(lines)
+def _to_markdown(result: ResultTable) -> str:
+    rule = ("---", *("---:",) * (len(result.head) - 1))
+    lines = (f"| {' | '.join(cells)} |" for cells in (result.head, rule, *result.rows))
+    return f"### {result.title}\n\n" + "\n".join(lines)

@@ -1,9 +1,9 @@
-"""Engines against the plain network: same weights, same clouds, one after the other in the same run."""
+"""Inference time and deviation of all engines for the same network and the same clouds."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -27,17 +27,17 @@ from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, IndexArray
 
 REFERENCE = "pytorch"
-"""The engine that all others are compared with: the plain PyTorch module."""
+"""The engine that all others are compared with: the PyTorch module in eager mode."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which cells are measured: every batch at ``POINTS`` points, every number of points at batch 1.
+    """Measured sizes: every batch at ``POINTS`` points and every number of points at batch 1.
 
     Attributes:
-        batches: Clouds at a time.
-        points: Points of a cloud.
-        budget_s: For each cell of each engine.
+        batches: Numbers of clouds in a batch.
+        points: Numbers of points of a cloud.
+        budget_s: Time for each measurement, seconds.
     """
 
     batches: tuple[int, ...] = (1, 2, 5, 16)
@@ -45,95 +45,137 @@ class Grid:
     budget_s: float = 1.0
 
     def cells(self) -> list[tuple[int, int]]:
-        """Batch and points of each cell, once."""
+        """Return the distinct pairs of batch and points."""
         return list(dict.fromkeys([(b, POINTS) for b in self.batches] + [(1, n) for n in self.points]))
 
 
 @dataclass(frozen=True)
 class BenchmarkEntry:
-    """Networks of the same weights, one per engine.
+    """Engines of one network, all with the same weights.
 
     Attributes:
-        model: Its name in the tables.
-        engines: By name, the reference first.
-        absent: Why an engine is not among them.
+        model: Name of the network in the tables.
+        engines: Engines by name, the reference first.
+        unavailable: Reason by name of each engine that this machine cannot run.
     """
 
     model: str
-    engines: dict[str, Engine]
-    absent: dict[str, str]
+    engines: Mapping[str, Engine]
+    unavailable: Mapping[str, str]
 
 
-def shipped(model: str) -> Callable[[], CLIPoseNet]:
-    """Builds the network of a checkpoint."""
-    return lambda: load_checkpoint(model_path(model))
+@dataclass(frozen=True, slots=True)
+class NetworkResult:
+    """Measurement of one engine at one size.
+
+    Attributes:
+        model: Name of the network.
+        engine: Name of the engine.
+        device: Device of the engine.
+        batch: Clouds in the batch.
+        points: Points of a cloud.
+        timing: Duration of one call.
+        ratio: Median of the reference over this median.
+        deviation: Largest absolute difference from the reference of any axis, translation or size, metres.
+    """
+
+    model: str
+    engine: str
+    device: str
+    batch: int
+    points: int
+    timing: Timing
+    ratio: float
+    deviation: float
+
+    def as_record(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "model": self.model,
+            "engine": self.engine,
+            "device": self.device,
+            "batch": self.batch,
+            "points": self.points,
+            **asdict(self.timing),
+            "pose_ms": round(self.timing.median_ms / self.batch, 4),
+            "ratio": self.ratio,
+            "deviation": self.deviation,
+        }
 
 
-def paper_widths() -> CLIPoseNet:
-    """The network at the paper's widths, with random weights: how fast it is does not depend on them."""
+def load_shipped_network(model: str) -> CLIPoseNet:
+    """Load the network of a shipped model or of a checkpoint file."""
+    return load_checkpoint(model_path(model))
+
+
+def build_paper_network() -> CLIPoseNet:
+    """Build the network at the paper's widths with random weights, on which its speed does not depend."""
     torch.manual_seed(0)
     return CLIPoseNet(PRESETS["clipose"], NOCS_CATEGORIES).eval()
 
 
-def benchmark_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> BenchmarkEntry:
-    """All engines that this machine has, and on a CPU onnxruntime for comparison."""
-    place = resolve_device(device)
-    makers: dict[str, Callable[[], Engine]] = {
-        name: partial(create_engine, name, build(), place, threads) for name in engine_names()
-    }
-    if place == "cpu":
-        makers[OnnxRuntime.name] = partial(OnnxRuntime, build(), threads)
-    found = BenchmarkEntry(model, {}, {})
-    for name in sorted(makers, key=lambda name: name != REFERENCE):
-        try:
-            found.engines[name] = makers[name]()
-        except (ConfigError, DeviceError, ExportError) as error:
-            found.absent[name] = str(error)
-    return found
+def create_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> BenchmarkEntry:
+    """Create all engines that this machine can run, on a CPU also onnxruntime for comparison.
 
-
-def time_networks(entries: Sequence[BenchmarkEntry], inputs: BenchmarkInputs, grid: Grid) -> Iterator[dict[str, Any]]:
-    """One record per model, engine and cell, as each is measured.
-
-    ``ratio`` is the reference's median over this engine's, in the same cell; ``deviation`` the largest difference from
-    the reference's axes, translations and sizes (metres).
+    Args:
+        model: Name of the network in the tables.
+        build: Function that builds the network; called once per engine.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads; 0 for the default of each engine.
     """
-    for contestant_ in entries:
+    resolved = resolve_device(device)
+    factories: dict[str, Callable[[], Engine]] = {
+        name: partial(create_engine, name, build(), resolved, threads) for name in engine_names()
+    }
+    if resolved == "cpu":
+        factories[OnnxRuntime.name] = partial(OnnxRuntime, build(), threads)
+    engines: dict[str, Engine] = {}
+    unavailable: dict[str, str] = {}
+    for name in sorted(factories, key=lambda name: name != REFERENCE):
+        try:
+            engines[name] = factories[name]()
+        except (ConfigError, DeviceError, ExportError) as error:
+            unavailable[name] = str(error)
+    return BenchmarkEntry(model, engines, unavailable)
+
+
+def time_networks(entries: Sequence[BenchmarkEntry], inputs: BenchmarkInputs, grid: Grid) -> Iterator[NetworkResult]:
+    """Measure every engine of every network at every size and yield each result."""
+    for entry in entries:
         for batch, points in grid.cells():
             clouds, names = inputs.batch(batch, points)
-            plain: tuple[Timing, RawPoses] | None = None
-            for name, engine in contestant_.engines.items():
-                if name == OnnxRuntime.name and points != POINTS:
+            reference: tuple[Timing, RawPoses] | None = None
+            for name, engine in entry.engines.items():
+                if name == OnnxRuntime.name and points != POINTS:  # the exported network has a fixed number of points
                     continue
                 index = np.array([engine.categories.index(category) for category in names], np.int64)
-                timing, answer = _timed(engine, clouds, index, grid.budget_s)
-                plain = plain or (timing, answer)
-                yield {
-                    "model": contestant_.model,
-                    "engine": name,
-                    "device": engine.device,
-                    "batch": batch,
-                    "points": points,
-                    **asdict(timing),
-                    "pose_ms": round(timing.median_ms / batch, 4),
-                    "ratio": round(plain[0].median_ms / timing.median_ms, 2),
-                    "deviation": _deviation(plain[1], answer),
-                }
+                timing, output = _time_engine(engine, clouds, index, grid.budget_s)
+                reference = reference or (timing, output)
+                yield NetworkResult(
+                    entry.model,
+                    name,
+                    engine.device,
+                    batch,
+                    points,
+                    timing,
+                    ratio=round(reference[0].median_ms / timing.median_ms, 2),
+                    deviation=_max_deviation(reference[1], output),
+                )
 
 
-def _timed(engine: Engine, clouds: FloatArray, index: IndexArray, budget_s: float) -> tuple[Timing, RawPoses]:
-    """How long an engine takes, and what it answers."""
-    answers: deque[RawPoses] = deque(maxlen=1)
-    timing = time_call(lambda: answers.append(engine(clouds, index)), budget_s)
-    return timing, answers[-1]
+def _time_engine(engine: Engine, clouds: FloatArray, index: IndexArray, budget_s: float) -> tuple[Timing, RawPoses]:
+    """Return the duration of a call and the output of the last one."""
+    outputs: deque[RawPoses] = deque(maxlen=1)
+    timing = time_call(lambda: outputs.append(engine(clouds, index)), budget_s)
+    return timing, outputs[-1]
 
 
-def _deviation(expected: RawPoses, got: RawPoses) -> float:
-    """Largest difference of any value."""
+def _max_deviation(expected: RawPoses, actual: RawPoses) -> float:
+    """Return the largest absolute difference of axes, translations and sizes."""
     pairs = (
-        (expected.axis_y, got.axis_y),
-        (expected.axis_x, got.axis_x),
-        (expected.translation, got.translation),
-        (expected.size, got.size),
+        (expected.axis_y, actual.axis_y),
+        (expected.axis_x, actual.axis_x),
+        (expected.translation, actual.translation),
+        (expected.size, actual.size),
     )
     return max(float(np.abs(a - b).max()) for a, b in pairs)

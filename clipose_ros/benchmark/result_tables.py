@@ -1,4 +1,4 @@
-"""A record as tables, for a terminal and for a page alike."""
+"""Tables of a benchmark record, for a terminal and for a Markdown page."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 POINTS = 1024
-"""Points of a cloud where the batch is varied."""
-NONE = "-"
-REST = ("segmentation, labels", "clouds", "plausibility", "tracking", "messages in", "messages out")
-"""What the node does for every frame beside the network; with a real segmenter, its own time instead of the labels'."""
-PICTURE = ("drawing", "picture out")
-"""What it does besides where somebody listens to the annotated image."""
+"""Points of a cloud in measurements over the batch."""
+NO_VALUE = "-"
+NODE_STAGES = ("segmentation, labels", "clouds", "plausibility", "tracking", "messages in", "messages out")
+"""Stages of every frame besides the network. With a detector its time replaces that of the label images."""
+IMAGE_STAGES = ("drawing", "picture out")
+"""Further stages of a frame if the annotated image has a subscriber."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultTable:
-    """A table of words.
+    """Formatted table.
 
     Attributes:
-        title: What it shows.
-        head: Names of the columns; the first is a name, the others are figures.
-        rows: As many cells each.
+        title: Title.
+        head: Names of the columns; the first column holds names, the others numbers.
+        rows: Rows of as many cells as ``head``.
     """
 
     title: str
@@ -30,20 +30,20 @@ class ResultTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def sheets(record: Mapping[str, Any]) -> list[ResultTable]:
-    """Tables of the parts that a record has."""
-    makers = {
-        "network": _network,
-        "start": _start,
-        "stages": _stages,
-        "training": _training,
-        "live": _live,
+def build_tables(record: Mapping[str, Any]) -> list[ResultTable]:
+    """Return the tables of all parts of a record."""
+    builders = {
+        "network": _network_tables,
+        "start": _start_tables,
+        "stages": _stage_tables,
+        "training": _training_tables,
+        "live": _live_tables,
     }
-    return [sheet for name, make in makers.items() if record.get(name) for sheet in make(record[name])]
+    return [table for name, build in builders.items() if record.get(name) for table in build(record[name])]
 
 
 def machine_line(record: Mapping[str, Any]) -> str:
-    """Machine, versions, settings and date in a sentence."""
+    """Return machine, versions, settings and date as one line."""
     machine = record["machine"]
     parts = [
         f"{machine['processor']}, {machine['cores']} cores ({', '.join(machine['flags']) or 'no AVX'})",
@@ -57,29 +57,34 @@ def machine_line(record: Mapping[str, Any]) -> str:
     return f"{machine['date']}: {'; '.join(parts)}; load average {machine['load']:g} at the beginning"
 
 
-def _network(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
-    """Per model one table over batches and one over points: engines down, milliseconds per pose across."""
+def _network_tables(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
+    """Yield two tables per model, over batches and over points: one row per engine, milliseconds per pose."""
     for model in dict.fromkeys(row["model"] for row in rows):
-        mine = [row for row in rows if row["model"] == model]
-        yield _across(f"Network, {model}, by batch", "batch", [row for row in mine if row["points"] == POINTS])
-        yield _across(f"Network, {model}, by points", "points", [row for row in mine if row["batch"] == 1])
+        model_rows = [row for row in rows if row["model"] == model]
+        yield _engine_table(
+            f"Network, {model}, by batch", "batch", [row for row in model_rows if row["points"] == POINTS]
+        )
+        yield _engine_table(f"Network, {model}, by points", "points", [row for row in model_rows if row["batch"] == 1])
 
 
-def _across(title: str, key: str, rows: Sequence[Mapping[str, Any]]) -> ResultTable:
+def _engine_table(title: str, key: str, rows: Sequence[Mapping[str, Any]]) -> ResultTable:
     values = sorted({row[key] for row in rows})
     lines = []
     for engine in dict.fromkeys(row["engine"] for row in rows):
-        mine = {row[key]: row for row in rows if row["engine"] == engine}
+        cell_rows = {row[key]: row for row in rows if row["engine"] == engine}
         cells = (
-            f"{spread(mine[v], 1.0 / mine[v]['batch'])} ×{mine[v]['ratio']:.3g}" if v in mine else NONE for v in values
+            f"{format_timing(cell_rows[v], 1.0 / cell_rows[v]['batch'])} ×{cell_rows[v]['ratio']:.3g}"
+            if v in cell_rows
+            else NO_VALUE
+            for v in values
         )
-        deviation = max(row["deviation"] for row in mine.values())
+        deviation = max(row["deviation"] for row in cell_rows.values())
         lines.append((engine, *cells, f"{deviation:.0e}"))
     head = ("engine", *(f"{key} {value}" for value in values), "deviation")
-    return ResultTable(f"{title}: ms per pose (quartiles) ×times as fast as the reference", head, tuple(lines))
+    return ResultTable(f"{title}: ms per pose (quartiles) ×speed-up over the reference", head, tuple(lines))
 
 
-def _start(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
+def _start_tables(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     cells = (
         (row["model"], row["engine"], row["cache"], f"{1e-3 * row['median_ms']:.1f}", str(row["count"])) for row in rows
     )
@@ -88,27 +93,27 @@ def _start(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     )
 
 
-def _stages(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
-    cells = [(row["stage"], spread(row)) for row in rows]
+def _stage_tables(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
+    cells = [(row["stage"], format_timing(row)) for row in rows]
     medians = {row["stage"]: row["median_ms"] for row in rows}
     for title, names in (
-        ("all but segmentation and network", REST[1:]),
-        ("the same with the picture", (*REST[1:], *PICTURE)),
+        ("sum without segmentation and network", NODE_STAGES[1:]),
+        ("the same with the annotated image", (*NODE_STAGES[1:], *IMAGE_STAGES)),
     ):
         if medians.keys() >= set(names):
-            cells.append((title, _ms(sum(medians[name] for name in names))))
+            cells.append((title, _format_ms(sum(medians[name] for name in names))))
     yield ResultTable("Stages of a frame, 640x480, 5 objects", ("stage", "ms (quartiles)"), tuple(cells))
 
 
-def _training(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
-    head = ("preset", "batch", "step", "s (quartiles)", "times plain", "peak memory GiB")
+def _training_tables(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
+    head = ("preset", "batch", "step", "s (quartiles)", "speed-up over pytorch", "peak memory GiB")
     cells = (
         (
             row["preset"],
             str(row["batch"]),
             row["kind"],
-            spread(row, 1e-3),
-            NONE if row["ratio"] is None else f"{row['ratio']:.1f}",
+            format_timing(row, 1e-3),
+            NO_VALUE if row["ratio"] is None else f"{row['ratio']:.1f}",
             f"{row['peak_gib']:.2f}",
         )
         for row in rows
@@ -116,15 +121,15 @@ def _training(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     yield ResultTable("Training step, forward, backward and update", head, tuple(cells))
 
 
-def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
+def _live_tables(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
     head = ("objects", "segmenter", "rate Hz", "dropped", "latency ms p50", "p95", "p99", "objects posed", "start s")
     cells = (
         (
             str(row["objects"]),
             row["segmenter"],
-            figure(row["rate_hz"]),
+            format_value(row["rate_hz"]),
             f"{row['dropped']} of {row['frames_in']}",
-            *(figure(row[f"latency_ms_{name}"]) for name in ("p50", "p95", "p99")),
+            *(format_value(row[f"latency_ms_{name}"]) for name in ("p50", "p95", "p99")),
             f"{row['objects_posed']:.2f}",
             f"{row['start_s']:.1f}",
         )
@@ -145,20 +150,25 @@ def _live(rows: Sequence[Mapping[str, Any]]) -> Iterable[ResultTable]:
         for row in rows
         for name, usage in row["processes"].items()
     )
-    yield ResultTable("What the processes cost; 100 % is one core, growth that of the second half", head, tuple(costs))
+    yield ResultTable(
+        "CPU and memory usage of the processes; 100 % is one core, growth is that of the second half",
+        head,
+        tuple(costs),
+    )
 
 
-def spread(row: Mapping[str, Any], scale: float = 1.0) -> str:
-    """Median with its quartiles."""
-    return f"{_ms(scale * row['median_ms'])} ({_ms(scale * row['low_ms'])}–{_ms(scale * row['high_ms'])})"
+def format_timing(row: Mapping[str, Any], scale: float = 1.0) -> str:
+    """Return the median and the quartiles of a timing, scaled."""
+    median, low, high = (_format_ms(scale * row[name]) for name in ("median_ms", "low_ms", "high_ms"))
+    return f"{median} ({low}–{high})"
 
 
-def figure(value: float | None) -> str:
-    """One decimal, or a dash."""
-    return NONE if value is None else f"{value:.1f}"
+def format_value(value: float | None) -> str:
+    """Return a value with one decimal; a dash for None."""
+    return NO_VALUE if value is None else f"{value:.1f}"
 
 
-def _ms(value: float) -> str:
-    """Three digits or so."""
+def _format_ms(value: float) -> str:
+    """Return milliseconds with about three significant digits."""
     decimals = sum(value < bound for bound in (100.0, 10.0, 0.1))
     return f"{value:.{decimals}f}"

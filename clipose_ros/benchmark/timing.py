@@ -1,4 +1,4 @@
-"""How long a call takes: the middle of many, and their spread."""
+"""Timing of repeated calls: median and quartiles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Wall times of one call, milliseconds.
+    """Wall time of repeated calls, milliseconds.
 
     Attributes:
-        median_ms: Half of the calls took longer.
-        low_ms: A quarter took less.
-        high_ms: A quarter took more.
-        count: Calls timed.
+        median_ms: Median.
+        low_ms: Lower quartile.
+        high_ms: Upper quartile.
+        count: Number of timed calls.
     """
 
     median_ms: float
@@ -27,27 +27,33 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Timing:
-        """Median and quartiles of at least one call."""
+        """Compute median and quartiles of the durations of at least one call."""
         low, median, high = (round(1e3 * float(value), 4) for value in np.percentile(seconds, (25, 50, 75)))
         return cls(median, low, high, len(seconds))
 
 
-def time_call(call: Callable[[], object], budget_s: float = 1.0, least: int = 3, most: int = 2000) -> Timing:
-    """Call again and again, for about ``budget_s`` but ``least`` times at least.
+def time_call(call: Callable[[], object], budget_s: float = 1.0, min_calls: int = 3, max_calls: int = 2000) -> Timing:
+    """Time a call repeatedly for about ``budget_s``.
 
-    The first call is left out, since caches fill and memory is allocated then. One that takes longer than the whole
-    budget counts all the same: it is long beside such things.
+    The first call is left out because caches fill and memory is allocated during it. It counts if it takes longer than
+    the whole budget, since these costs are small in comparison.
+
+    Args:
+        call: Timed function.
+        budget_s: Total time, seconds.
+        min_calls: Smallest number of calls, whatever the budget.
+        max_calls: Largest number of calls.
     """
-    took_s = [_seconds(call)]
-    if took_s[0] <= budget_s:
-        took_s.clear()
+    durations_s = [_seconds(call)]
+    if durations_s[0] <= budget_s:
+        durations_s.clear()
     end = time.perf_counter() + budget_s
-    while len(took_s) < least or (len(took_s) < most and time.perf_counter() < end):
-        took_s.append(_seconds(call))
-    return Timing.of(took_s)
+    while len(durations_s) < min_calls or (len(durations_s) < max_calls and time.perf_counter() < end):
+        durations_s.append(_seconds(call))
+    return Timing.of(durations_s)
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     call()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start

@@ -6,7 +6,7 @@ import torch
 
 from clipose_ros.benchmark import network
 from clipose_ros.benchmark.inputs import OBJECTS, BenchmarkInputs
-from clipose_ros.benchmark.network import Grid, benchmark_entry, time_networks
+from clipose_ros.benchmark.network import Grid, create_entry, time_networks
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ExportError
 from clipose_ros.inference.engines.factory import create_engine
@@ -46,7 +46,8 @@ def no_export(*arguments):
 
 def test_records_say_what_was_timed(inputs: BenchmarkInputs, monkeypatch) -> None:
     monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)
-    rows = list(time_networks([benchmark_entry("tiny", tiny, "cpu", 0)], inputs, Grid((1, 2), (128,), budget_s=0.0)))
+    results = time_networks([create_entry("tiny", tiny, "cpu", 0)], inputs, Grid((1, 2), (128,), budget_s=0.0))
+    rows = [result.as_record() for result in results]
     assert all(list(row) == KEYS for row in rows)
     assert {row["engine"] for row in rows} >= {"pytorch"}
     assert np.isfinite([row["deviation"] for row in rows]).all()
@@ -66,9 +67,9 @@ def test_an_engine_that_is_not_for_this_machine_is_left_out_with_its_reason(monk
     monkeypatch.setattr(network, "create_engine", create)
     monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)
     monkeypatch.setattr(network, "engine_names", lambda: ["abacus", "pytorch"])
-    found = benchmark_entry("tiny", tiny, "cpu", 0)
+    found = create_entry("tiny", tiny, "cpu", 0)
     assert list(found.engines) == ["pytorch"]
-    assert found.absent == {"abacus": "no beads here", "onnxruntime": "no onnx here"}
+    assert found.unavailable == {"abacus": "no beads here", "onnxruntime": "no onnx here"}
 
 
 @pytest.mark.slow

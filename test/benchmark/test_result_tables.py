@@ -7,8 +7,8 @@ import cv2
 import pytest
 
 from clipose_ros.benchmark.markdown_page import BEGIN, END, update_page
-from clipose_ros.benchmark.plot import plot
-from clipose_ros.benchmark.result_tables import PICTURE, REST, machine_line, sheets
+from clipose_ros.benchmark.plot import plot_record
+from clipose_ros.benchmark.result_tables import IMAGE_STAGES, NODE_STAGES, build_tables, machine_line
 from clipose_ros.errors import DataError
 
 TIMING = {"median_ms": 2.0, "low_ms": 1.5, "high_ms": 2.5, "count": 9}
@@ -30,9 +30,9 @@ RECORD = {
         for engine in ("pytorch", "quick")
         for batch, points in ((1, 1024), (5, 1024), (1, 256))
     ],
-    "stages": [{"stage": stage, **TIMING} for stage in (*REST, "network", *PICTURE)],
+    "stages": [{"stage": stage, **TIMING} for stage in (*NODE_STAGES, "network", *IMAGE_STAGES)],
     "start": [{"model": "tiny", "engine": "auto", "cache": "none", **TIMING, "median_ms": 4321.0}],
-    "training": [{"preset": "tiny", "batch": 8, "kind": "plain", **TIMING, "ratio": None, "peak_gib": 1.5}],
+    "training": [{"preset": "tiny", "batch": 8, "kind": "pytorch", **TIMING, "ratio": None, "peak_gib": 1.5}],
     "live": [
         {
             "objects": 3, "segmenter": "labels", "asked_hz": 30.0, "seconds": 12.0, "start_s": 3.21,
@@ -45,7 +45,7 @@ RECORD = {
 
 
 def test_every_part_gives_a_whole_table() -> None:
-    found = sheets(RECORD)
+    found = build_tables(RECORD)
     assert len(found) == 7
     assert all(len(row) == len(sheet.head) for sheet in found for row in sheet.rows)
     cells = {cell for sheet in found for row in sheet.rows for cell in row}
@@ -55,21 +55,21 @@ def test_every_part_gives_a_whole_table() -> None:
 
 
 def test_the_rest_of_a_frame_is_added_up() -> None:
-    stages = next(sheet for sheet in sheets(RECORD) if sheet.title.startswith("Stages"))
+    stages = next(sheet for sheet in build_tables(RECORD) if sheet.title.startswith("Stages"))
     sums = dict(stages.rows)
-    assert sums["all but segmentation and network"] == "10.0"  # five stages of 2 ms
-    assert sums["the same with the picture"] == "14.0"
+    assert sums["sum without segmentation and network"] == "10.0"  # five stages of 2 ms
+    assert sums["the same with the annotated image"] == "14.0"
 
 
 def test_parts_that_were_not_measured_are_left_out() -> None:
-    assert sheets({"machine": RECORD["machine"], "stages": RECORD["stages"][:1]})[0].rows == (
+    assert build_tables({"machine": RECORD["machine"], "stages": RECORD["stages"][:1]})[0].rows == (
         ("segmentation, labels", "2.00 (1.50–2.50)"),
     )
 
 
 @pytest.mark.parametrize("part", ["network", "stages", "live", None])
 def test_any_part_can_be_drawn(tmp_path: Path, part: str | None) -> None:
-    plot({part: RECORD[part]} if part else RECORD, tmp_path / "plot.png")
+    plot_record({part: RECORD[part]} if part else RECORD, tmp_path / "plot.png")
     assert min(cv2.imread(str(tmp_path / "plot.png")).shape[:2]) > 400
 
 

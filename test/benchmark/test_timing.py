@@ -41,9 +41,9 @@ def test_the_first_call_is_left_out_and_the_budget_kept(monkeypatch: pytest.Monk
 
 def test_slow_calls_are_made_a_few_times_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 9.0, 8.0)
-    assert (time_call(clock.call, budget_s=1.0, least=3).count, clock.calls) == (3, 3)
+    assert (time_call(clock.call, budget_s=1.0, min_calls=3).count, clock.calls) == (3, 3)
 
 
 def test_fast_calls_are_not_made_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 1e-9)
-    assert time_call(clock.call, budget_s=1.0, most=50).count == 50
+    assert time_call(clock.call, budget_s=1.0, max_calls=50).count == 50

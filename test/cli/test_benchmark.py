@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from clipose_ros.benchmark.frame_stages import frame_stages, posed
+from clipose_ros.benchmark.frame_stages import frame_stages, process_frame
 from clipose_ros.benchmark.inputs import BenchmarkInputs
-from clipose_ros.benchmark.result_tables import PICTURE, REST, sheets
+from clipose_ros.benchmark.result_tables import IMAGE_STAGES, NODE_STAGES, build_tables
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import benchmark, live_benchmark, live_system
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
@@ -58,7 +58,7 @@ def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children
     assert list(record["processes"]) == ["camera", "node", "subscriber"]
     assert all(usage["cpu_percent"] >= 0.0 < usage["rss_most_mib"] for usage in record["processes"].values())
     assert json.loads(json.dumps(record, allow_nan=False))["objects"] == 2
-    assert len(sheets({"live": [record]})) == 2
+    assert len(build_tables({"live": [record]})) == 2
 
 
 def test_a_node_that_dies_ends_the_run_with_its_last_words(
@@ -102,7 +102,7 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children, runs,
         (["--set", "score"], "NAME=VALUE, got 'score'"),
         (["--minutes", "0"], "positive"),
         (["--max-passes", "0"], "max_passes' must lie in"),
-        (["--record", __file__], "must be a file that --json wrote"),
+        (["--record", __file__], "must be a file written by --json"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_starts(tmp_path, children, capsys, arguments, message) -> None:
@@ -121,8 +121,8 @@ def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
         and record["looks"] == 1
         and (tmp_path / "benchmark.png").is_file()
     )
-    assert set(REST) | set(PICTURE) | {"network"} == {row["stage"] for row in record["stages"]}
-    assert "all but segmentation and network" in told
+    assert set(NODE_STAGES) | set(IMAGE_STAGES) | {"network"} == {row["stage"] for row in record["stages"]}
+    assert "sum without segmentation and network" in told
     assert benchmark.main(["--output", str(tmp_path), "--record", str(tmp_path / "mine.json")]) == 0
     assert told.partition("Stages of")[2] == capsys.readouterr().out.partition("Stages of")[2]
 
@@ -130,7 +130,7 @@ def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
 def test_stages_do_what_the_node_does() -> None:
     inputs = BenchmarkInputs.rendered()
     predictor = Predictor.load("clipose_small", "cpu")
-    seen = posed(inputs, predictor)
+    seen = process_frame(inputs, predictor)
     results = {name: call() for name, call in frame_stages(inputs, predictor, seen).items()}
     results |= {name: call() for name, call in message_stages(inputs.frame, seen.tracks).items()}
     assert len(results["clouds"]) == len(results["network"]) == len(results["plausibility"]) == len(seen.tracks) == 5
