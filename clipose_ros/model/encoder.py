@@ -101,7 +101,7 @@ class Encoding:
         if fine:  # in one product, however many there are
             features = torch.cat([level.features for level in fine], dim=-1) if len(fine) > 1 else fine[0].features
             whole = F.linear(features, torch.cat(own, dim=1), None if coarse else bias)
-        return self.ops.spread_sum(whole, coarse, [level.nearest for level in self.levels if level.nearest is not None])
+        return self.ops.sum_levels(whole, coarse, [level.nearest for level in self.levels if level.nearest is not None])
 
     def linear(self, layer: nn.Linear, beside: Tensor | None = None) -> Tensor:
         """A layer on ``points`` with what is told beside concatenated: ``(B, N, E)`` or, for all, ``(B, 1, E)``."""

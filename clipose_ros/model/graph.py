@@ -94,7 +94,7 @@ def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None
     return response.amax(dim=2).unflatten(-1, (count, channels)).mean(dim=2)
 
 
-def spread_sum(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[Tensor]) -> Tensor:
+def sum_levels(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[Tensor]) -> Tensor:
     """Sum over levels of what each says of every point.
 
     Args:
@@ -122,7 +122,7 @@ class GraphOps:
     nearest_neighbours: Callable[[Tensor, int], Tensor]
     graph_response: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
     max_over_neighbours: Callable[[Tensor, Tensor], Tensor]
-    spread_sum: Callable[[Tensor | None, Sequence[Tensor], Sequence[Tensor]], Tensor] = spread_sum
+    sum_levels: Callable[[Tensor | None, Sequence[Tensor], Sequence[Tensor]], Tensor] = sum_levels
     norm_relu: Callable[[nn.Module, Tensor], Tensor] = norm_relu
 
 

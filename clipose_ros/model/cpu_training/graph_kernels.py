@@ -1,29 +1,65 @@
-"""Compiled loops over neighbourhoods, for ``fused``: arrays in, results written into arrays that the caller gives.
+"""Compiled loops over neighbourhoods for training on the CPU, forward and backward.
 
-Compiled by numba for float32 and float64 at first use and cached on disk. No two threads write to one place, and sums
-run in a fixed order, so equal input gives equal output for any number of threads.
+Graph response of point i, kernel c, with S supports s, neighbours j and unit directions d::
+
+    out[i, c] = 1/S sum_s max_j relu(d(i, j) . support(s, c)) * feature(j, s, c)
+
+Forward, each (i, s, c) keeps its best neighbour, the winner, while the loop walks over the neighbours. Backward, the
+gradient g of ``out[i, c]`` goes through the winner j alone, and only if the dot product is positive::
+
+    d feature(j, s, c) += g / S * dot            d support(s, c) += g / S * feature(j, s, c) * d(i, j)
+
+Sizes: B clouds, N points, k neighbours, S supports, C kernels. Results are written into arrays that the caller
+allocates. numba compiles the functions for float32 and float64 at first use and caches them on disk. No two threads
+write to one element, and sums run in a fixed order, so equal input gives equal output for any number of threads.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 BLOCK = 16
-"""Points handled by a thread between two looks at the schedule."""
+"""Points that a thread computes before it takes the next block."""
 
 LANES = 64
-"""Channels that a thread takes its gradients through at a time: their features of a whole cloud stay in its cache."""
+"""Channels whose gradients a thread computes at a time: their features of a whole cloud stay in its cache."""
 
 FAST = {"contract", "reassoc", "nsz"}
 """Freedoms of the compiler that let it vectorise; infinities and NaN keep their meaning."""
 
 
+class ResponseInputs(NamedTuple):
+    """Inputs of the graph response.
+
+    Attributes:
+        directions: ``(B, N, k, 3)`` unit vectors.
+        supports: ``(3, S, C)`` unit vectors along the first axis.
+        features: Flat; row r begins at ``r * stride`` and has ``S * C`` values. Empty for the surface layer, whose
+            features are 1.
+        stride: Distance between rows.
+        neighbours: ``(B, N, k)`` int64.
+    """
+
+    directions: Any
+    supports: Any
+    features: Any
+    stride: int
+    neighbours: Any
+
+
 @njit(parallel=True, fastmath=FAST, cache=True)
 def select_nearest(products: Any, squares: Any, count: int, out: Any) -> None:
-    """Of each row of inner products the ``count`` columns nearest to its point but itself, ascending, by insertion."""
+    """Select the nearest points of each point but itself, ascending, by insertion.
+
+    Args:
+        products: ``(B, N, N)`` inner products.
+        squares: ``(B, N)`` sums of squares; ``squares[j] - 2 products[i, j]`` orders as distances do.
+        count: Number of points to select.
+        out: ``(B, N, count)`` int64.
+    """
     batch, rows, columns = products.shape
     for flat in prange(batch * rows):
         b, i = flat // rows, flat % rows
@@ -46,10 +82,15 @@ def select_nearest(products: Any, squares: Any, count: int, out: Any) -> None:
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def response_forward(
-    directions: Any, supports: Any, features: Any, stride: int, neighbours: Any, out: Any, winner: Any
-) -> None:
-    """``graph_response`` and which neighbour won. Row r of the features begins at ``r * stride``; none: surface."""
+def response_forward(inputs: ResponseInputs, out: Any, winner: Any) -> None:
+    """Compute the graph response and the winners.
+
+    Args:
+        inputs: Inputs.
+        out: ``(B, N, C)``.
+        winner: ``(B, N, S * C)`` uint8, position of the winner among the neighbours.
+    """
+    directions, supports, features, stride, neighbours = inputs
     batch, points, near = neighbours.shape
     _, count, channels = supports.shape
     width = count * channels
@@ -88,15 +129,20 @@ def response_forward(
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def response_backward(
-    directions: Any, supports: Any, features: Any, stride: int, neighbours: Any, winner: Any, grad: Any,
-    grad_supports: Any, grad_features: Any,
-) -> None:  # fmt: skip
-    """Gradients of ``graph_response``, through the winners alone; those of the features are added to what is there.
+def response_backward(inputs: ResponseInputs, winner: Any, grad: Any, grad_supports: Any, grad_features: Any) -> None:
+    """Compute the gradients of the graph response.
 
-    A thread owns some channels of a cloud. Where their winners lie is picked first, so that the arithmetic between
-    picking and scattering runs on whole vectors.
+    A thread owns some channels of a cloud. The directions and features of their winners are gathered first, so that the
+    arithmetic between gathering and scattering runs on whole vectors.
+
+    Args:
+        inputs: Inputs of the forward pass.
+        winner: ``(B, N, S * C)`` winners of the forward pass.
+        grad: ``(B, N, C)`` gradient of the response.
+        grad_supports: ``(B, 3, S * C)``, written.
+        grad_features: Flat ``(B * N * S * C,)``; gradients are added. Empty for the surface layer.
     """
+    directions, supports, features, stride, neighbours = inputs
     batch, points, near = neighbours.shape
     _, count, channels = supports.shape
     width, dtype = count * channels, supports.dtype
@@ -140,7 +186,14 @@ def response_backward(
 
 @njit(parallel=True, cache=True)
 def max_forward(values: Any, neighbours: Any, out: Any, winner: Any) -> None:
-    """``max_over_neighbours`` and which neighbour won."""
+    """Compute the maximum over neighbours and the winners.
+
+    Args:
+        values: ``(B, M, C)``.
+        neighbours: ``(B, N, k)`` int64.
+        out: ``(B, N, C)``.
+        winner: ``(B, N, C)`` uint8, position of the winner among the neighbours.
+    """
     batch, points, near = neighbours.shape
     channels = values.shape[2]
     for flat in prange(batch * points):
@@ -159,7 +212,14 @@ def max_forward(values: Any, neighbours: Any, out: Any, winner: Any) -> None:
 
 @njit(parallel=True, cache=True)
 def max_backward(grad: Any, neighbours: Any, winner: Any, grad_values: Any) -> None:
-    """Gradient of ``max_over_neighbours``, added to what is there."""
+    """Add the gradient of the maximum over neighbours to ``grad_values`` ``(B, M, C)``.
+
+    Args:
+        grad: ``(B, N, C)`` gradient of the maximum.
+        neighbours: ``(B, N, k)`` int64.
+        winner: ``(B, N, C)`` winners of the forward pass.
+        grad_values: ``(B, M, C)``.
+    """
     batch, points, channels = grad.shape
     groups = (channels + LANES - 1) // LANES
     for flat in prange(batch * groups):

@@ -1,9 +1,8 @@
-"""The same neighbourhood operations as ``graph``, as compiled CPU loops with hand-written gradients.
+"""Neighbourhood operations of ``model.graph`` as compiled CPU loops with hand-written gradients, for training.
 
-The plain formulas move an array of points x neighbours x channels through memory several times. These loops never make
-it: each (point, channel) keeps its best neighbour while it walks over them, and the gradient goes back through that
-neighbour alone. They are compiled by numba at first use and cached on disk. Tests hold them equal to the plain
-formulas.
+The PyTorch formulas move an array of points x neighbours x channels through memory several times. These loops never
+make it, see ``graph_kernels``. numba compiles them at first use and caches them on disk. Tests compare them with the
+PyTorch formulas.
 """
 
 from __future__ import annotations
@@ -17,25 +16,27 @@ from torch.autograd.function import once_differentiable
 
 from clipose_ros.errors import ShapeError
 from clipose_ros.model.cpu_training.graph_kernels import (
+    ResponseInputs,
     max_backward,
     max_forward,
     response_backward,
     response_forward,
     select_nearest,
 )
-from clipose_ros.model.cpu_training.point_ops import in_float32, norm_relu, spread_sum
+from clipose_ros.model.cpu_training.point_ops import in_float32, norm_relu, sum_levels
 from clipose_ros.model.graph import GraphOps
 
 CLOUDS = 8
-"""Clouds whose inner products are held at a time: few calls for a frame's objects, little memory for a batch."""
+"""Clouds whose inner products are computed at a time: few calls for a frame's objects, little memory for a batch."""
 
 
 def _numpy(tensor: Tensor) -> Any:
+    """Return the values of a tensor as a contiguous array, without a copy if possible."""
     return tensor.detach().contiguous().numpy()
 
 
 def _rows(features: Tensor) -> tuple[Any, int]:
-    """All values of ``(B, N, C)`` as one flat array and the distance between rows in it; a slice is not copied."""
+    """Return ``(B, N, C)`` as one flat array and the distance between its rows; a slice is not copied."""
     batch, points, channels = features.shape
     cloud, row, lane = features.stride()
     if lane != 1 or (batch > 1 and cloud != points * row):
@@ -44,7 +45,7 @@ def _rows(features: Tensor) -> tuple[Any, int]:
 
 
 class _GraphResponse(torch.autograd.Function):
-    """``graph_response`` with the winning neighbours saved for the gradient."""
+    """Graph response that saves the winning neighbours for its gradient."""
 
     @staticmethod
     @in_float32
@@ -54,9 +55,8 @@ class _GraphResponse(torch.autograd.Function):
         out = directions.new_empty(batch, points, channels)
         winner = torch.empty(batch, points, count * channels, dtype=torch.uint8)
         flat, stride = (np.empty(0, out.numpy().dtype), 0) if features is None else _rows(features)
-        response_forward(
-            _numpy(directions), _numpy(supports), flat, stride, _numpy(neighbours), out.numpy(), winner.numpy()
-        )
+        inputs = ResponseInputs(_numpy(directions), _numpy(supports), flat, stride, _numpy(neighbours))
+        response_forward(inputs, out.numpy(), winner.numpy())
         ctx.save_for_backward(directions, supports, features, neighbours, winner)
         return out
 
@@ -67,15 +67,13 @@ class _GraphResponse(torch.autograd.Function):
         grad_supports = supports.new_empty(len(winner), 3, winner.shape[2])
         grad_features = supports.new_zeros(0 if features is None else features.shape)
         flat, stride = (grad_features.numpy(), 0) if features is None else _rows(features)
-        response_backward(
-            _numpy(directions), _numpy(supports), flat, stride, _numpy(neighbours), _numpy(winner), _numpy(grad),
-            grad_supports.numpy(), grad_features.view(-1).numpy(),
-        )  # fmt: skip
+        inputs = ResponseInputs(_numpy(directions), _numpy(supports), flat, stride, _numpy(neighbours))
+        response_backward(inputs, _numpy(winner), _numpy(grad), grad_supports.numpy(), grad_features.view(-1).numpy())
         return None, grad_supports.sum(0).view(supports.shape), None if features is None else grad_features, None
 
 
 class _MaxOverNeighbours(torch.autograd.Function):
-    """``max_over_neighbours`` with the winning neighbours saved for the gradient."""
+    """Maximum over neighbours that saves the winning neighbours for its gradient."""
 
     @staticmethod
     @in_float32
@@ -97,7 +95,11 @@ class _MaxOverNeighbours(torch.autograd.Function):
 
 
 def nearest_neighbours(features: Tensor, count: int) -> Tensor:
-    """As ``graph.nearest_neighbours``; on the CPU."""
+    """Find the nearest neighbours as ``graph.nearest_neighbours`` does, on the CPU.
+
+    Raises:
+        ShapeError: There are not more points than neighbours.
+    """
     if not 0 < count < features.shape[1]:
         raise ShapeError(f"count must lie between 1 and {features.shape[1] - 1}, one less than the points, got {count}")
     if torch.is_autocast_enabled("cpu"):
@@ -113,14 +115,14 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
 
 
 def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None, neighbours: Tensor) -> Tensor:
-    """As ``graph.graph_response``; on the CPU, at most 255 neighbours."""
+    """Compute ``graph.graph_response`` on the CPU, for at most 255 neighbours."""
     return _GraphResponse.apply(directions, supports, features, neighbours)
 
 
 def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
-    """As ``graph.max_over_neighbours``; on the CPU, at most 255 neighbours."""
+    """Compute ``graph.max_over_neighbours`` on the CPU, for at most 255 neighbours."""
     return _MaxOverNeighbours.apply(values, neighbours)
 
 
-CPU_OPS = GraphOps(nearest_neighbours, graph_response, max_over_neighbours, spread_sum, norm_relu)
-"""The fused operations: float32 or float64 tensors on the CPU; under autocast bfloat16 too, computed in float32."""
+CPU_OPS = GraphOps(nearest_neighbours, graph_response, max_over_neighbours, sum_levels, norm_relu)
+"""Compiled operations for float32 or float64 tensors on the CPU; bfloat16 under autocast is computed in float32."""

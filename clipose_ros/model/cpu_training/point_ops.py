@@ -1,13 +1,26 @@
-"""What the heads do at every point, in as few passes over memory as it takes: level sums, and normalisation with ReLU.
+"""Operations of the heads at every point, with few passes over memory: sums over levels, and normalisation with ReLU.
 
-An array of a paper-sized head's first layer is 100 MB for a batch of 24: it fits no cache, and between the matrix
-products the time is that of reading and writing it.
+The first layer of a head at the paper's widths is an array of 100 MB for a batch of 24. It fits no cache, and the time
+between the matrix products is that of reading and writing it.
+
+Sum over levels, with i the input point and p(i, l) the point of level l nearest to it::
+
+    out[i] = fine[i] + sum_l coarse_l[p(i, l)]
+
+Batch normalisation with ReLU of values x over R rows, with mean m, variance v, weight w, bias b::
+
+    y = relu((x - m) * scale + b),   scale = w / sqrt(v + eps)
+
+Backward, with g the gradient of y where y > 0, else 0 (sums over rows, per channel)::
+
+    d b = sum g      d w = sum g (x - m) / sqrt(v + eps)
+    d x = g * scale - (x - m) * slope - level,   level = scale * d b / R,   slope = scale / sqrt(v + eps) * d w / R
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,19 +29,35 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from clipose_ros.model.cpu_training.graph_kernels import FAST, LANES
-from clipose_ros.model.graph import norm_relu as plain_norm_relu
-from clipose_ros.model.graph import spread_sum as plain_spread_sum
+from clipose_ros.model.graph import norm_relu as pytorch_norm_relu
+from clipose_ros.model.graph import sum_levels as pytorch_sum_levels
 
 ROWS = 64
-"""Points whose sums a thread keeps in float32 before they are added up in float64."""
+"""Rows whose sums are accumulated in the type of the values, before the sums are added in float64."""
 
 
 in_float32 = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
-"""Of an operation's ``forward``: under autocast its operands become float32 again, for the loops know no bfloat16."""
+"""Decorator of ``forward``: under autocast it casts the operands to float32, since the loops have no bfloat16."""
+
+
+class Normalisation(NamedTuple):
+    """Normalisation of C channels: ``(x - mean) * scale + bias``; all ``(C,)``."""
+
+    mean: Any
+    scale: Any
+    bias: Any
 
 
 @njit(parallel=True, cache=True)
-def _spread_forward(fine: Any, coarse: Any, places: Any, out: Any) -> None:
+def _level_sum_forward(fine: Any, coarse: Any, places: Any, out: Any) -> None:
+    """Compute the sum over levels.
+
+    Args:
+        fine: ``(B, N, C)``.
+        coarse: ``(B, M, C)`` values of all coarse levels, one after the other.
+        places: ``(B, N, L)`` int64, rows of ``coarse`` that are added to each point.
+        out: ``(B, N, C)``.
+    """
     batch, points, channels = fine.shape
     for flat in prange(batch * points):
         b, i = flat // points, flat % points
@@ -41,7 +70,8 @@ def _spread_forward(fine: Any, coarse: Any, places: Any, out: Any) -> None:
 
 
 @njit(parallel=True, cache=True)
-def _spread_backward(grad: Any, places: Any, grad_coarse: Any) -> None:
+def _level_sum_backward(grad: Any, places: Any, grad_coarse: Any) -> None:
+    """Add the gradient ``(B, N, C)`` of the sum over levels to that of the coarse values ``(B, M, C)``."""
     batch, points, channels = grad.shape
     groups = (channels + LANES - 1) // LANES
     for flat in prange(batch * groups):
@@ -57,7 +87,14 @@ def _spread_backward(grad: Any, places: Any, grad_coarse: Any) -> None:
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def _moments(values: Any, about: Any, sums: Any, squares: Any) -> None:
-    """Sums of each block of rows: of the values less ``about``, and of their squares."""
+    """Sum the values less ``about``, and their squares, over each block of rows.
+
+    Args:
+        values: ``(R, C)``.
+        about: ``(C,)``.
+        sums: ``(blocks, C)``.
+        squares: ``(blocks, C)``.
+    """
     rows, channels = values.shape
     for block in prange(len(sums)):
         total, square = sums[block], squares[block]
@@ -71,7 +108,9 @@ def _moments(values: Any, about: Any, sums: Any, squares: Any) -> None:
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def _scale_relu(values: Any, mean: Any, scale: Any, bias: Any, out: Any) -> None:
+def _normalise_relu(values: Any, norm: Normalisation, out: Any) -> None:
+    """Normalise and rectify values ``(R, C)``."""
+    mean, scale, bias = norm
     rows, channels = values.shape
     zero = values.dtype.type(0)
     for r in prange(rows):
@@ -80,8 +119,17 @@ def _scale_relu(values: Any, mean: Any, scale: Any, bias: Any, out: Any) -> None
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def _passed_sums(grad: Any, values: Any, mean: Any, scale: Any, bias: Any, sums: Any, products: Any) -> None:
-    """Sums of each block of rows over what the ReLU let pass: of the gradient, and of it times ``values - mean``."""
+def _gradient_sums(grad: Any, values: Any, norm: Normalisation, sums: Any, products: Any) -> None:
+    """Sum the gradient behind the ReLU, and its product with ``values - mean``, over each block of rows.
+
+    Args:
+        grad: ``(R, C)`` gradient of the result.
+        values: ``(R, C)``.
+        norm: Normalisation of the forward pass.
+        sums: ``(blocks, C)``.
+        products: ``(blocks, C)``.
+    """
+    mean, scale, bias = norm
     rows, channels = values.shape
     zero = values.dtype.type(0)
     for block in prange(len(sums)):
@@ -97,9 +145,9 @@ def _passed_sums(grad: Any, values: Any, mean: Any, scale: Any, bias: Any, sums:
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def _norm_gradient(
-    grad: Any, values: Any, mean: Any, scale: Any, bias: Any, level: Any, slope: Any, out: Any
-) -> None:  # fmt: skip
+def _norm_gradient(grad: Any, values: Any, norm: Normalisation, level: Any, slope: Any, out: Any) -> None:
+    """Compute the gradient of the values ``(R, C)``; ``level`` and ``slope`` ``(C,)`` are as in the equations above."""
+    mean, scale, bias = norm
     rows, channels = values.shape
     zero = values.dtype.type(0)
     for r in prange(rows):
@@ -109,15 +157,15 @@ def _norm_gradient(
             out[r, c] = passed * scale[c] - value * slope[c] - level[c]
 
 
-class _SpreadSum(torch.autograd.Function):
-    """Fine values plus the coarse ones that each point stands for."""
+class _LevelSum(torch.autograd.Function):
+    """Sum of fine values and, for each point, the coarse values nearest to it."""
 
     @staticmethod
     @in_float32
     def forward(ctx: Any, fine: Tensor, coarse: Tensor, places: Tensor) -> Tensor:
         fine, coarse = fine.contiguous(), coarse.contiguous()
         out = torch.empty_like(fine)
-        _spread_forward(fine.detach().numpy(), coarse.detach().numpy(), places.numpy(), out.numpy())
+        _level_sum_forward(fine.detach().numpy(), coarse.detach().numpy(), places.numpy(), out.numpy())
         ctx.save_for_backward(places)
         ctx.coarse_shape = coarse.shape
         return out
@@ -127,21 +175,21 @@ class _SpreadSum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         (places,) = ctx.saved_tensors
         grad_coarse = grad.new_zeros(ctx.coarse_shape)
-        _spread_backward(grad.contiguous().numpy(), places.numpy(), grad_coarse.numpy())
+        _level_sum_backward(grad.contiguous().numpy(), places.numpy(), grad_coarse.numpy())
         return grad, grad_coarse, None
 
 
-def spread_sum(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[Tensor]) -> Tensor:
-    """As ``graph.spread_sum``; on the CPU."""
+def sum_levels(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[Tensor]) -> Tensor:
+    """Compute ``graph.sum_levels`` on the CPU."""
     if fine is None or not coarse:
-        return plain_spread_sum(fine, coarse, nearest)
+        return pytorch_sum_levels(fine, coarse, nearest)
     starts = np.cumsum([0, *(term.shape[1] for term in coarse[:-1])]).tolist()
     places = torch.stack([near + start for near, start in zip(nearest, starts, strict=True)], dim=-1)
-    return _SpreadSum.apply(fine, torch.cat(list(coarse), dim=1), places)
+    return _LevelSum.apply(fine, torch.cat(list(coarse), dim=1), places)
 
 
 class _NormRelu(torch.autograd.Function):
-    """Batch normalisation by the batch's own moments, and ReLU; neither the normalised values nor a mask are kept."""
+    """Batch normalisation by the batch's own moments, and ReLU; neither normalised values nor a mask are saved."""
 
     @staticmethod
     @in_float32
@@ -151,30 +199,34 @@ class _NormRelu(torch.autograd.Function):
         offset, square = (total / len(x) for total in _column_sums(_moments, x, about))
         mean, variance = about + offset, square - offset * offset
         inverse = 1.0 / np.sqrt(variance + eps)
-        moments = [each.astype(x.dtype) for each in (mean, weight.detach().numpy() * inverse, bias.detach().numpy())]
+        norm = Normalisation(
+            mean.astype(x.dtype),
+            (weight.detach().numpy() * inverse).astype(x.dtype),
+            bias.detach().numpy().astype(x.dtype),
+        )
         out = torch.empty_like(values)
-        _scale_relu(x, *moments, out.numpy())
+        _normalise_relu(x, norm, out.numpy())
         ctx.save_for_backward(values)
-        ctx.moments, ctx.inverse = moments, inverse
-        taken = values.new_tensor(mean), values.new_tensor(variance)
-        ctx.mark_non_differentiable(*taken)
-        return out, *taken
+        ctx.norm, ctx.inverse = norm, inverse
+        moments = values.new_tensor(mean), values.new_tensor(variance)
+        ctx.mark_non_differentiable(*moments)
+        return out, *moments
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         (values,) = ctx.saved_tensors
-        x, g, scale = values.numpy(), grad.contiguous().numpy(), ctx.moments[1]
-        grad_bias, product = _column_sums(_passed_sums, g, x, *ctx.moments)
+        x, g, scale = values.numpy(), grad.contiguous().numpy(), ctx.norm.scale
+        grad_bias, product = _column_sums(_gradient_sums, g, x, ctx.norm)
         grad_weight = product * ctx.inverse
         level, slope = scale * grad_bias / len(x), scale * ctx.inverse * grad_weight / len(x)
         out = torch.empty_like(values)
-        _norm_gradient(g, x, *ctx.moments, level.astype(x.dtype), slope.astype(x.dtype), out.numpy())
+        _norm_gradient(g, x, ctx.norm, level.astype(x.dtype), slope.astype(x.dtype), out.numpy())
         return out, values.new_tensor(grad_weight), values.new_tensor(grad_bias), None
 
 
 def _column_sums(loop: Any, *arrays: Any) -> tuple[Any, Any]:
-    """Run a loop that sums blocks of rows in two ways; the sums over all rows, float64 ``(C,)``."""
+    """Run a loop that sums blocks of rows in two ways; return the two sums over all rows, float64 ``(C,)``."""
     rows, channels = arrays[0].shape
     parts = np.empty((2, -(-rows // ROWS), channels), arrays[0].dtype)
     loop(*arrays, *parts)
@@ -183,18 +235,18 @@ def _column_sums(loop: Any, *arrays: Any) -> tuple[Any, Any]:
 
 
 def norm_relu(norm: nn.Module, features: Tensor) -> Tensor:
-    """As ``graph.norm_relu``; on the CPU. Outside training there are no moments to take: the plain formula."""
+    """Compute ``graph.norm_relu`` on the CPU; outside training, by the PyTorch formula."""
     if not (norm.training and isinstance(norm, nn.BatchNorm1d)):
-        return plain_norm_relu(norm, features)
+        return pytorch_norm_relu(norm, features)
     flat = features.flatten(0, 1)
     out, mean, variance = _NormRelu.apply(flat, norm.weight, norm.bias, norm.eps)
     with torch.no_grad():
-        _track(norm, mean, variance * (len(flat) / (len(flat) - 1)))
+        _update_running_moments(norm, mean, variance * (len(flat) / (len(flat) - 1)))
     return out.reshape(features.shape)
 
 
-def _track(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> None:
-    """Let the running moments follow a batch's."""
+def _update_running_moments(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> None:
+    """Update the running moments of a norm by those of a batch."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None

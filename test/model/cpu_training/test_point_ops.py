@@ -43,12 +43,12 @@ def test_a_sum_over_levels_equals_the_formula(shape: tuple[int, int, int, int], 
     weight = random(batch, points, channels, seed=seed + 9)
     results = []
     for ops in (PYTORCH_OPS, CPU_OPS):
-        out = ops.spread_sum(fine, coarse, nearest)
+        out = ops.sum_levels(fine, coarse, nearest)
         results.append([out, *torch.autograd.grad((out * weight).sum(), [fine, *coarse])])
     torch.testing.assert_close(*results)
     if coarse:
-        expected = PYTORCH_OPS.spread_sum(None, coarse, nearest)
-        torch.testing.assert_close(CPU_OPS.spread_sum(None, coarse, nearest), expected)
+        expected = PYTORCH_OPS.sum_levels(None, coarse, nearest)
+        torch.testing.assert_close(CPU_OPS.sum_levels(None, coarse, nearest), expected)
 
 
 @given(shape=shapes, offset=st.sampled_from([0.0, 5.0, -50.0]))
@@ -146,7 +146,7 @@ def test_in_mixed_precision_sums_and_norms_are_float32() -> None:
     for autocast_bf16 in (False, True):
         fine = half if autocast_bf16 else half.float()
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast_bf16):
-            spread = CPU_OPS.spread_sum(fine, [coarse if autocast_bf16 else coarse.float()], [nearest])
+            spread = CPU_OPS.sum_levels(fine, [coarse if autocast_bf16 else coarse.float()], [nearest])
             normed = CPU_OPS.norm_relu(norm, fine)
         assert spread.dtype == normed.dtype == torch.float32
         results.append([spread, normed, *torch.autograd.grad((spread * normed).sum(), half)])
