@@ -1,9 +1,8 @@
-"""One frozen configuration tree, checked where it is built.
+"""Settings as a tree of frozen dataclasses that check types and bounds when they are built.
 
-``option`` declares the default, the description and the bounds of a setting once. ROS parameter descriptors, the
-checks of YAML files and ``--help`` texts are made from this declaration. The comments of ``config/pose.yaml`` and the
-table of parameters in ``docs/node.md`` repeat it, and tests compare them with it. An unknown key raises an error that
-names the nearest known key.
+``option`` declares the default, the description and the bounds of a field. ROS parameter descriptors are made from
+them; the tests compare ``config/pose.yaml`` and ``docs/node.md`` with them. Unknown keys raise an error that names the
+nearest known key.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ def option(
     choices: tuple[str, ...] | None = None,
     live: bool = False,
 ) -> Any:
-    """A configuration field.
+    """Declare a setting as a dataclass field.
 
     Args:
-        default: Its default; lists are given as tuples.
-        doc: One sentence for the user, with units.
+        default: Default value; a tuple for a list.
+        doc: Description for the user, with units.
         low: Smallest value allowed, inclusive.
         high: Largest value allowed, inclusive.
-        choices: The only strings allowed.
-        live: Whether it can be changed while the node runs.
+        choices: Allowed strings; None allows any.
+        live: True if the setting can change while the node runs.
     """
     metadata = {"doc": doc, "low": low, "high": high, "choices": choices, "live": live}
     return dataclasses.field(default=default, metadata=metadata)
@@ -49,7 +48,7 @@ def option(
 
 @dataclass(frozen=True)
 class ConfigNode:
-    """Base of every part of the tree: checks types and bounds of its fields."""
+    """Base class of a group of settings; checks types and bounds of its fields when it is built."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -75,8 +74,8 @@ class ConfigNode:
         """Build from nested plain values, as read from YAML.
 
         Args:
-            values: Keys are field names; sections are mappings.
-            path: Prefix for error messages.
+            values: Values by field name; groups are nested mappings.
+            path: Dotted prefix of the keys in error messages.
 
         Raises:
             ConfigError: A key is unknown (the nearest is named), or a value has the wrong type or is out of bounds.
@@ -105,7 +104,18 @@ class ConfigNode:
 
 @dataclass(frozen=True)
 class ConfigField:
-    """One setting of a tree, flattened: its dotted path, type, value and the metadata that ``option`` gave it."""
+    """One setting of a tree.
+
+    Attributes:
+        path: Dotted path, such as ``cloud.points``.
+        type: Annotated type.
+        value: Value in the tree.
+        doc: Description for the user.
+        low: Smallest value allowed, inclusive.
+        high: Largest value allowed, inclusive.
+        choices: Allowed strings; None allows any.
+        live: True if the setting can change while the node runs.
+    """
 
     path: str
     type: Any
@@ -118,7 +128,7 @@ class ConfigField:
 
 
 def config_fields(section: ConfigNode, prefix: str = "") -> list[ConfigField]:
-    """Every setting below a section, in order, with dotted paths."""
+    """Return every setting below a group, in order, with dotted paths."""
     fields: list[ConfigField] = []
     hints = typing.get_type_hints(type(section))
     for key, field, value in section.entries():
@@ -130,7 +140,7 @@ def config_fields(section: ConfigNode, prefix: str = "") -> list[ConfigField]:
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted keys into nested mappings: ``{"a.b": 1}`` into ``{"a": {"b": 1}}``."""
+    """Convert dotted keys to nested mappings: ``{"a.b": 1}`` to ``{"a": {"b": 1}}``."""
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         *parents, name = path.split(".")
@@ -142,22 +152,22 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate earlier names in nested settings; each old name warns once."""
-    return nest(dict(_renamed(values, "")))
+    """Replace earlier names in nested settings by the present ones; each earlier name warns once."""
+    return nest(dict(_iter_current_names(values, "")))
 
 
-def _renamed(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _iter_current_names(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """Yield dotted paths and values of nested settings under their present names."""
     for key, value in values.items():
         path = current_name(f"{prefix}{key}")
         if isinstance(value, Mapping) and value:
-            yield from _renamed(value, f"{path}.")
+            yield from _iter_current_names(value, f"{path}.")
         else:
             yield path, current_value(path, value)
 
 
 def unknown_key_message(key: str, known: list[str]) -> str:
-    """The sentence for a key that does not exist, with the nearest that does."""
+    """Return the error message for an unknown key, with the nearest known key."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"unknown setting '{key}'" + (
         f": did you mean '{near[0]}'?" if near else f": expected one of {', '.join(known)}"
@@ -203,53 +213,75 @@ def _convert_value(path: str, hint: Any, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class SyncConfig(ConfigNode):
-    """How colour, depth and calibration are matched."""
+    """Synchronization of colour image, depth image and calibration."""
 
     slop_s: float = option(
         0.02,
-        "Largest difference of stamps in a set, seconds; well below the time between frames, or a lost image pairs "
-        "colour with the next frame's depth.",
+        "Largest difference of the stamps of one set, seconds. Keep it well below the frame interval: otherwise, after "
+        "a lost image, colour is paired with the depth of the next frame.",
         low=0.0,
         high=1.0,
     )
-    queue_size: int = option(10, "Messages kept per topic while waiting for partners.", low=1, high=1000)
-    exact: bool = option(False, "Match equal stamps only.")
+    queue_size: int = option(10, "Messages kept per topic while they wait for a match.", low=1, high=1000)
+    exact: bool = option(False, "Match only messages with equal stamps.")
     compressed: bool = option(False, "Subscribe to rgb/image_rect_color/compressed (sensor_msgs/CompressedImage).")
     timeout_s: float = option(
-        5.0, "Warn after this many seconds without a matched set, naming the topic.", low=0.5, high=3600.0
+        5.0, "Warn, with the name of the topic, after this time without a matched set, seconds.", low=0.5, high=3600.0
     )
 
 
-MOST_INSTANCES = 200
+MAX_INSTANCES_LIMIT = 200
 """Upper bound of ``segmentation.max_instances``."""
 
 
 @dataclass(frozen=True)
 class SegmentationConfig(ConfigNode):
-    """Which pixels belong to which object."""
+    """Instance segmentation.
+
+    Attributes:
+        backend_settings: Own settings of a backend that another package adds, under ``segmentation.<backend>``; None
+            for the built-in backends.
+    """
 
     backend: str = option("yolo", "Segmentation backend: a built-in one, or one that an installed package adds.")
-    model: str = option("", "Weights of the backend: a file, or the name of shipped ones; empty for `labels`.")
+    model: str = option("", "Weights of the backend: a file or the name of a shipped model; empty for `labels`.")
     class_map: tuple[str, ...] = option(
         ("cup:mug", "bottle:bottle", "bowl:bowl", "laptop:laptop"),
-        "Model class to category, as `class:category`; classes that are not listed are ignored.",
+        "Category of each class of the model, as `class:category`; other classes are ignored.",
     )
-    score_threshold: float = option(0.35, "Detections below this score are dropped.", low=0.0, high=1.0, live=True)
-    iou_threshold: float = option(0.6, "Overlap at which two detections count as one.", low=0.0, high=1.0, live=True)
+    score_threshold: float = option(0.35, "Detections with a lower score are dropped.", low=0.0, high=1.0, live=True)
+    iou_threshold: float = option(
+        0.6,
+        "Overlap of two masks above which the detection with the lower score is dropped.",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
     max_instances: int = option(
-        16, "Most instances posed per frame, best scores first.", low=1, high=MOST_INSTANCES, live=True
+        16,
+        "Maximum number of instances per frame; those with the highest scores are kept.",
+        low=1,
+        high=MAX_INSTANCES_LIMIT,
+        live=True,
     )
     image_size: int = option(
-        640, "Longer side of the network's input, pixels; an exported model keeps its own.", low=64, high=4096
+        640,
+        "Longer side of the segmentation network's input, pixels; an exported model keeps its own.",
+        low=64,
+        high=4096,
     )
     threads: int = option(
         0,
-        "CPU threads of an exported `yolo` model (ONNX, OpenVINO, LiteRT); 0: one per core. A .pt model uses torch's.",
+        "CPU threads of an exported `yolo` model (ONNX, OpenVINO, LiteRT); 0 uses one per core. A .pt model uses those "
+        "of torch.",
         low=0,
         high=256,
     )
     every_n: int = option(
-        1, "Detect on every n-th frame; between, masks are carried along by optical flow and depth.", low=1, high=30
+        1,
+        "Run the detector on every n-th frame; optical flow and depth propagate the masks to the frames between.",
+        low=1,
+        high=30,
     )
     backend_settings: ConfigNode | None = None
 
@@ -364,16 +396,19 @@ def is_setting_of_other_segmenter(path: str, backend: str) -> bool:
 
 @dataclass(frozen=True)
 class CloudConfig(ConfigNode):
-    """From a mask's depth to the network's points."""
+    """Conversion of the depth inside a mask to the point cloud of an object."""
 
-    points: int = option(1024, "Points per object given to the network, a multiple of 16.", low=128, high=16384)
+    points: int = option(1024, "Points per object in the input of the network, a multiple of 16.", low=128, high=16384)
     min_points: int = option(64, "Masks with fewer valid depth pixels get no pose.", low=8, high=100000, live=True)
-    depth_min_m: float = option(0.1, "Nearer depth is ignored, metres.", low=0.0, high=100.0, live=True)
-    depth_max_m: float = option(4.0, "Farther depth is ignored, metres.", low=0.0, high=100.0, live=True)
-    erode_px: int = option(1, "Pixels taken off the mask's rim, where depth bleeds.", low=0, high=20, live=True)
+    depth_min_m: float = option(0.1, "Smaller depth is ignored, metres.", low=0.0, high=100.0, live=True)
+    depth_max_m: float = option(4.0, "Larger depth is ignored, metres.", low=0.0, high=100.0, live=True)
+    erode_px: int = option(
+        1, "Erosion of the mask, pixels; depth is unreliable at its edge.", low=0, high=20, live=True
+    )
     outlier_mad: float = option(
         6.0,
-        "Points farther from the median depth than this many median deviations plus a margin are trimmed; 0 keeps all.",
+        "Points are outliers if they differ from the median depth by more than this number of median absolute "
+        "deviations plus a margin; 0 keeps all points.",
         low=0.0,
         high=100.0,
         live=True,
@@ -391,19 +426,19 @@ class CloudConfig(ConfigNode):
 
 @dataclass(frozen=True)
 class TtaConfig(ConfigNode):
-    """Test-time augmentation: several forward passes an object, averaged."""
+    """Test-time augmentation: the mean of several forward passes per object."""
 
     max_passes: int = option(
         4,
-        "Maximum number of forward passes per object, each over other points, every second one over the mirror image. "
-        "Four passes are more accurate and take four times as long as one.",
+        "Maximum number of forward passes per object, each over a different sample of points, every second one over "
+        "the mirror image. Four passes are more accurate and take four times as long as one.",
         low=1,
         high=16,
     )
     disagreement_deg: float = option(
         8.0,
-        "Passes beyond the second are run only if the axes of the first two differ by more than this, degrees; 0 "
-        "always runs all.",
+        "Passes after the second are run only if the axes of the first two differ by more than this angle, degrees; 0 "
+        "always runs all passes.",
         low=0.0,
         high=180.0,
     )
@@ -411,11 +446,11 @@ class TtaConfig(ConfigNode):
 
 @dataclass(frozen=True)
 class NetworkConfig(ConfigNode):
-    """The pose network."""
+    """Pose network: weights, device and engine."""
 
-    model: str = option("clipose_small", "A checkpoint file, or the name of a shipped model.")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.")
-    threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch.", low=0, high=256)
+    model: str = option("clipose_small", "Checkpoint file or name of a shipped model.")
+    device: str = option("auto", "Compute device: auto, cpu, cuda or cuda:N.")
+    threads: int = option(0, "CPU threads of the network; 0 uses the number that torch chooses.", low=0, high=256)
     engine: str = option(
         "auto",
         "Engine that computes the network, built-in or of an installed package; auto selects the fastest built-in one "
@@ -426,31 +461,32 @@ class NetworkConfig(ConfigNode):
 
 @dataclass(frozen=True)
 class CheckConfig(ConfigNode):
-    """When a pose contradicts its own points."""
+    """Plausibility checks of a pose against its points and its category."""
 
-    score_threshold: float = option(0.1, "Poses below this score are not published.", low=0.0, high=1.0, live=True)
+    score_threshold: float = option(0.1, "Poses with a lower score are not published.", low=0.0, high=1.0, live=True)
     centre_tolerance: float = option(
         0.75,
-        "The centre may lie outside the points' box by this fraction of the object's diagonal.",
+        "Largest distance of the predicted centre from the bounding box of the points, as a fraction of the object's "
+        "diagonal.",
         low=0.0,
         high=10.0,
         live=True,
     )
     size_tolerance: float = option(
-        2.5, "The points' extent may exceed the predicted size by at most this factor.", low=1.0, high=100.0, live=True
+        2.5, "Largest ratio of the points' extent to the predicted size.", low=1.0, high=100.0, live=True
     )
     max_occlusion_ratio: float = option(
         10.0,
-        "The predicted size may exceed the points' extent by at most this factor, diagonal by diagonal: the rest of "
-        "the object is taken to be hidden.",
+        "Largest ratio of the predicted size to the points' extent, compared by their diagonals; the part of the "
+        "object that the points do not cover is assumed to be occluded.",
         low=1.0,
         high=1000.0,
         live=True,
     )
     category_tolerance: float = option(
         2.0,
-        "The predicted size may exceed the category's mean size by at most this factor, diagonal by diagonal: what is "
-        "larger was taken for something else.",
+        "Largest ratio of the predicted size to the mean size of the category, compared by their diagonals; a larger "
+        "object is probably of another category.",
         low=1.0,
         high=1000.0,
         live=True,
@@ -459,53 +495,67 @@ class CheckConfig(ConfigNode):
 
 @dataclass(frozen=True)
 class TrackingConfig(ConfigNode):
-    """Identities and smoothing over time."""
+    """Tracking: identities of objects and smoothing of their poses over time."""
 
-    frame: str = option("", "Fixed TF frame in which poses are smoothed; empty smooths in the camera's frame.")
+    frame: str = option("", "Fixed TF frame in which poses are smoothed; empty: the frame of the camera.")
     smoothing: float = option(
-        0.6, "Strength of the SE(3) filter: 0 is off, near 1 is slow.", low=0.0, high=0.99, live=True
+        0.6,
+        "Smoothing factor of the SE(3) filter: 0 turns it off, values near 1 react slowly.",
+        low=0.0,
+        high=0.99,
+        live=True,
     )
     max_age_s: float = option(
         1.0,
-        "A track that a frame misses is dropped once unseen for longer than this, seconds.",
+        "A track without a detection for longer than this time is deleted, seconds.",
         low=0.0,
         high=3600.0,
         live=True,
     )
-    min_hits: int = option(2, "Frames that must see an object before it is published.", low=1, high=100, live=True)
+    min_hits: int = option(
+        2, "Number of frames in which an object must be detected before it is published.", low=1, high=100, live=True
+    )
     gate_m: float = option(
-        0.15, "A detection farther than this from a track starts a new one, metres.", low=0.001, high=10.0, live=True
+        0.15,
+        "Largest distance between a track and a detection that continues it, metres.",
+        low=0.001,
+        high=10.0,
+        live=True,
     )
 
 
 @dataclass(frozen=True)
 class PublishConfig(ConfigNode):
-    """What is published, and in which frame."""
+    """Published topics and frames."""
 
-    target_frame: str = option("", "TF frame of everything published; empty publishes in the camera's frame.")
+    target_frame: str = option("", "TF frame of all published poses; empty: the frame of the camera.")
     tf: bool = option(True, "Broadcast one TF frame per track.", live=True)
-    tf_prefix: str = option("", "Put before the names of TF frames.")
-    coasting: bool = option(False, "Publish tracks that this frame did not see, until they age out.", live=True)
+    tf_prefix: str = option("", "Prefix of the names of TF frames.")
+    coasting: bool = option(
+        False, "Also publish tracks without a detection in the current frame, until they are deleted.", live=True
+    )
     marker_lifetime_s: float = option(
         0.5,
-        "RViz markers vanish after this many seconds; 0: not before they are deleted.",
+        "Lifetime of RViz markers, seconds; 0 keeps them until they are deleted.",
         low=0.0,
         high=3600.0,
         live=True,
     )
     tf_timeout_s: float = option(
-        0.05, "Longest wait for the transform into target_frame or tracking.frame, seconds.", low=0.0, high=10.0
+        0.05, "Longest wait for the transform to publish.target_frame or tracking.frame, seconds.", low=0.0, high=10.0
     )
 
 
 @dataclass(frozen=True)
 class PoseNodeConfig(ConfigNode):
-    """Everything the pose node can be told."""
+    """Settings of the pose node."""
 
-    autostart: bool = option(True, "Configure and activate by itself; false waits for a lifecycle manager.")
-    enabled: bool = option(True, "Pose every frame; false poses only on ~/detect_once.", live=True)
+    autostart: bool = option(True, "Configure and activate the node at its start; false waits for a lifecycle manager.")
+    enabled: bool = option(
+        True, "Estimate poses in every frame; false estimates them only on ~/detect_once.", live=True
+    )
     categories: tuple[str, ...] = option(
-        (), "Categories that are posed; empty for all that the model knows.", live=True
+        (), "Categories whose poses are estimated; empty for all categories of the model.", live=True
     )
     sync: SyncConfig = SyncConfig()
     segmentation: SegmentationConfig = SegmentationConfig()

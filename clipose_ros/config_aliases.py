@@ -1,4 +1,4 @@
-"""Earlier names of settings and of their values: one table, read wherever settings are.
+"""Table of renamed settings and of renamed values, which is applied wherever settings are read.
 
 A renamed setting keeps working under its old name. The first use of each old name warns and names the new one.
 """
@@ -18,12 +18,12 @@ RENAMED_SETTINGS: Mapping[str, str] = {
     "sampling.from_below": "sampling.below_view_weight",
     "sampling.handle_in_sight": "sampling.visible_handle_weight",
 }
-"""Dotted path of a setting or of a group, and its present path."""
+"""Present dotted path of a setting or group by its old path."""
 
 RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
     "network.engine": {"reference": "pytorch", "fused": "cpu", "fused_int8": "cpu_int8"},
 }
-"""Values of a setting, by its present path, and their present names."""
+"""Present names of the values of a setting by their old names, by the setting's present path."""
 
 _warned: set[str] = set()
 
@@ -60,7 +60,7 @@ def current_value(path: str, value: Any) -> Any:
 
 
 def _warn_once(message: str) -> None:
-    """Warn of an old name the first time that it is seen in this process."""
+    """Warn of an old name, once per process."""
     if message not in _warned:
         _warned.add(message)
         warnings.warn(message, FutureWarning, stacklevel=4)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.config import MOST_INSTANCES, PoseNodeConfig, SegmentationConfig
+from clipose_ros.config import MAX_INSTANCES_LIMIT, PoseNodeConfig, SegmentationConfig
 from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.inference.pose_checks import check_poses
 from clipose_ros.segmentation.base import Segmenter
@@ -157,4 +157,4 @@ def _asked_for(config: PoseNodeConfig) -> SegmentationConfig:
     """What the segmenter is told: where only some categories are posed, the others must not take up their places."""
     if not config.categories:
         return config.segmentation
-    return dataclasses.replace(config.segmentation, max_instances=MOST_INSTANCES)
+    return dataclasses.replace(config.segmentation, max_instances=MAX_INSTANCES_LIMIT)
