@@ -1,1 +1,1 @@
-"""Synthetic data: parametric shapes, table scenes, a ray caster, a depth-sensor model and cloud samples."""
+"""Training data: synthetic scenes, NOCS datasets, shards of clouds, sampling, prompts and folders of RGB-D frames."""

@@ -1,4 +1,4 @@
-"""Files of named arrays (``.npz``), of which any may have been cut short."""
+"""Reading of ``.npz`` files with errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from numpy.lib.npyio import NpzFile
 
 from clipose_ros.errors import ConfigError, DataError
 
-_BROKEN = (
+_READ_ERRORS = (
     OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, ConfigError,
 )  # fmt: skip
-"""What NumPy and its readers raise for files that are missing, empty, cut, damaged, no archive or lack an array."""
+"""Exceptions of NumPy for files that are missing, empty, truncated, damaged, no archive or without an array."""
 
 
 @contextmanager
 def open_arrays(path: str | Path, what: str, remedy: str) -> Iterator[NpzFile]:
-    """Open a file to take arrays from; what goes wrong while it is open is told as the file's fault.
+    """Open a ``.npz`` file in a context. Errors while the context is active are reported as errors of the file.
 
     Args:
-        path: A ``.npz`` file. Nothing pickled is read.
-        what: What it should be, after "is", such as ``a film``.
-        remedy: What to do where it is not.
+        path: The file. Pickled objects are not read.
+        what: Expected content for the error message, such as ``a recorded sequence``.
+        remedy: Advice at the end of the error message.
+
+    Yields:
+        The open archive.
 
     Raises:
-        DataError: It cannot be read; the message names it.
+        DataError: The file cannot be read; the message names it.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             yield archive
-    except _BROKEN as error:
+    except _READ_ERRORS as error:
         raise DataError(f"{path} is not {what} ({error}): {remedy}") from error

@@ -1,4 +1,4 @@
-"""One cloud with its truth, as a folder of shards or a source of clouds gives it."""
+"""A single cloud with ground truth: the record type of shards and scene sources."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from clipose_ros.types import ByteArray, FloatArray
 
 @dataclass(frozen=True, slots=True)
 class CloudSample:
-    """One cloud with its truth, as a row of ``CloudSamples``.
+    """A cloud with ground truth; one row of ``CloudSamples``.
 
     Attributes:
         points: ``(N, 3)`` float32, metres, camera optical frame.
-        category: Name.
-        T_camera_object: ``(4, 4)`` float32.
-        size: ``(3,)`` float32, full extent, metres, object frame.
-        handle_visible: Whether the cloud shows the mug's handle; true for other categories.
-        visible_fraction: Visible share of the object's outline.
-        image: ``(H, H, 3)`` uint8 RGB, or None.
+        category: Name of the category.
+        T_camera_object: ``(4, 4)`` float32 pose, metres.
+        size: ``(3,)`` float32 full extent, metres, object frame.
+        handle_visible: False for a mug whose handle is hidden.
+        visible_fraction: Visible share of the object's silhouette.
+        image: ``(H, H, 3)`` uint8 RGB crop around the object, or None.
     """
 
     points: FloatArray
@@ -36,7 +36,7 @@ class CloudSample:
 
 
 def stack_samples(samples: Sequence[CloudSample], categories: CategorySet) -> CloudSamples:
-    """Clouds, at least one, as arrays; images only where all have one."""
+    """Stack clouds, at least one, into arrays. Images are kept only if every cloud has one."""
     images = [sample.image for sample in samples if sample.image is not None]
     return CloudSamples(
         points=np.stack([sample.points for sample in samples]),

@@ -1,4 +1,4 @@
-"""The square image of one object, as CLIP's image tower sees it."""
+"""Square crops around objects: the input of CLIP's image tower."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 from clipose_ros.errors import DegenerateInputError
 from clipose_ros.types import BoolArray, ByteArray
 
-MARGIN = 0.1
-"""Width of the surroundings on each side, as a share of the object's larger extent in the image."""
+CROP_MARGIN = 0.1
+"""Margin on each side of the crop, relative to the larger side of the object's pixel box."""
 
 
 def crop_object_image(rgb: ByteArray, mask: BoolArray, side: int) -> ByteArray:
-    """Cut the square around an object's pixels out of an image; what lies outside the image repeats its edge.
+    """Crop the square around an object and resize it. Beyond the image border, the border pixels are repeated.
 
     Args:
-        rgb: ``(H, W, 3)`` uint8.
-        mask: ``(H, W)`` bool, the object's pixels.
-        side: Pixels of the result's side.
+        rgb: ``(H, W, 3)`` uint8 image.
+        mask: ``(H, W)`` bool, pixels of the object.
+        side: Side of the crop after resizing, pixels.
 
     Returns:
-        ``(side, side, 3)`` uint8, the object in its middle.
+        ``(side, side, 3)`` uint8 with the object at the centre.
 
     Raises:
         DegenerateInputError: The mask is empty.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
-        raise DegenerateInputError("the image of an object needs at least one of its pixels, got an empty mask")
+        raise DegenerateInputError("a crop needs at least 1 pixel of the object, got an empty mask")
     low = np.array([columns[0], rows[0]])
     extent = np.array([columns[-1], rows[-1]]) + 1 - low
-    length = int(np.ceil(extent.max() * (1.0 + 2.0 * MARGIN)))
+    length = int(np.ceil(extent.max() * (1.0 + 2.0 * CROP_MARGIN)))
     x0, y0 = np.floor(low + (extent - length) / 2.0).astype(int)
     inside_y = np.clip(np.arange(y0, y0 + length), 0, rgb.shape[0] - 1)
     inside_x = np.clip(np.arange(x0, x0 + length), 0, rgb.shape[1] - 1)

@@ -1,4 +1,4 @@
-"""A folder of registered RGB-D frames as cameras and datasets leave them.
+"""Reader of a folder of registered RGB-D frames, as recorded by cameras and found in datasets.
 
 ========== =============================================================================================================
 colour     ``*color*`` or ``*rgb*``, PNG or JPEG, 8 bit
@@ -27,17 +27,18 @@ from clipose_ros.errors import DataError, FrameError
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
 METRES_PER_MILLIMETRE = 0.001
-_COLOUR = re.compile(r"color|colour|rgb", re.IGNORECASE)
-_DEPTH = re.compile(r"depth", re.IGNORECASE)
+"""Default depth scale."""
+_COLOUR_PATTERN = re.compile(r"color|colour|rgb", re.IGNORECASE)
+_DEPTH_PATTERN = re.compile(r"depth", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class RgbdFolder:
-    """Frames of one camera, in the order of their names.
+    """Frames of one camera, sorted by name.
 
     Attributes:
-        pairs: Colour and depth image of every frame.
-        intrinsics: The camera of all of them.
+        pairs: Paths of colour and depth image of every frame.
+        intrinsics: Camera intrinsics of all frames.
         depth_scale: Metres per unit of the depth images.
     """
 
@@ -52,7 +53,7 @@ class RgbdFolder:
         """Read one frame.
 
         Raises:
-            DataError: An image cannot be read or has another size or type than the others; the message names the file.
+            DataError: An image cannot be read, or its size or type is wrong; the message names the file.
         """
         colour_path, depth_path = self.pairs[index]
         bgr = _read_image(colour_path, cv2.IMREAD_COLOR)
@@ -73,11 +74,11 @@ class RgbdFolder:
 
 
 def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
-    """Find the frames and the intrinsics of a folder; images are read only when asked for.
+    """Find the frames and the intrinsics of a folder. Images are read on request only.
 
     Raises:
-        DataError: The folder is missing, holds no pair of images, or no usable intrinsics; the message says what is
-            accepted.
+        DataError: The folder is missing, holds no pair of images, or holds no usable intrinsics; the message names the
+            accepted formats.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -86,16 +87,17 @@ def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
     height, width = _read_image(pairs[0][0], cv2.IMREAD_COLOR).shape[:2]
     try:
         source, values = _find_intrinsics(root)
-        return RgbdFolder(pairs, _intrinsics(source, values, width, height), _depth_scale(source, values))
+        return RgbdFolder(pairs, _make_intrinsics(source, values, width, height), _parse_depth_scale(source, values))
     except (TypeError, ValueError) as error:
-        raise DataError(f"the intrinsics in '{root}' hold a value that is no number: {error}") from error
+        raise DataError(f"the intrinsics in '{root}' hold a value that is not a number: {error}") from error
 
 
 def _find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
-    """Colour and depth images whose names are equal but for the word that tells them apart."""
+    """Pair colour and depth images whose names are equal without the words ``color`` and ``depth``."""
     images = sorted(path for path in root.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    depths = {_DEPTH.sub("", p.stem): p for p in images if _DEPTH.search(p.stem) and p.suffix.lower() == ".png"}
-    colours = {_COLOUR.sub("", p.stem): p for p in images if _COLOUR.search(p.stem) and not _DEPTH.search(p.stem)}
+    is_depth = {path: bool(_DEPTH_PATTERN.search(path.stem)) for path in images}
+    depths = {_DEPTH_PATTERN.sub("", p.stem): p for p in images if is_depth[p] and p.suffix.lower() == ".png"}
+    colours = {_COLOUR_PATTERN.sub("", p.stem): p for p in images if _COLOUR_PATTERN.search(p.stem) and not is_depth[p]}
     pairs = tuple((colours[key], depths[key]) for key in sorted(colours.keys() & depths.keys()))
     if not pairs:
         raise DataError(
@@ -106,7 +108,7 @@ def _find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
 
 
 def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
-    """The first JSON or YAML file that holds a camera, and its values."""
+    """Return the first JSON or YAML file that holds intrinsics, and its values."""
     candidates = sorted(path for path in root.iterdir() if path.suffix.lower() in (".json", ".yaml", ".yml"))
     for path in candidates:
         try:
@@ -115,7 +117,7 @@ def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
             )
         except (ValueError, yaml.YAMLError) as error:
             raise DataError(f"'{path}' cannot be read: {error}") from error
-        if isinstance(values, Mapping) and _pinhole(values) is not None:
+        if isinstance(values, Mapping) and _parse_pinhole(values) is not None:
             return path, values
     found = f"looked into {', '.join(p.name for p in candidates)}" if candidates else "there is no JSON or YAML file"
     raise DataError(
@@ -124,8 +126,8 @@ def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
     )
 
 
-def _pinhole(values: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    """fx, fy, cx, cy from any of the accepted spellings."""
+def _parse_pinhole(values: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    """Return fx, fy, cx, cy from any of the accepted keys, or None."""
     for centre in (("cx", "cy"), ("x_offset", "y_offset"), ("ppx", "ppy")):
         if all(key in values for key in ("fx", "fy", *centre)):
             fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", *centre))
@@ -147,8 +149,8 @@ def _pinhole(values: Mapping[str, Any]) -> tuple[float, float, float, float] | N
     return None
 
 
-def _intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int) -> CameraIntrinsics:
-    """The camera of images of that size; a size that the file states must agree."""
+def _make_intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int) -> CameraIntrinsics:
+    """Create the intrinsics of images of a given size; a size stated in the file must agree."""
     for keys, actual in (
         (("img_width", "image_width", "width"), width),
         (("img_height", "image_height", "height"), height),
@@ -159,7 +161,7 @@ def _intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int
                 f"'{source}' describes images with a {keys[2]} of {stated}, but the colour images have {actual}: the "
                 "intrinsics belong to another resolution"
             )
-    pinhole = _pinhole(values)
+    pinhole = _parse_pinhole(values)
     if pinhole is None:
         raise DataError(f"'{source}' holds no camera intrinsics")
     try:
@@ -168,8 +170,8 @@ def _intrinsics(source: Path, values: Mapping[str, Any], width: int, height: int
         raise DataError(f"'{source}': {error}") from error
 
 
-def _depth_scale(source: Path, values: Mapping[str, Any]) -> float:
-    """Metres per unit of depth; a ``depth_scale`` of another convention is refused, not guessed at."""
+def _parse_depth_scale(source: Path, values: Mapping[str, Any]) -> float:
+    """Return the metres per unit of depth; values of an unknown convention raise DataError."""
     scale = float(values.get("depth_scale", METRES_PER_MILLIMETRE))
     if "factor_depth" in values:
         factor = float(values["factor_depth"])
@@ -183,7 +185,7 @@ def _depth_scale(source: Path, values: Mapping[str, Any]) -> float:
 
 
 def _read_image(path: Path, flags: int) -> np.ndarray[Any, np.dtype[Any]]:
-    """An image, or DataError with its name."""
+    """Read an image, or raise DataError naming the file."""
     image = cv2.imread(str(path), flags)
     if image is None:
         raise DataError(f"'{path}' is not an image that can be read")

@@ -1,4 +1,4 @@
-"""Pickles of others read without running what they may hold: plain values and NumPy arrays, nothing else."""
+"""Safe reading of pickles from other sources: only plain values and NumPy arrays, and no code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from clipose_ros.errors import DataError
 
-_ALLOWED = {
+_ALLOWED_GLOBALS = {
     ("__builtin__", "bytes"),
     ("_codecs", "encode"),
     ("collections", "OrderedDict"),
@@ -21,16 +21,16 @@ _ALLOWED = {
     ("numpy._core.multiarray", "scalar"),
     ("numpy._core.numeric", "_frombuffer"),
 }
-"""What bytes, NumPy arrays and scalars are made with in pickles of any protocol, of Python 2 and 3, NumPy 1 and 2."""
+"""Globals that construct bytes, NumPy arrays and scalars, for all pickle protocols, Python 2 and 3, NumPy 1 and 2."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Finds nothing but what arrays are made with."""
+    """Unpickler restricted to ``_ALLOWED_GLOBALS``."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The named object, if it is allowed."""
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only plain values and arrays are allowed")
+        """Return the named global, or raise UnpicklingError if it is not allowed."""
+        if (module, name) not in _ALLOWED_GLOBALS:
+            raise pickle.UnpicklingError(f"it requests {module}.{name}; only plain values and arrays are allowed")
         try:
             return super().find_class(module, name)
         except ModuleNotFoundError:  # NumPy 2 moved numpy.core to numpy._core
@@ -38,16 +38,16 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_pickle(path: str | Path) -> Any:
-    """Read a pickle that holds plain values and NumPy arrays.
+    """Read a pickle of plain values and NumPy arrays.
 
     Args:
-        path: The file; written by Python 2 or 3.
+        path: The file, written by Python 2 or 3.
 
     Returns:
-        What was pickled; strings of Python 2 are read as Latin-1, as its arrays need.
+        The pickled value. Python 2 strings are decoded as Latin-1, which its arrays require.
 
     Raises:
-        DataError: There is no such file, it is no whole pickle, or it asks for more than plain values and arrays.
+        DataError: The file is missing, is not a complete pickle, or requests anything but plain values and arrays.
     """
     path = Path(path)
     try:

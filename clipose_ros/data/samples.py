@@ -1,4 +1,4 @@
-"""Clouds with their ground truth, and the ``.npz`` files that hold them."""
+"""Arrays of clouds with ground truth, and their ``.npz`` files."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from clipose_ros.types import BoolArray, ByteArray, FloatArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloudSamples:
-    """Clouds with their truth; S samples of N points.
+    """Clouds with ground truth: S samples of N points.
 
     Attributes:
         points: ``(S, N, 3)`` float32, metres, camera optical frame.
-        category_index: ``(S,)`` int64, place in ``categories``.
-        T_camera_object: ``(S, 4, 4)`` float32.
-        size: ``(S, 3)`` float32, full extent, metres, object frame.
-        handle_visible: ``(S,)`` bool, whether the cloud shows the mug's handle; true for other categories.
-        visible_fraction: ``(S,)`` float32, visible share of the object's outline.
-        categories: What the clouds are of.
-        images: ``(S, H, H, 3)`` uint8 RGB, the square around each object; None where colour was not asked for.
+        category_index: ``(S,)`` int64, index into ``categories``.
+        T_camera_object: ``(S, 4, 4)`` float32 poses, metres.
+        size: ``(S, 3)`` float32 full extents, metres, object frame.
+        handle_visible: ``(S,)`` bool, false for a mug whose handle is hidden.
+        visible_fraction: ``(S,)`` float32, visible share of the object's silhouette.
+        categories: Category set of the clouds.
+        images: ``(S, H, H, 3)`` uint8 RGB crops around the objects, or None.
     """
 
     points: FloatArray
@@ -44,7 +44,7 @@ class CloudSamples:
         return len(self.points)
 
     def save(self, path: str | Path) -> None:
-        """Write to ``.npz``; the file appears under its name only when it is whole."""
+        """Write a ``.npz`` file through a temporary file that is renamed when complete."""
         path = Path(path)
         part = path.with_name(f".{path.name}.part")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
@@ -56,36 +56,36 @@ class CloudSamples:
 
     @classmethod
     def load(cls, *paths: str | Path) -> CloudSamples:
-        """Read one or more files that ``save`` wrote, one after the other. Files that name none are of the six.
+        """Read and concatenate files that ``save`` wrote.
 
-        Images are left out unless every file has them.
+        Files without a category set have the six NOCS categories. Images are kept only if every file has them.
 
         Raises:
-            DataError: A file is missing, not one of these, or of other categories than the first.
+            DataError: A file is missing or malformed, or has other categories than the first.
         """
         images: list[ByteArray] = []
         columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ARRAYS}
         categories: CategorySet | None = None
         for path in paths:
             with open_arrays(path, "a file of cloud samples", "make it with `generate`") as archive:
-                own = _categories_of(archive)
+                file_categories = _read_categories(archive)
                 for name in _ARRAYS:
                     columns[name].append(archive[name])
                 if "images" in archive:
                     images.append(archive["images"])
-            if categories not in (None, own):
-                raise DataError(f"{path} is of other categories than {paths[0]}: generate both with the same")
-            categories = own
+            if categories not in (None, file_categories):
+                raise DataError(f"{path} has other categories than {paths[0]}: generate both with the same categories")
+            categories = file_categories
         arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
-        seen = np.concatenate(images) if paths and len(images) == len(paths) else None
-        return cls(**arrays, categories=categories or NOCS_CATEGORIES, images=seen)
+        all_images = np.concatenate(images) if paths and len(images) == len(paths) else None
+        return cls(**arrays, categories=categories or NOCS_CATEGORIES, images=all_images)
 
 
 _ARRAYS = tuple(spec.name for spec in fields(CloudSamples) if spec.name not in ("categories", "images"))
 
 
-def _categories_of(archive: NpzFile) -> CategorySet:
-    """The category set that a file names."""
+def _read_categories(archive: NpzFile) -> CategorySet:
+    """Return the category set of a file."""
     if "categories" not in archive:
         return NOCS_CATEGORIES
     return CategorySet.from_records(json.loads(str(archive["categories"])))

@@ -100,7 +100,7 @@ def test_other_depth_units(folder: Path, key: str, value: float) -> None:
         ({"factor_depth": 0}, "units per metre"),
         ({"img_width": 640}, "width of 640, but the colour images have 8"),
         ({"fx": 0.0}, "fx=0.0"),
-        ({"fx": "wide"}, "no number"),
+        ({"fx": "wide"}, "not a number"),
     ],
 )
 def test_wrong_intrinsics_are_named(folder: Path, changes: dict, message: str) -> None:

@@ -110,7 +110,7 @@ def _write_frame(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame
     stem = root / subset.folders[0] / frame
     stem.parent.mkdir(parents=True, exist_ok=True)
     objects = view.labels > 0
-    mask = np.where(objects, view.labels % 1000, BACKGROUND).astype(np.uint8)
+    mask = np.where(objects, view.labels % LABEL_BASE, BACKGROUND).astype(np.uint8)
     depth = np.rint(1000.0 * view.depth).astype(np.uint16)
     coordinates = encode_coordinates(render_coordinate_map(view, subset))
     coordinates[~objects] = 255
