@@ -140,12 +140,24 @@ class RejectionReason(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejection:
-    """An instance that got no pose, and why; ``detail`` carries the figures."""
+    """An instance without a pose, with the reason.
+
+    Attributes:
+        category: Name of the category.
+        reason: Reason of the rejection.
+        detail: Measured values and thresholds, for messages to the user.
+        instance: The rejected instance; None if the rejection stands for no single mask.
+    """
 
     category: str
     reason: RejectionReason
     detail: str
     instance: InstanceMask | None = None
+
+    @property
+    def short_reason(self) -> str:
+        """Return the reason in a few words, for labels: ``too few points``."""
+        return self.reason.name.lower().replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

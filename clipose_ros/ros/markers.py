@@ -1,4 +1,8 @@
-"""Markers for RViz: box, axes and label of every track, deleted with it or when the node falls silent; they expire."""
+"""RViz markers: box, axes and label of every track, and a text at every rejected instance.
+
+Markers have a lifetime. Those of a track or rejection that is gone are deleted with the next frame, and all markers
+when the node is deactivated.
+"""
 
 from __future__ import annotations
 
@@ -11,55 +15,66 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from clipose_ros.geometry.boxes import BOX_EDGES, BOX_SIGNS
+from clipose_ros.ros.rejections import LocatedRejection
 from clipose_ros.types import TrackedObject
-from clipose_ros.visualization.draw import AXIS_COLOURS, category_colour
+from clipose_ros.visualization.draw import AXIS_COLOURS, REJECTED_COLOUR, category_colour
 from clipose_ros.visualization.labels import Colour
 
+REJECTED_NAMESPACE = "rejected"
+"""Namespace of the markers of rejected instances."""
 _LINE_M = 0.003
 _LETTER_M = 0.03
 _BOX_LINES = 0.5 * BOX_SIGNS[BOX_EDGES.ravel()]
-"""``(24, 3)`` ends of the edges of a box of size one."""
+"""``(24, 3)`` end points of the edges of a unit box."""
 _AXIS_LINES = np.kron(0.5 * np.eye(3), [[0.0], [1.0]])
-"""``(6, 3)`` ends of its axes."""
+"""``(6, 3)`` end points of the axes of a unit box."""
 
 
 class Markers:
-    """Makes the marker array of a frame. The markers of a track are kept while it lives, and filled in anew."""
+    """Makes the marker array of each frame. The markers of a track are kept while it lives, and filled in anew."""
 
     def __init__(self) -> None:
         self._shown: dict[tuple[str, int], _TrackMarkers] = {}
+        self._rejected_shown = 0
 
-    def of_frame(
-        self, header: Header, tracks: Sequence[TrackedObject], poses: Sequence[Pose], lifetime_s: float
+    def update(
+        self,
+        header: Header,
+        tracks: Sequence[TrackedObject],
+        poses: Sequence[Pose],
+        rejections: Sequence[LocatedRejection],
+        lifetime_s: float,
     ) -> MarkerArray:
-        """Markers of the tracks, and deletions of those shown before that are not among them.
+        """Make the markers of a frame, and deletions of the markers of earlier frames that are not among them.
 
         Args:
-            header: Of the frame.
-            tracks: What is shown.
-            poses: Their poses as messages.
+            header: Header of the frame.
+            tracks: Objects to show.
+            poses: Poses of ``tracks`` as messages.
+            rejections: Rejected instances to show.
             lifetime_s: Seconds until the markers vanish; 0: not before they are deleted.
         """
-        before, self._shown = self._shown, {}
+        earlier, self._shown = self._shown, {}
         lifetime = Duration(seconds=lifetime_s).to_msg()
         sizes = np.array([track.size for track in tracks]).reshape(-1, 1, 3)
         boxes, axes = (sizes * _BOX_LINES).tolist(), (sizes * _AXIS_LINES).tolist()
         for k, track in enumerate(tracks):
             key = (track.category, track.track_id)
-            markers = self._shown[key] = before.pop(key) if key in before else _TrackMarkers(*key)
+            markers = self._shown[key] = earlier.pop(key) if key in earlier else _TrackMarkers(*key)
             markers.fill(track, poses[k], boxes[k], axes[k])
-            for marker in markers.all:
-                marker.header, marker.lifetime = header, lifetime
-        gone = [
-            Marker(header=header, ns=marker.ns, id=marker.id, action=Marker.DELETE)
-            for _, markers in sorted(before.items())
-            for marker in markers.all
-        ]
-        return MarkerArray(markers=[*gone, *(marker for markers in self._shown.values() for marker in markers.all)])
+        shown = [marker for markers in self._shown.values() for marker in markers.all]
+        shown += [_rejection_marker(number, located) for number, located in enumerate(rejections)]
+        for marker in shown:
+            marker.header, marker.lifetime = header, lifetime
+        gone = [(marker.ns, marker.id) for _, markers in sorted(earlier.items()) for marker in markers.all]
+        gone += [(REJECTED_NAMESPACE, number) for number in range(len(rejections), self._rejected_shown)]
+        self._rejected_shown = len(rejections)
+        deletions = [Marker(header=header, ns=ns, id=number, action=Marker.DELETE) for ns, number in gone]
+        return MarkerArray(markers=[*deletions, *shown])
 
-    def none(self) -> MarkerArray:
-        """The deletion of all markers."""
-        self._shown = {}
+    def delete_all(self) -> MarkerArray:
+        """Make the deletion of all markers."""
+        self._shown, self._rejected_shown = {}, 0
         return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
 
@@ -81,6 +96,7 @@ class _TrackMarkers:
     def fill(
         self, track: TrackedObject, pose: Pose, box: Iterable[Sequence[float]], axes: Iterable[Sequence[float]]
     ) -> None:
+        """Write a track into the markers: its pose, end points of the lines of its box and axes, and its label."""
         self._box.pose = self._axes.pose = pose
         self._label.pose.position = pose.position  # the text itself stays upright
         self._label.text = f"{track.name} {track.score:.2f}"
@@ -95,6 +111,22 @@ def _marker(category: str, number: int, part: str, kind: int) -> Marker:
     return Marker(
         ns=f"{category}/{part}", id=number, type=kind, action=Marker.ADD, color=_rgba(category_colour(category))
     )
+
+
+def _rejection_marker(number: int, located: LocatedRejection) -> Marker:
+    """Make the text at a rejected instance."""
+    x, y, z = located.position.tolist()
+    marker = Marker(
+        ns=REJECTED_NAMESPACE,
+        id=number,
+        type=Marker.TEXT_VIEW_FACING,
+        action=Marker.ADD,
+        color=_rgba(REJECTED_COLOUR),
+        text=f"{located.rejection.category} rejected: {located.rejection.short_reason}",
+    )
+    marker.pose.position = Point(x=x, y=y, z=z)
+    marker.scale.z = _LETTER_M
+    return marker
 
 
 def _rgba(colour: Colour) -> ColorRGBA:

@@ -20,6 +20,7 @@ from clipose_ros.config import PublishConfig
 from clipose_ros.ros.conversions import image_message, ros_stamp
 from clipose_ros.ros.markers import Markers
 from clipose_ros.ros.messages import ObjectMessages, object_cloud
+from clipose_ros.ros.rejections import LocatedRejection, locate_rejections
 from clipose_ros.types import FloatArray, FrameResult, RgbdFrame, TrackedObject
 from clipose_ros.visualization.draw import draw_tracks
 
@@ -70,13 +71,16 @@ class Publishers:
         _tell(self._detections, lambda: objects.detections)
         _tell(self._poses, lambda: objects.poses)
         lifetime_s = config.marker_lifetime_s
-        _tell(self._marker_array, lambda: self._markers.of_frame(header, tracks, objects.poses.poses, lifetime_s))
+        _tell(
+            self._marker_array,
+            lambda: self._markers.update(header, tracks, objects.poses.poses, _locate(posed), lifetime_s),
+        )
         _tell(self._object_cloud, lambda: object_cloud(header, tracks, posed.T_frame_camera, self._categories))
         _tell(self._debug_image, lambda: _debug_image(posed))
 
     def delete_markers(self) -> None:
         """Take every marker out of RViz; only while the node is active."""
-        _tell(self._marker_array, self._markers.none)
+        _tell(self._marker_array, self._markers.delete_all)
 
     def close(self) -> None:
         """Give the publishers back."""
@@ -97,9 +101,14 @@ def _tell(publisher: Any, make: Callable[[], Any]) -> None:
         publisher.publish(make())
 
 
+def _locate(posed: PublishedFrame) -> list[LocatedRejection]:
+    """Compute the positions of rejected instances in the frame of everything published."""
+    return locate_rejections(posed.frame, posed.result.rejections, posed.T_frame_camera)
+
+
 def _debug_image(posed: PublishedFrame) -> Image:
-    """The colour image with masks, boxes, axes and labels, in the camera's frame."""
+    """Draw masks, boxes, axes, labels and rejected instances onto the colour image."""
     frame = posed.frame
     masks = [cloud.instance for cloud in posed.result.clouds]
-    picture = draw_tracks(frame.rgb, posed.tracks_camera, frame.intrinsics, masks)
+    picture = draw_tracks(frame.rgb, posed.tracks_camera, frame.intrinsics, masks, posed.result.rejections)
     return image_message(picture, "rgb8", Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id))

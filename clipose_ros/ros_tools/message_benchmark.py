@@ -29,7 +29,7 @@ def message_stages(frame: RgbdFrame, tracks: Sequence[TrackedObject]) -> dict[st
 
     def outgoing() -> None:
         objects.fill(header, tracks, "")
-        markers.of_frame(header, tracks, objects.poses.poses, _LIFETIME_S)
+        markers.update(header, tracks, objects.poses.poses, (), _LIFETIME_S)
 
     return {
         "messages in": lambda: read_frame(incoming, _TOPICS),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, InstanceMask, TrackedObject
+from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, InstanceMask, Rejection, TrackedObject
 from clipose_ros.visualization.labels import Colour, LabelPainter, Rectangle
 from clipose_ros.visualization.lines import EDGES, object_lines
 
@@ -29,6 +29,9 @@ CATEGORY_COLOURS: dict[str, Colour] = {
 AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((255, 40, 40), (40, 220, 40), (60, 90, 255))
 """R G B of the axes x, y, z."""
 
+REJECTED_COLOUR: Colour = (150, 150, 150)
+"""R G B of instances that got no pose."""
+
 _SUBPIXEL = 4  # bits of the fraction of a pixel that OpenCV draws with
 
 
@@ -46,44 +49,57 @@ def draw_tracks(
     tracks: Sequence[TrackedObject],
     intrinsics: CameraIntrinsics,
     masks: Sequence[InstanceMask] = (),
+    rejections: Sequence[Rejection] = (),
 ) -> ByteArray:
-    """Draw tracked objects onto a colour image.
+    """Draw tracked objects and rejected instances onto a copy of a colour image.
 
-    Near objects are drawn over far ones; edges on the far side of a box are thin; an object that this frame did not see
-    is dimmed.
+    Near objects are drawn over far ones. Edges on the far side of a box are thin. An object that this frame did not
+    observe is dimmed. A rejected instance is a grey mask with the reason as its label.
 
     Args:
         rgb: ``(H, W, 3)`` uint8, R G B; it is not changed.
-        tracks: In the camera frame.
-        intrinsics: The camera of ``rgb``.
-        masks: Tinted in the colours of their categories.
+        tracks: Objects to draw, in the camera frame.
+        intrinsics: Intrinsics of ``rgb``.
+        masks: Instances to tint in the colours of their categories.
+        rejections: Rejected instances; those without a mask are not drawn.
 
     Returns:
         A new ``(H, W, 3)`` uint8 image, R G B: box, axes (x red, y green, z blue), name, score and size in centimetres.
     """
     image = np.array(rgb, dtype=np.uint8, order="C")
+    rejected = [(rejection, rejection.instance) for rejection in rejections if rejection.instance is not None]
+    for _, instance in rejected:
+        _tint(image, instance, REJECTED_COLOUR)
     for mask in masks:
-        _tint(image, mask)
-    if not tracks:
-        return image
+        _tint(image, mask, category_colour(mask.category))
+    painter = LabelPainter(image)
+    if tracks:
+        _draw_objects(image, tracks, intrinsics, painter)
+    for rejection, instance in rejected:  # after the labels of objects, which get the better places
+        painter.draw((f"{rejection.category} rejected", rejection.short_reason), instance.box, REJECTED_COLOUR)
+    return image
+
+
+def _draw_objects(
+    image: ByteArray, tracks: Sequence[TrackedObject], intrinsics: CameraIntrinsics, painter: LabelPainter
+) -> None:
+    """Draw boxes and axes from far to near, then labels from near to far."""
     ordered = sorted(tracks, key=lambda track: -float(track.T_frame_object[2, 3]))
     lines = object_lines(np.array([t.T_frame_object for t in ordered]), np.array([t.size for t in ordered]), intrinsics)
     ends = np.rint(lines.pixels * 2**_SUBPIXEL).clip(-(2**30), 2**30).astype(np.int32)
     for k, track in enumerate(ordered):
         _draw_box(image, track, ends[k, :EDGES], lines.shown[k, :EDGES], lines.facing[k])
         _draw_axes(image, track, ends[k, EDGES:], lines.shown[k, EDGES:], lines.far_first[k])
-    painter, bounds = LabelPainter(image), lines.bounds()
+    bounds = lines.bounds()
     for k in reversed(range(len(ordered))):  # the nearest chooses its place first
         anchor = _inside(bounds[k], intrinsics)
         if anchor is not None:
             painter.draw(_label(ordered[k]), anchor, _colour(ordered[k]))
-    return image
 
 
-def _tint(image: ByteArray, instance: InstanceMask) -> None:
-    """Colour a mask lightly and trace its outline."""
+def _tint(image: ByteArray, instance: InstanceMask, colour: Colour) -> None:
+    """Blend a colour into the pixels of a mask and trace its outline."""
     x0, y0, x1, y1 = instance.box
-    colour = category_colour(instance.category)
     window, mask = image[y0:y1, x0:x1], instance.mask.view(np.uint8)
     red, green, blue = (0.35 * value for value in colour)
     mixture = np.array([[0.65, 0.0, 0.0, red], [0.0, 0.65, 0.0, green], [0.0, 0.0, 0.65, blue]])

@@ -18,7 +18,16 @@ from clipose_ros.geometry.se3 import exp_se3, quat_xyzw_from_rotation, transform
 from clipose_ros.ros.conversions import ros_stamp
 from clipose_ros.ros.markers import Markers
 from clipose_ros.ros.messages import ObjectMessages, object_cloud
-from clipose_ros.types import InstanceMask, ObjectCloud, TrackedObject
+from clipose_ros.ros.rejections import LocatedRejection, locate_rejections
+from clipose_ros.types import (
+    CameraIntrinsics,
+    InstanceMask,
+    ObjectCloud,
+    Rejection,
+    RejectionReason,
+    RgbdFrame,
+    TrackedObject,
+)
 
 
 def track(category, number, seed):
@@ -78,7 +87,7 @@ def test_markers_show_the_last_frame_and_delete_what_is_gone(sequence):
     markers, objects, shown = Markers(), ObjectMessages(), set()
     for k, tracks in enumerate(sequence):
         objects.fill(header(k), tracks, "")
-        message = markers.of_frame(header(k), tracks, objects.poses.poses, 0.5)
+        message = markers.update(header(k), tracks, objects.poses.poses, (), 0.5)
         added = [m for m in message.markers if m.action == Marker.ADD]
         names = {(f"{t.category}/{part}", t.track_id) for t in tracks for part in ("box", "axes", "label")}
         assert {(m.ns, m.id) for m in added} == names and len(added) == len(names)
@@ -122,5 +131,51 @@ def test_what_is_kept_does_not_grow():
     for k in range(200):
         tracks = [track("mug", k + n, k) for n in range(k % 4)]
         objects.fill(header(k), tracks, "")
-        markers.of_frame(header(k), tracks, objects.poses.poses, 0.5)
+        markers.update(header(k), tracks, objects.poses.poses, (), 0.5)
         assert len(objects._detections) <= 3 and len(markers._shown) == len(tracks)
+
+
+REJECTED_MASK = InstanceMask("mug", 1.0, (10, 20, 21, 31), np.ones((11, 11), np.bool_))
+
+
+def rejection(reason=RejectionReason.TOO_FEW_POINTS, instance=REJECTED_MASK):
+    return Rejection("mug", reason, "12 of 64 points", instance)
+
+
+def rejected_ids(message, action):
+    return [m.id for m in message.markers if m.ns == "rejected" and m.action == action]
+
+
+def test_markers_of_rejections_show_the_reason_and_are_never_left_over():
+    markers = Markers()
+    located = [LocatedRejection(rejection(), np.array([0.1, 0.2, 0.9]))] * 3
+    shown = 0
+    for k, number in enumerate((2, 3, 1, 0, 0, 2)):
+        message = markers.update(header(k), [], [], located[:number], 1.5)
+        assert rejected_ids(message, Marker.ADD) == list(range(number))
+        assert rejected_ids(message, Marker.DELETE) == list(range(number, shown))
+        assert all(m.header == header(k) for m in message.markers)
+        shown = number
+    text = message.markers[0]
+    assert text.type == Marker.TEXT_VIEW_FACING and text.text == "mug rejected: too few points"
+    position = text.pose.position
+    assert (position.x, position.y, position.z) == (0.1, 0.2, 0.9) and text.pose.orientation == Quaternion(w=1.0)
+    assert (text.lifetime.sec, text.lifetime.nanosec) == (1, 500_000_000)
+    assert text.color.a > 0.0 and text.scale.z > 0.0
+    assert [m.action for m in markers.delete_all().markers] == [Marker.DELETEALL]
+    assert not rejected_ids(markers.update(header(9), [], [], [], 1.5), Marker.DELETE)
+
+
+def test_rejections_are_located_at_the_median_depth_of_their_mask():
+    camera = CameraIntrinsics(100.0, 100.0, 31.5, 23.5, 64, 48)
+    depth = np.full((48, 64), 2.0, np.float32)
+    depth[20:31, 10:21] = 0.8
+    depth[20:24, 10:21] = np.nan
+    depth[24, 10:14] = 3.0
+    frame = RgbdFrame(np.zeros((48, 64, 3), np.uint8), depth, camera)
+    empty = InstanceMask("mug", 1.0, (10, 20, 21, 22), np.ones((2, 11), np.bool_))
+    T = exp_se3(np.array([1.0, 2.0, 3.0, 0.1, 0.2, 0.3]))
+    located = locate_rejections(frame, [rejection(), rejection(instance=None), rejection(instance=empty)], T)
+    (only,) = located
+    expected = [(15 - 31.5) / 100 * 0.8, (27 - 23.5) / 100 * 0.8, 0.8]
+    np.testing.assert_allclose(only.position, transform_points(T, [expected])[0], atol=1e-6)

@@ -18,6 +18,7 @@ from clipose_ros.geometry.se3 import (
     transform_points,
 )
 from clipose_ros.ros.conversions import stamp_ns
+from clipose_ros.visualization.draw import REJECTED_COLOUR
 
 
 def transform_of(pose) -> np.ndarray:
@@ -245,3 +246,26 @@ def test_ids_survive_a_moving_camera_when_smoothed_in_a_fixed_frame(ros, camera,
     message = ros.wait_for(lambda: found(node.detections, 5), "frames", camera.send)
     assert message.header.frame_id == "camera_optical"
     assert {d.id for m in node.detections for d in m.detections} == {"mug_1", "bowl_1"}
+
+
+def test_a_rejected_object_is_seen_in_the_image_and_among_the_markers_and_goes_with_its_cause(ros, camera, start_node):
+    start_node(cloud__min_points=1000)
+
+    def with_little_mug(messages):
+        pixels = np.frombuffer(messages["labels"].data, "<u2").reshape(120, 160)
+        mug = pixels == 6001
+        mug[40:70, 30:50] = False
+        pixels[mug] = 0
+
+    markers, images = ros.listen(MarkerArray, "pose_node/markers"), ros.listen(Image, "pose_node/debug_image")
+    camera.wait_until_heard()
+    rejected = lambda action: [m for a in markers for m in a.markers if m.ns == "rejected" and m.action == action]  # noqa: E731
+    ros.wait_for(lambda: rejected(Marker.ADD), "a marker of the rejection", lambda: camera.send(with_little_mug))
+    text = rejected(Marker.ADD)[0]
+    assert text.text == "mug rejected: too few points" and text.header.frame_id == "camera_optical"
+    assert 0.5 <= text.pose.position.z <= 0.55 and text.lifetime.nanosec == 500_000_000
+    grey = lambda: any(  # noqa: E731
+        (np.frombuffer(m.data, np.uint8).reshape(-1, 3) == REJECTED_COLOUR).all(axis=1).any() for m in images
+    )
+    ros.wait_for(grey, "the rejected mask in the image", lambda: camera.send(with_little_mug))
+    ros.wait_for(lambda: rejected(Marker.DELETE), "its deletion", camera.send)

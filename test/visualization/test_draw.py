@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform
-from clipose_ros.types import CameraIntrinsics, InstanceMask, TrackedObject
-from clipose_ros.visualization.draw import AXIS_COLOURS, CATEGORY_COLOURS, category_colour, draw_tracks
+from clipose_ros.types import CameraIntrinsics, InstanceMask, Rejection, RejectionReason, TrackedObject
+from clipose_ros.visualization import draw
+from clipose_ros.visualization.draw import AXIS_COLOURS, CATEGORY_COLOURS, REJECTED_COLOUR, category_colour, draw_tracks
 from clipose_ros.visualization.labels import LabelPainter
 from clipose_ros.visualization.lines import object_lines
 
@@ -178,3 +179,27 @@ def test_lines_of_many_objects_are_those_of_each_alone(twists, sizes):
                 drawn += lines.pixels[k, number].tolist() if number < 12 else []
         expected = [*np.min(drawn, axis=0), *np.max(drawn, axis=0)] if drawn else [np.inf, np.inf, -np.inf, -np.inf]
         assert np.array_equal(lines.bounds()[k], expected)
+
+
+def rejected(instance, reason=RejectionReason.TOO_FEW_POINTS):
+    return Rejection("can", reason, "12 of 64 points", instance)
+
+
+def test_a_rejected_mask_is_grey_and_carries_its_reason(monkeypatch):
+    texts = []
+    original = LabelPainter.draw
+    monkeypatch.setattr(
+        draw.LabelPainter, "draw", lambda self, lines, *rest: texts.append(tuple(lines)) or original(self, lines, *rest)
+    )
+    mask = InstanceMask("can", 0.9, (100, 150, 140, 200), np.ones((50, 40), np.bool_))
+    grey = np.full((480, 640, 3), (100, 50, 20), np.uint8)
+    image = draw_tracks(grey, [track()], CAMERA, rejections=[rejected(mask)])
+    assert np.allclose(image[175, 120], 0.65 * np.array([100, 50, 20]) + 0.35 * np.array(REJECTED_COLOUR), atol=1)
+    assert (image[150, 100:140] == REJECTED_COLOUR).all(), "the outline"
+    assert texts[-1] == ("can rejected", "too few points")
+    assert (image[:145, 60:180] == REJECTED_COLOUR).all(axis=-1).sum() > 100, "the label's plate"
+    assert not has_colour(image[150:200, 100:140], CATEGORY_COLOURS["can"])
+
+
+def test_a_rejection_without_an_instance_draws_nothing():
+    assert not draw_tracks(blank(), [], CAMERA, rejections=[rejected(None, RejectionReason.UNKNOWN_LABEL)]).any()

@@ -1,0 +1,57 @@
+"""Positions of rejected instances, for markers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipose_ros.geometry.camera import backproject_pixels
+from clipose_ros.geometry.se3 import transform_points
+from clipose_ros.types import FloatArray, InstanceMask, Rejection, RgbdFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocatedRejection:
+    """An instance without a pose and the place where it was seen.
+
+    Attributes:
+        rejection: The rejection.
+        position: ``(3,)`` metres, in the frame of everything published.
+    """
+
+    rejection: Rejection
+    position: FloatArray
+
+
+def locate_rejections(
+    frame: RgbdFrame, rejections: Sequence[Rejection], T_frame_camera: FloatArray
+) -> list[LocatedRejection]:
+    """Compute positions of rejected instances from the depth under their masks.
+
+    Args:
+        frame: Frame in which the instances were detected.
+        rejections: Rejections of that frame.
+        T_frame_camera: ``(4, 4)``, camera into the frame of the positions.
+
+    Returns:
+        Rejections with a position. Rejections without an instance, or without valid depth under its mask, are left out.
+    """
+    located = []
+    for rejection in rejections:
+        position_camera = None if rejection.instance is None else _median_point(frame, rejection.instance)
+        if position_camera is not None:
+            located.append(LocatedRejection(rejection, transform_points(T_frame_camera, position_camera)[0]))
+    return located
+
+
+def _median_point(frame: RgbdFrame, instance: InstanceMask) -> FloatArray | None:
+    """Return the point ``(1, 3)`` at median column, row and depth of a mask, camera frame; None without valid depth."""
+    x0, y0, x1, y1 = instance.box
+    depth = frame.depth[y0:y1, x0:x1]
+    v, u = np.nonzero(instance.mask & np.isfinite(depth) & (depth > 0.0))
+    if not len(u):
+        return None
+    median_u, median_v, median_depth = (np.median(values)[None] for values in (u + x0, v + y0, depth[v, u]))
+    return backproject_pixels(median_u, median_v, median_depth, frame.intrinsics)
