@@ -30,7 +30,7 @@ class _Problem:
 class NodeDiagnostics:
     """Collects what the parts of the node have to say. Any thread may call it.
 
-    Counters: ``frames_in`` matched sets; ``frames_posed``; ``frames_dropped`` for a newer one before work began;
+    Counters: ``frames_received`` matched sets; ``frames_processed``; ``frames_dropped`` for a newer one before work began;
     ``frames_failed`` because of bad input; ``objects`` published; ``rejections`` and ``rejections.<reason>``.
     """
 
@@ -38,13 +38,13 @@ class NodeDiagnostics:
         self._logger = logger
         self._lock = threading.Lock()
         self._counters: Counter[str] = Counter(
-            dict.fromkeys(("frames_in", "frames_posed", "frames_dropped", "frames_failed"), 0)
+            dict.fromkeys(("frames_received", "frames_processed", "frames_dropped", "frames_failed"), 0)
         )
         self._times_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._latencies_ms: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._problems: dict[str, _Problem] = {}
         self._logged_s: dict[str, float] = {}
-        self._last_error = ""
+        self._last_problem = ""
 
     def count(self, name: str, number: int = 1) -> None:
         """Raise a counter."""
@@ -78,7 +78,7 @@ class NodeDiagnostics:
         with self._lock:
             count = self._problems[key].count + 1 if key in self._problems else 1
             self._problems[key] = _Problem(message, now_s, count, lasting)
-            self._last_error = message
+            self._last_problem = message
             self._logged_s = {known: at_s for known, at_s in self._logged_s.items() if now_s - at_s < LOG_EVERY_S}
             due = lasting or text not in self._logged_s
             if due:
@@ -93,7 +93,7 @@ class NodeDiagnostics:
         now_s = time.monotonic()
         with self._lock:
             present = [p for p in self._problems.values() if p.lasting or now_s - p.at_s <= _CURRENT_S]
-            posing = any(now_s - t <= _CURRENT_S for t in self._times_s["frames_posed"])
+            posing = any(now_s - t <= _CURRENT_S for t in self._times_s["frames_processed"])
             values = self._values(state, now_s)
         status = DiagnosticStatus(name=name, hardware_id=hardware_id, level=DiagnosticStatus.OK, message=state["state"])
         if present:
@@ -105,7 +105,7 @@ class NodeDiagnostics:
 
     def _values(self, state: Mapping[str, str], now_s: float) -> dict[str, str]:
         values = dict(state) | {counter: str(number) for counter, number in self._counters.items()}
-        for counter in ("frames_in", "frames_posed"):
+        for counter in ("frames_received", "frames_processed"):
             values[f"{counter}_hz"] = f"{self._rate_hz(counter, now_s):.2f}"
         for stage, latencies_ms in self._latencies_ms.items():
             values |= _spread(stage, latencies_ms)
@@ -113,7 +113,7 @@ class NodeDiagnostics:
             values[f"problem.{key}"] = (
                 f"{problem.count} times, last {now_s - problem.at_s:.0f} s ago: {problem.message}"
             )
-        values["last_error"] = self._last_error
+        values["last_problem"] = self._last_problem
         return values
 
     def _rate_hz(self, counter: str, now_s: float) -> float:

@@ -100,7 +100,7 @@ class FrameProcessor:
         times = result.times
         for stage, took_ms in (
             ("segmentation", times.segmentation_ms),
-            ("cloud", times.cloud_ms),
+            ("point_cloud", times.cloud_ms),
             ("network", times.network_ms),
         ):
             self._health.latency(stage, took_ms)

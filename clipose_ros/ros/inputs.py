@@ -82,7 +82,7 @@ class InputSubscriptions:
     def check(self) -> None:
         """Report a topic that is silent, and stamps that never match or could match wrongly; about once a second."""
         with self._lock:
-            complaints = {"inputs": self._watch.complaint(time.monotonic()), "slop": self._watch.caution()}
+            complaints = {"sync": self._watch.complaint(time.monotonic()), "slop": self._watch.caution()}
         for kind, complaint in complaints.items():
             if complaint is not None:
                 self._health.warning(kind, complaint)
@@ -111,7 +111,7 @@ class InputSubscriptions:
             jumped_ns = self._watch.heard(topic, stamp, time.monotonic())
             if jumped_ns:
                 self._health.warning(
-                    "time",
+                    "time_jump",
                     f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s: matching, tracks and transforms start over; "
                     "unless a recording or a simulation began anew: do two publishers share it (ros2 topic info -v)?",
                 )

@@ -204,7 +204,7 @@ class PoseNode(LifecycleNode):
     def _on_set(self, messages: FrameMessages, worker: Worker[_Job]) -> None:
         """Store the newest matched set; no more is done in the executor's thread."""
         number, wanted = self._detect_once.number_frame()
-        self._health.count("frames_in")
+        self._health.count("frames_received")
         if (self.parameters.config.enabled or wanted) and worker.offer(_Job(number, messages)):
             self._health.count("frames_dropped")
 
@@ -221,10 +221,10 @@ class PoseNode(LifecycleNode):
             self._health.warning("frame", str(error))
             outcome = Outcome(False, str(error))
         else:
-            self._health.count("frames_posed")
-            self._health.count("objects", len(tracks))
+            self._health.count("frames_processed")
+            self._health.count("objects_published", len(tracks))
             stamp = stamp_ns(job.messages.color.header.stamp)
-            self._health.latency("total", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
+            self._health.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
             outcome = Outcome(
                 True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks)
             )

@@ -53,5 +53,5 @@ def _median_point(frame: RgbdFrame, instance: InstanceMask) -> FloatArray | None
     v, u = np.nonzero(instance.mask & np.isfinite(depth) & (depth > 0.0))
     if not len(u):
         return None
-    median_u, median_v, median_depth = (np.median(values)[None] for values in (u + x0, v + y0, depth[v, u]))
-    return backproject_pixels(median_u, median_v, median_depth, frame.intrinsics)
+    medians = np.array([np.median(u + x0), np.median(v + y0), np.median(depth[v, u])])
+    return backproject_pixels(medians[:1], medians[1:2], medians[2:], frame.intrinsics)

@@ -171,10 +171,10 @@ def test_bad_input_is_warned_of_by_name_and_remedy_and_loses_nothing_else(
     camera.wait_until_heard()
     ros.wait_for(lambda: both(node), "good frames", camera.send)
     ros.wait_for(
-        lambda: f"'{topic}'" in node.value("last_error"), f"the report on {topic}", lambda: camera.send(change)
+        lambda: f"'{topic}'" in node.value("last_problem"), f"the report on {topic}", lambda: camera.send(change)
     )
     status = node.diagnostics[-1].status[0]
-    assert all(word in node.value("last_error") for word in words), node.value("last_error")
+    assert all(word in node.value("last_problem") for word in words), node.value("last_problem")
     assert status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
     assert any(v.key.startswith("problem.") and topic in v.value for v in status.values)
     warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line and f"'{topic}'" in line]
@@ -217,10 +217,10 @@ def test_a_silent_topic_is_named(ros, camera, start_node, silent, topic):
     node = start_node(sync__silence_s=0.5)
     camera.wait_until_heard()
     ros.wait_for(
-        lambda: "nothing on" in node.value("last_error"), "the complaint", lambda: camera.send(leave_out=[silent])
+        lambda: "nothing on" in node.value("last_problem"), "the complaint", lambda: camera.send(leave_out=[silent])
     )
     ros.wait_for(
-        lambda: node.value("last_error").startswith(f"nothing on '{topic}' for"),
+        lambda: node.value("last_problem").startswith(f"nothing on '{topic}' for"),
         "only that topic",
         lambda: camera.send(leave_out=[silent]),
     )
@@ -235,8 +235,8 @@ def test_stamps_that_never_match_are_named_with_their_distance(ros, camera, star
     node = start_node(sync__silence_s=0.5, sync__slop_s=0.001, sync__exact=exact)
     camera.wait_until_heard()
     # 407 ms = 12 frames + 11 ms: as many must have come
-    ros.wait_for(lambda: "11.0 ms apart" in node.value("last_error"), "the complaint", lambda: camera.send(late))
-    complaint = node.value("last_error")
+    ros.wait_for(lambda: "11.0 ms apart" in node.value("last_problem"), "the complaint", lambda: camera.send(late))
+    complaint = node.value("last_problem")
     assert "'/rgb/image_rect_color' and '/depth_registered/image_rect' have not matched" in complaint
     assert f"{0.0 if exact else 1.0} ms are allowed" in complaint and "sync.slop_s" in complaint
 
@@ -265,8 +265,8 @@ def test_time_that_jumps_back_starts_over(ros, camera, start_node):
     message = ros.wait_for(old, "detections of the new time", camera.send)[0]
     assert stamp_ns(message.header.stamp) > start
     assert {d.id for d in message.detections} == {"mug_1", "bowl_1"}
-    ros.wait_for(lambda: "jumped back by" in node.value("last_error"), "the report of the jump", camera.send)
-    assert "do two publishers share it" in node.value("last_error")
+    ros.wait_for(lambda: "jumped back by" in node.value("last_problem"), "the report of the jump", camera.send)
+    assert "do two publishers share it" in node.value("last_problem")
 
 
 def test_depth_that_comes_too_late_for_the_queue_is_named(ros, camera, start_node):
@@ -276,15 +276,15 @@ def test_depth_that_comes_too_late_for_the_queue_is_named(ros, camera, start_nod
         messages["depth"].header.stamp = ros_stamp(camera.stamp_ns - 5 * 33_000_000)
 
     camera.wait_until_heard()
-    ros.wait_for(lambda: "sync.queue_size" in node.value("last_error"), "the complaint", lambda: camera.send(late))
-    assert node.value("last_error").startswith("'/depth_registered/image_rect' arrives 165 ms late")
+    ros.wait_for(lambda: "sync.queue_size" in node.value("last_problem"), "the complaint", lambda: camera.send(late))
+    assert node.value("last_problem").startswith("'/depth_registered/image_rect' arrives 165 ms late")
 
 
 def test_a_slop_near_the_frames_period_is_warned_of(ros, camera, start_node):
     node = start_node(sync__slop_s=0.03)
     camera.wait_until_heard()
-    ros.wait_for(lambda: "sync.exact" in node.value("last_error"), "the warning", camera.send)
-    assert "33.0 ms apart" in node.value("last_error")
+    ros.wait_for(lambda: "sync.exact" in node.value("last_problem"), "the warning", camera.send)
+    assert "33.0 ms apart" in node.value("last_problem")
 
 
 def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros, camera, start_node):
@@ -303,8 +303,8 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
     memory_kb, count = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, node.node._health._counters
     behind = []
     for _ in range(5):
-        goal = count["frames_in"] + 20
-        ros.wait_for(lambda goal=goal: count["frames_in"] >= goal, "frames on top", camera.send, every_s=0.002)
+        goal = count["frames_received"] + 20
+        ros.wait_for(lambda goal=goal: count["frames_received"] >= goal, "frames on top", camera.send, every_s=0.002)
         newest, posed = camera.stamp_ns, len(node.detections)
         gate.release()
         ros.wait_for(lambda: begun.acquire(blocking=False), "the next frame", None)
@@ -319,9 +319,9 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
         assert newest - following <= 5 * 33_000_000  # the newest that had arrived, not the oldest of a queue of twenty
 
     def done():
-        return count["frames_posed"] + count["frames_dropped"] + count["frames_failed"]
+        return count["frames_processed"] + count["frames_dropped"] + count["frames_failed"]
 
-    ros.wait_for(lambda: done() == count["frames_in"], "an account of every frame")
+    ros.wait_for(lambda: done() == count["frames_received"], "an account of every frame")
     assert count["frames_dropped"] >= 80
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kb < 50_000
     ros.wait_for(lambda: node.value("frames_dropped") == str(count["frames_dropped"]), "diagnostics to say so")
@@ -330,12 +330,12 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
 def test_diagnostics_tell_rates_latencies_and_device(ros, camera, start_node):
     node = start_node()
     camera.wait_until_heard()
-    ros.wait_for(lambda: float(node.value("frames_posed_hz") or 0) > 0, "a rate", camera.send)
+    ros.wait_for(lambda: float(node.value("frames_processed_hz") or 0) > 0, "a rate", camera.send)
     status = node.diagnostics[-1].status[0]
     assert status.hardware_id == "cpu" and status.level == DiagnosticStatus.OK and node.value("state") == "active"
-    for stage in ("conversion", "segmentation", "cloud", "network", "tracking", "publishing", "total"):
+    for stage in ("conversion", "segmentation", "point_cloud", "network", "tracking", "publishing", "latency"):
         assert float(node.value(f"{stage}_ms_p50")) <= float(node.value(f"{stage}_ms_p95"))
-    assert node.value("device") == "cpu" and node.value("last_error") == ""
+    assert node.value("device") == "cpu" and node.value("last_problem") == ""
 
 
 def test_a_problem_is_logged_once_in_a_while_but_counted_each_time(ros, capfd):
@@ -346,4 +346,4 @@ def test_a_problem_is_logged_once_in_a_while_but_counted_each_time(ros, capfd):
     lines = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
     assert len(lines) == 2 and "0 bytes" in lines[0] and "encoding" in lines[1]
     values = {v.key: v.value for v in health.status("n", "cpu", {"state": "active"}).values}
-    assert values["problem.frame"].startswith("31 times") and values["last_error"] == "'/rgb' has encoding 'x'"
+    assert values["problem.frame"].startswith("31 times") and values["last_problem"] == "'/rgb' has encoding 'x'"

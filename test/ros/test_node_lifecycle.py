@@ -123,7 +123,7 @@ def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, cam
     works, node.node._make_pipeline = node.node._make_pipeline, fail
     assert not change(ros, Transition.TRANSITION_CONFIGURE)
     assert state(ros) == "unconfigured" and counts(ros) == ((0,) * 5, (0,) * 5)
-    ros.wait_for(lambda: str(error) in node.value("last_error"), "diagnostics to say why")
+    ros.wait_for(lambda: str(error) in node.value("last_problem"), "diagnostics to say why")
     assert node.diagnostics[-1].status[0].level == b"\x02"
     assert node.diagnostics[-1].status[0].name == "/pose_node: poses"
     node.node._make_pipeline = works
@@ -142,8 +142,8 @@ def test_a_transition_that_cannot_be_is_refused_and_ends_nothing(ros, camera, st
     monkeypatch.setattr(PoseNode, "_LifecycleNodeMixin__change_state", as_before_kilted, raising=False)
     assert not change(ros, Transition.TRANSITION_CONFIGURE)
     assert state(ros) == "active" and node.error is None
-    ros.wait_for(lambda: "autostart" in node.value("last_error"), "diagnostics to say why")
-    assert f"transition {Transition.TRANSITION_CONFIGURE}" in node.value("last_error")
+    ros.wait_for(lambda: "autostart" in node.value("last_problem"), "diagnostics to say why")
+    assert f"transition {Transition.TRANSITION_CONFIGURE}" in node.value("last_problem")
 
 
 @pytest.mark.parametrize("place", ["worker", "configure"])

@@ -230,8 +230,8 @@ def test_target_frame_moves_poses_covariances_clouds_and_tf(ros, camera, start_n
 def test_target_frame_that_tf_lacks_is_reported_and_comes_back(ros, camera, start_node):
     node = start_node(publish__target_frame="base")
     camera.wait_until_heard()
-    ros.wait_for(lambda: "'base'" in node.value("last_error"), "the report", camera.send)
-    assert "publish.target_frame" in node.value("last_error")
+    ros.wait_for(lambda: "'base'" in node.value("last_problem"), "the report", camera.send)
+    assert "publish.target_frame" in node.value("last_problem")
     assert not node.detections
     assert int(node.value("frames_failed")) > 0
     message = ros.wait_for(

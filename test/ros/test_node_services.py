@@ -28,10 +28,10 @@ def test_enable_pauses_and_resumes_and_sets_the_parameter(ros, camera, start_nod
     assert ros.call(SetBool, "pose_node/enable", SetBool.Request(data=False)).success
     assert node.node.get_parameter("enabled").value is False
     ros.wait_for(lambda: node.value("enabled") == "false", "diagnostics to say so")
-    before, posed = int(node.value("frames_in")), node.value("frames_posed")
+    before, posed = int(node.value("frames_received")), node.value("frames_processed")
     node.detections.clear()
-    ros.wait_for(lambda: int(node.value("frames_in")) >= before + 5, "frames that are not posed", camera.send)
-    assert node.value("frames_posed") == posed and not node.detections
+    ros.wait_for(lambda: int(node.value("frames_received")) >= before + 5, "frames that are not posed", camera.send)
+    assert node.value("frames_processed") == posed and not node.detections
     assert ros.call(SetBool, "pose_node/enable", SetBool.Request(data=True)).success
     ros.wait_for(lambda: node.detections, "detections again", camera.send)
 
@@ -39,7 +39,7 @@ def test_enable_pauses_and_resumes_and_sets_the_parameter(ros, camera, start_nod
 def test_detect_once_poses_the_next_frame_of_a_disabled_node(ros, camera, start_node):
     node = start_node(enabled=False, tracking__min_hits=5)
     camera.wait_until_heard()
-    ros.wait_for(lambda: int(node.value("frames_in") or 0) >= 3, "frames that are not posed", camera.send)
+    ros.wait_for(lambda: int(node.value("frames_received") or 0) >= 3, "frames that are not posed", camera.send)
     assert not node.detections
     begun_ns = camera.stamp_ns
     response = ros.call(Trigger, "pose_node/detect_once", Trigger.Request(), each=camera.send)
@@ -48,7 +48,7 @@ def test_detect_once_poses_the_next_frame_of_a_disabled_node(ros, camera, start_
     message = ros.wait_for(lambda: node.detections, "the detections of that frame")[0]
     stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
     assert stamp > begun_ns - 1 and classes(message) == {"mug", "bowl"}
-    ros.wait_for(lambda: int(node.value("frames_posed")) == 1, "the count of one posed frame", camera.send)
+    ros.wait_for(lambda: int(node.value("frames_processed")) == 1, "the count of one posed frame", camera.send)
 
 
 def test_detect_once_tells_why_a_frame_could_not_be_posed(ros, camera, start_node):
@@ -79,9 +79,9 @@ def test_detect_once_answers_all_who_wait_with_one_frame(ros, camera, start_node
     ros.wait_for(lambda: len(node.node._detect_once._waiting) == 2, "the arrival of both requests")
     ros.wait_for(lambda: all(reply.done() for reply in replies), "both replies", camera.send)
     assert [reply.result().message for reply in replies] == ["2 objects: bowl_1, mug_1"] * 2
-    frames = int(node.value("frames_in") or 0)
-    ros.wait_for(lambda: int(node.value("frames_in") or 0) > frames, "newer diagnostics", camera.send)
-    assert node.value("frames_posed") == "1"
+    frames = int(node.value("frames_received") or 0)
+    ros.wait_for(lambda: int(node.value("frames_received") or 0) > frames, "newer diagnostics", camera.send)
+    assert node.value("frames_processed") == "1"
 
 
 def test_detect_once_is_refused_while_inactive_and_when_deactivated_meanwhile(ros, camera, start_node):
