@@ -1,4 +1,4 @@
-"""How the node is doing: counters, rates, latencies and problems, told on /diagnostics and, throttled, in the log."""
+"""Counters, rates, latencies and problems of the node, for /diagnostics and, throttled, for the log."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 LOG_EVERY_S = 5.0
-"""The same problem is logged at most this often."""
-_CURRENT_S = 5.0  # a problem counts as present for this long after it last showed
-_WINDOW = 120  # frames that rates and latencies look back on
+"""Shortest time between two log messages of the same problem, seconds."""
+_CURRENT_S = 5.0  # a problem counts as present for this long after its last report
+_WINDOW = 120  # number of recent frames from which rates and latencies are computed
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,11 @@ class _Problem:
 
 
 class NodeDiagnostics:
-    """Collects what the parts of the node have to say. Any thread may call it.
+    """Collects counters, latencies and problems from all parts of the node. Its methods are thread-safe.
 
-    Counters: ``frames_received`` matched sets; ``frames_processed``; ``frames_dropped`` for a newer one before work began;
-    ``frames_failed`` because of bad input; ``objects`` published; ``rejections`` and ``rejections.<reason>``.
+    Counters: ``frames_received`` (matched sets), ``frames_processed``, ``frames_dropped`` (replaced by a newer frame
+    before processing began), ``frames_failed`` (unusable input), ``objects_published``, ``rejections`` and
+    ``rejections.<reason>``.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
@@ -47,33 +48,36 @@ class NodeDiagnostics:
         self._last_problem = ""
 
     def count(self, name: str, number: int = 1) -> None:
-        """Raise a counter."""
+        """Add a number to a counter."""
         with self._lock:
             self._counters[name] += number
             self._times_s[name].append(time.monotonic())
 
     def latency(self, stage: str, milliseconds: float) -> None:
-        """Note how long a stage took."""
+        """Record the duration of a stage."""
         with self._lock:
             self._latencies_ms[stage].append(milliseconds)
 
     def warning(self, key: str, message: str) -> None:
-        """Report a problem with a frame or an input, of the kind ``key``; it counts as present for some seconds."""
-        if self._noted(key, message, lasting=False):
+        """Report a problem of the kind ``key`` with a frame or an input; it counts as present for a few seconds."""
+        if self._record(key, message, lasting=False):
             self._logger.warning(message)
 
     def error(self, key: str, message: str) -> None:
-        """Report a problem that stays until it is resolved."""
-        if self._noted(key, message, lasting=True):
+        """Report a problem of the kind ``key`` that lasts until ``resolved`` is called."""
+        if self._record(key, message, lasting=True):
             self._logger.error(message)
 
     def resolved(self, key: str) -> None:
-        """A lasting problem is over."""
+        """Remove a lasting problem."""
         with self._lock:
             self._problems.pop(key, None)
 
-    def _noted(self, key: str, message: str, lasting: bool) -> bool:
-        """Note a problem; whether it is to be logged, which the same text but for its figures is only now and then."""
+    def _record(self, key: str, message: str, lasting: bool) -> bool:
+        """Record a problem and return whether to log it.
+
+        A message that differs from an earlier one only in its numbers is logged at most every ``LOG_EVERY_S``.
+        """
         now_s, text = time.monotonic(), re.sub(r"\d+", "#", message)
         with self._lock:
             count = self._problems[key].count + 1 if key in self._problems else 1
@@ -86,20 +90,26 @@ class NodeDiagnostics:
         return due
 
     def status(self, name: str, hardware_id: str, state: Mapping[str, str]) -> DiagnosticStatus:
-        """Everything collected as one status.
+        """Make the diagnostic status.
 
-        OK without a problem in the last seconds; WARN with one; ERROR where it lasts, or no frame was posed meanwhile.
+        The level is OK without a problem in the last seconds and WARN with one. It is ERROR if a problem lasts, or if
+        no frame was processed in these seconds.
+
+        Args:
+            name: Name of the status.
+            hardware_id: Device that runs the network.
+            state: Values to put before the collected ones; ``state["state"]`` is the message without a problem.
         """
         now_s = time.monotonic()
         with self._lock:
             present = [p for p in self._problems.values() if p.lasting or now_s - p.at_s <= _CURRENT_S]
-            posing = any(now_s - t <= _CURRENT_S for t in self._times_s["frames_processed"])
+            processing = any(now_s - t <= _CURRENT_S for t in self._times_s["frames_processed"])
             values = self._values(state, now_s)
         status = DiagnosticStatus(name=name, hardware_id=hardware_id, level=DiagnosticStatus.OK, message=state["state"])
         if present:
             status.message = max(present, key=lambda p: (p.lasting, p.at_s)).message
-            hopeless = not posing or any(p.lasting for p in present)
-            status.level = DiagnosticStatus.ERROR if hopeless else DiagnosticStatus.WARN
+            is_error = not processing or any(p.lasting for p in present)
+            status.level = DiagnosticStatus.ERROR if is_error else DiagnosticStatus.WARN
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         return status
 
@@ -108,7 +118,7 @@ class NodeDiagnostics:
         for counter in ("frames_received", "frames_processed"):
             values[f"{counter}_hz"] = f"{self._rate_hz(counter, now_s):.2f}"
         for stage, latencies_ms in self._latencies_ms.items():
-            values |= _spread(stage, latencies_ms)
+            values |= _latency_percentiles(stage, latencies_ms)
         for key, problem in self._problems.items():
             values[f"problem.{key}"] = (
                 f"{problem.count} times, last {now_s - problem.at_s:.0f} s ago: {problem.message}"
@@ -121,8 +131,8 @@ class NodeDiagnostics:
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
 
-def _spread(stage: str, latencies_ms: deque[float]) -> dict[str, str]:
-    """Median and 95th percentile of a stage."""
+def _latency_percentiles(stage: str, latencies_ms: deque[float]) -> dict[str, str]:
+    """Return median and 95th percentile of the latencies of a stage."""
     ordered = sorted(latencies_ms)
     p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
     return {f"{stage}_ms_p50": f"{statistics.median(ordered):.2f}", f"{stage}_ms_p95": f"{p95:.2f}"}
