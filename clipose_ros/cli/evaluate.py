@@ -1,4 +1,4 @@
-"""``evaluate``: judge a model on clouds, NOCS images or simulated scenes, its tracks on a film, or result files."""
+"""``evaluate``: evaluate poses on clouds, NOCS images, simulated scenes or result files, and tracks on a sequence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from clipose_ros.cli.evaluate_tables import (
     shares_table,
     smoothness_table,
 )
-from clipose_ros.cli.generate import object_library_from, objects_record
+from clipose_ros.cli.generate import describe_objects, read_object_library_options
 from clipose_ros.cli.node_settings import network_config, node_config
 from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
 from clipose_ros.data.synthetic.assets.object_library import read_object_library
@@ -41,59 +41,71 @@ from clipose_ros.evaluation.report.report import REPORT_THRESHOLDS, SINGLE, Repo
 from clipose_ros.evaluation.report.worst_cases import FailureCase, FailureImage, cases_of_clouds, cases_of_pairs
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
 
-if TYPE_CHECKING:  # it loads the simulator, which result files do without
+if TYPE_CHECKING:  # imports the simulator, which result files do not need
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
 
 MIN_CLOUD_POINTS = 50
-"""On NOCS images clouds of fewer points get no pose, as in training."""
+"""Smallest number of points of a cloud on NOCS images, as in training. Smaller clouds get no pose."""
 
-Result = tuple[list[Table], dict[str, Any], Report | None]
-"""For a terminal, for JSON and for a page."""
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """Results of an evaluation in three forms.
+
+    Attributes:
+        tables: Tables for the terminal.
+        record: Plain values for ``--json``.
+        report: Content of the HTML page of ``--report``; None where the source has none.
+    """
+
+    tables: Sequence[Table]
+    record: Mapping[str, Any]
+    report: Report | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     options = read_options(__doc__, arguments)
     try:
         for path in filter(None, (options.json, options.report, options.film)):
-            path.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be is told before the work
-        tables, record, report = _evaluated(options)
-        _print(tables)
+            path.parent.mkdir(parents=True, exist_ok=True)  # raises before the evaluation if a folder cannot be created
+        result = _evaluate(options)
+        _print_tables(result.tables)
         if options.json:
-            options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        if options.report and report is not None:
-            options.report.write_text(report_html(report), encoding="utf-8")
+            options.json.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
+        if options.report and result.report is not None:
+            options.report.write_text(report_html(result.report), encoding="utf-8")
     except (CliposeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        kept = "; the same command goes on from the scenes that are whole" if options.frames_in else ""
-        print(f"evaluate: interrupted{kept}", file=sys.stderr)
+        resume_hint = "; the same command continues after the completed scenes" if options.frames_in else ""
+        print(f"evaluate: interrupted{resume_hint}", file=sys.stderr)
         return 130
     return 0
 
 
-def _print(tables: Sequence[Table]) -> None:
+def _print_tables(tables: Sequence[Table]) -> None:
     console = Console()
-    console.width = max(console.width, 130)  # a pipe claims 80 columns, which would break the heads
+    console.width = max(console.width, 130)  # the tables do not fit into the 80 columns of a pipe
     for table in tables:
         console.print(table)
 
 
-def _evaluated(options: argparse.Namespace) -> Result:
-    """What was asked for."""
+def _evaluate(options: argparse.Namespace) -> EvaluationResult:
+    """Run the evaluation that the source option selects."""
     if options.data:
-        return _of_clouds(options)
+        return _evaluate_clouds(options)
     if options.results:
-        return _of_results(options)
+        return _evaluate_results(options)
     if options.scenes:
-        return _of_scenes(options)
-    return _of_nocs(options) if options.nocs else _of_film(options)
+        return _evaluate_scenes(options)
+    return _evaluate_nocs(options) if options.nocs else _evaluate_sequence(options)
 
 
-def _of_clouds(options: argparse.Namespace) -> Result:
-    """Figures of a model on stored clouds."""
-    # torch is loaded for this alone
+def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate a model on stored clouds."""
+    # imports torch, which result files do not need
     from clipose_ros.data.shards.manifest import load_clouds
     from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records
     from clipose_ros.evaluation.runs.stored_clouds import as_frames, latencies_ms, pose_clouds
@@ -102,13 +114,13 @@ def _of_clouds(options: argparse.Namespace) -> Result:
     network = network_config(options)
     predictor = Predictor.from_config(network)
     categories, samples = predictor.categories, load_clouds(*options.data)
-    posed = pose_clouds(predictor, samples, lambda batches: _watched(batches, "Posing"))
+    posed = pose_clouds(predictor, samples, lambda batches: _show_progress(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
     by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), thresholds)
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
-    source = f"{_looking(network)} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
+    source = f"{_model_label(network)} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
     report = Report("Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed))
     record = {
         "source": source,
@@ -119,25 +131,27 @@ def _of_clouds(options: argparse.Namespace) -> Result:
         "iou_equal_scores": records_by_kind(unranked),
         "breakdown": breakdown_records(factors),
     }
-    single = scores_table(f"{SINGLE} IoU {IouKind.CORRECTED.value}", by_kind[IouKind.CORRECTED])
-    tables = [shares_table(shares), single]
-    return [*tables, breakdown_table(factors)] if options.breakdown else tables, record, report
+    single_table = scores_table(f"{SINGLE} IoU {IouKind.CORRECTED.value}", by_kind[IouKind.CORRECTED])
+    tables = [shares_table(shares), single_table]
+    if options.breakdown:
+        tables.append(breakdown_table(factors))
+    return EvaluationResult(tables, record, report)
 
 
-def _of_results(options: argparse.Namespace) -> Result:
-    """Figures of result files by the NOCS protocol."""
+def _evaluate_results(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate result files with the NOCS protocol."""
     categories = NOCS_CATEGORIES if options.categories is None else read_object_library(options.categories).categories
     paths = find_results(options.results)
-    frames = (frame for path in _watched(paths, "Scoring") for frame in read_results(path))
+    frames = (frame for path in _show_progress(paths, "Scoring") for frame in read_results(path))
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
     by_kind = evaluate_frames(frames, categories, tuple(IouKind), thresholds)
     source = f"{len(paths)} result files: {', '.join(options.results)}"
-    cases = cases_of_pairs(_pairs(by_kind), categories)
-    return _protocol_result(source, Latency("result files do not tell it"), by_kind, cases)
+    cases = cases_of_pairs(_matched_pairs(by_kind), categories)
+    return _protocol_result(source, Latency("not stored in result files"), by_kind, cases)
 
 
-def _of_nocs(options: argparse.Namespace) -> Result:
-    """Figures of a model on NOCS images by the NOCS protocol; keeps its predictions where asked."""
+def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate a model on NOCS images with the NOCS protocol; write its predictions with ``--save``."""
     from clipose_ros.data.nocs.dataset import NocsDataset
     from clipose_ros.evaluation.runs.nocs_images import pose_images
     from clipose_ros.inference.predictor import Predictor
@@ -146,7 +160,7 @@ def _of_nocs(options: argparse.Namespace) -> Result:
     network = network_config(options)
     predictor = Predictor.from_config(network)
     count = min(options.frames or len(dataset), len(dataset))
-    images = _watched([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
+    images = _show_progress([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
     if options.save:
         options.save.mkdir(parents=True, exist_ok=True)
@@ -159,43 +173,43 @@ def _of_nocs(options: argparse.Namespace) -> Result:
                 write_results(options.save / f"results_{options.subset}_{name}.pkl", image.frame)
             yield image.frame
 
-    def shot(name: str) -> FailureImage:
+    def load_image(name: str) -> FailureImage:
         frame = dataset.read_frame(dataset.frames.index(name))
         return FailureImage(frame.rgb, frame.intrinsics)
 
     thresholds = REPORT_THRESHOLDS if options.report else TABLE
     by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), thresholds)
-    source = f"{_looking(network)} on {options.subset} of {options.nocs}, truths: {options.truths}"
+    source = f"{_model_label(network)} on {options.subset} of {options.nocs}, truths: {options.truths}"
     latency = Latency(f"from masks to poses, all objects of an image, on {predictor.device}", latencies_ms)
-    cases = cases_of_pairs(_pairs(by_kind), dataset.categories, shot) if options.report else []
+    cases = cases_of_pairs(_matched_pairs(by_kind), dataset.categories, load_image) if options.report else []
     return _protocol_result(source, latency, by_kind, cases)
 
 
-def _of_scenes(options: argparse.Namespace) -> Result:
-    """Figures of the robot's whole pipeline on simulated scenes; keeps their frames where asked."""
+def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate the full pose pipeline on simulated scenes; keep their frames with ``--frames-in``."""
     from clipose_ros.data.synthetic.scene_views import StoredViews, ViewRecipe, store_views
     from clipose_ros.evaluation.runs.simulated_scenes import evaluated_categories, pose_views
     from clipose_ros.inference.pipeline import PosePipeline
 
-    config, object_library = node_config(options), object_library_from(options)
+    config, object_library = node_config(options), read_object_library_options(options)
     pipeline = PosePipeline.from_config(config)
     categories = evaluated_categories(object_library, pipeline.predictor.categories, config.categories)
     seed = SCENES_SEED if options.seed is None else options.seed
-    recipe = ViewRecipe(seed, object_library=object_library, objects=objects_record(options))
-    with tempfile.TemporaryDirectory() as passing:
-        folder = options.frames_in or Path(passing)
+    recipe = ViewRecipe(seed, object_library=object_library, objects=describe_objects(options))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.frames_in or Path(temporary)
         store_views(folder, recipe, options.scenes, options.workers, partial(print, file=sys.stderr))
         views = StoredViews(folder, options.scenes)
-        posed = list(pose_views(map(views.read, _watched(views.names, "Posing")), pipeline, categories))
+        posed = list(pose_views(map(views.read, _show_progress(views.names, "Posing")), pipeline, categories))
 
-        def shot(name: str) -> FailureImage:
+        def load_image(name: str) -> FailureImage:
             frame = views.read(name).frame
             return FailureImage(frame.rgb, frame.intrinsics)
 
         thresholds = REPORT_THRESHOLDS if options.report else TABLE
         by_kind = evaluate_frames((view.frame for view in posed), categories, tuple(IouKind), thresholds)
-        cases = cases_of_pairs(_pairs(by_kind), categories, shot) if options.report else []
-    model, masks = _looking(config.network), f"{config.segmentation.backend} {config.segmentation.model}".strip()
+        cases = cases_of_pairs(_matched_pairs(by_kind), categories, load_image) if options.report else []
+    model, masks = _model_label(config.network), f"{config.segmentation.backend} {config.segmentation.model}".strip()
     source = f"{model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
     of = f"from image to poses, all objects of a view, on {pipeline.predictor.device}"
     latency = Latency(of, [view.latency_ms for view in posed])
@@ -203,16 +217,16 @@ def _of_scenes(options: argparse.Namespace) -> Result:
     return _protocol_result(source, latency, by_kind, cases, recall)
 
 
-def _of_film(options: argparse.Namespace) -> Result:
-    """Jitter, lag and identities of tracked objects under several settings of the tracker."""
+def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate jitter, lag and identity switches of tracked objects for several settings of the tracker."""
     from clipose_ros.evaluation.metrics.jitter import evaluate_tracking
     from clipose_ros.evaluation.runs.trajectories import pose_sequence
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
     predictor = Predictor.from_config(network)
-    film = _film(options)
-    frames = pose_sequence(film, predictor)
+    sequence = _load_or_record_sequence(options)
+    frames = pose_sequence(sequence, predictor)
     rows = [
         (
             frame,
@@ -223,30 +237,35 @@ def _of_film(options: argparse.Namespace) -> Result:
         for smoothing in options.smoothing
     ]
     record = {
-        "source": f"{_looking(network)} on {film.frames} frames of a simulated table, true masks",
+        "source": f"{_model_label(network)} on {sequence.frames} frames of a simulated table, true masks",
         "settings": [{"frame": f, "smoothing": smoothing, **asdict(figures)} for f, smoothing, figures in rows],
     }
-    return [smoothness_table(rows)], record, None
+    return EvaluationResult([smoothness_table(rows)], record)
 
 
-def _film(options: argparse.Namespace) -> RecordedSequence:
-    """The film that is there, if it can be what was asked for; else a new one, kept where asked."""
+def _load_or_record_sequence(options: argparse.Namespace) -> RecordedSequence:
+    """Load the file of ``--film`` if it exists, otherwise record a sequence and write it to that file.
+
+    Raises:
+        ConfigError: The file holds a sequence of another length, or ``--seed`` is given for an existing file.
+        DataError: The file is not a recorded sequence.
+    """
     from clipose_ros.evaluation.runs.recorded_sequence import FPS, RecordedSequence, record_sequence
 
     if options.film and options.film.exists():
-        film = RecordedSequence.load(options.film)
-        if film.frames != (asked := round(options.sequence * FPS)):
+        sequence = RecordedSequence.load(options.film)
+        if sequence.frames != (asked := round(options.sequence * FPS)):
             raise ConfigError(
-                f"'{options.film}' holds {film.frames} frames, and --sequence {options.sequence:g} is {asked}: ask for "
-                f"--sequence {film.frames / FPS:g}, or name a new file"
+                f"'{options.film}' holds {sequence.frames} frames, but --sequence {options.sequence:g} asks for "
+                f"{asked}: use --sequence {sequence.frames / FPS:g}, or name a new file"
             )
         if options.seed is not None:
-            raise ConfigError(f"'{options.film}' does not tell its seed: leave out --seed, or name a new file")
-        return film
-    film = record_sequence(options.sequence, options.seed or 0)
+            raise ConfigError(f"'{options.film}' does not store its seed: leave out --seed, or name a new file")
+        return sequence
+    sequence = record_sequence(options.sequence, options.seed or 0)
     if options.film:
-        film.save(options.film)
-    return film
+        sequence.save(options.film)
+    return sequence
 
 
 ByKind = Mapping[IouKind, Mapping[str, Scores]]
@@ -258,11 +277,11 @@ def _protocol_result(
     by_kind: ByKind,
     cases: Sequence[FailureCase],
     recall: Mapping[str, DetectionRecall] | None = None,
-) -> Result:
-    """Figures by the NOCS protocol."""
-    record = {
+) -> EvaluationResult:
+    """Return tables, record and report of scores by the NOCS protocol."""
+    record: dict[str, Any] = {
         "source": source,
-        "protocol": "NOCS: average precision, per cent; poses judged where matched at IoU > 0.1",
+        "protocol": "NOCS: average precision, per cent; poses evaluated where matched at IoU > 0.1",
         "latency": latency.as_record(),
         "iou": records_by_kind(by_kind),
     }
@@ -270,27 +289,24 @@ def _protocol_result(
     if recall:
         tables.insert(0, recall_table(recall))
         record["found"] = {name: counts.as_record() for name, counts in recall.items()}
-    return (
-        tables,
-        record,
-        Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases, recall=recall or {}),
-    )
+    report = Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases, recall=recall or {})
+    return EvaluationResult(tables, record, report)
 
 
-def _pairs(by_kind: ByKind) -> Iterator[MatchedPair]:
-    """What was matched by the true IoU."""
+def _matched_pairs(by_kind: ByKind) -> Iterator[MatchedPair]:
+    """Return the pairs matched by the oriented IoU."""
     return (pair for scores in by_kind[IouKind.ORIENTED].values() for pair in scores.pairs)
 
 
-def _looking(network: NetworkConfig) -> str:
-    """Name the model and its number of passes."""
+def _model_label(network: NetworkConfig) -> str:
+    """Return the name of the model with its number of passes."""
     passes = network.tta.max_passes
     return f"{network.model} ({passes} passes)" if passes > 1 else f"{network.model} (one pass)"
 
 
-def _watched(items: Sequence[Any], what: str) -> Iterator[Any]:
-    """The items, with a bar of progress on the error stream's terminal."""
-    yield from track(items, what, console=Console(stderr=True), transient=True)
+def _show_progress(items: Sequence[Any], description: str) -> Iterator[Any]:
+    """Yield the items and show a progress bar on standard error."""
+    yield from track(items, description, console=Console(stderr=True), transient=True)
 
 
 if __name__ == "__main__":

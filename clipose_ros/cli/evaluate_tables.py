@@ -1,4 +1,4 @@
-"""Tables of ``evaluate`` for a terminal."""
+"""Terminal tables of ``evaluate``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_recor
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 
-if TYPE_CHECKING:  # it loads the tracker, which tables of scores do without
+if TYPE_CHECKING:  # imports the tracker, which tables of scores do not need
     from clipose_ros.evaluation.metrics.jitter import JitterReport
 
 
 def shares_table(table: Mapping[str, Accuracy]) -> Table:
-    """Errors and shares by category."""
+    """Return the table of median errors and percentages by category."""
     result = Table(title="Share of objects posed within a threshold, per cent; medians")
     thresholds = list(next(iter(table.values())).within) if table else []
     for name in ("category", "objects", "rotation deg", "translation cm", "size %", *thresholds):
@@ -31,7 +31,7 @@ def shares_table(table: Mapping[str, Accuracy]) -> Table:
 
 
 def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
-    """Average precision by category; a dash where a category has no truths."""
+    """Return the table of average precision by category, with a dash for categories without truths."""
     result = Table(title=title)
     for name in ("category", "truths", "matched", *TABLE.names):
         result.add_column(name, justify="left" if name == "category" else "right")
@@ -55,12 +55,12 @@ def recall_table(table: Mapping[str, DetectionRecall]) -> Table:
 
 
 def protocol_title(kind: IouKind) -> str:
-    """What the figures of one kind of IoU are."""
+    """Return the title of the table of one kind of IoU."""
     return f"NOCS protocol, average precision in per cent, IoU {kind.value}: {kind.meaning}"
 
 
 def breakdown_table(factors: Breakdown) -> Table:
-    """Shares by category and by how an object was seen."""
+    """Return the table of percentages by category and by each factor of the breakdown."""
     names = list(next(iter(next(iter(factors.values())).values())))
     within = f"{DEGREES:g} deg and {CENTIMETRES:g} cm"
     result = Table(title=f"Share of objects posed within {within}, per cent, and how many there are")
@@ -75,8 +75,12 @@ def breakdown_table(factors: Breakdown) -> Table:
 
 
 def smoothness_table(rows: Sequence[tuple[str, float, JitterReport]]) -> Table:
-    """Jitter, lag and identities by setting: tracking frame, smoothing and figures."""
-    result = Table(title="Static objects before a moving camera, by the tracker's settings; medians over the objects")
+    """Return the table of jitter, lag and identity switches.
+
+    Args:
+        rows: Tracking frame, smoothing and measurements of each setting.
+    """
+    result = Table(title="Static objects and a moving camera, by settings of the tracker; medians over the objects")
     heads = ("smoothed in", "smoothing", "std mm", "std deg", "step mm", "step deg", "worst std mm", "worst std deg")
     for name in (*heads, "lag ms", "turn lag ms", "id switches", "reported %"):
         result.add_column(name, justify="left" if name == "smoothed in" else "right")

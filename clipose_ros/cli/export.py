@@ -15,16 +15,16 @@ from clipose_ros.resources import model_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         if not options.unchecked:
-            require("onnxruntime")  # told at once, not after the export
+            require("onnxruntime")  # raises before the export, not after it
         source = model_path(options.model)
         network = load_checkpoint(source)
         notes = {"model": source.stem, "model_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
         export_onnx(network, options.out, options.points, notes)
-        print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, batch free, {options.points} points")
+        print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, any batch size, {options.points} points")
         if options.unchecked:
             return 0
         agreement = compare_onnx(network, options.out, options.points)
@@ -35,17 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, values in agreement.differences.items():
         median = sorted(values)[len(values) // 2]
         print(f"  {name:13} {values.max():.1e} ({median:.1e})")
-    print(f"{agreement.equal:.0%} of the clouds agree within {EQUAL:g}; the others have all but equidistant neighbours")
+    print(f"{agreement.equal:.0%} of the clouds agree within {EQUAL:g}; the others have nearly equidistant neighbours")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Return the parser of all options."""
     parser = argparse.ArgumentParser(prog="export", description=__doc__)
-    parser.add_argument("--model", default="clipose_small", help="a .safetensors file or the name of a shipped model")
+    parser.add_argument(
+        "--model", default="clipose_small", help="a .safetensors file or the name of a shipped model (clipose_small)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
-    parser.add_argument("--points", type=int, default=1024, help="points per cloud, fixed in the file; as cloud.points")
-    parser.add_argument("--unchecked", action="store_true", help="do not run the file with onnxruntime")
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=1024,
+        help="points per cloud, fixed in the file; equal to cloud.points of the node (1024)",
+    )
+    parser.add_argument("--unchecked", action="store_true", help="do not check the file with onnxruntime")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Command lines on which some options mean nothing without others."""
+"""Dependencies between command line options, and renamed flags."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from typing import Any
 def parse(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
-    goes_with: Mapping[str, Sequence[str]],
-    apart: Sequence[tuple[str, str]] = (),
+    requirements: Mapping[str, Sequence[str]],
+    conflicts: Sequence[tuple[str, str]] = (),
 ) -> argparse.Namespace:
-    """Parse a command line; ends the program with a message where options do not go together.
+    """Parse a command line and exit with a message if options contradict each other.
 
     Args:
-        parser: With all options.
-        arguments: The command line; that of the process if left out.
-        goes_with: Options that mean something only beside one of others.
-        apart: Pairs of which only one may be given.
+        parser: Parser with all options.
+        arguments: Command line; that of the process if None.
+        requirements: By option, the options of which one must be given with it.
+        conflicts: Pairs of options that exclude each other.
 
     Returns:
-        Their values.
+        The values of the options.
     """
-    named = {*goes_with, *(name for pair in apart for name in pair)}
+    named = {*requirements, *(name for pair in conflicts for name in pair)}
     defaults = {name: parser.get_default(name) for name in named}
-    parser.set_defaults(**dict.fromkeys(named))  # so that what is given can be told from what is not
+    parser.set_defaults(**dict.fromkeys(named))  # distinguishes given options from defaults
     options = parser.parse_args(arguments)
     given = {name for name, value in vars(options).items() if value is not None}
-    for name, others in goes_with.items():
+    for name, others in requirements.items():
         if name in given and not given.intersection(others):
             parser.error(f"{_flag(name)} goes with {' or '.join(map(_flag, others))}")
-    for one, other in apart:
+    for one, other in conflicts:
         if one in given and other in given:
             parser.error(f"{_flag(one)} does not go with {_flag(other)}")
     return argparse.Namespace(**vars(options) | {name: defaults[name] for name in named - given})
 
 
 def add_renamed_flag(parser: argparse.ArgumentParser, old: str, new: str) -> None:
-    """Refuse a flag that has another name now, and name it."""
+    """Add the earlier name of a flag; its use ends the program with a message that states the present name."""
     parser.add_argument(old, action=_RenamedFlag, new=new, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 class _RenamedFlag(argparse.Action):
-    """Ends the program with the new name of a flag."""
+    """Action that ends the program with the present name of a flag."""
 
     def __init__(self, new: str, **settings: Any) -> None:
         super().__init__(**settings)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from clipose_ros.cli.generate import add_object_library_options, object_library_from, objects_record
+from clipose_ros.cli.generate import add_object_library_options, describe_objects, read_object_library_options
 from clipose_ros.errors import CliposeError
 from clipose_ros.resources import config_path
 from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, ImageSetConfig, write_images
@@ -83,8 +83,8 @@ def _write_images(options: argparse.Namespace) -> int:
         height=height,
         near_m=options.near,
         far_m=options.far,
-        object_library=object_library_from(options),
-        objects=objects_record(options),
+        object_library=read_object_library_options(options),
+        objects=describe_objects(options),
     )
     count = write_images(options.out, config, options.scenes, options.workers, partial(print, flush=True))
     print(f"{options.out}: {count} images in part {options.part}")

@@ -72,7 +72,7 @@ def test_other_frames_and_categories_are_refused_by_name(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     for options, message in (
-        (["--categories", str(tmp_path / "categories.yaml")], "'candle' with id 1, but the model knows 1 bottle"),
+        (["--categories", str(tmp_path / "categories.yaml")], "'candle' with id 1, but the model has 1 bottle"),
         (["--frames-in", str(tmp_path / "mine")], "new or empty folder"),
         (["--segmenter", "yolo:nowhere.pt"], "got 'yolo:nowhere.pt'"),
         (["--params", str(tmp_path / "nowhere.yaml")], "nowhere.yaml"),
@@ -127,7 +127,7 @@ def test_interrupted_it_ends_with_a_sentence_and_can_go_on(
     kept = [*model, "--scenes", "2", "--frames-in", str(frames)]
     assert evaluate.main(kept) == 130
     told = capsys.readouterr().err
-    assert "evaluate: interrupted; the same command goes on from the scenes that are whole\n" in told
+    assert "evaluate: interrupted; the same command continues after the completed scenes\n" in told
     assert evaluate.main(kept) == 0
     assert len(drawn) == 3  # the first was kept
 

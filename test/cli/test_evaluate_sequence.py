@@ -1,4 +1,4 @@
-"""``evaluate --sequence --film``: a film that is there is taken for what was asked only if it is that."""
+"""``evaluate --sequence --film``: an existing sequence is used only if it fits the options."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_wid
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["--sequence", "60"], "holds 30 frames, and --sequence 60 is 1800: ask for --sequence 1, or name a new file"),
-        (["--sequence", "1", "--seed", "0"], "does not tell its seed: leave out --seed, or name a new file"),
+        (
+            ["--sequence", "60"],
+            "holds 30 frames, but --sequence 60 asks for 1800: use --sequence 1, or name",
+        ),
+        (["--sequence", "1", "--seed", "0"], "does not store its seed: leave out --seed, or name a new file"),
     ],
 )
-def test_another_film_is_refused(
+def test_another_sequence_is_refused(
     asked: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
     points = torch.rand(30, 64, 3).numpy()
     poses = np.tile(np.eye(4), (30, 1, 1))
-    film = RecordedSequence(points, np.arange(30), np.tile(["can"], 30), np.ones(30, dtype=np.int64), poses)
-    film.save(tmp_path / "film.npz")
+    sequence = RecordedSequence(points, np.arange(30), np.tile(["can"], 30), np.ones(30, dtype=np.int64), poses)
+    sequence.save(tmp_path / "film.npz")
     model = ["--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--engine", "pytorch"]
     assert evaluate.main([*asked, "--film", str(tmp_path / "film.npz"), *model]) == 1
     assert message in capsys.readouterr().err

@@ -72,5 +72,5 @@ def test_only_shards_are_gone_on_with(
     monkeypatch.setattr(generate, "generate_samples", interrupted)
     monkeypatch.setattr(shard_writing, "generate_shards", interrupted)
     assert generate.main(["--seed", "3", target, str(tmp_path / "x")]) == 130
-    goes_on = "; the same command goes on from the shards that are whole" if target == "--shards" else ""
+    goes_on = "; the same command continues after the completed shards" if target == "--shards" else ""
     assert capsys.readouterr().err == f"generate: interrupted{goes_on}\n"

@@ -71,18 +71,22 @@ class Still:
         return [PoseEstimate(c, T, np.full(3, 0.1), 0.9, (0.9, 0.9)) for c, T in zip(categories, poses, strict=True)]
 
 
-def test_tracks_on_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tracks_on_a_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = np.repeat(np.arange(30), 2)
     points = np.random.default_rng(0).uniform([-0.05, -0.05, 0.95], [0.05, 0.05, 1.05], (60, 256, 3))
     poses = np.tile(np.eye(4), (30, 1, 1))
-    film = RecordedSequence(points.astype(np.float32), rows, np.tile(["can", "mug"], 30), np.tile([1, 2], 30), poses)
-    film.save(tmp_path / "film.npz")
+    recorded = RecordedSequence(
+        points.astype(np.float32), rows, np.tile(["can", "mug"], 30), np.tile([1, 2], 30), poses
+    )
+    recorded.save(tmp_path / "film.npz")
     sequence = ["--sequence", "1", "--film", str(tmp_path / "film.npz"), "--smoothing", "0", "0.8"]
     monkeypatch.setattr(Predictor, "load", lambda *_, **__: Still())
     assert evaluate.main([*sequence, "--json", str(tmp_path / "figures.json")]) == 0
     settings = json.loads((tmp_path / "figures.json").read_text())["settings"]
     assert [(s["frame"], s["smoothing"]) for s in settings] == [(f, v) for f in ("world", "camera") for v in (0.0, 0.8)]
-    assert "Static objects before a moving camera" in capsys.readouterr().out
+    assert "Static objects and a moving camera" in capsys.readouterr().out
     for wrong in (["--sequence", "0"], [*sequence, "--report", "x.html"], ["--data", "x", "--film", "y"]):
         with pytest.raises(SystemExit):
             evaluate.main(wrong)
