@@ -1,4 +1,4 @@
-"""From the classes of a detector to our categories, and the check that its weights are a local file."""
+"""Mapping from the classes of a detector to categories, and the lookup of its weights."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError
 from clipose_ros.resources import model_path
 
-SHIPPED_SUFFIX = ".pt"
-"""Of shipped weights; their names are given without."""
+WEIGHTS_SUFFIX = ".pt"
+"""Suffix of shipped weights, which their names omit."""
 
 
 def parse_class_map(entries: Sequence[str], categories: CategorySet) -> dict[str, str]:
-    """Read ``class:category`` entries into a mapping.
+    """Parse ``class:category`` entries.
 
     Args:
-        entries: One ``class:category`` each; the class is a name or a number of the model.
-        categories: Where the category must come from.
+        entries: Entries; a class is given by its name or number in the model.
+        categories: Categories that entries may name.
+
+    Returns:
+        Category name by class name or number.
 
     Raises:
-        ConfigError: An entry has no colon, names an unknown category, or a class is mapped twice; or there is no entry.
+        ConfigError: An entry has no colon or names an unknown category, a class is mapped twice, or there are no
+            entries.
     """
     mapping: dict[str, str] = {}
     for entry in entries:
@@ -41,18 +45,18 @@ def parse_class_map(entries: Sequence[str], categories: CategorySet) -> dict[str
 
 
 def resolve_classes(mapping: Mapping[str, str], names: Mapping[int, str], model: str) -> dict[int, str]:
-    """Find the class numbers of a model that stand for our categories.
+    """Look up the class numbers of a model.
 
     Args:
-        mapping: Class name or number to category, from ``parse_class_map``.
-        names: The model's class names by number.
-        model: The model's name for messages.
+        mapping: Category by class name or number, from ``parse_class_map``.
+        names: Class names of the model by number.
+        model: Name of the model for error messages.
 
     Returns:
         Category by class number.
 
     Raises:
-        SegmentationError: The model has no such class; the message lists the nearest, or all where none is near.
+        SegmentationError: The model has no such class. The message lists similar names, or all if none is similar.
     """
     resolved: dict[int, str] = {}
     for name, category in mapping.items():
@@ -60,21 +64,26 @@ def resolve_classes(mapping: Mapping[str, str], names: Mapping[int, str], model:
         if not numbers and name.isdecimal() and int(name) in names:
             numbers = [int(name)]
         if not numbers:
-            raise SegmentationError(_unknown_class(name, names, model))
+            raise SegmentationError(_unknown_class_message(name, names, model))
         resolved.update(dict.fromkeys(numbers, category))
     return resolved
 
 
-def existing_weights(model: str, backend: str, advice: str) -> Path:
-    """The absolute path of weights on this machine, or of the shipped ones of that name; nothing is ever downloaded.
+def resolve_weights(model: str, backend: str, advice: str) -> Path:
+    """Return the absolute path of local weights; nothing is downloaded.
+
+    Args:
+        model: Path of a file or of the folder of an exported model, or the name of shipped weights.
+        backend: Name of the segmentation backend for error messages.
+        advice: Advice on usable weights, which is appended to error messages.
 
     Raises:
-        SegmentationError: ``model`` is empty or no such file exists; the message carries ``advice``.
+        SegmentationError: ``model`` is empty or does not exist.
     """
     path = Path(model).expanduser()
-    with contextlib.suppress(CheckpointError):  # no name of shipped weights: then it must be a path
+    with contextlib.suppress(CheckpointError):  # not the name of shipped weights, so a path
         if model and not path.exists():
-            path = model_path(model, SHIPPED_SUFFIX)
+            path = model_path(model, WEIGHTS_SUFFIX)
     if not model or not path.exists():
         got = f"no such file: '{model}'" if model else "none was given"
         raise SegmentationError(
@@ -84,14 +93,14 @@ def existing_weights(model: str, backend: str, advice: str) -> Path:
     return path.resolve()
 
 
-def _unknown_class(name: str, names: Mapping[int, str], model: str) -> str:
-    """The sentence for a class that the model does not have."""
+def _unknown_class_message(name: str, names: Mapping[int, str], model: str) -> str:
+    """Return the error message for a class that the model does not have."""
     start = f"'segmentation.class_map' names class '{name}', which '{model}' does not have"
     if all(known == f"class{number}" for number, known in names.items()):
-        return f"{start}: its file carries no class names. Use class numbers instead, as in '41:mug'"
+        return f"{start}: its file has no class names. Use class numbers instead, as in '41:mug'"
     near = difflib.get_close_matches(name, names.values(), n=4, cutoff=0.5)
     if near:
         return f"{start}: did you mean {' or '.join(repr(n) for n in near)}?"
     listed = list(names.values())
     more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
-    return f"{start}: it knows {', '.join(listed[:20])}{more}"
+    return f"{start}: its classes are {', '.join(listed[:20])}{more}"

@@ -1,4 +1,4 @@
-"""Instances from a label image, as simulators and annotated recordings give it."""
+"""The backend ``labels``: instances from a label image of a simulator or of an annotated recording."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from clipose_ros.types import LABEL_BASE, InstanceMask, LabelArray, Rejection, R
 
 
 class LabelSegmenter:
-    """Cuts a label image into instances; every score is 1, since a label is no guess."""
+    """Splits a label image into instances with a score of 1."""
 
     def __init__(self, config: SegmentationConfig, categories: CategorySet) -> None:
         self._categories = categories
         self._max_instances = config.max_instances
 
     def reconfigure(self, config: SegmentationConfig) -> None:
-        """Take over ``max_instances``; labels have no scores to threshold."""
+        """Apply ``max_instances``; labels have no scores, so that the thresholds are ignored."""
         self._max_instances = config.max_instances
 
     def segment(self, frame: RgbdFrame) -> list[InstanceMask | Rejection]:
-        """The instances of ``frame.labels``, largest first, then one rejection for all values that mean no category.
+        """Return the instances of ``frame.labels``, largest first, and one rejection for all values without a category.
 
         Raises:
             SegmentationError: The frame has no labels.
@@ -35,33 +35,35 @@ class LabelSegmenter:
                 f"(16UC1, category id x {LABEL_BASE} + instance), or choose another segmentation.backend"
             )
         instances: list[InstanceMask] = []
-        wrong: list[int] = []
-        for value in _values(frame.labels):
+        unknown: list[int] = []
+        for value in _label_values(frame.labels):
             category = self._categories.by_id(value // LABEL_BASE)
             if category is None:
-                wrong.append(value)
+                unknown.append(value)
                 continue
             mask = frame.labels == value
             x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
             box = (x, y, x + width, y + height)
             instances.append(InstanceMask(category.name, 1.0, box, mask[y : y + height, x : x + width].copy()))
         instances.sort(key=lambda instance: -np.count_nonzero(instance.mask))
-        return [*instances[: self._max_instances], *([self._rejected(wrong)] if wrong else [])]
+        return [*instances[: self._max_instances], *([self._reject(unknown)] if unknown else [])]
 
-    def _rejected(self, wrong: list[int]) -> Rejection:
-        """Say which values mean nothing, and which would."""
+    def _reject(self, unknown: list[int]) -> Rejection:
+        """Return a rejection that lists label values without a category, and the known categories."""
         known = ", ".join(f"{category.id} {category.name}" for category in self._categories)
-        shown = ", ".join(map(str, wrong[:10])) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+        shown = ", ".join(map(str, unknown[:10])) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
         detail = f"expected 0 (background) or category id x {LABEL_BASE} + instance with an id of {known}; got {shown}"
         return Rejection("thing of unknown category", RejectionReason.UNKNOWN_LABEL, detail)
 
 
 LABELS = SegmenterSpec(lambda config, categories, device: LabelSegmenter(config, categories))
-"""The backend ``labels``, which computes on no device."""
+"""The backend ``labels``; it has no network, so the device is ignored."""
 
 
-def _values(labels: LabelArray) -> list[int]:
-    """Labels that occur, in order, without the background: each starts a row, or begins somewhere in one."""
-    begins = labels[:, 1:] != labels[:, :-1]
-    found = np.unique(np.concatenate([labels[:, 0], labels[:, 1:][begins]]))
-    return [value for value in found.tolist() if value]
+def _label_values(labels: LabelArray) -> list[int]:
+    """Return the values of a label image in ascending order, without the background."""
+    # Sorting the first pixels of all runs is much faster than sorting all pixels: runs are long, and each value starts
+    # at least one, at the left edge or after a change along a row.
+    changes = labels[:, 1:] != labels[:, :-1]
+    values = np.unique(np.concatenate([labels[:, 0], labels[:, 1:][changes]]))
+    return [value for value in values.tolist() if value]

@@ -1,10 +1,9 @@
-"""Instances from torchvision's Mask R-CNN with a ResNet-50 FPN, the detector of the paper."""
+"""The backend ``mask_rcnn``: torchvision's Mask R-CNN with a ResNet-50 FPN, the detector of the paper."""
 
 from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,23 +20,24 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.base import SegmenterSpec
-from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
-from clipose_ros.segmentation.overlap import without_repeats
+from clipose_ros.segmentation.class_map import parse_class_map, resolve_classes, resolve_weights
+from clipose_ros.segmentation.overlap import suppress_overlaps
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 _ADVICE = (
     "Give a state dict of torchvision's maskrcnn_resnet50_fpn or maskrcnn_resnet50_fpn_v2 (.pth, .pt or .safetensors), "
     "such as the COCO weights that torchvision offers, or one trained on the six categories."
 )
-_CLASS_ROWS = "roi_heads.box_predictor.cls_score.weight"
-_ONLY_IN_V2 = "roi_heads.box_head.0.0.weight"
+_CLASSIFIER_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
+_V2_WEIGHT = "roi_heads.box_head.0.0.weight"
 
 
 class MaskRcnnSegmenter:
-    """Runs a Mask R-CNN from a local state dict.
+    """Runs a Mask R-CNN whose weights are a local state dict.
 
-    Weights with 91 classes are taken as COCO's and ``class_map`` names COCO classes (cup, bottle, ...); with any other
-    number the classes have no names in a state dict, so ``class_map`` numbers them (``6:mug``; 0 is the background).
+    Weights with 91 classes are assumed to be trained on COCO, whose class names ``class_map`` uses (cup, bottle, ...).
+    With any other number of classes, which a state dict does not name, ``class_map`` uses class numbers (``6:mug``; 0
+    is the background).
     """
 
     def __init__(self, config: SegmentationConfig, categories: CategorySet, device: str = "auto") -> None:
@@ -49,44 +49,44 @@ class MaskRcnnSegmenter:
             ConfigError: ``class_map`` is malformed or names an unknown category.
         """
         mapping = parse_class_map(config.class_map, categories)
-        path = existing_weights(config.model, "mask_rcnn", _ADVICE)
+        path = resolve_weights(config.model, "mask_rcnn", _ADVICE)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(device)
-        model = _build(_read_state(path), path, config.image_size)
+        model = _build_model(_read_state_dict(path), path, config.image_size)
         self._classes = resolve_classes(mapping, _class_names(model), str(path))
         self._model = model.eval().to(self._device)
         self.reconfigure(config)
 
     def reconfigure(self, config: SegmentationConfig) -> None:
-        """Take over thresholds and the number of instances."""
+        """Apply thresholds and the number of instances."""
         self._max_instances = config.max_instances
         self._model.roi_heads.score_thresh = config.score_threshold
         self._model.roi_heads.nms_thresh = self._iou_threshold = config.iou_threshold
 
     def segment(self, frame: RgbdFrame) -> list[InstanceMask]:
-        """The instances of a frame's colour image, best first."""
+        """Return the instances of a frame's colour image, sorted by descending score."""
         pixels = torch.from_numpy(np.ascontiguousarray(frame.rgb)).to(self._device)
         with torch.inference_mode():
-            found = self._model([pixels.permute(2, 0, 1).float() / 255.0])[0]
+            prediction = self._model([pixels.permute(2, 0, 1).float() / 255.0])[0]
         instances = []
-        for row, number in enumerate(found["labels"].tolist()):
+        for row, number in enumerate(prediction["labels"].tolist()):
             if number not in self._classes:
                 continue
-            mask = (found["masks"][row, 0] > 0.5).cpu().numpy()
-            instance = InstanceMask.from_full(self._classes[number], float(found["scores"][row]), mask)
+            mask = (prediction["masks"][row, 0] > 0.5).cpu().numpy()
+            instance = InstanceMask.from_full(self._classes[number], float(prediction["scores"][row]), mask)
             if instance is not None:
                 instances.append(instance)
-        # The network suppresses overlaps within a class only; a thing seen both as cup and as bowl is one object.
-        return without_repeats(instances, self._iou_threshold)[: self._max_instances]
+        # The network suppresses overlaps within a class only; an object detected as both cup and bowl is reported once.
+        return suppress_overlaps(instances, self._iou_threshold)[: self._max_instances]
 
 
 MASK_RCNN = SegmenterSpec(MaskRcnnSegmenter)
 """The backend ``mask_rcnn``."""
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """The tensors of a weights file by name; a training checkpoint's ``model`` entry counts too."""
+def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a weights file by name, or those of the entry ``model`` of a training checkpoint."""
     try:
         state = (
             load_file(path)
@@ -97,20 +97,20 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise SegmentationError(f"'segmentation.model' '{path}' cannot be read: {error}. {_ADVICE}") from error
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
-    if not isinstance(state, dict) or not isinstance(state.get(_CLASS_ROWS), torch.Tensor):
+    if not isinstance(state, dict) or not isinstance(state.get(_CLASSIFIER_WEIGHT), torch.Tensor):
         raise SegmentationError(
-            f"'segmentation.model' '{path}' holds no Mask R-CNN: '{_CLASS_ROWS}' is missing. {_ADVICE}"
+            f"'segmentation.model' '{path}' has no Mask R-CNN: '{_CLASSIFIER_WEIGHT}' is missing. {_ADVICE}"
         )
     return state
 
 
-def _build(state: dict[str, Any], path: Path, image_size: int) -> MaskRCNN:
-    """The network that a state dict belongs to, with its weights; the image's longer side becomes ``image_size``."""
-    build = maskrcnn_resnet50_fpn_v2 if _ONLY_IN_V2 in state else maskrcnn_resnet50_fpn
+def _build_model(state: dict[str, torch.Tensor], path: Path, image_size: int) -> MaskRCNN:
+    """Build the network of a state dict and load it; input images are resized to a longer side of ``image_size``."""
+    build = maskrcnn_resnet50_fpn_v2 if _V2_WEIGHT in state else maskrcnn_resnet50_fpn
     model: MaskRCNN = build(
         weights=None,
         weights_backbone=None,
-        num_classes=len(state[_CLASS_ROWS]),
+        num_classes=len(state[_CLASSIFIER_WEIGHT]),
         min_size=image_size,
         max_size=image_size,
     )
@@ -124,7 +124,7 @@ def _build(state: dict[str, Any], path: Path, image_size: int) -> MaskRCNN:
 
 
 def _class_names(model: MaskRCNN) -> dict[int, str]:
-    """Class names by number, without the background: COCO's for 91 classes, else ``class<number>``."""
+    """Return class names by number, without the background: those of COCO for 91 classes, else ``class<number>``."""
     count = model.roi_heads.box_predictor.cls_score.out_features
     coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     if count == len(coco):

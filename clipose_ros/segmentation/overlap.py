@@ -1,4 +1,4 @@
-"""One instance per thing: detections that show the same pixels again are dropped."""
+"""Non-maximum suppression by masks: one instance per object."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import numpy as np
 from clipose_ros.types import InstanceMask
 
 
-def without_repeats(instances: Iterable[InstanceMask], threshold: float) -> list[InstanceMask]:
-    """Drop instances that repeat a better one.
+def suppress_overlaps(instances: Iterable[InstanceMask], threshold: float) -> list[InstanceMask]:
+    """Drop instances that overlap an instance with a higher score.
 
-    Detectors compare boxes, which coarse (quantised) boxes often slip through; the masks tell. Within a category an
-    instance is a repeat when the better one covers more than ``threshold`` of the smaller of the two, so that a part of
-    a thing is not taken for another thing. Between categories the shared part is compared with both together, so that a
-    mug standing in a bowl remains.
+    Detectors suppress duplicates by their boxes, which often fails if the boxes are quantised; masks are more reliable.
+
+    - Same category: overlap = intersection / area of the smaller mask. A part of an object is dropped.
+    - Different categories: overlap = intersection / union. A mug that stands in a bowl is kept.
 
     Args:
-        instances: Best first.
-        threshold: Share of pixels in [0, 1]; 1 drops nothing.
+        instances: Instances sorted by descending score.
+        threshold: Largest overlap of two instances that are kept, in [0, 1]; 1 keeps all.
 
     Returns:
-        Those that remain, in the same order.
+        The remaining instances in the same order.
     """
     kept: list[InstanceMask] = []
     for instance in instances:
-        if not any(_overlap(instance, better) > threshold for better in kept):
+        if not any(_compute_overlap(instance, better) > threshold for better in kept):
             kept.append(instance)
     return kept
 
 
-def shared_pixels(a: InstanceMask, b: InstanceMask) -> int:
-    """How many pixels two masks have in common."""
+def count_shared_pixels(a: InstanceMask, b: InstanceMask) -> int:
+    """Count the pixels that two masks have in common."""
     x0, y0, x1, y1 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1]), min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
     if x0 >= x1 or y0 >= y1:
         return 0
@@ -40,9 +40,9 @@ def shared_pixels(a: InstanceMask, b: InstanceMask) -> int:
     return int(np.count_nonzero(parts[0] & parts[1]))
 
 
-def _overlap(a: InstanceMask, b: InstanceMask) -> float:
-    """Shared pixels over those of the smaller mask, or of both together where the categories differ."""
-    if not (shared := shared_pixels(a, b)):
+def _compute_overlap(a: InstanceMask, b: InstanceMask) -> float:
+    """Compute the intersection over the smaller mask, or over the union if the categories differ."""
+    if not (shared := count_shared_pixels(a, b)):
         return 0.0
     areas = int(np.count_nonzero(a.mask)), int(np.count_nonzero(b.mask))
     return shared / (min(areas) if a.category == b.category else sum(areas) - shared)

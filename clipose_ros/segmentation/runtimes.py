@@ -1,12 +1,13 @@
-"""The runtimes that ultralytics runs exported detectors with, ONNX Runtime, OpenVINO, LiteRT: their threads and errors.
+"""Threads and exceptions of the runtimes that ultralytics uses for exported models: ONNX Runtime, OpenVINO, LiteRT.
 
-Left alone, ONNX Runtime's threads go on spinning after each frame, on the cores that the pose network needs next, and
-LiteRT leaves a core unused.
+By default, the threads of ONNX Runtime keep spinning after each frame, on the cores that the pose network needs next,
+and LiteRT leaves one core unused.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -14,24 +15,24 @@ from typing import Any
 
 
 def set_threads(model: Any, weights: Path, threads: int) -> None:
-    """Give a loaded detector's runtime its threads; they sleep while there is no frame.
+    """Set the number of CPU threads of a loaded model's runtime; the threads sleep between frames.
 
     Args:
-        model: ultralytics' loaded model (``AutoBackend``). A PyTorch model is left as it is: its threads are torch's.
-        weights: The exported file or folder.
-        threads: How many; 0 for as many as this process may use cores.
+        model: Loaded model of ultralytics (``AutoBackend``). PyTorch models are not changed; they use torch's threads.
+        weights: Exported file or folder.
+        threads: Number of threads; 0 for the number of cores that this process may use.
     """
     count = threads or len(os.sched_getaffinity(0))
     if model.format == "onnx":
-        _onnxruntime(model.backend, weights, count)
+        _set_onnxruntime_threads(model.backend, weights, count)
     elif model.format == "openvino":
-        _openvino(model.backend, weights, count)
+        _set_openvino_threads(model.backend, weights, count)
     elif model.format == "litert":
-        _litert(model.backend, weights, count)
+        _set_litert_threads(model.backend, weights, count)
 
 
-def _onnxruntime(backend: Any, weights: Path, threads: int) -> None:
-    """On a CPU a new session; another device's session stays."""
+def _set_onnxruntime_threads(backend: Any, weights: Path, threads: int) -> None:
+    """Replace a CPU session by one with the given threads; sessions on other devices are kept."""
     import onnxruntime
 
     if backend.session.get_providers() != ["CPUExecutionProvider"]:
@@ -42,21 +43,21 @@ def _onnxruntime(backend: Any, weights: Path, threads: int) -> None:
     backend.session = onnxruntime.InferenceSession(str(weights), options, ["CPUExecutionProvider"])
 
 
-def _openvino(backend: Any, weights: Path, threads: int) -> None:
-    """On a CPU the model compiled anew, now and whenever ultralytics compiles it; another device's stays."""
+def _set_openvino_threads(backend: Any, weights: Path, threads: int) -> None:
+    """Compile the model again with the given threads, and whenever ultralytics compiles it; only on a CPU."""
     import openvino
 
-    known = backend.compile_model.keywords
-    if known["device_name"] != "CPU":
+    keywords = backend.compile_model.keywords  # ultralytics keeps a functools.partial of Core.compile_model
+    if keywords["device_name"] != "CPU":
         return
-    config = {**known["config"], "INFERENCE_NUM_THREADS": threads}
+    config = {**keywords["config"], "INFERENCE_NUM_THREADS": threads}
     backend.compile_model = functools.partial(backend.compile_model, config=config)
     graph = weights if weights.is_file() else next(weights.glob("*.xml"))
     backend.ov_compiled_model = backend.compile_model(openvino.Core().read_model(str(graph)))
 
 
-def _litert(backend: Any, weights: Path, threads: int) -> None:
-    """A new interpreter, where ultralytics uses one."""
+def _set_litert_threads(backend: Any, weights: Path, threads: int) -> None:
+    """Replace the interpreter by one with the given threads, if ultralytics uses one."""
     if not hasattr(backend, "interpreter"):
         return
     from ai_edge_litert.interpreter import Interpreter
@@ -68,7 +69,10 @@ def _litert(backend: Any, weights: Path, threads: int) -> None:
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises, if it is loaded: classes of its own, below no built-in one but Exception."""
-    state = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
-    known = vars(state).values() if state else ()
-    return tuple(each for each in known if isinstance(each, type) and issubclass(each, Exception))
+    """Return the exception classes of ONNX Runtime; none if it has not been imported.
+
+    They derive from ``Exception`` directly and their number depends on the version, so that they are listed by type.
+    """
+    module = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
+    classes = inspect.getmembers(module, inspect.isclass) if module is not None else []
+    return tuple(member for _, member in classes if issubclass(member, Exception))

@@ -1,7 +1,7 @@
-"""Instances from any segmentation model that ultralytics loads (.pt, .onnx, .tflite, an OpenVINO folder, ...).
+"""The backend ``yolo``: any segmentation model that ultralytics loads (.pt, .onnx, .tflite, an OpenVINO folder, ...).
 
-Licence: ultralytics is AGPL-3.0, this project Apache-2.0. It is imported only when this backend is built, so whoever
-does not choose it needs neither the library nor its licence.
+License: ultralytics is under AGPL-3.0, this project under Apache-2.0. ultralytics is imported only when this backend is
+built; other backends need neither the library nor its license.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.base import SegmenterSpec
-from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
-from clipose_ros.segmentation.overlap import without_repeats
+from clipose_ros.segmentation.class_map import parse_class_map, resolve_classes, resolve_weights
+from clipose_ros.segmentation.overlap import suppress_overlaps
 from clipose_ros.segmentation.runtimes import runtime_errors, set_threads
 from clipose_ros.types import InstanceMask, RgbdFrame
 
@@ -33,17 +33,17 @@ _ADVICE = (
 _LOAD_ERRORS: tuple[type[Exception], ...] = (
     AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, pickle.UnpicklingError,
     RuntimeError, TypeError, ValueError,
-)  # fmt: skip  # all that its many formats raise for a file that is not a model
+)  # fmt: skip  # raised by the loaders of its formats for a file that is not a model
 
 
 class YoloSegmenter:
-    """Runs an ultralytics segmentation model; masks at the image's own resolution.
+    """Runs an ultralytics segmentation model; masks have the resolution of the image.
 
-    Overlapping detections are suppressed across classes: a thing seen both as cup and as bowl is one object.
+    Overlapping detections are suppressed across classes: an object detected as both cup and bowl is reported once.
     """
 
     def __init__(self, config: SegmentationConfig, categories: CategorySet, device: str = "auto") -> None:
-        """Load the weights and run them once.
+        """Load the weights and run the model once.
 
         Raises:
             SegmentationError: ultralytics is not installed, the weights are missing, unreadable or no segmentation
@@ -51,7 +51,7 @@ class YoloSegmenter:
             ConfigError: ``class_map`` is malformed or names an unknown category.
         """
         mapping = parse_class_map(config.class_map, categories)
-        path = existing_weights(config.model, "yolo", _ADVICE)
+        path = resolve_weights(config.model, "yolo", _ADVICE)
         if path.suffix.lower() in (".yaml", ".yml"):
             raise SegmentationError(
                 f"'segmentation.model' must be trained weights, got the bare architecture '{path}'. {_ADVICE}"
@@ -62,11 +62,11 @@ class YoloSegmenter:
         self._classes: dict[int, str] = {}
         with isolate_ultralytics():
             self._model = load_yolo(str(path))
-            # The first run loads an exported model for good; better here than in the first frame.
+            # ultralytics loads an exported model in its first run: run it here, not in the first frame.
             self._predict(np.zeros((64, 64, 3), dtype=np.uint8), str(path))
             loaded = self._model.predictor.model
             set_threads(loaded, path, config.threads)
-        task = getattr(loaded, "task", None) or self._model.task  # an exported model tells its task only once loaded
+        task = getattr(loaded, "task", None) or self._model.task  # known only after loading if the model is exported
         if task != "segment":
             raise SegmentationError(
                 f"'segmentation.model' must be a segmentation model (its name usually ends in -seg), but '{path}' is "
@@ -75,30 +75,30 @@ class YoloSegmenter:
         self._classes = resolve_classes(mapping, loaded.names, str(path))
 
     def reconfigure(self, config: SegmentationConfig) -> None:
-        """Take over thresholds and the number of instances."""
+        """Apply thresholds and the number of instances."""
         self._config = config
 
     def segment(self, frame: RgbdFrame) -> list[InstanceMask]:
-        """The instances of a frame's colour image, best first.
+        """Return the instances of a frame's colour image, sorted by descending score.
 
         Raises:
             SegmentationError: The model failed on this image.
         """
-        found = self._predict(np.ascontiguousarray(frame.rgb[..., ::-1]), frame.frame_id)
-        if found.masks is None:
+        result = self._predict(np.ascontiguousarray(frame.rgb[..., ::-1]), frame.frame_id)
+        if result.masks is None:
             return []
-        # An exported model may keep more than asked for; boxes come best first.
-        classes = found.boxes.cls.int().tolist()[: self._config.max_instances]
-        scores = found.boxes.conf.tolist()
-        masks = found.masks.data.to(torch.bool).cpu().numpy()
+        # An exported model may return more than max_det boxes; they are sorted by descending score.
+        classes = result.boxes.cls.int().tolist()[: self._config.max_instances]
+        scores = result.boxes.conf.tolist()
+        masks = result.masks.data.to(torch.bool).cpu().numpy()
         instances = (
             InstanceMask.from_full(self._classes[number], min(max(scores[i], 0.0), 1.0), masks[i])
             for i, number in enumerate(classes)
         )
-        return without_repeats((i for i in instances if i is not None), self._config.iou_threshold)
+        return suppress_overlaps((i for i in instances if i is not None), self._config.iou_threshold)
 
-    def _predict(self, bgr: np.ndarray[Any, np.dtype[np.uint8]], what: str) -> Any:
-        """Run the model on one image and return ultralytics' result."""
+    def _predict(self, bgr: np.ndarray[Any, np.dtype[np.uint8]], source: str) -> Any:
+        """Run the model on one BGR image and return ultralytics' ``Results``; ``source`` names it in error messages."""
         try:
             return self._model.predict(
                 bgr,
@@ -121,7 +121,7 @@ class YoloSegmenter:
             ) from error
         except _LOAD_ERRORS + runtime_errors() as error:
             raise SegmentationError(
-                f"ultralytics cannot run '{self._model.model_name}' on '{what}': {error}"
+                f"ultralytics cannot run '{self._model.model_name}' on '{source}': {error}"
             ) from error
 
 
@@ -130,7 +130,14 @@ YOLO = SegmenterSpec(YoloSegmenter)
 
 
 def load_yolo(path: str) -> Any:
-    """An ultralytics model, or SegmentationError where the library is missing or the file is none of its models."""
+    """Load an ultralytics model.
+
+    Args:
+        path: Weights, an exported file or folder, or the name of an architecture (``yolo11n-seg.yaml``).
+
+    Raises:
+        SegmentationError: ultralytics is not installed, or the file is not one of its models.
+    """
     try:
         from ultralytics import YOLO
     except ImportError as error:
@@ -148,22 +155,23 @@ def load_yolo(path: str) -> Any:
 
 @contextlib.contextmanager
 def isolate_ultralytics() -> Iterator[None]:
-    """Import and set up ultralytics without letting it send, install or write anything, or retune the whole process.
+    """Isolate the import and set-up of ultralytics: no network, no installation, no files, no changed process settings.
 
-    It reads its environment once, when first imported: offline, no automatic installs, settings in a folder that is
-    thrown away, and checkpoints read without running code from them. What the caller has set itself is respected.
-    Importing it and choosing a device also change threads and print options of the process; those are put back.
+    ultralytics reads its environment variables once, at the first import. They are set to: offline, no automatic
+    installation, settings in a temporary folder, and checkpoints loaded without executing code from them. Variables
+    that the caller has set are kept. Importing ultralytics and choosing a device also change the threads and the print
+    options of the process, which are restored.
     """
     threads, cv_threads, print_options = torch.get_num_threads(), cv2.getNumThreads(), np.get_printoptions()
     with tempfile.TemporaryDirectory(prefix="clipose_ultralytics_") as folder:
-        wanted = {
+        defaults = {
             "YOLO_OFFLINE": "true",
             "YOLO_AUTOINSTALL": "false",
             "YOLO_VERBOSE": "false",
             "ULTRALYTICS_SAFE_LOAD": "1",
             "YOLO_CONFIG_DIR": folder,
         }
-        added = {key: value for key, value in wanted.items() if key not in os.environ}
+        added = {key: value for key, value in defaults.items() if key not in os.environ}
         os.environ.update(added)
         try:
             yield

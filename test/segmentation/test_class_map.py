@@ -6,7 +6,7 @@ import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, SegmentationError
-from clipose_ros.segmentation.class_map import existing_weights, parse_class_map, resolve_classes
+from clipose_ros.segmentation.class_map import parse_class_map, resolve_classes, resolve_weights
 
 NAMES = {0: "person", 39: "bottle", 41: "cup", 45: "bowl"}
 
@@ -47,13 +47,13 @@ def test_an_unknown_class_is_named_with_the_nearest() -> None:
 
 
 def test_without_a_near_class_all_are_listed() -> None:
-    with pytest.raises(SegmentationError, match="it knows person, bottle, cup, bowl"):
+    with pytest.raises(SegmentationError, match="its classes are person, bottle, cup, bowl"):
         resolve_classes({"xyzzy": "mug"}, NAMES, "m.pt")
 
 
 def test_a_model_without_names_asks_for_numbers() -> None:
     nameless = {number: f"class{number}" for number in range(80)}
-    with pytest.raises(SegmentationError, match="carries no class names.*'41:mug'"):
+    with pytest.raises(SegmentationError, match="has no class names.*'41:mug'"):
         resolve_classes({"cup": "mug"}, nameless, "m.tflite")
     assert resolve_classes({"41": "mug"}, nameless, "m.tflite") == {41: "mug"}
 
@@ -63,13 +63,13 @@ def test_shipped_weights_go_by_their_name(tmp_path: Path, monkeypatch: pytest.Mo
     shipped.parent.mkdir(parents=True)
     shipped.touch()
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
-    assert existing_weights("unit_test", "yolo", "do this") == shipped
+    assert resolve_weights("unit_test", "yolo", "do this") == shipped
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unit_test").mkdir()  # an exported model is a folder
-    assert existing_weights("unit_test", "yolo", "do this") == tmp_path / "unit_test", "what is here comes first"
+    assert resolve_weights("unit_test", "yolo", "do this") == tmp_path / "unit_test", "what is here comes first"
 
 
 @pytest.mark.parametrize("model", ["", "unit_test", "yolo11n-seg.pt", "/nowhere/weights.onnx"])
 def test_missing_weights_are_named_with_advice(model: str) -> None:
     with pytest.raises(SegmentationError, match=rf"{model or 'none was given'}.*Nothing is downloaded.*do this"):
-        existing_weights(model, "yolo", "do this")
+        resolve_weights(model, "yolo", "do this")

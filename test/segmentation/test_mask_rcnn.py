@@ -58,7 +58,7 @@ def test_weights_of_the_second_version_and_own_classes(tmp_path: Path, make_fram
     )
     segmenter = create_segmenter(config(path, class_map=("6:mug",)), NOCS_CATEGORIES, "cpu")
     assert isinstance(segmenter.segment(make_frame(rgb=np.zeros((96, 128, 3), np.uint8))), list)
-    with pytest.raises(SegmentationError, match="carries no class names"):
+    with pytest.raises(SegmentationError, match="has no class names"):
         create_segmenter(config(path, class_map=("mug:mug",)), NOCS_CATEGORIES, "cpu")
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clipose_ros.segmentation.overlap import without_repeats
+from clipose_ros.segmentation.overlap import suppress_overlaps
 from clipose_ros.types import InstanceMask
 
 
@@ -15,25 +15,25 @@ def block(category: str, score: float, x0: int, y0: int, x1: int, y1: int) -> In
 
 def test_the_better_of_two_remains() -> None:
     better, worse = block("mug", 0.9, 10, 10, 30, 30), block("mug", 0.5, 12, 10, 32, 30)
-    assert without_repeats([better, worse], 0.6) == [better]
+    assert suppress_overlaps([better, worse], 0.6) == [better]
 
 
 def test_a_part_of_a_thing_is_no_thing() -> None:
     whole, part = block("bottle", 0.9, 10, 10, 30, 60), block("bottle", 0.6, 12, 12, 28, 30)
-    assert without_repeats([whole, part], 0.6) == [whole]
+    assert suppress_overlaps([whole, part], 0.6) == [whole]
 
 
 def test_a_mug_in_a_bowl_remains_but_a_bowl_that_is_a_mug_does_not() -> None:
     bowl, mug = block("bowl", 0.9, 0, 0, 40, 40), block("mug", 0.8, 10, 10, 25, 25)
-    assert without_repeats([bowl, mug], 0.6) == [bowl, mug]
+    assert suppress_overlaps([bowl, mug], 0.6) == [bowl, mug]
     again = block("mug", 0.8, 1, 1, 40, 40)
-    assert without_repeats([bowl, again], 0.6) == [bowl]
+    assert suppress_overlaps([bowl, again], 0.6) == [bowl]
 
 
 def test_boxes_may_overlap_where_masks_do_not() -> None:
     lower, upper = np.tril(np.ones((20, 20), bool), -1), np.triu(np.ones((20, 20), bool))
     pair = [InstanceMask("mug", 0.9, (0, 0, 20, 20), lower), InstanceMask("mug", 0.8, (0, 0, 20, 20), upper)]
-    assert without_repeats(pair, 0.1) == pair
+    assert suppress_overlaps(pair, 0.1) == pair
 
 
 MASKS = st.lists(arrays(bool, (8, 8)), max_size=5)
@@ -51,4 +51,4 @@ def test_equal_to_the_definition_on_whole_images(masks: list[np.ndarray], thresh
             shares.append(both / (min(mask.sum(), full[k].sum()) if i % 2 == k % 2 else either))
         if all(share <= threshold for share in shares):
             kept.append(i)
-    assert without_repeats(instances, threshold) == [instances[i] for i in kept]
+    assert suppress_overlaps(instances, threshold) == [instances[i] for i in kept]

@@ -13,7 +13,7 @@ from clipose_ros.evaluation.metrics.average_precision import descending, greedy_
 from clipose_ros.evaluation.metrics.nocs_protocol import axially_symmetric, pose_errors
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES
 from clipose_ros.evaluation.results_file import NocsFrame
-from clipose_ros.segmentation.overlap import shared_pixels
+from clipose_ros.segmentation.overlap import count_shared_pixels
 from clipose_ros.types import BoolArray, FloatArray, InstanceMask
 
 MASK_IOU = 0.5
@@ -102,7 +102,7 @@ def sum_counts(counts: Iterable[Mapping[str, DetectionRecall]], categories: Cate
 
 def mask_iou(a: InstanceMask, b: InstanceMask) -> float:
     """Return the intersection over union of two masks."""
-    shared = shared_pixels(a, b)
+    shared = count_shared_pixels(a, b)
     return shared / max(int(np.count_nonzero(a.mask)) + int(np.count_nonzero(b.mask)) - shared, 1)
 
 
