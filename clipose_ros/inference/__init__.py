@@ -1,1 +1,1 @@
-"""From masks to poses: clouds, the network behind NumPy, plausibility, and the pipeline that joins them for a frame."""
+"""Inference from masks to poses: point clouds, network predictor, pose checks, and the pipeline of a frame."""

@@ -1,4 +1,4 @@
-"""One RGB-D frame in, the poses of its objects out."""
+"""Pipeline from one RGB-D frame to the poses of its objects."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from clipose_ros.types import (
 
 
 class PosePredictor(Protocol):
-    """What the pipeline needs of ``inference.predictor.Predictor``; anything else that poses clouds fits as well."""
+    """Predictor of poses from point clouds, such as ``inference.predictor.Predictor``."""
 
     @property
     def categories(self) -> CategorySet:
-        """What can be posed."""
+        """Return the categories that can be predicted."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it computes, such as ``cpu`` or ``cuda:0``."""
+        """Return the device that computes, such as ``cpu`` or ``cuda:0``."""
         ...
 
     def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
-        """B poses of ``(B, N, 3)`` float32 points, metres, camera optical frame."""
+        """Predict one pose for each cloud of ``(B, N, 3)`` float32 points, metres, camera optical frame."""
         ...
 
 
 class PosePipeline:
-    """Segmentation, clouds, network and plausibility, in that order.
+    """Segmentation, point clouds, network and pose checks, in that order.
 
     Args:
-        segmenter: Finds the instances.
-        predictor: Poses their clouds.
+        segmenter: Segmentation of the instances.
+        predictor: Prediction of a pose from each cloud.
         config: Settings; those marked live can be changed by ``reconfigure``.
 
     Raises:
-        ConfigError: ``config.categories`` names one that the predictor does not know.
+        ConfigError: ``config.categories`` names a category that the predictor does not have.
     """
 
     def __init__(self, segmenter: Segmenter, predictor: PosePredictor, config: PoseNodeConfig) -> None:
@@ -72,33 +72,33 @@ class PosePipeline:
             SegmentationError: The backend cannot be set up.
             ConfigError: A category or class map does not exist in the model.
         """
-        from clipose_ros.inference.predictor import Predictor  # torch loads here, not where only the types are needed
+        from clipose_ros.inference.predictor import Predictor  # imports torch, which the types alone do not need
 
         predictor = Predictor.from_config(config.network)
-        _enabled(config, predictor.categories)  # before the segmenter's weights are loaded in vain
+        _enabled_names(config, predictor.categories)  # a wrong name fails before the segmenter's weights are loaded
         predictor.warm_up(config.cloud.points)
         segmenter = create_segmenter(config.segmentation, predictor.categories, predictor.device)
         return cls(segmenter, predictor, config)
 
     def reconfigure(self, config: PoseNodeConfig) -> None:
-        """Take over live settings from the next frame on; the others are ignored.
+        """Apply live settings from the next frame on; other settings are ignored.
 
         Raises:
-            ConfigError: ``config.categories`` names one that the predictor does not know; nothing changes then.
+            ConfigError: ``config.categories`` names a category that the predictor does not have; nothing changes.
         """
-        enabled = _enabled(config, self.predictor.categories)
-        self.segmenter.reconfigure(_asked_for(config))
+        enabled = _enabled_names(config, self.predictor.categories)
+        self.segmenter.reconfigure(_segmenter_config(config))
         self._config, self._enabled = config, enabled
 
     def process(self, frame: RgbdFrame) -> FrameResult:
-        """Pose every object of a frame; all clouds go through the network in one batch.
+        """Estimate the pose of every object of a frame, all objects in one batch.
 
         Args:
             frame: One registered colour and depth image.
 
         Returns:
-            Poses with their clouds in order of detection score, those that got no pose with the reason, and the time of
-            each stage. ``score`` of a pose is the detection score times the pose's confidence.
+            Poses with their clouds in order of detection score, rejected instances with the reason, and the time of
+            each stage. The ``score`` of a pose is the detection score times the confidence of the pose.
 
         Raises:
             SegmentationError: The backend cannot use this frame.
@@ -106,20 +106,20 @@ class PosePipeline:
         config, enabled = self._config, self._enabled
         start = time.perf_counter()
         segmentation = self.segmenter.segment(frame)
-        unread = [rejection for rejection in segmentation if isinstance(rejection, Rejection)]
-        found = [item for item in segmentation if isinstance(item, InstanceMask) and item.category in enabled]
-        found = sorted(found, key=lambda instance: -instance.score)[: config.segmentation.max_instances]
+        segmentation_rejections = [item for item in segmentation if isinstance(item, Rejection)]
+        instances = [item for item in segmentation if isinstance(item, InstanceMask) and item.category in enabled]
+        instances = sorted(instances, key=lambda instance: -instance.score)[: config.segmentation.max_instances]
         segmented = time.perf_counter()
-        clouds, rejections = _clouds(frame, found, config)
+        clouds, cloud_rejections = _extract_clouds(frame, instances, config)
         extracted = time.perf_counter()
-        poses = self._poses(clouds)
+        poses = self._predict_poses(clouds)
         predicted = time.perf_counter()
         verdicts = check_poses(poses, clouds, config.check, self.predictor.categories)
-        rejections = unread + rejections + [verdict for verdict in verdicts if verdict is not None]
+        pose_rejections = [verdict for verdict in verdicts if verdict is not None]
         return FrameResult(
             poses=tuple(pose for pose, verdict in zip(poses, verdicts, strict=True) if verdict is None),
             clouds=tuple(cloud for cloud, verdict in zip(clouds, verdicts, strict=True) if verdict is None),
-            rejections=tuple(rejections),
+            rejections=(*segmentation_rejections, *cloud_rejections, *pose_rejections),
             times=StageTimes(
                 segmentation_ms=(segmented - start) * 1e3,
                 cloud_ms=(extracted - segmented) * 1e3,
@@ -127,8 +127,8 @@ class PosePipeline:
             ),
         )
 
-    def _poses(self, clouds: Sequence[ObjectCloud]) -> list[PoseEstimate]:
-        """One pose per cloud, with its final score."""
+    def _predict_poses(self, clouds: Sequence[ObjectCloud]) -> list[PoseEstimate]:
+        """Return one pose per cloud, with its final score."""
         if not clouds:
             return []
         points_camera = np.stack([cloud.points_camera for cloud in clouds])
@@ -139,22 +139,22 @@ class PosePipeline:
         ]
 
 
-def _clouds(
-    frame: RgbdFrame, found: Sequence[InstanceMask], config: PoseNodeConfig
+def _extract_clouds(
+    frame: RgbdFrame, instances: Sequence[InstanceMask], config: PoseNodeConfig
 ) -> tuple[list[ObjectCloud], list[Rejection]]:
-    """The cloud of each instance, or why it has none."""
-    results = [extract_cloud(frame, instance, config.cloud) for instance in found]
+    """Return the point clouds of the instances, and rejections of those without a cloud."""
+    results = [extract_cloud(frame, instance, config.cloud) for instance in instances]
     clouds = [result for result in results if isinstance(result, ObjectCloud)]
     return clouds, [result for result in results if isinstance(result, Rejection)]
 
 
-def _enabled(config: PoseNodeConfig, categories: CategorySet) -> frozenset[str]:
-    """Names of the categories to pose."""
+def _enabled_names(config: PoseNodeConfig, categories: CategorySet) -> frozenset[str]:
+    """Return the names of the enabled categories; an empty setting enables all."""
     return frozenset(categories[name].name for name in config.categories) or frozenset(categories.names)
 
 
-def _asked_for(config: PoseNodeConfig) -> SegmentationConfig:
-    """What the segmenter is told: where only some categories are posed, the others must not take up their places."""
+def _segmenter_config(config: PoseNodeConfig) -> SegmentationConfig:
+    """Return the segmenter's settings. If categories are filtered, disabled ones must not use up ``max_instances``."""
     if not config.categories:
         return config.segmentation
     return dataclasses.replace(config.segmentation, max_instances=MAX_INSTANCES_LIMIT)

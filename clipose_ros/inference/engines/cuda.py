@@ -1,7 +1,7 @@
-"""The engine for GPUs: the plain formulas compiled into few kernels, copies beside the computing, one wait per frame.
+"""Engine for GPUs: the PyTorch formulas compiled into few kernels, with one synchronisation per batch.
 
-Nothing between the clouds' copy to the device and the results' copy back makes the host wait: the whole network is one
-compiled graph, which could not hold such a wait, and all results come back as one array.
+Between the copy of the clouds to the device and the copy of the results back, nothing synchronises with the host: the
+network is one compiled graph, and all results are copied as one array.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray, IndexArray
 
 PRECISIONS = {"cuda": torch.float32, "cuda_bf16": torch.bfloat16, "cuda_fp16": torch.float16}
-"""Type of the matrix products by name of the engine; distances between points stay in float32."""
+"""Type of the matrix products by name of the engine; distances between points are computed in float32."""
 
 
 class CudaEngine:
-    """Computes with the network compiled for its device.
+    """Engine that compiles the network with ``torch.compile``.
 
-    The batch size stays open in the compiled graph, so that it is compiled once, in ``warm_up``, for any number of
-    objects. torch would compile a single object anew; it goes with a copy of itself instead.
+    The batch size is dynamic in the compiled graph, so that it is compiled once, in ``warm_up``, for any number of
+    objects. torch would specialise a batch of one; a single object is therefore computed twice in a batch of two.
 
     Args:
-        network: In evaluation mode, with the plain operations (``graph.PYTORCH_OPS``).
-        device: ``cuda:N``. ``cpu`` runs the same path, for tests.
-        name: Which precision, of ``PRECISIONS``.
-        backend: Compiler, as torch.compile names them.
+        network: Network in evaluation mode with ``graph.PYTORCH_OPS``.
+        device: ``cuda:N``. ``cpu`` runs the same code, for tests.
+        name: Name of the engine, a key of ``PRECISIONS``.
+        backend: Backend of ``torch.compile``.
     """
 
     def __init__(
@@ -39,30 +39,30 @@ class CudaEngine:
         self.name, self.device = name, device
         self._network = network.eval().to(device)
         self._target = torch.device(device)
-        self._compiled = torch.compile(self._packed, fullgraph=True, backend=backend)
+        self._compiled = torch.compile(self._pack_outputs, fullgraph=True, backend=backend)
 
     @property
     def categories(self) -> CategorySet:
-        """What the network was trained on."""
+        """Return the categories that the network was trained on."""
         return self._network.categories
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """As ``Engine`` says; compiles where ``warm_up`` did not for so many points.
+        """Predict as ``Engine`` describes; compile first if ``warm_up`` was not called for this number of points.
 
         Raises:
             ShapeError: The points have another shape.
-            DeviceError: The network cannot be compiled here.
+            DeviceError: The compiler fails on this machine.
         """
         check_shape(points_camera.shape)
         count = len(points_camera)
-        points, index = self._sent(points_camera), self._sent(category)
+        points, index = self._copy_to_device(points_camera), self._copy_to_device(category)
         if count == 1:
             points, index = points.expand(2, -1, -1).contiguous(), index.expand(2).contiguous()
         for tensor in (points, index):
             torch._dynamo.mark_dynamic(tensor, 0)
         try:
             with torch.no_grad():
-                values = self._received(self._compiled(points, index))[:count]
+                values = self._copy_to_host(self._compiled(points, index))[:count]
         except torch._dynamo.exc.BackendCompilerFailed as error:
             raise DeviceError(
                 f"engine '{self.name}' cannot compile the network for '{self.device}': {error.inner_exception}. "
@@ -72,12 +72,12 @@ class CudaEngine:
         return RawPoses(axis_y, axis_x, confidences[:, 0], confidences[:, 1], translation, size)
 
     def warm_up(self, points: int) -> None:
-        """Compile for clouds of so many points."""
+        """Compile the network for clouds of ``points`` points."""
         clouds = np.random.default_rng(0).normal(size=(2, points, 3)).astype(np.float32)
         self(clouds, np.zeros(2, np.int64))
 
-    def _packed(self, points_camera: Tensor, category: Tensor) -> Tensor:
-        """All outputs side by side, ``(B, 14)`` float32."""
+    def _pack_outputs(self, points_camera: Tensor, category: Tensor) -> Tensor:
+        """Return all outputs side by side, ``(B, 14)`` float32."""
         precision = PRECISIONS[self.name]
         with torch.autocast(self._target.type, dtype=precision, enabled=precision is not torch.float32):
             output = self._network(points_camera, category)
@@ -85,13 +85,13 @@ class CudaEngine:
         vectors = (output.axis_y, output.axis_x, output.translation, output.size, confidences)
         return torch.cat([vector.float() for vector in vectors], dim=1)
 
-    def _sent(self, values: FloatArray | IndexArray) -> Tensor:
-        """An array on its way to the device; memory is pinned so that the copy need not be waited for."""
+    def _copy_to_device(self, values: FloatArray | IndexArray) -> Tensor:
+        """Start to copy an array to the device; its memory is pinned so that the copy is asynchronous."""
         host = torch.from_numpy(values)
         return host.pin_memory().to(self._target, non_blocking=True) if self._target.type == "cuda" else host
 
-    def _received(self, values: Tensor) -> FloatArray:
-        """A tensor of the device as an array: the one place that waits."""
+    def _copy_to_host(self, values: Tensor) -> FloatArray:
+        """Return a tensor of the device as an array; this is the only place that waits for the device."""
         if self._target.type != "cuda":
             return values.numpy()
         host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
