@@ -100,8 +100,8 @@ def _find_contradiction(
     if diagonal > config.category_tolerance * measured.category_diagonal:
         return (
             RejectionReason.TOO_LARGE_FOR_CATEGORY,
-            f"size {_format(pose.size)} m, diagonal {diagonal:.3f} m: more than {config.category_tolerance:g} times the "
-            f"mean diagonal of the category {pose.category}, {measured.category_diagonal:.3f} m",
+            f"size {_format(pose.size)} m, diagonal {diagonal:.3f} m: more than {config.category_tolerance:g} times "
+            f"the mean diagonal of the category {pose.category}, {measured.category_diagonal:.3f} m",
         )
     limit = config.centre_tolerance * diagonal
     if measured.centre_distance > limit:

@@ -1,1 +1,1 @@
-"""The CLIPose network in plain PyTorch: graph layers, encoder, heads, and the checkpoint that carries them."""
+"""CLIPose network in PyTorch: graph layers, encoder, heads, and checkpoints."""

@@ -1,6 +1,6 @@
-"""Checkpoints: a safetensors file that carries its architecture and categories beside its weights.
+"""Checkpoints: safetensors files with weights, architecture and categories.
 
-Safetensors holds plain arrays and text, so a checkpoint from a stranger cannot run code.
+A safetensors file holds arrays and text only, so loading an untrusted checkpoint runs no code.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from clipose_ros.model.hs_pose import import_hs_pose as import_hs_pose
 from clipose_ros.model.network import Architecture, CLIPoseNet
 
 FORMAT = "clipose_ros/1"
-"""Names the layout of the file; a reader refuses any other."""
+"""Name of the file's layout; files of another layout are refused."""
 
 
 def save_checkpoint(path: Path, network: CLIPoseNet, notes: dict[str, Any] | None = None) -> None:
-    """Write a network; the file appears whole or not at all.
+    """Write a network to a file; the file is complete or absent.
 
     Args:
         path: A ``.safetensors`` file.
-        network: What to write.
-        notes: Plain values for its reader: recipe, figures, date.
+        network: Network to write.
+        notes: Plain values that describe the network: recipe, figures, date.
     """
     metadata = {
         "format": FORMAT,
@@ -44,15 +44,15 @@ def save_checkpoint(path: Path, network: CLIPoseNet, notes: dict[str, Any] | Non
 
 
 def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
-    """Read a network, on the CPU, in evaluation mode.
+    """Load a network on the CPU, in evaluation mode.
 
     Args:
         path: A file that ``save_checkpoint`` wrote.
-        ops: How the network computes neighbourhoods.
+        ops: Operations by which the network computes neighbourhoods.
 
     Raises:
-        CheckpointError: The file is missing, corrupt, no checkpoint of this package, or its weights do not fit its
-            architecture.
+        CheckpointError: The file is missing or corrupt, is not a checkpoint of this package, or its weights do not fit
+            its architecture.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -73,11 +73,11 @@ def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
 
 
 def _build(path: Path, metadata: dict[str, str], ops: GraphOps) -> CLIPoseNet:
-    """An untrained network of the shape that the metadata tells."""
+    """Build an untrained network of the architecture in the metadata."""
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"model file '{path}' has format {metadata.get('format')!r}, expected {FORMAT!r}: "
-            "it is no pose model of this package"
+            "it is not a pose model of this package"
         )
     try:
         architecture = Architecture.from_mapping(json.loads(metadata["architecture"]))
@@ -90,7 +90,7 @@ def _build(path: Path, metadata: dict[str, str], ops: GraphOps) -> CLIPoseNet:
 
 
 def _check_weights(path: Path, network: CLIPoseNet, state: dict[str, torch.Tensor]) -> None:
-    """Every weight there, of its shape, and finite."""
+    """Check that every weight exists, has the expected shape and is finite."""
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:

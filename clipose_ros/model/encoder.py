@@ -1,8 +1,8 @@
-"""3D encoders: from a cloud to one feature vector per point.
+"""3D encoders from a point cloud to one feature vector per point.
 
 ``hs`` is HS-Pose's hybrid-scope encoder, which CLIPose uses; ``gcn3d`` is the plain 3D graph-convolution encoder of
-Table VII: the same levels without the receptive field in feature space, the outlier-robust global feature (ORL) and
-the straight-through path (STE).
+Table VII: the same levels without the receptive field in feature space (RF-F), the outlier-robust global feature (ORL)
+and the straight-through path (STE).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from clipose_ros.model.graph import (
 )
 
 POOLING = 4
-"""Points are thinned by this factor at each pooling; pooling looks at as many neighbours."""
+"""Factor by which pooling reduces the points, and number of neighbours over which it takes the maximum."""
 
 MIN_POINTS = 128
-"""The fewest points that leave a neighbour at the last level and enough for pooling before it."""
+"""Smallest number of points with a neighbour at the last level and enough neighbours for pooling before it."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Level:
     """Features of one level of the encoder.
 
     Attributes:
-        features: ``(B, M, C)``, of the level's own points.
-        nearest: ``(B, N)`` int64, the level's point nearest to each input point; None where the level has all input
+        features: ``(B, M, C)`` features of the level's own points.
+        nearest: ``(B, N)`` int64, the level's point nearest to each input point; None if the level has all input
             points.
     """
 
@@ -45,11 +45,11 @@ class Level:
 
     @property
     def count(self) -> int:
-        """How many input points there are."""
+        """Return the number of input points."""
         return (self.features if self.nearest is None else self.nearest).shape[1]
 
     def first(self, count: int) -> Level:
-        """The same for the first ``count`` input points alone; the points that they are nearest to all stay."""
+        """Return the level for the first ``count`` input points; a coarser level keeps all its own points."""
         if self.nearest is None:
             return Level(self.features[:, :count], None)
         return Level(self.features, self.nearest[:, :count])
@@ -57,11 +57,11 @@ class Level:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What an encoder says of a batch of clouds, level by level from fine to coarse.
+    """Output of an encoder for a batch of clouds.
 
     Attributes:
-        levels: What it says.
-        ops: How layers on it are computed.
+        levels: Features of each level, from fine to coarse.
+        ops: Operations by which layers on the features are computed.
     """
 
     levels: tuple[Level, ...]
@@ -69,42 +69,50 @@ class Encoding:
 
     @property
     def points(self) -> Tensor:
-        """``(B, N, C)`` features of each input point, all levels copied to it and concatenated."""
-        return torch.cat([_spread(level.features, level.nearest) for level in self.levels], dim=-1)
+        """Return ``(B, N, C)`` features of each input point: all levels copied to it and concatenated."""
+        return torch.cat([_copy_to_points(level.features, level.nearest) for level in self.levels], dim=-1)
 
     @property
     def last(self) -> Tensor:
-        """``(B, N / 16, C_last)`` output of the last graph layer, on which the contrastive feature stands."""
+        """Return ``(B, N / 16, C_last)``, the output of the last graph layer, used by the contrastive feature."""
         return self.levels[-1].features
 
     def first(self, count: int) -> Encoding:
-        """The encoding of the first ``count`` input points alone; the levels' own points all stay."""
+        """Return the encoding of the first ``count`` input points; coarser levels keep all their own points."""
         return Encoding(tuple(level.first(count) for level in self.levels), self.ops)
 
     def project(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``points`` times a weight ``(C', C)``, and a bias: ``(B, N, C')``, without ever making ``points``.
+        """Multiply ``points`` by a weight without computing ``points``.
 
-        A matrix product per point commutes with copying points, so each level is multiplied where it has fewest of
-        them.
+        A matrix product per point commutes with copying points, so each level is multiplied at its own points.
+
+        Args:
+            weight: ``(C', C)``.
+            bias: ``(C',)``.
+
+        Returns:
+            ``(B, N, C')``.
         """
         fine, coarse = [level for level in self.levels if level.nearest is None], []
-        own: list[Tensor] = []
+        fine_weights: list[Tensor] = []
         parts = weight.split([level.features.shape[-1] for level in self.levels], dim=1)
         for level, part in zip(self.levels, parts, strict=True):
             if level.nearest is None:
-                own.append(part)
+                fine_weights.append(part)
             else:
                 coarse.append(F.linear(level.features, part))
         if coarse and bias is not None:
-            coarse[-1] = coarse[-1] + bias  # each point hears of one coarse point per level, and those are few
-        whole: Tensor | None = None
-        if fine:  # in one product, however many there are
+            coarse[-1] = coarse[-1] + bias  # each point takes one value per level, and coarse points are few
+        fine_values: Tensor | None = None
+        if fine:  # all fine levels in one product
             features = torch.cat([level.features for level in fine], dim=-1) if len(fine) > 1 else fine[0].features
-            whole = F.linear(features, torch.cat(own, dim=1), None if coarse else bias)
-        return self.ops.sum_levels(whole, coarse, [level.nearest for level in self.levels if level.nearest is not None])
+            fine_values = F.linear(features, torch.cat(fine_weights, dim=1), None if coarse else bias)
+        return self.ops.sum_levels(
+            fine_values, coarse, [level.nearest for level in self.levels if level.nearest is not None]
+        )
 
     def linear(self, layer: nn.Linear, beside: Tensor | None = None) -> Tensor:
-        """A layer on ``points`` with what is told beside concatenated: ``(B, N, E)`` or, for all, ``(B, 1, E)``."""
+        """Apply a layer to ``points`` concatenated with ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``."""
         if beside is None:
             return self.project(layer.weight, layer.bias)
         points = self.levels[0].count
@@ -114,27 +122,28 @@ class Encoding:
         return Encoding((*self.levels, Level(beside, everywhere)), self.ops).project(layer.weight, layer.bias)
 
 
-def _spread(features: Tensor, nearest: Tensor | None) -> Tensor:
-    """Copy a level's features to the input points."""
+def _copy_to_points(features: Tensor, nearest: Tensor | None) -> Tensor:
+    """Copy a level's features to the input points: ``(B, M, C)`` to ``(B, N, C)``."""
     return features if nearest is None else gather_points(features, nearest)
 
 
 class GlobalFeature(GraphModule):
-    """ORL: the mean over points of the neighbourhood maxima, told to every point. Residual."""
+    """ORL: the mean over points of the neighbourhood maxima, merged into every point's features as a residual."""
 
     def __init__(self, channels: int, ops: GraphOps) -> None:
         super().__init__(ops)
         self.merge = nn.Linear(2 * channels, channels, bias=False)
 
     def forward(self, features: Tensor, neighbours: Tensor) -> Tensor:
-        """``(B, N, C)`` with xyz neighbours ``(B, N, k)`` to ``(B, N, C)``."""
+        """Merge the global feature into ``(B, N, C)``, with xyz neighbours ``(B, N, k)``."""
         overall = self.ops.max_over_neighbours(features, neighbours).mean(dim=1, keepdim=True)
-        own, shared = self.merge.weight.chunk(2, dim=1)  # of the concatenation of both, which is never made
-        return features + F.linear(features, own) + F.linear(overall, shared)
+        # the weight is that of the concatenation of both, which is never computed
+        point_weight, global_weight = self.merge.weight.chunk(2, dim=1)
+        return features + F.linear(features, point_weight) + F.linear(overall, global_weight)
 
 
 class SurfaceLayer(nn.Module):
-    """The first layer: surface convolution, and in the hybrid-scope encoder ORL and STE."""
+    """First layer: surface convolution, and in the hybrid-scope encoder ORL and STE."""
 
     def __init__(self, out_channels: int, supports: int, hybrid: bool, ops: GraphOps) -> None:
         super().__init__()
@@ -143,7 +152,7 @@ class SurfaceLayer(nn.Module):
         self.straight = nn.Linear(3, out_channels, bias=False) if hybrid else None
 
     def forward(self, points: Tensor, neighbours: Tensor) -> Tensor:
-        """Centred points ``(B, N, 3)`` and their neighbours ``(B, N, k)`` to ``(B, N, C)``."""
+        """Map centred points ``(B, N, 3)`` and their neighbours ``(B, N, k)`` to ``(B, N, C)``."""
         features: Tensor = self.conv(points, neighbours)
         if self.overall is None or self.straight is None:
             return features
@@ -151,7 +160,7 @@ class SurfaceLayer(nn.Module):
 
 
 class GraphLayer(GraphModule):
-    """A later layer: graph convolution, and in the hybrid-scope encoder RF-F, ORL and STE."""
+    """Later layer: graph convolution, and in the hybrid-scope encoder RF-F, ORL and STE."""
 
     def __init__(self, in_channels: int, out_channels: int, supports: int, hybrid: bool, ops: GraphOps) -> None:
         super().__init__(ops)
@@ -160,7 +169,7 @@ class GraphLayer(GraphModule):
         self.straight = nn.Linear(in_channels, out_channels, bias=False) if hybrid else None
 
     def forward(self, points: Tensor, features: Tensor, neighbours: Tensor) -> Tensor:
-        """Points ``(B, N, 3)``, features ``(B, N, C)``, xyz neighbours ``(B, N, k)`` to ``(B, N, C')``."""
+        """Map points ``(B, N, 3)``, features ``(B, N, C)``, xyz neighbours ``(B, N, k)`` to ``(B, N, C')``."""
         if self.overall is None or self.straight is None:
             return self.conv(points, features, neighbours)
         field = self.ops.nearest_neighbours(features, neighbours.shape[-1])
@@ -171,7 +180,7 @@ class PointNorm(nn.BatchNorm1d):
     """Batch normalisation of ``(B, N, C)`` over batch and points."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """``(B, N, C)`` to the same."""
+        """Normalise ``(B, N, C)``."""
         return super().forward(features.flatten(0, 1)).reshape(features.shape)
 
 
@@ -181,9 +190,9 @@ class GraphEncoder(GraphModule):
     Args:
         widths: Output channels of the five layers.
         supports: Support directions per kernel.
-        neighbours: Neighbours at the first level; fewer where a level has fewer than eight times as many points.
+        neighbours: Neighbours at the first level; a level never uses more than an eighth of its points.
         hybrid: True for ``hs``, False for ``gcn3d``.
-        ops: How neighbourhoods are computed.
+        ops: Operations on neighbourhoods.
 
     References:
         CLIPose section IV; Zheng et al., HS-Pose, CVPR 2023.
@@ -210,7 +219,7 @@ class GraphEncoder(GraphModule):
         self.last_channels = w4
 
     def forward(self, points: Tensor) -> Encoding:
-        """Centred points ``(B, N, 3)``, in random order, N a multiple of 16 and at least ``MIN_POINTS``."""
+        """Encode centred points ``(B, N, 3)`` in random order; N is a multiple of 16, at least ``MIN_POINTS``."""
         near0 = self._neighbourhood(points)
         level0 = F.relu(self.layer0(points, near0))
         level1 = self.ops.norm_relu(self.norm1, self.layer1(points, level0, near0))
@@ -233,12 +242,13 @@ class GraphEncoder(GraphModule):
         )
 
     def _neighbourhood(self, points: Tensor) -> Tensor:
+        """Find the neighbours of one level's points."""
         return self.ops.nearest_neighbours(points, min(self.neighbours, points.shape[1] // 8))
 
     def _pool(self, points: Tensor, features: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the first quarter of the points, each with the largest features around it.
 
-        The cloud arrives in random order, so its first quarter is a random subset, and the same one for the same cloud.
+        The cloud is in random order, so its first quarter is a random subset, and the same one for the same cloud.
         """
         keep = points.shape[1] // POOLING
         return points[:, :keep], self.ops.max_over_neighbours(features, neighbours[:, :keep, :POOLING])

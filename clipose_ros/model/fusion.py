@@ -1,6 +1,6 @@
-"""Networks that see another modality beside the cloud (CLIPose Table VI): to compare with, never deployed.
+"""Networks with a second modality beside the point cloud (CLIPose Table VI), for comparison only.
 
-The other modality comes as CLIP's one feature per object, of its image or of its text.
+The second modality is CLIP's feature of the object's image or text, one vector per object.
 """
 
 from __future__ import annotations
@@ -18,35 +18,38 @@ from clipose_ros.model.heads import AxisHead, CloudHead
 from clipose_ros.model.network import Architecture, CLIPoseNet, NetworkOutput
 
 FUSIONS = ("concat_before", "concat_after", "cloud_queries", "cloud_answers", "transformer_plus", "transformer_concat")
-"""Concatenation before or after global pooling; cross-attention with the cloud as Q or as K and V; transformer encoder
-with the cloud as Q whose skip connection adds or concatenates."""
+"""Kinds of fusion.
+
+Concatenation before or after global pooling; cross-attention with the cloud as Q or as K and V; transformer encoder
+with the cloud as Q, whose skip connection adds or concatenates.
+"""
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Eq. 16: ``(B, Q, D)``, ``(B, K, D)``, ``(B, K, V)`` to ``(B, Q, V)``."""
+    """Compute Eq. (16): ``(B, Q, D)``, ``(B, K, D)``, ``(B, K, V)`` to ``(B, Q, V)``."""
     return torch.softmax(q @ k.mT / math.sqrt(k.shape[-1]), dim=-1) @ v
 
 
 class CrossAttention(nn.Module):
-    """One layer of eq. 16 with learnt projections; all widths are the queries'."""
+    """Attention layer of Eq. (16) with learnt projections to the width of the queries."""
 
     def __init__(self, channels: int, other: int) -> None:
         super().__init__()
         self.q = nn.Linear(channels, channels)
         self.k, self.v = nn.Linear(other, channels), nn.Linear(other, channels)
 
-    def forward(self, asking: Tensor, answering: Tensor) -> Tensor:
-        """``(B, Q, channels)`` and ``(B, K, other)`` to ``(B, Q, channels)``."""
-        return attention(self.q(asking), self.k(answering), self.v(answering))
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Attend from queries ``(B, Q, channels)`` to keys ``(B, K, other)``: ``(B, Q, channels)``."""
+        return attention(self.q(queries), self.k(keys), self.v(keys))
 
 
 class Fusion(nn.Module):
-    """Puts the other modality into a cloud's encoding.
+    """Fusion of a second modality into the encoding of a cloud.
 
     Args:
         kind: One of ``FUSIONS``.
         channels: Channels of the encoding.
-        other: Width of the other modality's feature.
+        other: Width of the second modality's feature.
     """
 
     def __init__(self, kind: str, channels: int, other: int) -> None:
@@ -69,34 +72,37 @@ class Fusion(nn.Module):
             self.merge = nn.Linear(2 * channels, channels)
 
     def forward(self, encoding: Encoding, other: Tensor) -> Encoding:
-        """Encoding of N points and ``(B, other)`` to the encoding that the heads read."""
+        """Fuse the encoding of N points with ``(B, other)`` to the encoding that the heads use."""
         points = encoding.points
         everywhere = torch.zeros(points.shape[:2], dtype=torch.int64, device=points.device)
-        told = other.unsqueeze(1)
+        other_token = other.unsqueeze(1)
         if self.kind == "concat_before":
-            return Encoding((*encoding.levels, Level(told, everywhere)))
+            return Encoding((*encoding.levels, Level(other_token, everywhere)))
         if self.kind == "concat_after":
             pooled = torch.cat([self.cloud(points.amax(dim=1)), self.beside(other)], dim=-1)
             return Encoding((Level(pooled.unsqueeze(1), everywhere),))
         if self.kind == "cloud_answers":
-            return Encoding((Level(self.attend(told, points), everywhere),))
-        answer = self.attend(points, told)
+            return Encoding((Level(self.attend(other_token, points), everywhere),))
+        attended = self.attend(points, other_token)
         if self.kind == "cloud_queries":
-            return Encoding((Level(answer, None),))
-        joined = points + answer if self.kind == "transformer_plus" else self.merge(torch.cat([points, answer], dim=-1))
+            return Encoding((Level(attended, None),))
+        if self.kind == "transformer_plus":
+            joined = points + attended
+        else:
+            joined = self.merge(torch.cat([points, attended], dim=-1))
         joined = self.norm1(joined)
         return Encoding((Level(self.norm2(joined + self.feed(joined)), None),))
 
 
 class FusionNet(CLIPoseNet):
-    """The network with a fusion between encoder and heads.
+    """Network with a fusion between encoder and heads.
 
     Args:
-        architecture: Of the network it is made from.
-        categories: The categories it is for.
+        architecture: Shape of the network.
+        categories: Categories of the network.
         kind: One of ``FUSIONS``.
-        other: Width of the other modality's feature.
-        ops: How neighbourhoods are computed.
+        other: Width of the second modality's feature.
+        ops: Operations on neighbourhoods.
     """
 
     def __init__(
@@ -111,7 +117,7 @@ class FusionNet(CLIPoseNet):
         self.head_ts = CloudHead(channels + 3, (wide, narrow), out_channels=6, dropout=architecture.dropout)
 
     def forward(self, points_camera: Tensor, category: Tensor, other: Tensor | None = None) -> NetworkOutput:
-        """As ``CLIPoseNet``, with the other modality's unit features ``(B, other)``."""
+        """Predict as ``CLIPoseNet`` does, with the second modality's unit features ``(B, other)``."""
         if other is None:
             raise ShapeError("a fusion network needs the other modality's features (B, D) beside the points, got none")
         centred, mean = self.centre(points_camera)

@@ -15,10 +15,17 @@ from torch.nn import functional as F
 
 
 def distance_order(a: Tensor, b: Tensor) -> Tensor:
-    """Values that order b's points by their distance from each of a's.
+    """Compute values that order the points of ``b`` by their distance from each point of ``a``.
 
-    ``(B, N, C)`` and ``(B, M, C)`` to ``(B, N, M)``: squared distances less a constant per row, which costs one pass
-    over memory. In float32 also where matrix products are lowered: points a millimetre apart would fall together.
+    The values are squared distances less a constant per row, which costs one pass over memory. Under autocast they are
+    computed in float32: in a lower precision, points a millimetre apart would coincide.
+
+    Args:
+        a: ``(B, N, C)``.
+        b: ``(B, M, C)``.
+
+    Returns:
+        ``(B, N, M)``.
     """
     if torch.is_autocast_enabled(a.device.type):
         with torch.autocast(a.device.type, enabled=False):
@@ -27,11 +34,11 @@ def distance_order(a: Tensor, b: Tensor) -> Tensor:
 
 
 def nearest_neighbours(features: Tensor, count: int) -> Tensor:
-    """Indices of each point's nearest other points.
+    """Find each point's nearest other points.
 
     Args:
         features: ``(B, N, C)``: coordinates, or features for a receptive field in feature space.
-        count: Neighbours wanted, at most ``N - 1``.
+        count: Number of neighbours, at most ``N - 1``.
 
     Returns:
         ``(B, N, count)`` int64, nearest first; a point is never its own neighbour.
@@ -43,13 +50,13 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
 
 
 def nearest_point(points: Tensor, candidates: Tensor) -> Tensor:
-    """Index of the candidate nearest to each point: ``(B, N, 3)`` and ``(B, M, 3)`` to ``(B, N)`` int64."""
+    """Find the candidate nearest to each point: ``(B, N, 3)`` and ``(B, M, 3)`` to ``(B, N)`` int64."""
     with torch.no_grad():
         return distance_order(points, candidates).argmin(dim=-1)
 
 
 def gather_points(values: Tensor, indices: Tensor) -> Tensor:
-    """Pick points: values ``(B, M, C)`` at indices ``(B, ...)`` give ``(B, ..., C)``."""
+    """Gather points: values ``(B, M, C)`` at indices ``(B, ...)`` give ``(B, ..., C)``."""
     batch, count, channels = values.shape
     starts = torch.arange(batch, device=values.device) * count
     rows = indices.reshape(batch, -1) + starts.unsqueeze(1)
@@ -57,17 +64,17 @@ def gather_points(values: Tensor, indices: Tensor) -> Tensor:
 
 
 def neighbour_directions(points: Tensor, neighbours: Tensor) -> Tensor:
-    """Unit vectors from each point to its neighbours, ``(B, N, k, 3)``; zero where two points coincide."""
+    """Return unit vectors from each point to its neighbours, ``(B, N, k, 3)``; zero where two points coincide."""
     return F.normalize(gather_points(points, neighbours) - points.unsqueeze(2), dim=-1)
 
 
 def max_over_neighbours(values: Tensor, neighbours: Tensor) -> Tensor:
-    """Largest value of each channel among the neighbours: ``(B, M, C)`` and ``(B, N, k)`` to ``(B, N, C)``."""
+    """Return each channel's maximum over the neighbours: ``(B, M, C)`` and ``(B, N, k)`` to ``(B, N, C)``."""
     return gather_points(values, neighbours).amax(dim=2)
 
 
 def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None, neighbours: Tensor) -> Tensor:
-    """The 3D graph convolution without its centre term.
+    """Compute the 3D graph convolution without its centre term.
 
     For point i, kernel c and support s: the maximum over neighbours j of ``relu(direction(i, j) . support(s, c)) *
     features(j, s, c)``, averaged over the supports. The dot product is spelled out so that a compiler can fuse the
@@ -95,12 +102,12 @@ def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None
 
 
 def sum_levels(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[Tensor]) -> Tensor:
-    """Sum over levels of what each says of every point.
+    """Sum the values of several levels at the finest level's points.
 
     Args:
-        fine: ``(B, N, C)``, said of the points themselves; None where nothing is.
-        coarse: ``(B, M, C)`` each, said of fewer points; at least one where ``fine`` is None.
-        nearest: ``(B, N)`` int64 each, which of them every point listens to.
+        fine: ``(B, N, C)`` values at the points themselves, or None.
+        coarse: ``(B, M, C)`` each, values at fewer points; at least one if ``fine`` is None.
+        nearest: ``(B, N)`` int64 each, the coarse point whose value each point takes.
 
     Returns:
         ``(B, N, C)``.
@@ -111,13 +118,13 @@ def sum_levels(fine: Tensor | None, coarse: Sequence[Tensor], nearest: Sequence[
 
 
 def norm_relu(norm: nn.Module, features: Tensor) -> Tensor:
-    """A point norm, then ReLU: ``(B, N, C)`` to the same."""
+    """Apply a point norm and ReLU: ``(B, N, C)`` to the same."""
     return F.relu(norm(features))
 
 
 @dataclass(frozen=True)
 class GraphOps:
-    """The operations on clouds that a device may have better code for."""
+    """Operations on point clouds that can be exchanged for faster implementations on a device."""
 
     nearest_neighbours: Callable[[Tensor, int], Tensor]
     graph_response: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
@@ -127,7 +134,7 @@ class GraphOps:
 
 
 PYTORCH_OPS = GraphOps(nearest_neighbours, graph_response, max_over_neighbours)
-"""The plain formulas above: any device, any precision."""
+"""PyTorch formulas above, for any device and precision."""
 
 
 class GraphModule(nn.Module):
@@ -150,7 +157,7 @@ def use_ops(module: nn.Module, ops: GraphOps) -> None:
 
 
 class SurfaceConv(GraphModule):
-    """Graph convolution of bare coordinates: only how the neighbours lie around a point counts."""
+    """Graph convolution of bare coordinates, which depends only on the directions to the neighbours."""
 
     def __init__(self, out_channels: int, supports: int, ops: GraphOps) -> None:
         super().__init__(ops)
@@ -158,7 +165,7 @@ class SurfaceConv(GraphModule):
         nn.init.uniform_(self.supports, -1.0, 1.0)
 
     def forward(self, points: Tensor, neighbours: Tensor) -> Tensor:
-        """Points ``(B, N, 3)`` and neighbours ``(B, N, k)`` to ``(B, N, C)``."""
+        """Map points ``(B, N, 3)`` and neighbours ``(B, N, k)`` to ``(B, N, C)``."""
         directions = neighbour_directions(points, neighbours)
         return self.ops.graph_response(directions, F.normalize(self.supports, dim=0), None, neighbours)
 
@@ -173,7 +180,7 @@ class GraphConv(GraphModule):
         self.project = nn.Linear(in_channels, (supports + 1) * out_channels)
 
     def forward(self, points: Tensor, features: Tensor, neighbours: Tensor) -> Tensor:
-        """Points ``(B, N, 3)``, features ``(B, N, C)`` and neighbours ``(B, N, k)`` to ``(B, N, C')``."""
+        """Map points ``(B, N, 3)``, features ``(B, N, C)`` and neighbours ``(B, N, k)`` to ``(B, N, C')``."""
         out_channels = self.supports.shape[-1]
         projected = self.project(features)
         centre, around = projected.split([out_channels, projected.shape[-1] - out_channels], dim=-1)

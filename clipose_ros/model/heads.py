@@ -1,4 +1,4 @@
-"""Heads that read rotation axes, translation and size off the point features (GPV-Pose, HS-Pose)."""
+"""Heads that predict rotation axes, translation and size from point features (GPV-Pose, HS-Pose)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from clipose_ros.model.encoder import Encoding, PointNorm
 
 
 class CloudHead(nn.Module):
-    """Per-point layers, maximum over points, then layers on the one vector that is left.
+    """Per-point layers, maximum over points, then layers on the pooled vector.
 
     Args:
-        in_channels: Channels of the encoding and of what is told beside it.
+        in_channels: Channels of the encoding and of the extra inputs.
         widths: Channels of the two per-point layers; the layer after the maximum keeps the second.
-        out_channels: Values wanted.
+        out_channels: Number of outputs.
         dropout: Probability of dropping a value before the last layer.
     """
 
@@ -29,9 +29,11 @@ class CloudHead(nn.Module):
         self.cloud2 = nn.Linear(narrow, out_channels)
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
-        """Encoding, and beside it ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``, to ``(B, out_channels)``.
+        """Compute the outputs ``(B, out_channels)``, in the precision of the weights also under autocast.
 
-        Mixed precision ends here: what is made of the values has the precision of the weights.
+        Args:
+            encoding: Features of the points.
+            beside: Extra inputs ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``.
         """
         features = encoding.ops.norm_relu(self.norm1, encoding.linear(self.point1, beside))
         features = encoding.ops.norm_relu(self.norm2, self.point2(features))
@@ -41,12 +43,12 @@ class CloudHead(nn.Module):
 
 
 class AxisHead(CloudHead):
-    """One axis of the object and how sure it is."""
+    """Head for one axis of the object and its confidence."""
 
     def __init__(self, in_channels: int, widths: tuple[int, int], dropout: float) -> None:
         super().__init__(in_channels, widths, out_channels=4, dropout=dropout)
 
     def axis(self, encoding: Encoding, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As ``forward``, to the unit axis ``(B, 3)``, camera frame, and its confidence ``(B,)`` in (0, 1)."""
+        """Predict the unit axis ``(B, 3)``, camera frame, and its confidence ``(B,)`` in (0, 1)."""
         values = self(encoding, beside)
         return F.normalize(values[:, 1:], dim=-1), torch.sigmoid(values[:, 0])

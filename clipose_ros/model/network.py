@@ -1,4 +1,4 @@
-"""The deployed network: clouds and categories in, axes, translations and sizes out."""
+"""Network for inference: from point clouds and categories to axes, translations and sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clipose_ros.model.heads import AxisHead, CloudHead
 
 @dataclass(frozen=True)
 class Architecture(ConfigNode):
-    """All that decides the network's shape; a checkpoint carries it."""
+    """Settings that define the network's shape; a checkpoint stores them."""
 
     encoder: str = option("hs", "3D encoder.", choices=("hs", "gcn3d"))
     widths: tuple[int, ...] = option((128, 128, 256, 256, 512), "Channels of the five graph layers.", low=1, high=4096)
@@ -29,21 +29,24 @@ class Architecture(ConfigNode):
     head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
     points: int = option(
         0,
-        "Points that the network looks at, the first of the random order; 0: all, as in the paper.",
+        "Points that the network uses, the first of the random order; 0: all, as in the paper.",
         low=0,
         high=16384,
     )
     head_points: int = option(
         0,
-        "Points that the heads look at, the first of those; 0: all, as in the paper.",
+        "Points that the heads use, the first of those; 0: all, as in the paper.",
         low=0,
         high=16384,
     )
     unit_m: float = option(
-        1.0, "Unit of length inside the network, metres: near the objects' size it learns sooner.", low=1e-3, high=1e3
+        1.0,
+        "Unit of length inside the network, metres: a unit near the objects' size trains faster.",
+        low=1e-3,
+        high=1e3,
     )
     dropout: float = option(0.2, "Probability of dropping a value before a head's last layer.", low=0.0, high=0.9)
-    one_hot: bool = option(False, "Tell the heads the category as a one-hot vector (Table III, D2).")
+    one_hot: bool = option(False, "Give the heads the category as a one-hot vector (Table III, D2).")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,8 +81,12 @@ PRESETS = {
         dropout=0.0,
     ),
 }
-"""``clipose`` has the paper's widths; ``clipose_small`` is for two CPU cores and is told the category as in HS-Pose;
-``clipose_narrow`` is what that one was widened from; ``clipose_tiny`` compares recipes in minutes."""
+"""Architecture by name.
+
+``clipose`` has the paper's widths. ``clipose_small`` is for two CPU cores and takes the category as a one-hot vector,
+as HS-Pose does. ``clipose_narrow`` is the network that ``clipose_small`` is widened from. ``clipose_tiny`` is for
+comparing recipes in minutes.
+"""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class NetworkOutput:
         confidence_x: ``(B,)`` in (0, 1).
         translation: ``(B, 3)`` metres, box centre.
         size: ``(B, 3)`` metres, full extent.
-        encoding: The features they were read from.
+        encoding: Features that the predictions are computed from.
     """
 
     axis_y: Tensor
@@ -126,19 +133,19 @@ def check_shape(shape: Sequence[int]) -> None:
     """Check that clouds are ``(B, N, 3)``, N a multiple of 16 and at least ``MIN_POINTS``.
 
     Raises:
-        ShapeError: They are not.
+        ShapeError: They have another shape.
     """
     if len(shape) != 3 or shape[2] != 3 or shape[1] % 16 or shape[1] < MIN_POINTS:
         raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {tuple(shape)}")
 
 
 class CLIPoseNet(nn.Module):
-    """The inference network of CLIPose: a graph encoder, two axis heads, a translation-and-size head.
+    """Inference network of CLIPose: a graph encoder, two axis heads, and a translation-and-size head.
 
     Args:
-        architecture: Its shape.
-        categories: The categories it is for; their mean sizes are what size residuals are added to.
-        ops: How neighbourhoods are computed; ``cpu_training.graph_ops.CPU_OPS`` on a CPU.
+        architecture: Shape of the network.
+        categories: Categories; predicted sizes are residuals to their mean sizes.
+        ops: Operations on neighbourhoods; ``cpu_training.graph_ops.CPU_OPS`` on a CPU.
     """
 
     mean_sizes: Tensor
@@ -164,7 +171,7 @@ class CLIPoseNet(nn.Module):
         Args:
             points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at
                 least 128.
-            category: ``(B,)`` int64, place of each object's category in the category set.
+            category: ``(B,)`` int64, index of each object's category in the category set.
 
         Raises:
             ShapeError: The points have another shape.
@@ -177,35 +184,37 @@ class CLIPoseNet(nn.Module):
         use_ops(self, ops)
 
     def centre(self, points_camera: Tensor) -> tuple[Tensor, Tensor]:
-        """The points that the network looks at, about their mean.
+        """Centre the points that the network uses about their mean.
 
         Returns:
             ``(B, N', 3)`` in the network's unit, and the means ``(B, 3)``, metres.
         """
         check_shape(points_camera.shape)
-        looked_at = points_camera[:, : self.architecture.points or None]
-        mean = looked_at.mean(dim=1, keepdim=True)
-        return (looked_at - mean) / self.architecture.unit_m, mean.squeeze(1)
+        points = points_camera[:, : self.architecture.points or None]
+        mean = points.mean(dim=1, keepdim=True)
+        return (points - mean) / self.architecture.unit_m, mean.squeeze(1)
 
     def read(self, encoding: Encoding, centred: Tensor, mean: Tensor, category: Tensor) -> NetworkOutput:
-        """Read axes, translation and size off an encoding.
+        """Predict axes, translation and size from an encoding.
 
         Args:
-            encoding: Of the centred cloud.
+            encoding: Encoding of the centred cloud.
             centred: ``(B, N, 3)``, in the network's unit.
-            mean: ``(B, 3)`` metres, the cloud's mean.
-            category: ``(B,)`` int64.
+            mean: ``(B, 3)`` means of the clouds, metres.
+            category: ``(B,)`` int64, indices of the categories.
         """
         unit = self.architecture.unit_m
-        seen = self.architecture.head_points or centred.shape[1]
-        looked_at, places = encoding.first(seen), centred[:, :seen]
-        known: Tensor | None = None
+        count = self.architecture.head_points or centred.shape[1]
+        features, coordinates = encoding.first(count), centred[:, :count]
+        one_hot: Tensor | None = None
         if self.architecture.one_hot:
-            known = F.one_hot(category, len(self.categories)).to(centred.dtype).unsqueeze(1)
-        axis_y, confidence_y = self.head_y.axis(looked_at, known)
-        axis_x, confidence_x = self.head_x.axis(looked_at, known)
-        beside = places if known is None else torch.cat([places, known.expand(-1, places.shape[1], -1)], dim=-1)
-        residual = self.head_ts(looked_at, beside)
+            one_hot = F.one_hot(category, len(self.categories)).to(centred.dtype).unsqueeze(1)
+        axis_y, confidence_y = self.head_y.axis(features, one_hot)
+        axis_x, confidence_x = self.head_x.axis(features, one_hot)
+        extra = coordinates
+        if one_hot is not None:
+            extra = torch.cat([coordinates, one_hot.expand(-1, coordinates.shape[1], -1)], dim=-1)
+        residual = self.head_ts(features, extra)
         return NetworkOutput(
             axis_y, axis_x, confidence_y, confidence_x,
             translation=residual[:, :3] * unit + mean,
