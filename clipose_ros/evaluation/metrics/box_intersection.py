@@ -1,4 +1,12 @@
-"""Volume that two oriented boxes share, exact, for many pairs at once."""
+"""Exact intersection volume of oriented boxes, vectorized over pairs.
+
+Algorithm: the boundary of the intersection consists of the parts of each box's faces that lie inside the other box.
+
+1. Clip the 6 faces ``(..., 6, 4, 3)`` of each box at the 6 planes of the other box (Sutherland and Hodgman, 1974). A
+   plane adds at most one vertex, so the arrays grow to ``(..., 6, 10, 3)``.
+2. Sum the cones from one point over the clipped faces (divergence theorem): V = 1/3 sum_f h_f A_f with the plane height
+   h_f and the area A_f of face f.
+"""
 
 from __future__ import annotations
 
@@ -13,39 +21,37 @@ _FACE_SIGNS: FloatArray = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0,
 def intersection_volume(
     R_a: FloatArray, centre_a: FloatArray, size_a: FloatArray, R_b: FloatArray, centre_b: FloatArray, size_b: FloatArray
 ) -> FloatArray:
-    """Volume of the intersection of oriented boxes.
+    """Compute the volume of the intersection of oriented boxes.
 
-    The boundary of the intersection is what of each box's faces lies in the other box. Every face is clipped by the
-    other box's six planes; the cones from one point over what is left add up to the volume (divergence theorem). The
-    second box is shrunk by a part in a billion, so that no two faces coincide and count twice; the volume is exact but
-    for that.
+    The second box is shrunk by a factor of 1 - 1e-9, so that coinciding faces are not counted twice. Apart from that
+    the volume is exact.
 
     Args:
-        R_a: ``(..., 3, 3)``, axes of the first boxes in columns.
-        centre_a: ``(..., 3)``, in the same frame.
-        size_a: ``(..., 3)``, full extents.
-        R_b: Of the second boxes; leading dimensions broadcast with the first ones'.
-        centre_b: As ``centre_a``.
-        size_b: As ``size_a``.
+        R_a: ``(..., 3, 3)`` rotations of the first boxes; the columns are their axes.
+        centre_a: ``(..., 3)`` centres of the first boxes in the same frame.
+        size_a: ``(..., 3)`` full extents of the first boxes.
+        R_b: ``(..., 3, 3)`` rotations of the second boxes. Leading dimensions of both boxes are broadcast.
+        centre_b: ``(..., 3)`` centres of the second boxes.
+        size_b: ``(..., 3)`` full extents of the second boxes.
 
     Returns:
-        ``(...)`` float64, in the cube of the lengths' unit.
+        ``(...)`` float64 volumes, in the cube of the unit of length.
     """
     offset = np.asarray(centre_b) - centre_a
     faces_a, normals_a, heights_a = _faces(R_a, np.zeros(3), size_a)
     faces_b, normals_b, heights_b = _faces(R_b, offset, _SHRINK * np.asarray(size_b))
-    cones = (heights_a * _areas(_clipped(faces_a, normals_b, heights_b), normals_a)).sum(axis=-1)
-    cones = cones + (heights_b * _areas(_clipped(faces_b, normals_a, heights_a), normals_b)).sum(axis=-1)
+    cones = (heights_a * _areas(_clip_to_box(faces_a, normals_b, heights_b), normals_a)).sum(axis=-1)
+    cones = cones + (heights_b * _areas(_clip_to_box(faces_b, normals_a, heights_a), normals_b)).sum(axis=-1)
     smaller = np.minimum(np.prod(size_a, axis=-1), np.prod(size_b, axis=-1))
     return np.asarray(np.clip(cones / 3.0, 0.0, smaller))
 
 
 def _faces(R: FloatArray, centre: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Corners ``(..., 6, 4, 3)``, outward normals ``(..., 6, 3)`` and plane heights ``(..., 6)`` of boxes' faces."""
+    """Return corners ``(..., 6, 4, 3)``, outward normals ``(..., 6, 3)`` and heights ``(..., 6)`` of the faces."""
     corners, normals = np.zeros((6, 4, 3)), np.zeros((6, 3))
     for face in range(6):
         axis, sign = face // 2, 1.0 if face % 2 else -1.0
-        # counter-clockwise as seen from outside
+        # counter-clockwise seen from outside
         first, second = ((axis + 1) % 3, (axis + 2) % 3)[:: 1 if sign > 0 else -1]
         normals[face, axis] = sign
         corners[face, :, axis] = sign
@@ -57,17 +63,17 @@ def _faces(R: FloatArray, centre: FloatArray, size: FloatArray) -> tuple[FloatAr
     return placed, turned, heights
 
 
-def _clipped(polygons: FloatArray, normals: FloatArray, heights: FloatArray) -> FloatArray:
-    """Polygons ``(..., 6, K, 3)`` cut to the inside of six planes (Sutherland and Hodgman, 1974)."""
+def _clip_to_box(polygons: FloatArray, normals: FloatArray, heights: FloatArray) -> FloatArray:
+    """Clip polygons ``(..., 6, K, 3)`` to the inside of six planes (Sutherland and Hodgman, 1974)."""
     for plane in range(6):
-        polygons = _cut(polygons, normals[..., plane, :], heights[..., plane])
+        polygons = _clip_to_plane(polygons, normals[..., plane, :], heights[..., plane])
     return polygons
 
 
-def _cut(polygons: FloatArray, normal: FloatArray, height: FloatArray) -> FloatArray:
-    """Convex polygons ``(..., F, K, 3)`` cut to one side of a plane each: ``(..., F, K + 1, 3)``.
+def _clip_to_plane(polygons: FloatArray, normal: FloatArray, height: FloatArray) -> FloatArray:
+    """Clip convex polygons ``(..., F, K, 3)`` to one side of a plane; returns ``(..., F, K + 1, 3)``.
 
-    Vertices too many for a polygon repeat its first one, which adds no area.
+    A clipped polygon with fewer vertices repeats its first one, which adds no area.
     """
     above = np.einsum("...fki,...i->...fk", polygons, normal) - height[..., None, None]
     polygons = np.broadcast_to(polygons, (*above.shape, 3))
@@ -86,7 +92,7 @@ def _cut(polygons: FloatArray, normal: FloatArray, height: FloatArray) -> FloatA
 
 
 def _areas(polygons: FloatArray, normals: FloatArray) -> FloatArray:
-    """Areas ``(..., F)`` of plane polygons ``(..., F, K, 3)`` that run counter-clockwise about their normals."""
+    """Return the areas ``(..., F)`` of planar polygons ``(..., F, K, 3)``, counter-clockwise about their normals."""
     spokes = polygons - polygons[..., :1, :]
     doubled = np.cross(spokes, np.roll(spokes, -1, axis=-2)).sum(axis=-2)
     return np.asarray(0.5 * np.einsum("...i,...i->...", doubled, np.broadcast_to(normals, doubled.shape)))

@@ -1,7 +1,7 @@
-"""3D intersection over union of posed boxes, in the three ways that figures of this field are made.
+"""3D intersection over union (IoU) of posed boxes, in the three variants used in the literature.
 
-A pose here is a similarity as in NOCS result files, ``S_camera_object`` ``(4, 4)``: it maps unitless NOCS coordinates
-into camera coordinates in metres, so its 3x3 block carries the scale. Extents are in NOCS units.
+Poses are similarities as in NOCS result files, ``S_camera_object`` ``(4, 4)``. They map unitless NOCS coordinates into
+camera coordinates in metres, so the 3x3 block contains the scale. Extents are in NOCS units.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from clipose_ros.types import BoolArray, FloatArray
 
 
 class IouKind(str, Enum):
-    """How the overlap of two boxes is measured. A figure means nothing without it."""
+    """Definition of the overlap of two boxes. IoU values of different kinds are not comparable."""
 
     RELEASED = "released"
     CORRECTED = "corrected"
@@ -26,19 +26,19 @@ class IouKind(str, Enum):
 
     @property
     def meaning(self) -> str:
-        """In a sentence."""
+        """Return a description of the kind."""
         return {
             IouKind.RELEASED: "as in the NOCS release: the extremes are taken over x, y, z of each corner, "
-            "so it is no volume; what papers report",
-            IouKind.CORRECTED: "boxes around the objects' corners along the camera's axes",
-            IouKind.ORIENTED: "the true volume that the oriented boxes share",
+            "so it is no volume; the values that papers report",
+            IouKind.CORRECTED: "boxes around the corners of the objects, aligned with the axes of the camera",
+            IouKind.ORIENTED: "the volume of the intersection of the oriented boxes",
         }[self]
 
 
 TURNS: FloatArray = make_transform(
     exp_so3(np.linspace(0.0, 2.0 * math.pi, 20, endpoint=False)[:, None] * [0.0, 1.0, 0.0]), np.zeros(3)
 )
-"""``(20, 4, 4)`` turns about y; an axially symmetric object is given the best of them."""
+"""``(20, 4, 4)`` rotations about y. The IoU of an axially symmetric object is the maximum over them."""
 
 
 def pairwise_iou(
@@ -49,26 +49,26 @@ def pairwise_iou(
     extents_true: FloatArray,
     axial: BoolArray,
 ) -> FloatArray:
-    """IoU of every estimated box with every true one.
+    """Compute the IoU of every estimated box with every true box.
 
     Args:
-        kind: How it is measured.
+        kind: Definition of the overlap.
         S_estimate: ``(P, 4, 4)`` similarities.
         extents_estimate: ``(P, 3)``, NOCS units.
         S_true: ``(G, 4, 4)``.
         extents_true: ``(G, 3)``.
-        axial: ``(G,)``, whether any turn about y leaves the true object the same.
+        axial: ``(G,)``, True for objects that are symmetric about y.
 
     Returns:
-        ``(P, G)`` float64 in [0, 1]; 0 where an estimate is not finite or has no extent.
+        ``(P, G)`` float64 in [0, 1]; 0 for estimates that are not finite or have no extent.
     """
     result = np.zeros((len(S_estimate), len(S_true)))
     for flag, turns in ((False, TURNS[:1]), (True, TURNS)):
         chosen = np.flatnonzero(np.asarray(axial, dtype=bool) == flag)
         if chosen.size and len(S_estimate):
-            turned = (S_estimate[:, None] @ turns)[:, None]
+            rotated = (S_estimate[:, None] @ turns)[:, None]
             values = box_iou(
-                kind, turned, extents_estimate[:, None, None], S_true[chosen, None], extents_true[chosen, None]
+                kind, rotated, extents_estimate[:, None, None], S_true[chosen, None], extents_true[chosen, None]
             )
             result[:, chosen] = values.max(axis=-1)
     return result
@@ -77,10 +77,10 @@ def pairwise_iou(
 def box_iou(
     kind: IouKind, S_a: FloatArray, extents_a: FloatArray, S_b: FloatArray, extents_b: FloatArray
 ) -> FloatArray:
-    """IoU of boxes whose leading dimensions broadcast; no symmetry.
+    """Compute the IoU of boxes with broadcast leading dimensions, without symmetry.
 
     Args:
-        kind: How it is measured.
+        kind: Definition of the overlap.
         S_a: ``(..., 4, 4)`` similarities.
         extents_a: ``(..., 3)``, NOCS units.
         S_b: As ``S_a``.
@@ -93,7 +93,7 @@ def box_iou(
         if kind is IouKind.ORIENTED:
             shared, volume_a, volume_b = _oriented(S_a, extents_a, S_b, extents_b)
         else:
-            # the release takes the extremes of each corner over x, y, z, where each axis over the corners was meant
+            # the release takes the extremes over x, y, z of each corner instead of over the corners for each axis
             over = -1 if kind is IouKind.RELEASED else -2
             shared, volume_a, volume_b = _aligned(box_corners(S_a, extents_a), box_corners(S_b, extents_b), over)
         ratio = shared / (volume_a + volume_b - shared)
@@ -101,14 +101,14 @@ def box_iou(
 
 
 def split_similarity(S: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rotation ``(..., 3, 3)`` and scale ``(...)`` of a similarity ``(..., 4, 4)``; not finite where that is null."""
+    """Split similarities ``(..., 4, 4)`` into rotations ``(..., 3, 3)`` and scales ``(...)``; NaN for scale 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.cbrt(np.linalg.det(S[..., :3, :3]))
         return S[..., :3, :3] / scale[..., None, None], scale
 
 
 def _aligned(corners_a: FloatArray, corners_b: FloatArray, over: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Shared product of ranges, and each box's own, of corners' extremes over an axis."""
+    """Return intersection and both volumes from the extremes of the corners over an axis of the arrays."""
     low_a, high_a = corners_a.min(axis=over), corners_a.max(axis=over)
     low_b, high_b = corners_b.min(axis=over), corners_b.max(axis=over)
     shared = np.clip(np.minimum(high_a, high_b) - np.maximum(low_a, low_b), 0.0, None)
@@ -118,7 +118,7 @@ def _aligned(corners_a: FloatArray, corners_b: FloatArray, over: int) -> tuple[F
 def _oriented(
     S_a: FloatArray, extents_a: FloatArray, S_b: FloatArray, extents_b: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Shared volume, and each box's own."""
+    """Return the volumes of intersection, first and second box."""
     (R_a, scale_a), (R_b, scale_b) = split_similarity(S_a), split_similarity(S_b)
     size_a, size_b = np.abs(scale_a)[..., None] * extents_a, np.abs(scale_b)[..., None] * extents_b
     shared = intersection_volume(R_a, S_a[..., :3, 3], size_a, R_b, S_b[..., :3, 3], size_b)

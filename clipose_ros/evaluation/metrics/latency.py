@@ -1,4 +1,4 @@
-"""What is known of the time that predictions took."""
+"""Latency of predictions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall times of one kind of work.
+    """Wall times of repeated predictions.
 
     Attributes:
-        of: What was timed, and on which device; or why nothing was.
-        values_ms: Each time.
+        of: Description of the timed work and its device, or the reason why nothing was timed.
+        values_ms: Measured times, milliseconds.
     """
 
     of: str
@@ -23,14 +23,14 @@ class Latency:
 
     @property
     def sentence(self) -> str:
-        """For the reader."""
+        """Return median and 95th percentile as a sentence."""
         if not len(self.values_ms):
             return f"Latency: {self.of}."
         p50, p95 = np.percentile(self.values_ms, [50, 95])
         return f"Latency: {p50:.1f} ms (median), {p95:.1f} ms (95th percentile), {self.of}."
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         if not len(self.values_ms):
             return {"of": self.of, "median_ms": None, "p95_ms": None}
         p50, p95 = np.percentile(self.values_ms, [50, 95])

@@ -1,14 +1,17 @@
 """The NOCS evaluation protocol: average precision over 3D IoU and over pose errors, per category and mean.
 
-Predictions are matched per image and category, best score first. At an IoU threshold a prediction takes the truth it
-overlaps most. A pose counts only between predictions and truths that were matched at IoU > 0.1, and its recall is over
-those truths alone: what was not found at all is not held against it. That is how the release counts and what papers
-report; ``matched`` beside ``truths`` says how much it hides. Among these, a prediction takes the truth with the least
-sum of degrees and centimetres that lies within both thresholds.
+Predictions are matched per image and category in descending order of their scores.
+
+- 3D IoU: at each threshold a prediction is matched with the truth of largest IoU above the threshold.
+- Pose errors: only predictions and truths that are matched at IoU > 0.1 take part. A prediction is matched with the
+  truth of the least sum of degrees and centimetres within both thresholds. The recall is relative to the matched
+  truths alone, so truths without any prediction do not lower it. The released code counts in this way, and papers
+  report these values.
+  The difference between ``matched`` and ``truths`` is the number of ignored truths.
 
 References:
     Wang et al., "Normalized Object Coordinate Space for Category-Level 6D Object Pose and Size Estimation", CVPR 2019,
-    and the behaviour of its released evaluation code.
+    and its released evaluation code.
 """
 
 from __future__ import annotations
@@ -28,41 +31,46 @@ from clipose_ros.geometry.boxes import box_corners
 from clipose_ros.types import BoolArray, FloatArray
 
 MATCH_IOU = 0.1
-"""A pose is judged only where the boxes overlap by more."""
+"""IoU above which a prediction and a truth take part in the evaluation of poses."""
 
-HANDLED = "mug"
-"""The category that is axially symmetric where its handle is hidden."""
+CATEGORY_WITH_HANDLE = "mug"
+"""NOCS category that is axially symmetric while its handle is hidden."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where average precision is taken: IoUs, and pairs of degrees and centimetres."""
+    """Thresholds of average precision.
+
+    Attributes:
+        iou: IoU thresholds, 0 to 1.
+        pose: Pairs of degrees and centimetres.
+    """
 
     iou: tuple[float, ...] = (0.25, 0.50, 0.75)
     pose: tuple[tuple[float, float], ...] = THRESHOLDS
 
     @property
     def names(self) -> list[str]:
-        """Of all figures in order, such as ``IoU50`` and ``5deg2cm``."""
+        """Return the names of all thresholds in order, such as ``IoU50`` and ``5deg2cm``."""
         return [f"IoU{100.0 * t:g}" for t in self.iou] + [f"{degrees:g}deg{cm:g}cm" for degrees, cm in self.pose]
 
 
 TABLE = Thresholds()
-"""Those of the field's tables."""
+"""Thresholds of published result tables."""
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedPair:
-    """A prediction and the truth it was matched with at IoU > 0.1.
+    """A prediction and the truth matched with it at IoU > 0.1.
 
     Attributes:
         frame: Name of the frame.
         category: Name of the category.
-        iou: Of the kind that was scored.
-        rotation_deg: Of the y axis alone where any turn about y looks the same.
-        translation_cm: Between the centres.
+        iou: IoU of the evaluated kind.
+        rotation_deg: Rotation error, degrees; for objects symmetric about y the angle between the y axes.
+        translation_cm: Distance between the centres, centimetres.
         corners_estimate: ``(8, 3)`` corners of the predicted box, camera frame, metres.
-        corners_true: ``(8, 3)`` of the true one.
+        corners_true: ``(8, 3)`` corners of the true box, camera frame, metres.
     """
 
     frame: str
@@ -76,16 +84,16 @@ class MatchedPair:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Figures of one category, or the mean over categories.
+    """Counts and average precision of one category, or the mean over categories.
 
     Attributes:
-        truths: Objects there are.
-        predictions: Objects predicted.
-        matched: Truths found at IoU > 0.1.
-        thresholds: Where average precision was taken.
-        iou_ap: ``(K,)`` per cent, at the IoU thresholds; NaN of a category without truths.
-        pose_ap: ``(T,)`` per cent, at the pose thresholds; likewise.
-        pairs: What was matched.
+        truths: Number of true objects.
+        predictions: Number of predicted objects.
+        matched: Number of truths matched at IoU > 0.1.
+        thresholds: Thresholds of the average precision.
+        iou_ap: ``(K,)`` average precision at the IoU thresholds, per cent; NaN for a category without truths.
+        pose_ap: ``(T,)`` average precision at the pose thresholds, per cent; NaN for a category without truths.
+        pairs: Matched pairs.
     """
 
     truths: int
@@ -103,26 +111,30 @@ def evaluate_frames(
     kinds: Sequence[IouKind] = tuple(IouKind),
     thresholds: Thresholds = TABLE,
 ) -> dict[IouKind, dict[str, Scores]]:
-    """Score predictions against truths.
+    """Evaluate predictions with the NOCS protocol.
 
     Args:
-        frames: Read once, in order.
-        categories: Their ids are the files' class ids; objects of other ids are left out.
-        kinds: The kinds of IoU to score with, each for itself: it also decides which poses are judged.
-        thresholds: Where to take average precision.
+        frames: Truths and predictions, read once in order.
+        categories: Categories; their ids are the class ids of the frames. Objects with other ids are ignored.
+        kinds: Kinds of IoU, evaluated independently. The kind also determines which poses take part.
+        thresholds: Thresholds of the average precision.
 
     Returns:
-        By kind: scores by category in the set's order, and under ``mean`` the mean over categories that have truths.
+        Scores by kind and by category in the order of the set, with the mean over categories that have truths as
+        ``mean``.
     """
-    tallies = {kind: [_Tally(category, kind, thresholds) for category in categories] for kind in kinds}
+    accumulators = {kind: [_CategoryMatches(category, kind, thresholds) for category in categories] for kind in kinds}
     for frame in frames:
-        for tally in (tally for of_kind in tallies.values() for tally in of_kind):
-            tally.add(frame)
-    return {kind: _with_mean([tally.scores() for tally in of_kind], categories) for kind, of_kind in tallies.items()}
+        for accumulator in (accumulator for per_kind in accumulators.values() for accumulator in per_kind):
+            accumulator.add(frame)
+    return {
+        kind: _with_mean([accumulator.scores() for accumulator in per_kind], categories)
+        for kind, per_kind in accumulators.items()
+    }
 
 
 def as_record(scores: Scores, thresholds: Thresholds = TABLE) -> dict[str, Any]:
-    """Plain values for JSON: counts, and per cent at those of the scores' thresholds; None where nothing is defined."""
+    """Return plain values for JSON: counts, and average precision at ``thresholds``, None where it is not defined."""
     values = (None if np.isnan(v) else float(v) for v in (*scores.iou_ap, *scores.pose_ap))
     figures = dict(zip(scores.thresholds.names, values, strict=True))
     counts = {"truths": scores.truths, "predictions": scores.predictions, "matched": scores.matched}
@@ -130,7 +142,7 @@ def as_record(scores: Scores, thresholds: Thresholds = TABLE) -> dict[str, Any]:
 
 
 def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str, Any]:
-    """Plain values for JSON: by kind what it means, and the record of each category."""
+    """Return plain values for JSON: the description of each kind and the record of each category."""
     return {
         kind.value: {
             "meaning": kind.meaning,
@@ -141,21 +153,29 @@ def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str
 
 
 def axially_symmetric(category: Category, handle_visible: BoolArray) -> BoolArray:
-    """Which objects of a category look the same at any turn about y, given whether each one's handle is seen.
+    """Return which objects of a category are symmetric about y.
 
-    Of the benchmark's categories mugs alone have a handle to its mind, whatever a file tells of the others.
+    Among the NOCS categories the benchmark considers the visibility of the handle for mugs only, so other values in a
+    file are ignored.
+
+    Args:
+        category: The category.
+        handle_visible: ``(N,)`` visibility of the handle of each object.
+
+    Returns:
+        ``(N,)`` bool.
     """
-    told = category.name == HANDLED or category.name not in NOCS_CATEGORIES.names
-    return np.asarray((~handle_visible & told) | category.symmetry.axial_y)
+    has_handle = category.name == CATEGORY_WITH_HANDLE or category.name not in NOCS_CATEGORIES.names
+    return np.asarray((~handle_visible & has_handle) | category.symmetry.axial_y)
 
 
 def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Angles and distances between every estimate and every truth.
+    """Compute the rotation and translation errors between every estimate and every truth.
 
     Args:
-        S_estimate: ``(P, 4, 4)`` similarities; one without scale or not finite is half a turn off.
-        S_true: ``(G, 4, 4)``.
-        axial: ``(G,)``: where set, the angle between the y axes counts, else that of the whole turn.
+        S_estimate: ``(P, 4, 4)`` similarities; the rotation error is 180 degrees if one has scale 0 or is not finite.
+        S_true: ``(G, 4, 4)`` similarities.
+        axial: ``(G,)``, True for objects symmetric about y, whose error is the angle between the y axes.
 
     Returns:
         ``(P, G)`` degrees and ``(P, G)`` centimetres.
@@ -164,16 +184,16 @@ def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) ->
     y_estimate, y_true = R_estimate[:, :, 1], R_true[:, :, 1]
     lengths = np.linalg.norm(y_estimate, axis=-1)[:, None] * np.linalg.norm(y_true, axis=-1)
     with np.errstate(invalid="ignore"):
-        of_axes = y_estimate @ y_true.T / lengths
-        of_turns = 0.5 * (np.einsum("pij,gij->pg", R_estimate, R_true) - 1.0)
-    cosine = np.where(axial, of_axes, of_turns)
+        axis_cosine = y_estimate @ y_true.T / lengths
+        rotation_cosine = 0.5 * (np.einsum("pij,gij->pg", R_estimate, R_true) - 1.0)
+    cosine = np.where(axial, axis_cosine, rotation_cosine)
     degrees = np.degrees(np.arccos(np.clip(np.where(np.isfinite(cosine), cosine, -1.0), -1.0, 1.0)))
     metres = np.linalg.norm(S_estimate[:, None, :3, 3] - S_true[None, :, :3, 3], axis=-1)
     return degrees, np.where(np.isfinite(metres), 100.0 * metres, np.inf)
 
 
-class _Tally:
-    """What a category gathers over the frames."""
+class _CategoryMatches:
+    """Accumulates the matches of one category over all frames."""
 
     def __init__(self, category: Category, kind: IouKind, thresholds: Thresholds) -> None:
         self._category = category
@@ -189,7 +209,7 @@ class _Tally:
         self._pairs: list[MatchedPair] = []
 
     def add(self, frame: NocsFrame) -> None:
-        """Count a frame."""
+        """Add the matches of a frame."""
         is_true = frame.truths.class_ids == self._category.id
         is_predicted = frame.predictions.class_ids == self._category.id
         if not is_true.any() and not is_predicted.any():
@@ -199,7 +219,7 @@ class _Tally:
         axial = axially_symmetric(self._category, frame.handle_visible[is_true])
         S_estimate, S_true = frame.predictions.S_camera_object[mine], frame.truths.S_camera_object[is_true]
         extents = frame.predictions.extents[mine], frame.truths.extents[is_true]
-        # single precision, for the release rounds so before it compares
+        # single precision, to which the release rounds before it compares
         iou = pairwise_iou(self._kind, S_estimate, extents[0], S_true, extents[1], axial).astype(np.float32)
         matches = greedy_matches(descending(iou), iou > self._iou_thresholds[:, None, None])
         self._truths += len(axial)
@@ -217,7 +237,7 @@ class _Tally:
         self._add_poses(frame.scores[mine[found]], degrees[:, kept], cm[:, kept])
 
     def _add_poses(self, scores: FloatArray, degrees: FloatArray, cm: FloatArray) -> None:
-        """Count the poses of predictions and truths that were matched: ``(P, G)`` errors."""
+        """Add the pose matches among matched predictions and truths, given their errors ``(P, G)``."""
         limits = self._pose_thresholds[:, :, None, None]
         within = ~((degrees > limits[:, 0]) | (cm > limits[:, 1]))
         matches = greedy_matches(np.argsort(degrees + cm, axis=-1, kind="stable"), within)
@@ -225,7 +245,7 @@ class _Tally:
         self._pose_hits.append(matches >= 0)
 
     def scores(self) -> Scores:
-        """The figures."""
+        """Return the scores of the category."""
         scores, pose_scores = np.concatenate(self._scores), np.concatenate(self._pose_scores)
         iou_ap = average_precision(np.concatenate(self._iou_hits, axis=1), scores, self._truths)
         pose_ap = average_precision(np.concatenate(self._pose_hits, axis=1), pose_scores, len(self._pairs))
@@ -235,7 +255,7 @@ class _Tally:
 
 
 def _with_mean(rows: Sequence[Scores], categories: CategorySet) -> dict[str, Scores]:
-    """Rows by name, and their mean over categories that have truths."""
+    """Return the scores by name of the category, and the mean over categories with truths as ``mean``."""
     table = dict(zip(categories.names, rows, strict=True))
     known = [row for row in rows if row.truths]
     table["mean"] = Scores(
@@ -250,5 +270,5 @@ def _with_mean(rows: Sequence[Scores], categories: CategorySet) -> dict[str, Sco
 
 
 def _mean(values: Sequence[FloatArray], like: FloatArray) -> FloatArray:
-    """Mean of figures, NaN of none."""
+    """Return the mean of arrays; NaN in the shape of ``like`` for no arrays."""
     return np.mean(values, axis=0) if values else np.full_like(like, np.nan)

@@ -1,7 +1,7 @@
-"""Pose errors of a set of objects, and how many stay below the field's thresholds.
+"""Pose errors of given objects and the percentage within the usual thresholds.
 
-Accuracy here is the share of given objects posed within a threshold: it knows no detection score, so it is not the
-NOCS protocol's AP.
+The percentage is over all given objects and ignores detection scores, so it is not the average precision of the NOCS
+protocol.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from clipose_ros.geometry.symmetry import rotation_error_deg
 from clipose_ros.types import FloatArray
 
 THRESHOLDS = ((5.0, 2.0), (5.0, 5.0), (10.0, 2.0), (10.0, 5.0), (10.0, 10.0))
-"""Degrees and centimetres."""
+"""Thresholds of rotation and translation error: degrees and centimetres."""
 
 
 @dataclass(frozen=True)
 class PoseError:
-    """How far one pose is off.
+    """Errors of one pose.
 
     Attributes:
         category: Name of the category.
-        rotation_deg: Of the y axis alone where any turn about y looks the same.
-        translation_cm: Between the centres.
-        size_percent: Mean over the sides of the relative error, per cent.
+        rotation_deg: Rotation error, degrees; for objects symmetric about y the angle between the y axes.
+        translation_cm: Distance between the centres, centimetres.
+        size_percent: Relative size error, mean over the three sides, per cent.
     """
 
     category: str
@@ -39,14 +39,21 @@ class PoseError:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Errors of one category, or the mean over categories."""
+    """Errors of one category, or the mean over categories.
+
+    Attributes:
+        count: Number of objects.
+        rotation_deg_median: Median rotation error, degrees.
+        translation_cm_median: Median distance between the centres, centimetres.
+        size_percent_median: Median relative size error, per cent.
+        within: Percentage of objects within each threshold, by name such as ``5deg2cm``.
+    """
 
     count: int
     rotation_deg_median: float
     translation_cm_median: float
     size_percent_median: float
     within: dict[str, float]
-    """Per cent of objects within ``5deg2cm`` and so on."""
 
 
 def pose_error(
@@ -57,7 +64,7 @@ def pose_error(
     size: FloatArray,
     true_size: FloatArray,
 ) -> PoseError:
-    """Errors of a pose ``(4, 4)`` and size ``(3,)`` against the truth; metres in."""
+    """Compute the errors of a pose ``(4, 4)`` and a size ``(3,)`` against the truth, all in metres."""
     return PoseError(
         category,
         rotation_error_deg(T_estimate[:3, :3], T_true[:3, :3], symmetry),
@@ -67,7 +74,7 @@ def pose_error(
 
 
 def summarize(errors: Sequence[PoseError], categories: CategorySet) -> dict[str, Accuracy]:
-    """Accuracy by category, in the set's order, and under ``mean`` the mean over the categories that occur."""
+    """Return the accuracy by category in the order of the set, and the mean over occurring categories as ``mean``."""
     table = {}
     for name in categories.names:
         if chosen := [e for e in errors if e.category == name]:
@@ -85,7 +92,7 @@ def summarize(errors: Sequence[PoseError], categories: CategorySet) -> dict[str,
 
 
 def as_records(table: dict[str, Accuracy]) -> dict[str, Any]:
-    """Plain values for JSON."""
+    """Return plain values for JSON."""
     return {name: asdict(row) for name, row in table.items()}
 
 

@@ -1,4 +1,4 @@
-"""Where poses fail: the share within a threshold by category and by how an object was seen."""
+"""Pose accuracy by category and by visibility, distance and viewpoint."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from clipose_ros.evaluation.runs.stored_clouds import PosedClouds
 from clipose_ros.types import BoolArray, FloatArray
 
 DEGREES, CENTIMETRES = 10.0, 5.0
-"""Within both a pose counts as right here."""
+"""Thresholds of a correct pose."""
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Objects of one kind.
+    """Accuracy of one group of objects.
 
     Attributes:
-        count: How many.
-        percent: Share of them that is posed within the thresholds; None of nothing.
+        count: Number of objects.
+        percent: Percentage with a correct pose; None for no objects.
     """
 
     count: int
@@ -32,11 +32,11 @@ class Cell:
 
 
 Breakdown = Mapping[str, Mapping[str, Mapping[str, Cell]]]
-"""Cells by factor, bin and category; ``all`` stands for the objects of all categories together."""
+"""Cells by factor, bin and category; ``all`` contains the objects of all categories."""
 
 
 def breakdown(posed: PosedClouds) -> Breakdown:
-    """Split clouds by each factor in turn: visible share, distance, and where the camera stands around the object."""
+    """Compute the accuracy by visible fraction, distance, viewpoint and visibility of the handle, each by category."""
     samples = posed.samples
     right = np.array([e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in posed.errors], dtype=bool)
     names = samples.categories.names
@@ -50,7 +50,7 @@ def breakdown(posed: PosedClouds) -> Breakdown:
 
 
 def breakdown_records(factors: Breakdown) -> dict[str, Any]:
-    """Plain values for JSON."""
+    """Return plain values for JSON."""
     return {
         factor: {label: {name: asdict(cell) for name, cell in cells.items()} for label, cells in bins.items()}
         for factor, bins in factors.items()
@@ -63,7 +63,7 @@ def _cell(right: BoolArray, chosen: BoolArray) -> Cell:
 
 
 def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
-    """The bins of every factor, each with the clouds in it."""
+    """Return the bins of each factor: label and mask ``(S,)`` of the clouds in the bin."""
     R, t = samples.T_camera_object[:, :3, :3].astype(np.float64), samples.T_camera_object[:, :3, 3].astype(np.float64)
     distance = np.linalg.norm(t, axis=1)
     towards_camera = np.einsum("sji,sj->si", R, -t) / distance[:, None]
@@ -86,7 +86,7 @@ def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
 
 
 def _binned(values: FloatArray, limits: Sequence[float]) -> list[tuple[str, BoolArray]]:
-    """Bins between limits, and beyond the first and the last."""
+    """Return label and mask of the bins between limits, below the first and from the last limit on."""
     bins: list[tuple[str, BoolArray]] = [(f"below {limits[0]:g}", np.asarray(values < limits[0]))]
     for low, high in itertools.pairwise(limits):
         bins.append((f"{low:g} to {high:g}", np.asarray((values >= low) & (values < high))))

@@ -1,4 +1,4 @@
-"""Pieces of a page of HTML that needs no other file."""
+"""Building blocks of a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ p.note { color: #57606a; }
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page of HTML parts."""
+    """Return a complete HTML page of the given parts."""
     body = "\n".join(parts)
     return (
         f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
@@ -30,12 +30,12 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def note(text: str) -> str:
-    """A paragraph that explains."""
+    """Return an explanatory paragraph."""
     return f"<p class='note'>{escape(text)}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], strong: Collection[str] = ()) -> str:
-    """A table; rows that begin with one of ``strong`` stand out."""
+    """Return a table; rows whose first cell is in ``strong`` are emphasized."""
     cells = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = [
         f"<tr{' class=strong' if row[0] in strong else ''}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
@@ -44,15 +44,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], strong: Collection
     return f"<table><tr>{cells}</tr>\n" + "\n".join(lines) + "</table>"
 
 
-def shown(value: float | None) -> str:
-    """A figure for the reader; a dash where there is none."""
+def format_number(value: float | None) -> str:
+    """Return a number as text; a dash for None."""
     if value is None:
         return "–"
     return str(value) if isinstance(value, int) else f"{value:.1f}"
 
 
-def picture(figure: Any, alternative: str) -> str:
-    """A matplotlib figure inside the page."""
+def embed_figure(figure: Any, alternative: str) -> str:
+    """Return a matplotlib figure as an embedded image."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
     data = base64.b64encode(stream.getvalue()).decode("ascii")

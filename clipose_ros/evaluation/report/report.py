@@ -1,4 +1,4 @@
-"""A page of HTML, complete in itself, that shows how predictions fare."""
+"""Self-contained HTML report of an evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, Thresholds, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import THRESHOLDS, Accuracy
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
-from clipose_ros.evaluation.report.html import note, page, picture, shown, table
+from clipose_ros.evaluation.report.html import embed_figure, format_number, note, page, table
 from clipose_ros.evaluation.report.worst_cases import FailureCase, draw_cases
 
 IOU_GRID = tuple(k / 100 for k in range(101))
@@ -29,7 +29,7 @@ REPORT_THRESHOLDS = Thresholds(
         )
     ),
 )
-"""The tables' thresholds and those of the curves."""
+"""Thresholds of the tables and of the curves."""
 
 PAPER_TABLE_I: Mapping[str, tuple[float | None, ...]] = {
     "NOCS": (None, 9.5, 13.8, 26.7, 26.7),
@@ -47,44 +47,44 @@ PAPER_TABLE_I: Mapping[str, tuple[float | None, ...]] = {
     "HS-Pose": (45.3, 54.9, 68.6, 83.6, 84.6),
     "CLIPose": (48.7, 58.3, 70.4, 85.2, 86.2),
 }
-"""Means on REAL275 as the CLIPose paper prints them, at ``THRESHOLDS``; None where it has a dash."""
+"""Means on REAL275 from Table I of the CLIPose paper at ``THRESHOLDS``; None for a dash in the table."""
 
 MATCHED = (
-    "Average precision, per cent. Poses count where predictions and truths were matched at IoU > 0.1, and recall is "
-    "over the matched ones."
+    "Average precision, per cent. Poses are evaluated for predictions and truths matched at IoU > 0.1, and recall is "
+    "relative to the matched truths."
 )
 SHARES = (
-    "Every cloud is judged by itself. There is no detector in it, so nothing is missed or found twice, and no score "
-    "ranks the poses: this is no average precision. Bottles, bowls, cans and mugs with hidden handle by their y axis "
-    "alone."
+    "Every cloud is evaluated independently and without a detector, so no object is missed or detected twice. Scores "
+    "are not used: this is not average precision. The rotation error of bottles, bowls, cans and mugs with hidden "
+    "handle is the angle between the y axes."
 )
 BREAKDOWN = (
-    f"Share of objects posed within {DEGREES:g}° and {CENTIMETRES:g} cm, per cent, and in brackets how many objects "
-    "there are. Small numbers say little."
+    f"Percentage of objects posed within {DEGREES:g}° and {CENTIMETRES:g} cm, with the number of objects in brackets. "
+    "Percentages of few objects are unreliable."
 )
 SINGLE = (
-    "Average precision, per cent, of clouds under known masks: each is an image of its own with one truth and one "
-    "detection, whose score is the pose's confidence. What a detector misses or invents is not in it."
+    "Average precision, per cent, of clouds under true masks. Each cloud is treated as an image with one truth and one "
+    "detection, whose score is the confidence of the pose. Errors of a detector are not included."
 )
 WORST = (
-    "By the larger of degrees / 10 and centimetres / 5. True boxes blue, predicted ones orange; thick edges are the "
-    "bottom, the line from the middle points to the front (+x)."
+    "Ranked by max(degrees / 10, centimetres / 5). True boxes are blue, predicted boxes orange. Thick edges are the "
+    "bottom; the line from the centre points to the front (+x)."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a page shows.
+    """Content of a report.
 
     Attributes:
-        title: Of the page.
-        source: What was judged.
-        latency: What is known of the time it took.
-        by_kind: Scores at ``REPORT_THRESHOLDS``, by kind of IoU.
-        protocol: How to read them.
-        shares: Share of objects posed within thresholds, where each object is known to be there.
-        breakdown: Where poses fail.
-        cases: The worst poses.
+        title: Title of the page.
+        source: Description of the evaluated model and data.
+        latency: Latency of the predictions.
+        by_kind: Scores at ``REPORT_THRESHOLDS`` by kind of IoU.
+        protocol: Explanation of the scores.
+        shares: Accuracy by category, for evaluations without a detector.
+        breakdown: Accuracy by visibility, distance and viewpoint.
+        cases: Worst poses.
         recall: Detection recall by category, if a segmenter was evaluated.
     """
 
@@ -100,7 +100,7 @@ class Report:
 
 
 def report_html(report: Report) -> str:
-    """Make the page: HTML that needs no other file."""
+    """Return the report as a self-contained HTML page."""
     parts = [f"<p>{escape(report.source)}</p>", f"<p>{escape(report.latency.sentence)}</p>"]
     if report.shares:
         parts += ["<h2>Share of objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
@@ -112,65 +112,68 @@ def report_html(report: Report) -> str:
             f"<h2>Average precision, IoU {kind.value}</h2>",
             note(f"{kind.meaning[0].upper()}{kind.meaning[1:]}. {report.protocol}"),
             _scores_table(records),
-            picture(_curves(records), f"average precision over thresholds, IoU {kind.value}"),
+            embed_figure(_curves(records), f"average precision over thresholds, IoU {kind.value}"),
         ]
-    if IouKind.RELEASED in report.by_kind:  # what the paper's figures are matched with
-        parts += ["<h2>Beside published figures</h2>", *_paper_table(report.by_kind[IouKind.RELEASED]["mean"])]
+    if IouKind.RELEASED in report.by_kind:  # the kind of IoU of the published values
+        parts += ["<h2>Comparison with published results</h2>", *_paper_table(report.by_kind[IouKind.RELEASED]["mean"])]
     if report.breakdown:
         parts += ["<h2>Where poses fail</h2>", note(BREAKDOWN), *_breakdown_tables(report.breakdown)]
     if report.cases:
-        parts += ["<h2>Worst poses</h2>", note(WORST), picture(draw_cases(report.cases), "worst poses")]
+        parts += ["<h2>Worst poses</h2>", note(WORST), embed_figure(draw_cases(report.cases), "worst poses")]
     return page(report.title, parts)
 
 
 def _recall_table(recall: Mapping[str, DetectionRecall]) -> str:
     """Return the table of detection recall by category."""
-    rows = [[name, *map(shown, counts.row)] for name, counts in recall.items()]
+    rows = [[name, *map(format_number, counts.row)] for name, counts in recall.items()]
     return table(["category", *TABLE_HEAD], rows, strong=["all"])
 
 
 def _scores_table(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """Figures by category."""
+    """Return the table of scores by category."""
     names = ("truths", "predictions", "matched", *TABLE.names)
-    rows = [[name, *(shown(record[key]) for key in names)] for name, record in records.items()]
+    rows = [[name, *(format_number(record[key]) for key in names)] for name, record in records.items()]
     return table(["category", *names], rows, strong=["mean"])
 
 
 def _paper_table(mean: Scores) -> list[str]:
-    """The mean over categories beside the paper's Table I."""
+    """Return the mean over categories together with Table I of the paper."""
     names = Thresholds(iou=()).names
     record = as_record(mean)
-    rows = [[method, *map(shown, figures)] for method, figures in PAPER_TABLE_I.items()]
-    rows.append(["these results", *(shown(record[key]) for key in names)])
+    rows = [[method, *map(format_number, figures)] for method, figures in PAPER_TABLE_I.items()]
+    rows.append(["these results", *(format_number(record[key]) for key in names)])
     explained = (
-        "Methods' means on REAL275 from Table I of the CLIPose paper, and these results with IoU released. They "
-        "compare only where these are of REAL275 too, with the same detections."
+        "Means on REAL275 from Table I of the CLIPose paper, and these results with IoU released. They are comparable "
+        "only if these results are of REAL275 with the same detections."
     )
     return [note(explained), table(["method", *names], rows, strong=["these results"])]
 
 
 def _shares_table(shares: Mapping[str, Accuracy]) -> str:
-    """Medians of the errors, and shares."""
+    """Return the table of median errors and percentages within thresholds."""
     rows = []
     for name, row in shares.items():
         medians = row.rotation_deg_median, row.translation_cm_median, row.size_percent_median
-        rows.append([name, str(row.count), *map(shown, medians), *map(shown, row.within.values())])
+        rows.append([name, str(row.count), *map(format_number, medians), *map(format_number, row.within.values())])
     head = ["category", "objects", "rotation, deg", "translation, cm", "size, %", *shares["mean"].within]
     return table(head, rows, strong=["mean"])
 
 
 def _breakdown_tables(factors: Breakdown) -> list[str]:
-    """A table for each factor."""
+    """Return one table per factor."""
     tables = []
     for factor, bins in factors.items():
         names = list(next(iter(bins.values())))
-        rows = [[label, *(f"{shown(c.percent)} ({c.count})" for c in cells.values())] for label, cells in bins.items()]
+        rows = [
+            [label, *(f"{format_number(c.percent)} ({c.count})" for c in cells.values())]
+            for label, cells in bins.items()
+        ]
         tables.append(table([factor, *names], rows))
     return tables
 
 
 def _curves(records: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Average precision over each threshold, the other one open."""
+    """Draw average precision over each threshold; the other threshold of a pose is so large that it has no effect."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
@@ -183,8 +186,8 @@ def _curves(records: Mapping[str, Mapping[str, Any]]) -> Any:
     for panel, (label, grid, names) in zip(panels, axes, strict=True):
         for name, record in records.items():
             if record["truths"]:
-                look = {"color": "black", "linewidth": 2.2} if name == "mean" else {"linewidth": 1.3}
-                panel.plot(grid, [record[key] for key in names], label=name, **look)
+                style = {"color": "black", "linewidth": 2.2} if name == "mean" else {"linewidth": 1.3}
+                panel.plot(grid, [record[key] for key in names], label=name, **style)
         panel.set(xlabel=label, xlim=(grid[0], grid[-1]), ylim=(0, 102))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("average precision, %")

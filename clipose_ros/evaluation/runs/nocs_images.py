@@ -1,4 +1,4 @@
-"""A predictor on NOCS images: the detections that come with the data, posed, beside the truths."""
+"""Poses of the detections of NOCS images, with the truths."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from clipose_ros.types import FloatArray, InstanceMask, ObjectCloud, RgbdFrame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedImage:
-    """What became of an image.
+    """Predictions on one image.
 
     Attributes:
-        frame: Truths and predictions; scores are the detections'.
-        latency_ms: Wall time from masks to poses, all of the image's objects.
+        frame: Truths and predictions; the scores are those of the detections.
+        latency_ms: Wall time from masks to poses of all objects of the image, milliseconds.
     """
 
     frame: NocsFrame
@@ -36,26 +36,26 @@ def pose_images(
     config: CloudConfig,
     official_truths: bool = True,
 ) -> Iterator[PosedImage]:
-    """Pose the detections of some images.
+    """Estimate the poses of the detections of images.
 
-    A detection that gets no pose stays in as a prediction that overlaps nothing: it was claimed to be there.
+    A detection without a pose is kept as a prediction that overlaps nothing, since it counts as a false positive.
 
     Args:
-        dataset: Part of the NOCS data with detections: ``camera_val`` or ``real_test``.
-        predictor: What poses the clouds.
-        images: Their places in the dataset.
-        config: How clouds are made.
-        official_truths: Whether truths are those of the released files, as in published figures; else those fitted to
-            the coordinate maps, with mugs centred as the dataset was told to.
+        dataset: Subset of the NOCS data with detections: ``camera_val`` or ``real_test``.
+        predictor: Predictor of the poses.
+        images: Indices of the images in the dataset.
+        config: Settings of the clouds.
+        official_truths: Whether to use the truths of the released files, as in published results. Otherwise truths
+            fitted to the coordinate maps are used, with mugs centred according to the dataset.
 
     Raises:
-        DataError: The part has no detections or official truths, or a file is missing or malformed.
+        DataError: The subset has no detections or official truths, or a file is missing or malformed.
     """
     for index in images:
         frame = dataset.read_frame(index)
-        found = dataset.read_detections(index)
+        detections = dataset.read_detections(index)
         start = time.perf_counter()
-        poses, sizes = _posed(frame, found, predictor, config)
+        poses, sizes = _estimate_poses(frame, detections, predictor, config)
         latency_ms = 1e3 * (time.perf_counter() - start)
         if official_truths:
             official = dataset.read_official(index)
@@ -69,24 +69,27 @@ def pose_images(
         yield PosedImage(
             NocsFrame(
                 dataset.frames[index],
-                NocsObjects.from_poses(_ids(dataset, categories), T_true, true_sizes, _rows_first(boxes)),
+                NocsObjects.from_poses(_class_ids(dataset, categories), T_true, true_sizes, _to_nocs_boxes(boxes)),
                 np.array(visible, dtype=bool),
                 NocsObjects.from_poses(
-                    _ids(dataset, [i.category for i in found]), poses, sizes, _rows_first([i.box for i in found])
+                    _class_ids(dataset, [i.category for i in detections]),
+                    poses,
+                    sizes,
+                    _to_nocs_boxes([i.box for i in detections]),
                 ),
-                np.array([i.score for i in found], dtype=np.float64),
+                np.array([i.score for i in detections], dtype=np.float64),
                 {"image_path": dataset.frames[index]},
             ),
             latency_ms,
         )
 
 
-def _posed(
-    frame: RgbdFrame, found: Sequence[InstanceMask], predictor: PosePredictor, config: CloudConfig
+def _estimate_poses(
+    frame: RgbdFrame, detections: Sequence[InstanceMask], predictor: PosePredictor, config: CloudConfig
 ) -> tuple[FloatArray, FloatArray]:
-    """Poses ``(N, 4, 4)`` and sizes ``(N, 3)``, NaN where there is none."""
-    poses, sizes = np.full((len(found), 4, 4), np.nan), np.full((len(found), 3), np.nan)
-    clouds = [extract_cloud(frame, instance, config) for instance in found]
+    """Return poses ``(N, 4, 4)`` and sizes ``(N, 3)``; NaN for detections without a pose."""
+    poses, sizes = np.full((len(detections), 4, 4), np.nan), np.full((len(detections), 3), np.nan)
+    clouds = [extract_cloud(frame, instance, config) for instance in detections]
     posed = {
         i: c for i, c in enumerate(clouds) if isinstance(c, ObjectCloud) and c.instance.category in predictor.categories
     }
@@ -98,11 +101,11 @@ def _posed(
     return poses, sizes
 
 
-def _ids(dataset: NocsDataset, names: Sequence[str]) -> list[int]:
-    """NOCS class ids."""
+def _class_ids(dataset: NocsDataset, names: Sequence[str]) -> list[int]:
+    """Return the NOCS class ids of categories."""
     return [dataset.categories[name].id for name in names]
 
 
-def _rows_first(boxes: Sequence[tuple[int, int, int, int]]) -> FloatArray:
-    """Boxes (x0, y0, x1, y1) as ``(N, 4)`` top, left, bottom, right."""
+def _to_nocs_boxes(boxes: Sequence[tuple[int, int, int, int]]) -> FloatArray:
+    """Convert boxes (x0, y0, x1, y1) to ``(N, 4)`` top, left, bottom, right."""
     return np.array([(y0, x0, y1, x1) for x0, y0, x1, y1 in boxes], dtype=np.float64).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""A predictor judged on stored clouds: no detector, no tracker, one view each."""
+"""Poses of stored clouds, each evaluated independently without detector and tracker."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from clipose_ros.inference.pipeline import PosePredictor
 from clipose_ros.types import FloatArray, PoseEstimate
 
 _BATCH = 32
-_OBJECTS = 6
-_REPEATS = 20
+_LATENCY_OBJECTS = 6
+_LATENCY_REPEATS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedClouds:
-    """Stored clouds, and what a predictor makes of each.
+    """Stored clouds with their estimated poses.
 
     Attributes:
-        samples: The clouds with their truths.
-        estimates: One per cloud.
-        errors: Likewise.
+        samples: Clouds with their truths.
+        estimates: Estimated pose of each cloud.
+        errors: Pose error of each cloud.
     """
 
     samples: CloudSamples
@@ -36,18 +36,18 @@ class PosedClouds:
 
 
 def pose_clouds(
-    predictor: PosePredictor, samples: CloudSamples, watched: Callable[[Sequence[int]], Iterable[int]] = iter
+    predictor: PosePredictor, samples: CloudSamples, show_progress: Callable[[Sequence[int]], Iterable[int]] = iter
 ) -> PosedClouds:
-    """Pose all clouds; each is judged by itself. A mug whose handle is hidden is judged as axially symmetric.
+    """Estimate the poses of all clouds. Mugs with hidden handle are evaluated as axially symmetric.
 
     Args:
-        predictor: What poses them.
-        samples: The clouds.
-        watched: Gives back what it is given, one by one, and may show how far it is.
+        predictor: Predictor of the poses.
+        samples: Clouds with their truths.
+        show_progress: Iterates over a sequence and may show the progress.
     """
     estimates: list[PoseEstimate] = []
     names = _names(samples)
-    for start in watched(range(0, len(samples), _BATCH)):
+    for start in show_progress(range(0, len(samples), _BATCH)):
         rows = slice(start, start + _BATCH)
         estimates += predictor.predict(samples.points[rows].astype(np.float32), names[rows])
     return PosedClouds(samples, tuple(estimates), tuple(_errors(estimates, samples, predictor.categories, 0)))
@@ -56,7 +56,7 @@ def pose_clouds(
 def evaluate_poses(
     pose: Callable[[slice], Sequence[PoseEstimate]], samples: CloudSamples, categories: CategorySet, batch: int = _BATCH
 ) -> dict[str, Accuracy]:
-    """Accuracy of anything that gives poses of the samples at the rows of a slice, judged as by ``pose_clouds``."""
+    """Compute the accuracy of a function that returns the poses of the samples in a slice, see ``pose_clouds``."""
     errors: list[PoseError] = []
     for start in range(0, len(samples), batch):
         errors += _errors(pose(slice(start, start + batch)), samples, categories, start)
@@ -64,12 +64,12 @@ def evaluate_poses(
 
 
 def as_frames(posed: PosedClouds, categories: CategorySet, ranked: bool = True) -> Iterator[NocsFrame]:
-    """Every cloud as an image of its own with one truth and one detection, for the NOCS protocol.
+    """Yield every cloud as an image with one truth and one detection, for the NOCS protocol.
 
     Args:
-        posed: The clouds.
-        categories: Their ids are the frames' class ids.
-        ranked: Whether scores are the poses' confidences; else all are 1, as those of a detector that is always sure.
+        posed: Clouds with their estimated poses.
+        categories: Categories; their ids are the class ids of the frames.
+        ranked: Whether the scores are the confidences of the poses; otherwise all scores are 1.
     """
     samples = posed.samples
     for row, (name, estimate) in enumerate(zip(_names(samples), posed.estimates, strict=True)):
@@ -85,31 +85,31 @@ def as_frames(posed: PosedClouds, categories: CategorySet, ranked: bool = True) 
 
 
 def cloud_name(row: int) -> str:
-    """What the cloud of a row is called in figures and pictures."""
+    """Return the name of a cloud in tables and figures."""
     return f"cloud {row}"
 
 
 def latencies_ms(predictor: PosePredictor, samples: CloudSamples) -> list[float]:
-    """Wall times of the poses of six clouds at once, as of a frame with six objects, after a first time not counted."""
-    rows = np.arange(_OBJECTS) % len(samples)
+    """Return the wall times of repeated predictions of six clouds at once, milliseconds, without the first call."""
+    rows = np.arange(_LATENCY_OBJECTS) % len(samples)
     points, names = samples.points[rows].astype(np.float32), [_names(samples)[row] for row in rows]
-    taken = []
-    for _ in range(_REPEATS + 1):
+    durations_ms = []
+    for _ in range(_LATENCY_REPEATS + 1):
         start = time.perf_counter()
         predictor.predict(points, names)
-        taken.append(1e3 * (time.perf_counter() - start))
-    return taken[1:]
+        durations_ms.append(1e3 * (time.perf_counter() - start))
+    return durations_ms[1:]
 
 
 def _names(samples: CloudSamples) -> list[str]:
-    """Category of each cloud."""
+    """Return the name of the category of each cloud."""
     return [samples.categories.names[i] for i in samples.category_index]
 
 
 def _errors(
     estimates: Sequence[PoseEstimate], samples: CloudSamples, categories: CategorySet, first: int
 ) -> Iterator[PoseError]:
-    """Errors of estimates of the samples from a row on."""
+    """Yield the errors of estimates of the samples from row ``first`` on."""
     for row, estimate in enumerate(estimates, start=first):
         known = bool(samples.handle_visible[row])
         symmetry = categories[estimate.category].symmetry if known else Symmetry(axial_y=True)

@@ -66,7 +66,7 @@ def test_figure_becomes_a_picture_inside_the_page():
 
     figure = Figure(figsize=(2, 1))
     figure.add_subplot().plot([0, 1], [0, 1])
-    _, (attributes,) = tags_and_attributes(html.picture(figure, "a 'line'"))
+    _, (attributes,) = tags_and_attributes(html.embed_figure(figure, "a 'line'"))
     assert attributes["alt"] == "a 'line'"
     kind, data = attributes["src"].split(",", 1)
     image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
@@ -75,4 +75,4 @@ def test_figure_becomes_a_picture_inside_the_page():
 
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (3, "3"), (2.04, "2.0"), (99.96, "100.0")])
 def test_numbers_have_one_digit_and_nothing_is_a_dash(value, expected):
-    assert html.shown(value) == expected
+    assert html.format_number(value) == expected
