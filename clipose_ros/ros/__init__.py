@@ -1,6 +1,6 @@
-"""The ROS 2 edge: the only room that imports rclpy or a message.
+"""ROS 2 interface of the pose pipeline: the lifecycle node ``pose_node`` and its parts.
 
-``pose_node`` wires the rest: ``inputs`` matches topics into sets, ``mailbox`` keeps the newest, ``worker`` takes it,
-``conversions`` turns it into an ``RgbdFrame``, ``posing`` sends it through the pipeline and the tracker, ``publishers``
-turns what comes out into messages, ``diagnostics`` tells how it goes. No mathematics here: geometry and tracking do it.
+``inputs`` matches topics into sets, ``mailbox`` keeps the newest set, and ``worker`` processes it in its own thread.
+``conversions`` makes an ``RgbdFrame``, ``frame_processor`` runs pipeline and tracker, ``publishers`` makes messages,
+and ``diagnostics`` collects counters and problems. Geometry and tracking are computed outside this package.
 """

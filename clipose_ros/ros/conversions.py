@@ -1,7 +1,7 @@
-"""Messages to core types and images to messages, byte by byte.
+"""Conversions between ROS messages and the package's types.
 
-Units follow the encoding, never a parameter: REP-118's 16UC1 is millimetres with 0 invalid, 32FC1 metres with NaN
-invalid. Every error is a ``FrameError`` that names the topic, says what came and what to do.
+The encoding of a depth image determines its unit (REP-118): 16UC1 is millimetres with 0 invalid, 32FC1 is metres with
+NaN invalid. Unusable messages raise ``FrameError``, which names the topic, the value and a remedy.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     "16UC1": (np.uint16, 1),
     "32FC1": (np.float32, 1),
 }
-_SPARSE = 16
-_DEPTH = ("16UC1", "mono16", "32FC1")
-_LABELS = ("16UC1", "mono16")
+_GRID_STEP = 16  # pixels between those that are tested for valid depth first
+_DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
+_LABEL_ENCODINGS = ("16UC1", "mono16")
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Resolved names of the input topics, for messages to the user."""
+    """Resolved names of the input topics, for error messages."""
 
     color: str
     depth: str
@@ -66,10 +66,10 @@ class FrameMessages:
 
 
 def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
-    """Turn a matched set into a frame; its stamp and frame are the colour image's.
+    """Convert a matched set to a frame with the stamp and the frame id of the colour image.
 
     Raises:
-        FrameError: A message cannot be used, or they do not fit together; the topic is named.
+        FrameError: A message is unusable, or the messages do not fit together; the error names the topic.
     """
     _require_one_camera(messages, topics)
     color = messages.color
@@ -92,15 +92,15 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
 
 
 def read_color(message: Image, topic: str) -> ByteArray:
-    """``(H, W, 3)`` uint8 R G B of an rgb8, bgr8, rgba8, bgra8 or mono8 image."""
+    """Convert an rgb8, bgr8, rgba8, bgra8 or mono8 image to ``(H, W, 3)`` uint8, R G B."""
     pixels = np.ascontiguousarray(_pixels(message, topic, ("rgb8", *_TO_RGB)))
     return pixels if message.encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, _TO_RGB[message.encoding]))
 
 
 def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
-    """``(H, W, 3)`` uint8 R G B of a JPEG or PNG image."""
+    """Decode a JPEG or PNG image to ``(H, W, 3)`` uint8, R G B."""
     image = None
-    with contextlib.suppress(CvBridgeError, cv2.error):  # or None, as the release of cv_bridge goes: all told below
+    with contextlib.suppress(CvBridgeError, cv2.error):  # some releases of cv_bridge return None instead
         image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise FrameError(
@@ -112,11 +112,13 @@ def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
 
 
 def read_depth(message: Image, topic: str) -> FloatArray:
-    """``(H, W)`` float32 metres of a 16UC1 (mm) or 32FC1 (m) image; invalid pixels stay 0, NaN or infinite."""
-    pixels = _pixels(message, topic, _DEPTH)[..., 0]
+    """Convert a 16UC1 (mm) or 32FC1 (m) image to ``(H, W)`` float32 metres; invalid pixels stay 0, NaN or infinite."""
+    pixels = _pixels(message, topic, _DEPTH_ENCODINGS)[..., 0]
     is_metric = message.encoding == "32FC1"
     depth = np.ascontiguousarray(pixels) if is_metric else np.multiply(pixels, np.float32(1e-3), dtype=np.float32)
-    if not (_any_valid(depth[::_SPARSE, ::_SPARSE]) or _any_valid(depth)):  # a few pixels nearly always tell
+    if not (
+        _has_valid_depth(depth[::_GRID_STEP, ::_GRID_STEP]) or _has_valid_depth(depth)
+    ):  # a sparse grid nearly always suffices
         raise FrameError(
             f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or "
             "too close?"
@@ -124,17 +126,21 @@ def read_depth(message: Image, topic: str) -> FloatArray:
     return depth
 
 
-def _any_valid(depth: FloatArray) -> bool:
+def _has_valid_depth(depth: FloatArray) -> bool:
     return bool(((depth > 0.0) & np.isfinite(depth)).any())
 
 
 def read_labels(message: Image, topic: str) -> LabelArray:
-    """``(H, W)`` uint16, category id x 1000 + instance, of a 16UC1 or mono16 image."""
-    return np.ascontiguousarray(_pixels(message, topic, _LABELS)[..., 0])
+    """Convert a 16UC1 or mono16 image to ``(H, W)`` uint16 labels: category id x ``LABEL_BASE`` + instance."""
+    return np.ascontiguousarray(_pixels(message, topic, _LABEL_ENCODINGS)[..., 0])
 
 
 def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
-    """Pinhole of the rectified image: P, shifted by the roi and divided by the binning."""
+    """Read the intrinsics of the rectified image: P, shifted by the roi and divided by the binning.
+
+    Raises:
+        FrameError: P, the size or the binning is not valid; the error names the topic.
+    """
     p, roi = message.p, message.roi
     if not np.isfinite(p).all():
         raise FrameError(
@@ -155,28 +161,28 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
         )
     if bin_x > width or bin_y > height:
         raise FrameError(
-            f"'{topic}' has a binning of {bin_x}x{bin_y}, which leaves nothing of {width}x{height} pixels: the driver "
-            "must fill in how many pixels of the sensor make one of the image"
+            f"'{topic}' has a binning of {bin_x}x{bin_y}, more than the {width}x{height} pixels of the image: the "
+            "driver must fill in how many pixels of the sensor make one of the image"
         )
     left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
     return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
 
 
 def read_transform(translation: Vector3 | Point, rotation: Quaternion) -> FloatArray:
-    """The transform ``(4, 4)`` that a message tells.
+    """Convert a translation and a quaternion to a transform ``(4, 4)``.
 
     Raises:
-        DegenerateInputError: The quaternion has no length, or a value is not finite.
+        DegenerateInputError: The quaternion is zero, or a value is not finite.
     """
-    place = [translation.x, translation.y, translation.z]
+    position = [translation.x, translation.y, translation.z]
     quat_xyzw = [rotation.x, rotation.y, rotation.z, rotation.w]
-    if not any(quat_xyzw) or not np.isfinite(place + quat_xyzw).all():
-        raise DegenerateInputError(f"expected a finite translation and quaternion, got {place} and {quat_xyzw}")
-    return np.asarray(concatenate_matrices(translation_matrix(place), quaternion_matrix(quat_xyzw)))
+    if not any(quat_xyzw) or not np.isfinite(position + quat_xyzw).all():
+        raise DegenerateInputError(f"expected a finite translation and quaternion, got {position} and {quat_xyzw}")
+    return np.asarray(concatenate_matrices(translation_matrix(position), quaternion_matrix(quat_xyzw)))
 
 
 def image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:
-    """An image message from ``(H, W)`` or ``(H, W, C)`` pixels of that encoding's type."""
+    """Make an image message from pixels ``(H, W)`` or ``(H, W, C)`` of the type that the encoding requires."""
     dtype, channels = _ENCODINGS[encoding]
     pixels = np.ascontiguousarray(image, dtype=np.dtype(dtype).newbyteorder("<"))
     message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding)
@@ -186,14 +192,14 @@ def image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:
 
 
 def byte_array(values: NDArray[Any]) -> array.array[int]:
-    """The bytes of a contiguous array as message fields want them: anything else is copied element by element."""
+    """Copy a contiguous array to ``array.array``: rclpy converts other types element by element."""
     data = array.array("B")
     data.frombytes(values.reshape(-1).view(np.uint8).data)
     return data
 
 
 def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:
-    """The camera_info of a rectified image."""
+    """Make the camera_info message of a rectified image."""
     message = CameraInfo(header=header, height=intrinsics.height, width=intrinsics.width, distortion_model="plumb_bob")
     fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
     message.d = [0.0] * 5
@@ -204,17 +210,17 @@ def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraI
 
 
 def stamp_ns(stamp: Time) -> int:
-    """A ROS stamp in nanoseconds."""
+    """Convert a ROS stamp to nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def ros_stamp(nanoseconds: int) -> Time:
-    """Nanoseconds as a ROS stamp."""
+    """Convert nanoseconds to a ROS stamp."""
     return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
 
 
 def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[Any]:
-    """``(H, W, C)`` view of a message's pixels, in this machine's byte order, without the padding of its rows."""
+    """Return the pixels ``(H, W, C)`` of a message in native byte order, without the padding of its rows."""
     if message.encoding not in encodings:
         raise FrameError(
             f"'{topic}' has encoding '{message.encoding}': expected one of {', '.join(encodings)}; convert it or "
@@ -224,7 +230,7 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
     height, width = message.height, message.width
     row = width * channels * np.dtype(dtype).itemsize
     if height == 0 or width == 0:
-        raise FrameError(f"'{topic}' is empty ({width}x{height} pixels): look at the camera driver")
+        raise FrameError(f"'{topic}' is empty ({width}x{height} pixels): check the camera driver")
     if message.step < row or len(message.data) < message.step * height:
         raise FrameError(
             f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{height} "
@@ -240,7 +246,7 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
 
 
 def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
-    """All inputs must speak of one optical frame."""
+    """Raise ``FrameError`` unless all messages have the same frame id."""
     frame_id = messages.color.header.frame_id
     if not frame_id:
         raise FrameError(f"'{topics.color}' has an empty frame_id: set the camera's optical frame in its driver")

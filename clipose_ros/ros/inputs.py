@@ -1,4 +1,4 @@
-"""The camera's topics, matched into sets by message_filters, and watched for silence and stamps that never match."""
+"""Subscriptions to the camera topics, matched into sets and monitored for silence and stamps that do not match."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _COLOR, _DEPTH, _INFO, _LABELS = (
 
 
 def input_topics(node: Node, compressed: bool) -> Topics:
-    """The names under which this node's inputs arrive, remapped and resolved."""
+    """Return the remapped, resolved names of the input topics of a node."""
     # image_transport names the compressed topic after the raw one, so a remapping of the raw one must carry over
     color = node.resolve_topic_name(_COLOR) + ("/compressed" if compressed else "")
     return Topics(color, *(node.resolve_topic_name(name) for name in (_DEPTH, _INFO, _LABELS)))
 
 
 class InputSubscriptions:
-    """Subscribes, matches, and hands on each matched set. Lives from activation to deactivation."""
+    """Subscribes to the inputs and passes on each matched set. Exists from activation to deactivation."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class InputSubscriptions:
         config: SyncConfig,
         with_labels: bool,
         on_set: Callable[[FrameMessages], None],
-        on_jump: Callable[[], None],
-        health: NodeDiagnostics,
+        on_time_jump: Callable[[], None],
+        diagnostics: NodeDiagnostics,
     ) -> None:
-        self._node, self._config, self._health = node, config, health
-        self._on_set, self._on_jump = on_set, on_jump
+        self._node, self._config, self._diagnostics = node, config, diagnostics
+        self._on_set, self._on_time_jump = on_set, on_time_jump
         self._lock = threading.Lock()
         self.topics = input_topics(node, config.compressed)
         self._types: dict[str, type[Any]] = {
@@ -58,9 +58,9 @@ class InputSubscriptions:
         if with_labels:
             self._types[self.topics.labels] = Image
         slop_s = 0.0 if config.exact else config.slop_s
-        self._watch = SyncMonitor(list(self._types), config.timeout_s, slop_s, time.monotonic())
+        self._monitor = SyncMonitor(list(self._types), config.timeout_s, slop_s, time.monotonic())
         self._filters: dict[str, SimpleFilter] = {}
-        self._match_anew()
+        self._restart_matching()
         self._subscriptions = [
             node.create_subscription(
                 kind,
@@ -73,22 +73,25 @@ class InputSubscriptions:
         ]
 
     def close(self) -> None:
-        """Give the subscriptions back; nothing is handed on afterwards."""
+        """Destroy the subscriptions; no set is passed on afterwards."""
         with self._lock:
             self._filters = {}
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
     def check(self) -> None:
-        """Report a topic that is silent, and stamps that never match or could match wrongly; about once a second."""
+        """Report silent topics, and stamps that do not match or could match wrongly; call it about once a second."""
         with self._lock:
-            complaints = {"sync": self._watch.complaint(time.monotonic()), "slop": self._watch.caution()}
-        for kind, complaint in complaints.items():
-            if complaint is not None:
-                self._health.warning(kind, complaint)
+            problems = {
+                "sync": self._monitor.find_sync_problem(time.monotonic()),
+                "slop": self._monitor.find_slop_problem(),
+            }
+        for kind, message in problems.items():
+            if message is not None:
+                self._diagnostics.warning(kind, message)
 
-    def _match_anew(self) -> None:
-        """A fresh synchroniser, with nothing of the old one's queues."""
+    def _restart_matching(self) -> None:
+        """Make a new synchroniser with empty queues."""
         self._filters = {topic: SimpleFilter() for topic in self._types}
         filters, depth = list(self._filters.values()), self._config.queue_size
         if self._config.exact or self._config.slop_s == 0.0:
@@ -99,26 +102,26 @@ class InputSubscriptions:
 
     def _on_message(self, topic: str, message: Any) -> None:
         with self._lock:
-            if topic not in self._filters:  # closed, with this message on its way
+            if topic not in self._filters:  # a message that arrives while the inputs are closed
                 return
             stamp = stamp_ns(message.header.stamp)
-            if stamp <= 0:  # 0 would mean the latest to TF and stand still for the tracks; rclpy knows no time below it
-                self._watch.unstamped(topic, time.monotonic())
-                self._health.warning(
+            if stamp <= 0:  # TF takes 0 for the latest transform, and rclpy has no negative times
+                self._monitor.add_unstamped(topic, time.monotonic())
+                self._diagnostics.warning(
                     "stamp", f"'{topic}' has the stamp {1e-9 * stamp:g} s: its driver must fill in header.stamp"
                 )
                 return
-            jumped_ns = self._watch.heard(topic, stamp, time.monotonic())
+            jumped_ns = self._monitor.add_stamp(topic, stamp, time.monotonic())
             if jumped_ns:
-                self._health.warning(
+                self._diagnostics.warning(
                     "time_jump",
-                    f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s: matching, tracks and transforms start over; "
-                    "unless a recording or a simulation began anew: do two publishers share it (ros2 topic info -v)?",
+                    f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s: matching, tracks and transforms are reset; "
+                    "if no recording or simulation was restarted: do two publishers share it (ros2 topic info -v)?",
                 )
-                self._match_anew()
-                self._on_jump()
+                self._restart_matching()
+                self._on_time_jump()
             self._filters[topic].signalMessage(message)
 
     def _on_match(self, *messages: Any) -> None:
-        self._watch.matched(time.monotonic())
+        self._monitor.add_match(time.monotonic())
         self._on_set(FrameMessages(*messages))

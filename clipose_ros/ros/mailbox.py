@@ -1,4 +1,4 @@
-"""A mailbox for the newest item only: latency stays bounded however slow its reader, and what is skipped is known."""
+"""Mailbox for the newest item only, which bounds the latency of a slow reader."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """One place for one item, between one thread that puts and one that takes."""
+    """Holds at most one item, between one thread that puts and one that takes."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -17,10 +17,10 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> bool:
-        """Leave an item, in place of one that nobody took.
+        """Store an item, replacing one that was not taken.
 
         Returns:
-            Whether an older item was thrown away for it.
+            True if an older item was dropped.
         """
         with self._changed:
             replaced = self._item is not None
@@ -29,10 +29,10 @@ class Mailbox(Generic[T]):
             return replaced
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """Wait for the newest item and take it out.
+        """Wait for the newest item and remove it.
 
         Returns:
-            The item, or None where the mailbox was closed or the time ran out.
+            The item, or None if the mailbox was closed or the time ran out.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is not None, timeout_s)
@@ -40,7 +40,7 @@ class Mailbox(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Throw away what is inside and let the reader go; later items are refused."""
+        """Drop the item and wake the reader; later items are ignored."""
         with self._changed:
             self._closed = True
             self._item = None

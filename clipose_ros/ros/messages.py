@@ -1,4 +1,4 @@
-"""Tracked objects as messages; all of one frame share one header: the image's stamp and the frame of the poses."""
+"""Messages of tracked objects. All messages of a frame share one header: image stamp and frame of the poses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from clipose_ros.geometry.se3 import quat_xyzw_from_rotation, transform_points
 from clipose_ros.ros.conversions import byte_array
 from clipose_ros.types import FloatArray, TrackedObject
 
-_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("names", "<u2", 2)])  # category and track
+_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("names", "<u2", 2)])  # category id and track id
 _CLOUD_FIELDS = [
     PointField(name="x", offset=0, datatype=PointField.FLOAT32, count=1),
     PointField(name="y", offset=4, datatype=PointField.FLOAT32, count=1),
@@ -27,7 +27,7 @@ _CLOUD_FIELDS = [
 
 
 def pose(T_frame_object: FloatArray) -> Pose:
-    """A transform as a pose."""
+    """Convert a transform ``(4, 4)`` to a pose message."""
     message = Pose()
     (position,), (quat_xyzw,) = _positions_and_quaternions([T_frame_object])
     _set_pose(message, position, quat_xyzw)
@@ -35,10 +35,10 @@ def pose(T_frame_object: FloatArray) -> Pose:
 
 
 class ObjectMessages:
-    """What is told about the tracks of a frame.
+    """Messages about the tracks of a frame.
 
-    Making these messages takes several times as long as filling them in. So they are kept, and each ``fill`` overwrites
-    the last one's.
+    Creating these messages takes several times as long as filling them in. They are reused: each call of ``fill``
+    overwrites the values of the previous call.
 
     Attributes:
         detections: One detection per track; ``id`` is the track's name, ``bbox.size`` the full extent in the object's
@@ -55,7 +55,13 @@ class ObjectMessages:
         self._transforms: list[TransformStamped] = []
 
     def fill(self, header: Header, tracks: Sequence[TrackedObject], tf_prefix: str) -> None:
-        """Write the tracks of a frame into the messages; ``tf_prefix`` is put before the names of TF frames."""
+        """Write the tracks of a frame into the messages.
+
+        Args:
+            header: Header of all messages.
+            tracks: Tracks in the frame of the header.
+            tf_prefix: Prefix of the names of TF frames.
+        """
         number = len(tracks)
         while len(self._detections) < number:
             self._detections.append(_empty_detection())
@@ -76,7 +82,7 @@ class ObjectMessages:
 def object_cloud(
     header: Header, tracks: Sequence[TrackedObject], T_frame_camera: FloatArray, categories: CategorySet
 ) -> PointCloud2:
-    """The observed points of all tracks: x, y, z in metres, category id and track id."""
+    """Make the cloud of the observed points of all tracks: x, y, z in metres, category id and track id."""
     seen = [(track, track.cloud.points_camera) for track in tracks if track.cloud is not None]
     points_camera = np.concatenate([np.empty((0, 3), np.float32), *(points for _, points in seen)])
     points = np.empty(len(points_camera), _CLOUD_POINT)
@@ -97,7 +103,7 @@ def object_cloud(
 
 
 def _empty_detection() -> Detection3D:
-    """With one result, whose pose is the centre of the box."""
+    """Make a detection with one result, whose pose is the centre of the box."""
     result, box = ObjectHypothesisWithPose(), BoundingBox3D()
     result.pose.pose = box.center
     return Detection3D(results=[result], bbox=box)
@@ -115,7 +121,7 @@ def _set_detection(
 
 
 def _positions_and_quaternions(transforms: Sequence[FloatArray]) -> tuple[list[list[float]], list[list[float]]]:
-    """x, y, z of each transform, and x, y, z, w."""
+    """Return positions (x, y, z) and quaternions (x, y, z, w) of transforms."""
     T = np.array(transforms).reshape(-1, 4, 4)
     return T[:, :3, 3].tolist(), quat_xyzw_from_rotation(T[:, :3, :3]).tolist()
 

@@ -1,4 +1,4 @@
-"""The pose node: wiring and lifecycle, nothing else."""
+"""Lifecycle node that estimates object poses from RGB-D images."""
 
 from __future__ import annotations
 
@@ -33,55 +33,55 @@ from clipose_ros.ros.worker import ExceptionRelay, Worker
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A matched set on its way to the worker."""
+    """A matched set for the worker, with the number of the frame."""
 
     number: int
     messages: FrameMessages
 
 
 @dataclass(frozen=True, slots=True)
-class _Configured:
-    """What the node holds from configuration to clean-up."""
+class _ConfiguredResources:
+    """Resources of the node from configuration to clean-up."""
 
     pipeline: PosePipeline
     transforms: Transforms
     publishers: Publishers
-    poser: FrameProcessor
+    processor: FrameProcessor
 
 
 @dataclass(frozen=True, slots=True)
-class _Active:
-    """What the node holds from activation to deactivation."""
+class _ActiveResources:
+    """Resources of the node from activation to deactivation."""
 
     worker: Worker[_Job]
     inputs: InputSubscriptions
 
 
 class PoseNode(LifecycleNode):
-    """RGB-D in, object poses out.
+    """Subscribes to RGB-D images and publishes object poses.
 
-    Spin it with a ``SingleThreadedExecutor``: no callback waits for a frame, and an executor of several threads takes
-    the interpreter from the worker so often that a frame takes twice as long.
+    Spin it with a ``SingleThreadedExecutor``. No callback waits for a frame, and the threads of a
+    ``MultiThreadedExecutor`` compete with the worker for the interpreter, which doubles the time per frame.
     """
 
     def __init__(
         self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = PosePipeline.from_config, **kwargs: Any
     ) -> None:
-        """Declare parameters, services and diagnostics; everything else waits for ``configure``.
+        """Declare parameters, services and diagnostics; everything else is created by ``configure``.
 
         Args:
-            pipeline_factory: Builds what poses frames.
-            kwargs: As ``rclpy.lifecycle.LifecycleNode`` takes them.
+            pipeline_factory: Builds the pipeline from the settings.
+            kwargs: Keyword arguments of ``rclpy.lifecycle.LifecycleNode``.
 
         Raises:
-            ConfigError: A parameter was given a value that it cannot have.
+            ConfigError: A parameter has an invalid value.
         """
         super().__init__("pose_node", **kwargs)
         self._make_pipeline = pipeline_factory
-        self._configured: _Configured | None = None
-        self._active: _Active | None = None
-        self._alarm = ExceptionRelay(self)
-        self._health = NodeDiagnostics(self.get_logger())
+        self._configured: _ConfiguredResources | None = None
+        self._active: _ActiveResources | None = None
+        self._relay = ExceptionRelay(self)
+        self._diagnostics = NodeDiagnostics(self.get_logger())
         self._detect_once = DetectOnceService(
             self
         )  # before the parameters: where they are refused, the node is destroyed as it is
@@ -90,148 +90,148 @@ class PoseNode(LifecycleNode):
         for warning in self.parameters.warnings:
             self.get_logger().warning(warning)
         EnableService(self)
-        refuse_invalid_transitions(self, self._health)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
+        refuse_invalid_transitions(self, self._diagnostics)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs while simulated time is paused
         self.create_timer(1.0, self._on_timer, clock=steady)
 
     def start(self) -> bool:
         """Configure and activate without a lifecycle manager.
 
         Returns:
-            Whether the node is active now; the reason why not is in the log.
+            True if the node is active; otherwise the log has the reason.
         """
         success = TransitionCallbackReturn.SUCCESS
         started = self.trigger_configure() == success and self.trigger_activate() == success
-        self._alarm.check()
+        self._relay.check()
         return started
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and make the publishers; fail with one clear error where that cannot be."""
-        with self._alarm:
+        """Load the model and create the publishers; an error is logged and fails the transition."""
+        with self._relay:
             try:
-                self._configured = self._acquire(self.parameters.config)
+                self._configured = self._create_resources(self.parameters.config)
             except CliposeError as error:
-                self._health.error("configure", f"cannot configure: {error}")
+                self._diagnostics.error("configure", f"cannot configure: {error}")
                 return TransitionCallbackReturn.FAILURE
-            self._health.resolved("configure")
+            self._diagnostics.resolved("configure")
             predictor = self._configured.pipeline.predictor
             self.get_logger().info(f"configured on {predictor.device} for {', '.join(predictor.categories.names)}")
             return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and begin to work."""
-        with self._alarm:
+        """Subscribe to the inputs and start the worker."""
+        with self._relay:
             result = super().on_activate(state)
-            self._begin()
+            self._start_processing()
             return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe, let the frame in work end, delete the markers, fall silent."""
-        with self._alarm:
-            self._fall_silent()
+        """Unsubscribe, finish the current frame, delete the markers and stop publishing."""
+        with self._relay:
+            self._deactivate()
             return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back what ``configure`` acquired."""
-        with self._alarm:
-            self._release()
+        """Release the resources that ``configure`` created."""
+        with self._relay:
+            self._release_resources()
             return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back everything, whatever the state."""
-        with self._alarm:
-            self._fall_silent()
-            self._release()
+        """Release all resources, in any state."""
+        with self._relay:
+            self._deactivate()
+            self._release_resources()
             return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back everything after a bug in a transition, which the alarm brings to light."""
-        self._release()
+        """Release all resources after a bug in a transition, which the relay raises from ``spin``."""
+        self._release_resources()
         return super().on_error(state)
 
     def destroy_node(self) -> None:
-        """Give back everything, then the node itself."""
-        self._release()
+        """Release all resources, then destroy the node."""
+        self._release_resources()
         super().destroy_node()
 
-    def _acquire(self, config: PoseNodeConfig) -> _Configured:
+    def _create_resources(self, config: PoseNodeConfig) -> _ConfiguredResources:
         pipeline = self._make_pipeline(config)
         transforms = Transforms(self, config.tracking.frame, config.publish.target_frame)
         publishers = Publishers(self, pipeline.predictor.categories)
         topics = input_topics(self, config.sync.compressed)
-        poser = FrameProcessor(pipeline, config, topics, transforms, publishers, self._health)
-        return _Configured(pipeline, transforms, publishers, poser)
+        processor = FrameProcessor(pipeline, config, topics, transforms, publishers, self._diagnostics)
+        return _ConfiguredResources(pipeline, transforms, publishers, processor)
 
-    def _begin(self) -> None:
+    def _start_processing(self) -> None:
         assert self._configured is not None
-        config, poser = self.parameters.config, self._configured.poser
-        poser.reset()
-        self._configured.transforms.clear()  # nobody watched the time while the node was inactive
+        config, processor = self.parameters.config, self._configured.processor
+        processor.reset()
+        self._configured.transforms.clear()  # the time may have jumped while the node was inactive
         self._detect_once.open()
-        worker: Worker[_Job] = Worker(lambda job: self._work(job, poser), self._alarm)
+        worker: Worker[_Job] = Worker(lambda job: self._work(job, processor), self._relay)
         with_labels = config.segmentation.backend == "labels"
         on_jump = self._configured.transforms.clear
         inputs = InputSubscriptions(
-            self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._health
+            self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._diagnostics
         )
-        self._active = _Active(worker, inputs)
+        self._active = _ActiveResources(worker, inputs)
         topics = inputs.topics
         names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
         self.get_logger().info(f"active, listening to {', '.join(names)}")
 
-    def _fall_silent(self) -> None:
-        """End the work, and delete the markers, which may have no end of their own."""
+    def _deactivate(self) -> None:
+        """Stop processing and delete the markers, which may have no lifetime."""
         was_active = self._active is not None
-        self._end()
+        self._stop_processing()
         if was_active and self._configured is not None:
             self._configured.publishers.delete_markers()
 
-    def _end(self) -> None:
+    def _stop_processing(self) -> None:
         active, self._active = self._active, None
         if active is not None:
             active.inputs.close()
             active.worker.stop()
         self._detect_once.close()
 
-    def _release(self) -> None:
-        self._end()
+    def _release_resources(self) -> None:
+        self._stop_processing()
         configured, self._configured = self._configured, None
         if configured is not None:
             configured.publishers.close()
             configured.transforms.close()
 
     def _on_set(self, messages: FrameMessages, worker: Worker[_Job]) -> None:
-        """Store the newest matched set; no more is done in the executor's thread."""
-        number, wanted = self._detect_once.number_frame()
-        self._health.count("frames_received")
-        if (self.parameters.config.enabled or wanted) and worker.offer(_Job(number, messages)):
-            self._health.count("frames_dropped")
+        """Pass a matched set to the worker. Processing takes place in the worker's thread only."""
+        number, is_requested = self._detect_once.number_frame()
+        self._diagnostics.count("frames_received")
+        if (self.parameters.config.enabled or is_requested) and worker.offer(_Job(number, messages)):
+            self._diagnostics.count("frames_dropped")
 
-    def _work(self, job: _Job, poser: FrameProcessor) -> None:
-        """Pose one frame. Here, and only here, the project's own exceptions about a frame are caught."""
+    def _work(self, job: _Job, processor: FrameProcessor) -> None:
+        """Process one frame. Only this method catches ``CliposeError`` of a frame."""
         requests, config = self._detect_once.claim(job.number), self.parameters.config
         if not (config.enabled or requests):
             return
         try:
-            poser.reconfigure(config)
-            tracks = poser.pose(job.messages, at_once=bool(requests))
+            processor.reconfigure(config)
+            tracks = processor.process(job.messages, confirm=bool(requests))
         except CliposeError as error:
-            self._health.count("frames_failed")
-            self._health.warning("frame", str(error))
+            self._diagnostics.count("frames_failed")
+            self._diagnostics.warning("frame", str(error))
             outcome = Outcome(False, str(error))
         else:
-            self._health.count("frames_processed")
-            self._health.count("objects_published", len(tracks))
+            self._diagnostics.count("frames_processed")
+            self._diagnostics.count("objects_published", len(tracks))
             stamp = stamp_ns(job.messages.color.header.stamp)
-            self._health.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
+            self._diagnostics.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
             outcome = Outcome(
                 True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks)
             )
         self._detect_once.answer(requests, outcome)
 
     def _on_timer(self) -> None:
-        """Once a second: look for silent topics, tell how it goes."""
+        """Check the inputs and publish diagnostics, once a second."""
         if not self.context.ok():
             return
         active, configured = self._active, self._configured
@@ -246,24 +246,28 @@ class PoseNode(LifecycleNode):
             "device": device,
             "model": config.network.model,
         }
-        status = self._health.status(f"{self.get_fully_qualified_name()}: poses", device, state)
+        status = self._diagnostics.status(f"{self.get_fully_qualified_name()}: poses", device, state)
         header = Header(stamp=self.get_clock().now().to_msg())
-        self._diagnostics.publish(DiagnosticArray(header=header, status=[status]))
+        self._diagnostics_publisher.publish(DiagnosticArray(header=header, status=[status]))
 
     def _check_categories(self, config: PoseNodeConfig) -> None:
-        """Refuse categories that the loaded model does not know."""
+        """Raise ``ConfigError`` for categories that the loaded model was not trained on."""
         if self._configured is not None:
             for name in config.categories:
                 self._configured.pipeline.predictor.categories[name]
 
 
 def run(node: PoseNode) -> int:
-    """Spin a node until ROS goes down; 1 where it could not start, and a bug's exception where it met one."""
+    """Spin a node until ROS shuts down.
+
+    Returns:
+        Exit status: 1 if the node could not start, otherwise 0. Exceptions of bugs are raised.
+    """
     executor = SingleThreadedExecutor()
     try:
         with until_shutdown(node.context):
             if node.parameters.config.autostart and not node.start():
-                return 1 if node.context.ok() else 0  # told to end while it was starting
+                return 1 if node.context.ok() else 0  # ROS shut down during the start
             executor.add_node(node)
             executor.spin()
     finally:
@@ -275,12 +279,12 @@ def run(node: PoseNode) -> int:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Entry point of ``ros2 run clipose_ros pose_node``; gives the exit status."""
-    # Threads that spin while they wait take the cores from the camera's driver. torch, not yet loaded, reads it.
+    """Run the node; the entry point of ``ros2 run clipose_ros pose_node``. Returns the exit status."""
+    # Threads that spin while waiting take cores from the camera driver. torch reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # The network is hundreds of short calls, and each waits this long for the interpreter behind the executor.
     sys.setswitchinterval(2e-4)
-    # Masks and pictures are small: a second thread of OpenCV's costs more to wake than it saves, and takes a core.
+    # Images are small: waking a second OpenCV thread costs more than it saves, and takes a core.
     cv2.setNumThreads(1)
     rclpy.init(args=args)
     try:

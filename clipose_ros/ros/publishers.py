@@ -1,4 +1,4 @@
-"""Everything the node publishes about a frame."""
+"""Publishers of the results of a frame."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from clipose_ros.visualization.draw import draw_tracks
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedFrame:
-    """A frame with all that is to be told about it.
+    """A processed frame with its results, ready to be published.
 
     Attributes:
-        frame: Where it comes from.
-        result: What the pipeline made of it.
-        tracks_camera: The tracks to publish, in the camera's frame.
-        tracks: The same in ``frame_id``.
-        frame_id: The frame of everything published.
+        frame: The processed frame.
+        result: Poses and rejections of the pipeline.
+        tracks_camera: Tracks to publish, in the camera frame.
+        tracks: The same tracks in ``frame_id``.
+        frame_id: Reference frame of all messages but the debug image.
         T_frame_camera: ``(4, 4)``, camera into ``frame_id``.
     """
 
@@ -47,7 +47,7 @@ class PublishedFrame:
 
 
 class Publishers:
-    """Lifecycle publishers: they exist from configuration to clean-up and speak only while the node is active."""
+    """Lifecycle publishers, which exist from configuration to clean-up and publish while the node is active."""
 
     def __init__(self, node: LifecycleNode, categories: CategorySet) -> None:
         self._node = node
@@ -61,29 +61,31 @@ class Publishers:
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", QoSProfile(depth=2))
         self._tf = node.create_lifecycle_publisher(TFMessage, "/tf", QoSProfile(depth=100))
 
-    def publish(self, posed: PublishedFrame, config: PublishConfig) -> None:
-        """Tell everything about a frame, where somebody listens."""
-        header = Header(stamp=ros_stamp(posed.frame.stamp_ns), frame_id=posed.frame_id)
-        objects, tracks = self._objects, posed.tracks
+    def publish(self, published: PublishedFrame, config: PublishConfig) -> None:
+        """Publish the results of a frame on the topics that have subscribers."""
+        header = Header(stamp=ros_stamp(published.frame.stamp_ns), frame_id=published.frame_id)
+        objects, tracks = self._objects, published.tracks
         objects.fill(header, tracks, config.tf_prefix)
         if config.tf and tracks:
-            _tell(self._tf, lambda: objects.transforms)
-        _tell(self._detections, lambda: objects.detections)
-        _tell(self._poses, lambda: objects.poses)
+            _publish_if_subscribed(self._tf, lambda: objects.transforms)
+        _publish_if_subscribed(self._detections, lambda: objects.detections)
+        _publish_if_subscribed(self._poses, lambda: objects.poses)
         lifetime_s = config.marker_lifetime_s
-        _tell(
+        _publish_if_subscribed(
             self._marker_array,
-            lambda: self._markers.update(header, tracks, objects.poses.poses, _locate(posed), lifetime_s),
+            lambda: self._markers.update(header, tracks, objects.poses.poses, _locate(published), lifetime_s),
         )
-        _tell(self._object_cloud, lambda: object_cloud(header, tracks, posed.T_frame_camera, self._categories))
-        _tell(self._debug_image, lambda: _debug_image(posed))
+        _publish_if_subscribed(
+            self._object_cloud, lambda: object_cloud(header, tracks, published.T_frame_camera, self._categories)
+        )
+        _publish_if_subscribed(self._debug_image, lambda: _debug_image(published))
 
     def delete_markers(self) -> None:
-        """Take every marker out of RViz; only while the node is active."""
-        _tell(self._marker_array, self._markers.delete_all)
+        """Delete all markers in RViz; has no effect while the node is inactive."""
+        _publish_if_subscribed(self._marker_array, self._markers.delete_all)
 
     def close(self) -> None:
-        """Give the publishers back."""
+        """Destroy the publishers."""
         for publisher in (
             self._detections,
             self._poses,
@@ -95,20 +97,20 @@ class Publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def _tell(publisher: Any, make: Callable[[], Any]) -> None:
-    """Publish a message, which is not even made where nobody listens."""
+def _publish_if_subscribed(publisher: Any, make: Callable[[], Any]) -> None:
+    """Make and publish a message if the topic has subscribers."""
     if publisher.get_subscription_count():
         publisher.publish(make())
 
 
-def _locate(posed: PublishedFrame) -> list[LocatedRejection]:
+def _locate(published: PublishedFrame) -> list[LocatedRejection]:
     """Compute the positions of rejected instances in the frame of everything published."""
-    return locate_rejections(posed.frame, posed.result.rejections, posed.T_frame_camera)
+    return locate_rejections(published.frame, published.result.rejections, published.T_frame_camera)
 
 
-def _debug_image(posed: PublishedFrame) -> Image:
+def _debug_image(published: PublishedFrame) -> Image:
     """Draw masks, boxes, axes, labels and rejected instances onto the colour image."""
-    frame = posed.frame
-    masks = [cloud.instance for cloud in posed.result.clouds]
-    picture = draw_tracks(frame.rgb, posed.tracks_camera, frame.intrinsics, masks, posed.result.rejections)
-    return image_message(picture, "rgb8", Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id))
+    frame = published.frame
+    masks = [cloud.instance for cloud in published.result.clouds]
+    image = draw_tracks(frame.rgb, published.tracks_camera, frame.intrinsics, masks, published.result.rejections)
+    return image_message(image, "rgb8", Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id))

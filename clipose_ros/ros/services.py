@@ -1,4 +1,4 @@
-"""The services ~/enable and ~/detect_once, and the lifecycle's ~/change_state where it would end the node."""
+"""The services ~/enable and ~/detect_once, and a guard around ~/change_state of the lifecycle."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.rclpy_compat import wrap_change_state
 
 DETECT_ONCE_TIMEOUT_S = 10.0
-"""``~/detect_once`` replies that it failed when no frame was posed within this time."""
+"""Seconds without a processed frame after which ``~/detect_once`` replies with a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of the frame that was asked for."""
+    """Result of a requested frame."""
 
     success: bool
     message: str
@@ -33,14 +33,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """One who waits for a frame that comes after the last one before it."""
+    """Request for a frame that arrives after frame number ``after_frame``."""
 
     after_frame: int
     outcome: Future[Outcome] = field(default_factory=Future)
 
 
 class EnableService:
-    """``~/enable`` sets the parameter ``enabled``, so that both always agree."""
+    """Service ``~/enable``, which sets the parameter ``enabled``."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -78,76 +78,76 @@ def refuse_invalid_transitions(node: LifecycleNode, diagnostics: NodeDiagnostics
 
 
 class DetectOnceService:
-    """``~/detect_once`` replies when the next frame is posed.
+    """Service ``~/detect_once``, which replies when the next frame is processed.
 
-    Its callback awaits that and holds no thread of the executor meanwhile. Its callback group is reentrant: callers
-    wait side by side, so that one frame answers them all and everybody's time begins with the request.
+    The callback awaits the result and blocks no thread of the executor. The callback group is reentrant: several
+    requests wait at the same time, and one frame answers all of them.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lock = threading.Lock()
         self._waiting: list[Request] = []
-        self._claimed: list[Request] = []
+        self._in_progress: list[Request] = []
         self._last_frame = 0
         self._refusal = "the node is not active"
-        # what awaits is resumed when the executor wakes: a future that another thread sets does not wake it
-        self._answered = node.create_guard_condition(lambda: None)
+        # a future set by another thread does not wake the executor, which resumes the awaiting callbacks
+        self._wake_executor = node.create_guard_condition(lambda: None)
         node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=ReentrantCallbackGroup())
 
     def open(self) -> None:
-        """Take requests from now on."""
+        """Accept requests."""
         with self._lock:
             self._refusal = ""
 
     def close(self) -> None:
-        """Refuse requests from now on, also those that wait or whose frame is in work."""
+        """Refuse requests, also those that wait or whose frame is being processed."""
         with self._lock:
             self._refusal = "the node is not active"
-            refused = self._claimed + self._waiting
+            refused = self._in_progress + self._waiting
         self.answer(refused, Outcome(False, self._refusal))
 
     def number_frame(self) -> tuple[int, bool]:
-        """Number of a frame that has just arrived, and whether anybody waits for one."""
+        """Assign a number to a frame that has just arrived; return it and whether a request waits."""
         with self._lock:
             self._last_frame += 1
             return self._last_frame, bool(self._waiting)
 
     def claim(self, frame: int) -> list[Request]:
-        """Take over the requests that this frame answers: those made before it arrived."""
+        """Remove and return the waiting requests that this frame answers: those made before it arrived."""
         with self._lock:
             claimed = [request for request in self._waiting if request.after_frame < frame]
             self._waiting = [request for request in self._waiting if request.after_frame >= frame]
-            self._claimed += claimed
+            self._in_progress += claimed
         return claimed
 
     def answer(self, requests: Sequence[Request], outcome: Outcome) -> None:
-        """Let the service callbacks that wait for these reply, unless they have been answered."""
+        """Set the outcome of requests that have none yet, so that their service callbacks reply."""
         if not requests:
             return
         with self._lock:
             self._waiting = [request for request in self._waiting if request not in requests]
-            self._claimed = [request for request in self._claimed if request not in requests]
+            self._in_progress = [request for request in self._in_progress if request not in requests]
             for request in requests:
                 if not request.outcome.done():
                     request.outcome.set_result(outcome)
-        self._answered.trigger()
+        self._wake_executor.trigger()
 
     async def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             refusal, request = self._refusal, Request(self._last_frame)
             if not refusal:
                 self._waiting.append(request)
-        outcome = Outcome(False, refusal) if refusal else await self._outcome(request)
+        outcome = Outcome(False, refusal) if refusal else await self._wait_for_outcome(request)
         response.success, response.message = outcome.success, outcome.message
         return response
 
-    async def _outcome(self, request: Request) -> Outcome:
-        """What comes of a request, within the time that it has."""
-        late = Outcome(False, f"no frame was posed within {DETECT_ONCE_TIMEOUT_S:.0f} s: see /diagnostics")
-        clock = Clock(clock_type=ClockType.STEADY_TIME)  # also while sim time rests
+    async def _wait_for_outcome(self, request: Request) -> Outcome:
+        """Await the outcome of a request; a timeout is a failure."""
+        late = Outcome(False, f"no frame was processed within {DETECT_ONCE_TIMEOUT_S:.0f} s: see /diagnostics")
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # runs while simulated time is paused
         timer = self._node.create_timer(DETECT_ONCE_TIMEOUT_S, lambda: self.answer([request], late), clock=clock)
         outcome = await request.outcome
         self._node.destroy_timer(timer)
-        assert outcome is not None  # as a future's might be
+        assert outcome is not None  # Future.result() may be None by its type
         return outcome

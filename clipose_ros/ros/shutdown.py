@@ -1,4 +1,4 @@
-"""How a node learns that ROS goes down."""
+"""Quiet handling of the shutdown of ROS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from rclpy.executors import ExternalShutdownException
 
 @contextmanager
 def until_shutdown(context: Context) -> Iterator[None]:
-    """Leave quietly what is inside when ROS goes down, by Ctrl-C or otherwise; any other exception passes.
+    """Suppress exceptions in the body that are caused by a shutdown of ROS, by Ctrl-C or otherwise.
 
-    Where the signal comes between two of its own steps, rclpy raises a bare error of its C library, a ``RuntimeError``.
+    A signal between two internal steps of rclpy raises an error of its C library, a ``RuntimeError``. It is suppressed
+    if the context is shut down.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Transforms from TF at a frame's own stamp."""
+"""Lookup of TF transforms at the stamp of a frame."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from clipose_ros.types import FloatArray
 
 
 class Transforms:
-    """Listens to TF. Lives from configuration to clean-up, so that it knows the static transforms when frames come.
+    """Buffers TF from configuration to clean-up, so that static transforms are known when frames arrive.
 
     Args:
-        node: It listens.
-        frames: The frames that are looked up. Where all are empty, nothing is subscribed: every transform of the robot
-            would be read for nothing.
+        node: Node that subscribes to TF.
+        frames: Target frames of lookups. If all are empty, TF is not subscribed to.
     """
 
     def __init__(self, node: Node, *frames: str) -> None:
@@ -27,10 +26,17 @@ class Transforms:
         self._listener = TransformListener(self._buffer, node) if any(frames) else None
 
     def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float, parameter: str) -> FloatArray:
-        """``T_target_source`` ``(4, 4)`` at a stamp; ``parameter`` is the setting that named the target.
+        """Return ``T_target_source`` ``(4, 4)`` at a stamp.
+
+        Args:
+            target: Target frame.
+            source: Source frame.
+            stamp_ns: Time of the transform, nanoseconds.
+            timeout_s: Longest wait, seconds.
+            parameter: Name of the parameter that holds the target, for the error message.
 
         Raises:
-            FrameError: TF does not know it, within the time given.
+            FrameError: TF has no such transform within the timeout.
         """
         if target == source:
             return np.eye(4)
@@ -42,15 +48,15 @@ class Transforms:
         except (TransformException, DegenerateInputError) as error:
             raise FrameError(
                 f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's "
-                f"stamp: {error}: nothing is published meanwhile; publish the transform, or set {parameter} to a "
-                "frame there is, or to ''"
+                f"stamp: {error}; nothing is published until then: publish the transform, or set {parameter} to an "
+                "existing frame, or to ''"
             ) from error
 
     def clear(self) -> None:
-        """Forget moving transforms, as after a jump of time: TF refuses what is much older than what it holds."""
+        """Clear moving transforms, as after a time jump: TF rejects transforms much older than those it holds."""
         self._buffer.clear()
 
     def close(self) -> None:
-        """Give the subscriptions back."""
+        """Unsubscribe from TF."""
         if self._listener is not None:
             self._listener.unregister()

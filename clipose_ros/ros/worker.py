@@ -1,4 +1,4 @@
-"""The thread that works on frames, and how a bug in it ends the process instead of passing unseen."""
+"""Worker thread for frames, and a relay that brings unexpected exceptions to the executor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class ExceptionRelay:
-    """Carries an unforeseen exception to the executor, which raises it out of ``spin``.
+    """Relays an unexpected exception to the executor, which raises it from ``spin``.
 
-    rclpy swallows what a lifecycle callback raises, and Python what a thread raises. Code inside ``with alarm:`` has
-    neither fate.
+    rclpy swallows exceptions of lifecycle callbacks, and Python those of threads. Exceptions of code inside
+    ``with relay:`` are raised by the executor instead.
     """
 
     def __init__(self, node: Node) -> None:
@@ -33,40 +33,40 @@ class ExceptionRelay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._context.ok():  # once ROS is down, publishing raises: that is no bug
+        if error is not None and self._context.ok():  # publishing raises after shutdown, which is no bug
             self.error = self.error or error
             self._guard.trigger()
 
     def check(self) -> None:
-        """Raise what was carried here, if anything."""
+        """Raise the relayed exception, if there is one."""
         if self.error is not None:
             raise self.error
 
 
 class Worker(Generic[T]):
-    """One thread that takes the newest item from a mailbox, again and again."""
+    """Thread that processes the newest item of a mailbox, one after the other."""
 
-    def __init__(self, work: Callable[[T], None], alarm: ExceptionRelay) -> None:
+    def __init__(self, work: Callable[[T], None], relay: ExceptionRelay) -> None:
         self._work = work
-        self._alarm = alarm
+        self._relay = relay
         self._mailbox: Mailbox[T] = Mailbox()
         self._thread = threading.Thread(target=self._run, name="pose_worker", daemon=True)
         self._thread.start()
 
     def offer(self, item: T) -> bool:
-        """Hand over an item.
+        """Pass an item to the thread.
 
         Returns:
-            Whether an older one, not yet begun, was dropped for it.
+            True if an older item, not yet begun, was dropped for it.
         """
         return self._mailbox.put(item)
 
     def stop(self) -> None:
-        """Let the item in work end, throw away the one that waits, end the thread."""
+        """Finish the current item, drop the waiting one, and end the thread."""
         self._mailbox.close()
         self._thread.join()
 
     def _run(self) -> None:
-        with contextlib.suppress(BaseException), self._alarm:  # told once, where the alarm raises it
+        with contextlib.suppress(BaseException), self._relay:  # reported once, where the relay raises it
             while (item := self._mailbox.take()) is not None:
                 self._work(item)

@@ -300,7 +300,7 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
     camera.wait_until_heard()
     ros.wait_for(lambda: begun.acquire(blocking=False), "the first frame", camera.send)
     gc.collect()
-    memory_kb, count = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, node.node._health._counters
+    memory_kb, count = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, node.node._diagnostics._counters
     behind = []
     for _ in range(5):
         goal = count["frames_received"] + 20

@@ -1,4 +1,4 @@
-"""Tracks in another frame than the camera's."""
+"""Transformation of tracks into another reference frame."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from clipose_ros.geometry.se3 import rotate_covariance
 from clipose_ros.types import FloatArray, TrackedObject
 
 
-def express_in(tracks: Sequence[TrackedObject], T_target_camera: FloatArray) -> list[TrackedObject]:
-    """The same tracks, their poses and covariances in the target frame.
+def transform_tracks(tracks: Sequence[TrackedObject], T_target_camera: FloatArray) -> list[TrackedObject]:
+    """Transform poses and covariances of tracks into a target frame.
 
     Args:
-        tracks: In the camera frame.
+        tracks: Tracks in the camera frame.
         T_target_camera: ``(4, 4)``, camera into the target frame.
 
     Returns:
-        New tracks; ``cloud`` stays in the camera frame, as its name says.
+        New tracks; ``cloud.points_camera`` stays in the camera frame.
     """
     if not tracks:
         return []
