@@ -1,1 +1,1 @@
-"""Synthetic data: table scenes, a ray caster, a depth noise model and the clouds made from them."""
+"""Synthetic data: table scenes, ray-cast rendering, a depth sensor model and training clouds."""

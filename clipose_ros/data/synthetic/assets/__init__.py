@@ -1,1 +1,1 @@
-"""Parametric shapes, textures and mesh files of the objects in synthetic scenes."""
+"""Objects of synthetic scenes: shape generators, textures and mesh files."""

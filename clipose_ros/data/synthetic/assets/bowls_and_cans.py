@@ -1,4 +1,4 @@
-"""Bowls and cans: profiles of revolution, open ones with a wall."""
+"""Bowl and can generators: surfaces of revolution; open vessels have a wall."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clipose_ros.types import FloatArray
 
 
 def make_bowl(rng: np.random.Generator) -> Mesh:
-    """A random bowl, opening at +y."""
+    """Generate a random bowl with its opening at +y."""
     radius = rng.uniform(50, 130) * MM if rng.uniform() < 0.3 else rng.uniform(62, 98) * MM
     height = radius * (rng.uniform(0.6, 1.3) if rng.uniform() < 0.85 else rng.uniform(0.35, 0.5))
     wall = rng.uniform(2.0, 5.5) * MM
@@ -52,20 +52,20 @@ CANS = {
     "tube": (0.9, (150, 270), (32, 40)),
     "spray": (0.8, (140, 230), (22, 33)),
 }
-"""Kinds of can: weight, height and radius in millimetres."""
+"""Kinds of can: relative frequency, ranges of height and radius in millimetres."""
 
 
 def make_can(rng: np.random.Generator) -> Mesh:
-    """A random can along y."""
+    """Generate a random can along y."""
     weights = np.array([weight for weight, _, _ in CANS.values()])
     kind = str(rng.choice(list(CANS), p=weights / weights.sum()))
     height, radius = (rng.uniform(*extent) * MM for extent in CANS[kind][1:])
     lip = rng.uniform(2.0, 5.0) * MM
     profile = {
-        "soda": _drink_can,
-        "tall": _drink_can,
-        "spray": _spray_can,
-    }.get(kind, _rimmed_can)(rng, height, radius, lip)
+        "soda": _make_drink_can_profile,
+        "tall": _make_drink_can_profile,
+        "spray": _make_spray_can_profile,
+    }.get(kind, _make_rimmed_can_profile)(rng, height, radius, lip)
     body = revolve(profile, 56)
     y = body.face_centres[:, 1]
     body = body.painted(random_colour(rng))
@@ -77,7 +77,8 @@ def make_can(rng: np.random.Generator) -> Mesh:
     return body
 
 
-def _drink_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+def _make_drink_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+    """Return the profile ``(P, 2)`` (radius, y) of a beverage can with a domed bottom and a narrow neck, metres."""
     neck = radius * rng.uniform(0.78, 0.92)
     rise = rng.uniform(8, 16) * MM
     corners = [
@@ -97,7 +98,8 @@ def _drink_can(rng: np.random.Generator, height: float, radius: float, lip: floa
     )
 
 
-def _rimmed_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+def _make_rimmed_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+    """Return the profile ``(P, 2)`` (radius, y) of a food can with rims, sometimes ribbed or open, metres."""
     rim, proud = 3 * MM, rng.uniform(0.5, 1.8) * MM
     body = radius - proud
     open_top = rng.uniform() < 0.12
@@ -124,7 +126,8 @@ def _rimmed_can(rng: np.random.Generator, height: float, radius: float, lip: flo
     return curve
 
 
-def _spray_can(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+def _make_spray_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+    """Return the profile ``(P, 2)`` (radius, y) of a spray can with its cap, metres."""
     cap = radius * rng.uniform(0.55, 1.0)
     corners = [
         (0.0, lip),

@@ -1,4 +1,4 @@
-"""What vessels share: labels around them and something in them."""
+"""Decoration of vessels: label bands and fillings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from clipose_ros.types import FloatArray
 
 
 def make_filling(rng: np.random.Generator, curve: FloatArray, wall: float, level: float) -> Mesh:
-    """A thin disc of something to drink or eat within an open vessel."""
+    """Create the surface of a vessel's contents: a thin disc inside the wall.
+
+    Args:
+        rng: Random generator of the colour.
+        curve: ``(P, 2)`` outer profile (radius, y) of the vessel, metres.
+        wall: Wall thickness, metres.
+        level: Height of the surface, metres.
+    """
     radius = float(np.interp(level, curve[2:, 1], curve[2:, 0])) - 0.7 * wall
     return cylinder(radius, 1 * MM).translated([0, level, 0]).painted(random_colour(rng))
 
 
 def add_label_bands(rng: np.random.Generator, mesh: Mesh, height: float, chance: float = 0.7) -> Mesh:
-    """The mesh with bands of other colours around it, as labels are."""
+    """Paint random colour bands around a mesh, like labels.
+
+    Args:
+        rng: Random generator of bands and colours.
+        mesh: A mesh that stands on y = 0.
+        height: Height of the region for labels, metres.
+        chance: Probability of a label; otherwise the mesh is returned unchanged.
+    """
     if rng.uniform() > chance:
         return mesh
     y = mesh.face_centres[:, 1] / height

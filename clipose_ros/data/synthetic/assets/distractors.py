@@ -1,4 +1,4 @@
-"""Things on a table that belong to no category."""
+"""Distractor generators: objects on the table that belong to no category."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from clipose_ros.data.synthetic.assets.textures import random_colour, random_met
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distractor:
-    """Something to look past.
+    """An object without a category.
 
     Attributes:
-        mesh: Surface, y up, box centre at the origin, metres.
-        flat_top: Whether other things can stand on it.
+        mesh: Surface with y up and the box centre at the origin, metres.
+        flat_top: True if other objects can be stacked on it.
     """
 
     mesh: Mesh
@@ -35,33 +35,36 @@ class Distractor:
 
 
 def make_distractor(rng: np.random.Generator) -> Distractor:
-    """Draw a random one: a box, books, a ball, fruit, a plate, a tool, a candle or a toy."""
+    """Generate a random distractor: carton, brick, books, ball, banana, plate, hammer, spoon, candle or toy."""
     kinds = ("carton", "books", "ball", "banana", "plate", "hammer", "spoon", "candle", "toy", "brick")
     kind = str(rng.choice(kinds, p=[0.18, 0.2, 0.1, 0.07, 0.08, 0.07, 0.05, 0.05, 0.12, 0.08]))
     mesh = {
-        "carton": _carton,
-        "brick": _brick,
-        "books": _books,
-        "ball": _ball,
-        "banana": _banana,
-        "plate": _plate,
-        "hammer": _hammer,
-        "spoon": _spoon,
-        "candle": _candle,
-        "toy": _toy,
+        "carton": _make_carton,
+        "brick": _make_brick,
+        "books": _make_books,
+        "ball": _make_ball,
+        "banana": _make_banana,
+        "plate": _make_plate,
+        "hammer": _make_hammer,
+        "spoon": _make_spoon,
+        "candle": _make_candle,
+        "toy": _make_toy,
     }[kind](rng)
     return Distractor(mesh.centered(), kind in ("carton", "books", "brick"))
 
 
-def _carton(rng: np.random.Generator) -> Mesh:
+def _make_carton(rng: np.random.Generator) -> Mesh:
+    """Generate a carton."""
     return box(rng.uniform([0.04, 0.06, 0.08], [0.12, 0.26, 0.22])).painted(random_colour(rng))
 
 
-def _brick(rng: np.random.Generator) -> Mesh:
+def _make_brick(rng: np.random.Generator) -> Mesh:
+    """Generate a wooden brick with rounded edges."""
     return box(rng.uniform(0.03, 0.09, 3), rng.uniform(2, 12) * MM).painted(random_wood(rng))
 
 
-def _books(rng: np.random.Generator) -> Mesh:
+def _make_books(rng: np.random.Generator) -> Mesh:
+    """Generate a stack of one to three books."""
     parts, level = [], 0.0
     for _ in range(int(rng.integers(1, 4))):
         x, y, z = rng.uniform([0.13, 0.012, 0.18], [0.2, 0.045, 0.27])
@@ -72,11 +75,13 @@ def _books(rng: np.random.Generator) -> Mesh:
     return concatenate_meshes(parts)
 
 
-def _ball(rng: np.random.Generator) -> Mesh:
+def _make_ball(rng: np.random.Generator) -> Mesh:
+    """Generate a ball, sometimes flattened like a fruit."""
     return ellipsoid(rng.uniform(0.02, 0.06) * np.array([1.0, rng.uniform(0.8, 1.0), 1.0])).painted(random_colour(rng))
 
 
-def _banana(rng: np.random.Generator) -> Mesh:
+def _make_banana(rng: np.random.Generator) -> Mesh:
+    """Generate a banana: a disc swept along an arc and tapered at both ends."""
     t = np.linspace(-1, 1, 24)
     path = np.stack([0.09 * np.sin(t), 0.09 * np.cos(t)], axis=1)[::-1]
     angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
@@ -85,20 +90,23 @@ def _banana(rng: np.random.Generator) -> Mesh:
     return bent.rotated("x", 90.0).painted(np.array([0.75, 0.55, 0.07]))
 
 
-def _plate(rng: np.random.Generator) -> Mesh:
+def _make_plate(rng: np.random.Generator) -> Mesh:
+    """Generate a plate."""
     r = rng.uniform(0.08, 0.14)
     curve = round_corners([(0.0, 0.0), (0.6 * r, 0.0), (0.75 * r, 0.1 * r), (r, 0.16 * r)], 10 * MM)
     return revolve(add_wall(curve, 3 * MM), 56).painted(random_colour(rng))
 
 
-def _hammer(rng: np.random.Generator) -> Mesh:
+def _make_hammer(rng: np.random.Generator) -> Mesh:
+    """Generate a hammer."""
     length = rng.uniform(0.2, 0.32)
     shaft = cylinder(rng.uniform(8, 13) * MM, length, 3 * MM, segments=24).rotated("z", 90.0).painted(random_wood(rng))
     head = box([24 * MM, 24 * MM, rng.uniform(0.07, 0.11)], 4 * MM, axis="z").painted(random_metal(rng))
     return concatenate_meshes([shaft, head.translated([length / 2 - 14 * MM, 0, 0])])
 
 
-def _spoon(rng: np.random.Generator) -> Mesh:
+def _make_spoon(rng: np.random.Generator) -> Mesh:
+    """Generate a spoon."""
     length = rng.uniform(0.12, 0.2)
     shaft = box([length, 3 * MM, 8 * MM])
     return concatenate_meshes(
@@ -106,14 +114,15 @@ def _spoon(rng: np.random.Generator) -> Mesh:
     ).painted(random_metal(rng))
 
 
-def _candle(rng: np.random.Generator) -> Mesh:
+def _make_candle(rng: np.random.Generator) -> Mesh:
+    """Generate a candle with a wick."""
     r, h = rng.uniform(0.02, 0.04), rng.uniform(0.05, 0.16)
     wick = cylinder(1 * MM, 12 * MM, segments=8).painted(np.full(3, 0.03)).translated([0, h / 2 + 5 * MM, 0])
     return concatenate_meshes([cylinder(r, h, 3 * MM).painted(random_colour(rng)), wick])
 
 
-def _toy(rng: np.random.Generator) -> Mesh:
-    """A few blocks and prisms stuck together."""
+def _make_toy(rng: np.random.Generator) -> Mesh:
+    """Generate a toy of two to four overlapping blocks and prisms."""
     parts = []
     for _ in range(int(rng.integers(2, 5))):
         if rng.uniform() < 0.5:

@@ -1,6 +1,7 @@
-"""Triangle meshes and the few ways this package makes them: revolving, extruding, sweeping, welding parts together.
+"""Triangle meshes and their construction: revolve, extrude, sweep, and concatenation of parts.
 
-Everything here is closed (every edge belongs to two faces) with outward winding, so parts may simply overlap.
+All generated meshes are closed (every edge belongs to two faces) with outward winding, so parts may overlap. Methods
+that change a mesh return a new one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from clipose_ros.types import FloatArray
 MM = 1e-3
 """Metres per millimetre; shape parameters are drawn in millimetres."""
 BODY = 0
-"""Part number of faces that are nothing special."""
+"""Part number of ordinary faces."""
 HANDLE = 1
 """Part number of the faces of a mug's handle."""
 
@@ -29,7 +30,7 @@ class Mesh:
 
     Attributes:
         vertices: ``(V, 3)`` float64, metres.
-        faces: ``(F, 3)`` int32, counter-clockwise seen from outside.
+        faces: ``(F, 3)`` int32 vertex indices, counter-clockwise seen from outside.
         colours: ``(F, 3)`` float32, linear albedo in [0, 1].
         parts: ``(F,)`` int8, ``BODY`` or ``HANDLE``.
     """
@@ -41,7 +42,7 @@ class Mesh:
 
     @classmethod
     def plain(cls, vertices: FloatArray, faces: NDArray[np.int32]) -> Mesh:
-        """A mid-grey mesh."""
+        """Create a mid-grey mesh of ordinary faces."""
         count = len(faces)
         return cls(
             np.asarray(vertices, dtype=np.float64),
@@ -52,18 +53,18 @@ class Mesh:
 
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Smallest and largest coordinates, ``(3,)`` each."""
+        """Return the smallest and largest coordinates, ``(3,)`` each, metres."""
         return self.vertices.min(axis=0), self.vertices.max(axis=0)
 
     @property
     def face_centres(self) -> FloatArray:
-        """``(F, 3)`` centres of the faces' boxes, so that the two halves of a quad on a ring share their height."""
+        """Return the centres of the faces' bounding boxes, ``(F, 3)``; the two halves of a quad share their height."""
         corners = self.vertices[self.faces]
         centres: FloatArray = (corners.min(axis=1) + corners.max(axis=1)) / 2.0
         return centres
 
     def painted(self, colour: FloatArray, where: NDArray[np.bool_] | None = None) -> Mesh:
-        """The mesh with (some of) its faces in one colour.
+        """Return the mesh with some or all of its faces in one colour.
 
         Args:
             colour: ``(3,)`` linear albedo.
@@ -74,30 +75,30 @@ class Mesh:
         return replace(self, colours=colours)
 
     def with_part(self, part: int) -> Mesh:
-        """The mesh with all faces given a part number."""
+        """Return the mesh with one part number for all faces."""
         return replace(self, parts=np.full(len(self.faces), part, dtype=np.int8))
 
     def select_part(self, part: int) -> Mesh:
-        """The faces of one part, with the vertices they use."""
+        """Return the faces of one part with their vertices."""
         chosen = self.parts == part
         used, faces = np.unique(self.faces[chosen], return_inverse=True)
         corners = faces.reshape(-1, 3).astype(np.int32)
         return Mesh(self.vertices[used], corners, self.colours[chosen], self.parts[chosen])
 
     def transformed(self, T: FloatArray) -> Mesh:
-        """The mesh moved by a ``(4, 4)`` rigid transform."""
+        """Return the mesh moved by a ``(4, 4)`` rigid transform."""
         return replace(self, vertices=self.vertices @ T[:3, :3].T + T[:3, 3])
 
     def translated(self, offset: Sequence[float] | FloatArray) -> Mesh:
-        """The mesh moved by ``(3,)`` metres."""
+        """Return the mesh moved by an offset ``(3,)``, metres."""
         return replace(self, vertices=self.vertices + np.asarray(offset))
 
     def scaled(self, factors: Sequence[float] | FloatArray) -> Mesh:
-        """The mesh scaled by ``(3,)`` positive factors about the origin."""
+        """Return the mesh scaled about the origin by positive factors ``(3,)``."""
         return replace(self, vertices=self.vertices * np.asarray(factors))
 
     def rotated(self, axis: str, angle_deg: float) -> Mesh:
-        """The mesh turned about a coordinate axis through the origin."""
+        """Return the mesh rotated about a coordinate axis through the origin; right-handed, degrees."""
         first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
         c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
         R = np.eye(3)
@@ -105,13 +106,13 @@ class Mesh:
         return replace(self, vertices=self.vertices @ R.T)
 
     def centered(self) -> Mesh:
-        """The mesh with the centre of its box at the origin."""
+        """Return the mesh with the centre of its bounding box at the origin."""
         low, high = self.bounds
         return self.translated(-(low + high) / 2.0)
 
 
 def concatenate_meshes(parts: Sequence[Mesh]) -> Mesh:
-    """One mesh of several; parts stay closed bodies of their own and may overlap."""
+    """Concatenate meshes into one. The parts remain separate closed surfaces and may overlap."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     return Mesh(
         np.concatenate([part.vertices for part in parts]),
@@ -127,13 +128,19 @@ def revolve(
     flatness: FloatArray | float = 1.0,
     squareness: FloatArray | float = 2.0,
 ) -> Mesh:
-    """A closed surface of revolution about y, or one with a flattened or squarish cross-section.
+    """Create a closed surface of revolution about y, optionally with a flattened or superelliptic cross-section.
+
+    A profile point (r, y) at angle theta becomes (f rho cos(theta), y, rho sin(theta)) with flatness f and the
+    superellipse of exponent p: rho = r (abs(cos(theta))^p + abs(sin(theta))^p)^(-1 / p).
 
     Args:
-        profile: ``(P, 2)`` (radius, y), first and last on the axis, counter-clockwise in the (radius, y) half plane.
-        segments: Facets around the axis; a multiple of four keeps the mirror planes exact.
-        flatness: Width along x over width along z, one or one per profile point.
-        squareness: Exponent of the superellipse, 2 is round, one or one per profile point.
+        profile: ``(P, 2)`` (radius, y), metres, counter-clockwise; the first and last point lie on the axis.
+        segments: Number of facets around the axis; a multiple of four keeps the mirror planes exact.
+        flatness: Ratio of the width along x to the width along z; a scalar or ``(P,)``.
+        squareness: Superellipse exponent, 2 is round; a scalar or ``(P,)``.
+
+    Raises:
+        ShapeError: The profile does not start and end on the axis.
     """
     if abs(profile[0, 0]) > 1e-9 or abs(profile[-1, 0]) > 1e-9:
         raise ShapeError(f"a profile must start and end at radius 0, got {profile[0, 0]} and {profile[-1, 0]}")
@@ -150,15 +157,16 @@ def revolve(
     return Mesh.plain(np.concatenate([vertices, ends]), faces)
 
 
-def sweep(path: FloatArray, section: FloatArray, across: FloatArray | None = None) -> Mesh:
-    """A closed tube: a cross-section carried along a planar path.
+def sweep(path: FloatArray, section: FloatArray, section_scale: FloatArray | None = None) -> Mesh:
+    """Create a closed tube by sweeping a cross-section along a planar path.
 
     Args:
-        path: ``(P, 2)`` points in the xy plane.
-        section: ``(S, 2)`` outline, counter-clockwise: first across the path in its plane, second along z.
-        across: ``(P,)`` factors on the section at each point.
+        path: ``(P, 2)`` points in the xy plane, metres.
+        section: ``(S, 2)`` cross-section, counter-clockwise, metres: first across the path in its plane, second along
+            z.
+        section_scale: ``(P,)`` scale of the cross-section at each point; 1 if left out.
     """
-    scale = np.ones(len(path)) if across is None else across
+    scale = np.ones(len(path)) if section_scale is None else section_scale
     tangent = np.gradient(path, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
     normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
@@ -171,7 +179,10 @@ def sweep(path: FloatArray, section: FloatArray, across: FloatArray | None = Non
 
 
 def extrude(outline: FloatArray, height: float) -> Mesh:
-    """A closed prism: an outline ``(S, 2)`` in the xz plane, star-shaped about its mean, raised from y = 0."""
+    """Create a closed prism from y = 0 to ``height`` over an outline ``(S, 2)`` in the xz plane, metres.
+
+    The outline must be star-shaped about its mean, which is the centre of both end faces.
+    """
     count = len(outline)
     base = np.stack([outline[:, 0], np.zeros(count), outline[:, 1]], axis=1)
     centre = base.mean(axis=0)
@@ -180,41 +191,48 @@ def extrude(outline: FloatArray, height: float) -> Mesh:
 
 
 def box(size: Sequence[float] | FloatArray, radius: float = 0.0, axis: str = "y") -> Mesh:
-    """A centred box; the four edges along ``axis`` are rounded by ``radius`` metres."""
+    """Create a centred box of a full extent ``(3,)``; edges along ``axis`` are rounded by ``radius`` metres."""
     x, y, z = (float(s) for s in size)
     width, height, depth = {"x": (y, x, z), "y": (x, y, z), "z": (x, z, y)}[axis]
-    mesh = extrude(make_rounded_rectangle(width, depth, radius), height) if radius > 0 else _brick(width, height, depth)
+    mesh = (
+        extrude(make_rounded_rectangle(width, depth, radius), height)
+        if radius > 0
+        else _make_sharp_box(width, height, depth)
+    )
     mesh = mesh.centered()
     return {"y": mesh, "x": mesh.rotated("z", -90.0), "z": mesh.rotated("x", 90.0)}[axis]
 
 
 def cylinder(radius: float, height: float, bevel: float = 0.0, segments: int = 48) -> Mesh:
-    """A centred cylinder about y with slightly bevelled rims."""
+    """Create a centred cylinder about y with bevelled rims; lengths in metres."""
     h = height / 2
     profile = round_corners([(0.0, -h), (radius, -h), (radius, h), (0.0, h)], bevel, steps=4)
     return revolve(profile, segments)
 
 
 def ellipsoid(radii: Sequence[float] | FloatArray, segments: int = 32) -> Mesh:
-    """A centred ellipsoid."""
+    """Create a centred ellipsoid with radii ``(3,)``, metres."""
     t = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
     profile = np.stack([np.cos(t), np.sin(t)], axis=1)
     profile[[0, -1], 0] = 0.0
     return revolve(profile, segments).scaled(radii)
 
 
-def _brick(width: float, height: float, depth: float) -> Mesh:
+def _make_sharp_box(width: float, height: float, depth: float) -> Mesh:
+    """Create a box without rounding."""
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.array([width, depth]) / 2
     return extrude(corners, height)
 
 
 def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
-    """Faces of rings of ``segments`` vertices each, closed by two end points that follow them in the vertex list."""
+    """Return the faces of a tube of vertex rings, closed by two end points that follow the rings in the vertex list."""
     k = np.arange(segments)
     following = (k + 1) % segments
     start = np.arange(rings - 1)[:, None] * segments
     a, b, c, d = start + k, start + following, start + segments + k, start + segments + following
-    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)], axis=1).reshape(-1, 3)  # ring by ring
+    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)], axis=1).reshape(
+        -1, 3
+    )  # ordered by ring: callers paint a lower part
     bottom, top = rings * segments, rings * segments + 1
     last = (rings - 1) * segments
     low = np.stack([k, following, np.full(segments, bottom)], axis=-1)

@@ -1,4 +1,4 @@
-"""Objects from a folder of the user's own meshes, brought into the canonical object frame."""
+"""Objects from annotated mesh files, transformed to the canonical object frame."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from clipose_ros.types import FloatArray
 SizeRange = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Smallest and largest extent (x, y, z) of a category, metres."""
 HANDLE_FACE_RADIUS_RATIO = 1.03
-"""Faces farther from a body's axis than its back by this factor belong to the handle."""
+"""Distance from a body's axis, relative to the distance of its back, from which a face belongs to the handle."""
 BODY_SIDE_RATIO = 0.3
-"""Vertices farther off the handle's plane than this share of the width are the body's."""
+"""Distance from the handle's plane, relative to the width, from which a vertex belongs to the body."""
 
 
 class MeshLibrary:
-    """Draws objects from annotated meshes. Files are read when first drawn, and kept.
+    """Random objects from annotated mesh files. Files are read on first use and cached.
 
     Args:
-        entries: IndexArray of an index; those of split ``none`` are left out.
-        split: ``train`` or ``val``: objects of the one never appear in the other.
-        size_ranges: By category, for entries without unit and height.
+        entries: Rows of a mesh index; rows of other splits are skipped.
+        split: ``train`` or ``val``. No mesh belongs to both.
+        size_ranges: Size range of each category, for entries without unit and height.
+
+    Raises:
+        DataError: No entry belongs to the split.
     """
 
     def __init__(
@@ -45,47 +48,47 @@ class MeshLibrary:
         self._size_ranges = size_ranges or {}
         self._canonical: dict[Path, Mesh] = {}
         if not self._entries:
-            raise DataError(f"no mesh of the index is of split '{split}': give one to some rows")
+            raise DataError(f"no mesh of the index has the split '{split}': assign it to at least one row")
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names of the categories there are meshes of."""
+        """Return the names of the categories that have meshes."""
         return tuple(self._entries)
 
     def paths(self, category: str) -> tuple[Path, ...]:
-        """The meshes of a category."""
+        """Return the mesh files of a category."""
         return tuple(entry.path for entry in self._entries.get(category, ()))
 
     def find_without_front(self, category: str) -> Path | None:
-        """A mesh of the category of which nobody said which way it faces; None where there is no such."""
+        """Return the first mesh file of the category without a front direction, or None."""
         return next((entry.path for entry in self._entries.get(category, ()) if entry.front is None), None)
 
     def make(self, category: str, rng: np.random.Generator) -> MeshObject:
-        """Draw one of the category's meshes, its size where that is free, and colours.
+        """Draw a mesh of the category, its colours, and its size if that is not fixed.
 
         Raises:
-            DataError: The file cannot be read, or has no size that fits the category's range.
+            DataError: The file cannot be read, or no scale fits the size range of the category.
         """
         entries = self._entries[category]
         entry = entries[int(rng.integers(len(entries)))]
         if entry.path not in self._canonical:
             self._canonical[entry.path] = load_canonical(entry)
         mesh = self._canonical[entry.path]
-        mesh = mesh.scaled(np.full(3, self._scale(entry, np.ptp(mesh.vertices, axis=0), rng)))
+        mesh = mesh.scaled(np.full(3, self._draw_scale(entry, np.ptp(mesh.vertices, axis=0), rng)))
         height = float(np.ptp(mesh.vertices[:, 1]))
         mesh = add_label_bands(rng, mesh.translated([0, height / 2, 0]).painted(random_colour(rng)), height).centered()
         low, high = mesh.bounds
         return MeshObject(category, mesh, high - low)
 
-    def _scale(self, entry: MeshEntry, extent: FloatArray, rng: np.random.Generator) -> float:
-        """Metres per unit of the file."""
+    def _draw_scale(self, entry: MeshEntry, extent: FloatArray, rng: np.random.Generator) -> float:
+        """Return the metres per unit of the file: fixed by its unit, or drawn from a range of height or size."""
         if entry.unit_m is not None:
             return entry.unit_m
         if entry.height_m is not None:
             return float(rng.uniform(*entry.height_m) / extent[1])
         if entry.category not in self._size_ranges:
             raise DataError(
-                f"the size of '{entry.path}' is not known: give its unit or height_mm in the index, or a size_range to "
+                f"the size of '{entry.path}' is not known: set unit or height_mm in the index, or a size_range for the "
                 f"category '{entry.category}'"
             )
         smallest, largest = (np.asarray(bound) / extent for bound in self._size_ranges[entry.category])
@@ -93,16 +96,16 @@ class MeshLibrary:
         if low > high:
             raise DataError(
                 f"no size of '{entry.path}' (extents {np.round(extent, 4).tolist()}) lies within the size_range of "
-                f"category '{entry.category}', {self._size_ranges[entry.category]}: widen it, or give height_mm"
+                f"category '{entry.category}', {self._size_ranges[entry.category]}: widen it, or set height_mm"
             )
         return float(rng.uniform(low, high))
 
 
 def load_canonical(entry: MeshEntry) -> Mesh:
-    """Read a mesh and turn it into the object frame: +y up, +x to the front, box centre at the origin; file's units.
+    """Read a mesh and rotate it to the object frame: y up, x to the front, box centre at the origin, in file units.
 
     Raises:
-        DataError: The file is no mesh, or has no handle where one is announced.
+        DataError: The file is not a mesh, is flat, or has no handle although the entry states one.
     """
     try:
         loaded: Any = trimesh.load(entry.path, force="mesh", process=False)
@@ -114,21 +117,26 @@ def load_canonical(entry: MeshEntry) -> Mesh:
     used, places = np.unique(corners, return_inverse=True)
     mesh = Mesh.plain(vertices[used] @ entry.R_object_file.T, places.reshape(-1, 3).astype(np.int32)).centered()
     if not (np.ptp(mesh.vertices, axis=0) > 0.0).all():
-        raise DataError(f"'{entry.path}' is flat: an object has an extent along all three axes")
+        raise DataError(f"'{entry.path}' is flat: expected an extent along all three axes")
     return _mark_handle(mesh, entry) if entry.handle else mesh
 
 
 def _mark_handle(mesh: Mesh, entry: MeshEntry) -> Mesh:
-    """The mesh with those faces marked as handle that lie in front of its body, farther out than its back reaches."""
+    """Return the mesh with its handle faces marked.
+
+    The body is assumed to be round about an axis parallel to y. Vertices far from the plane z = 0 belong to the body
+    and give the x of its axis; the back of the mesh gives its radius. Faces in front of the axis and farther from it
+    than ``HANDLE_FACE_RADIUS_RATIO`` times the radius belong to the handle.
+    """
     x, z = mesh.vertices[:, 0], mesh.vertices[:, 2]
-    sides = x[np.abs(z) > BODY_SIDE_RATIO * np.ptp(z)]  # the handle lies between them
+    sides = x[np.abs(z) > BODY_SIDE_RATIO * np.ptp(z)]
     axis_x = (sides.min() + sides.max()) / 2.0
     centres = mesh.face_centres
-    reach = np.hypot(centres[:, 0] - axis_x, centres[:, 2])
-    beyond = (reach > HANDLE_FACE_RADIUS_RATIO * (axis_x - x.min())) & (centres[:, 0] > axis_x)
+    distance = np.hypot(centres[:, 0] - axis_x, centres[:, 2])
+    beyond = (distance > HANDLE_FACE_RADIUS_RATIO * (axis_x - x.min())) & (centres[:, 0] > axis_x)
     if not beyond.any():
         raise DataError(
-            f"'{entry.path}' has no face beyond its round body: 'front' must point from the body to the handle, "
+            f"'{entry.path}' has no face outside its round body: 'front' must point from the body to the handle, "
             f"got {entry.front}"
         )
     return replace(mesh, parts=np.where(beyond, HANDLE, BODY).astype(np.int8))

@@ -1,4 +1,4 @@
-"""Mugs: a walled profile of revolution and a handle swept along a skewed superellipse."""
+"""Mug generator: a walled surface of revolution with a handle swept along a skewed superellipse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clipose_ros.types import FloatArray
 
 
 def make_mug(rng: np.random.Generator) -> Mesh:
-    """A random mug, opening at +y, handle along +x, mirrored by z = 0."""
+    """Generate a random mug: opening at +y, handle along +x, symmetric about z = 0."""
     kind = rng.choice(["classic", "wide", "espresso", "tall"], p=[0.55, 0.24, 0.09, 0.12])
     heights, radii = {
         "classic": ((78, 112), (36, 49)),
@@ -22,22 +22,22 @@ def make_mug(rng: np.random.Generator) -> Mesh:
     }[str(kind)]
     height, radius = rng.uniform(*heights) * MM, rng.uniform(*radii) * MM
     wall = rng.uniform(2.5, 5.5) * MM
-    curve = _mug_curve(rng, height, radius)
+    curve = _make_mug_profile(rng, height, radius)
     outside = random_colour(rng)
     body = add_label_bands(rng, revolve(add_wall(curve, wall), 64).painted(outside), height, chance=0.35)
     if rng.uniform() < 0.35:
         body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [
         body,
-        _mug_handle(rng, curve, height, wall).painted(outside if rng.uniform() < 0.8 else random_colour(rng)),
+        _make_mug_handle(rng, curve, height, wall).painted(outside if rng.uniform() < 0.8 else random_colour(rng)),
     ]
     if rng.uniform() < 0.15:
         parts.append(make_filling(rng, curve, wall, height * rng.uniform(0.5, 0.88)))
     return concatenate_meshes(parts)
 
 
-def _mug_curve(rng: np.random.Generator, height: float, radius: float) -> FloatArray:
-    """Outer profile of a mug's body: cylindrical, tapered, rounded or footed."""
+def _make_mug_profile(rng: np.random.Generator, height: float, radius: float) -> FloatArray:
+    """Return the outer profile ``(P, 2)`` of a mug's body, metres: straight, tapered, round, footed or bell-shaped."""
     form = rng.choice(["straight", "taper", "round", "foot", "bell"], p=[0.35, 0.2, 0.22, 0.1, 0.13])
     if form == "straight":
         corners = [(0.0, 0.0), (radius * rng.uniform(0.96, 1.0), 0.0), (radius, height)]
@@ -71,8 +71,16 @@ def _mug_curve(rng: np.random.Generator, height: float, radius: float) -> FloatA
     return subdivide(round_corners(corners, radii, steps=8), 8 * MM)
 
 
-def _mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall: float) -> Mesh:
-    """A swept handle on the +x side: ring, ear, squared or pointed by one superellipse with a skew."""
+def _make_mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall: float) -> Mesh:
+    """Generate a handle on the +x side.
+
+    The handle's centre line is half a superellipse over t in [-pi/2, pi/2] with exponent e and skew k::
+
+        y = centre + half * sign(sin t) * abs(sin t)^e
+        x = surface(y) + reach * abs(cos t)^e * max(1 + k sin t, 0.3)
+
+    It covers rings, ears, squared and pointed handles. Both ends lie inside the wall.
+    """
     centre = height * rng.uniform(0.44, 0.58)
     half = min(height * rng.uniform(0.24, 0.4), height - centre - 5 * MM, centre - 5 * MM)
     thick, broad = rng.uniform(2.8, 5.5) * MM, rng.uniform(4.0, 9.0) * MM

@@ -1,17 +1,18 @@
-"""The categories of a data set, and where instances of them come from: shape generators, primitives, the user's meshes.
+"""Object libraries: categories with the sources of their objects (shape generators, primitives, mesh files).
 
-Categories are told in a YAML file::
+Additional categories are defined in a YAML file::
 
-    base: nocs                  # begin with the six NOCS categories; leave out for none
+    base: nocs                  # start with the six NOCS categories; omit for none
     categories:
       - name: candle
         symmetry: [axial_y, mirror_xy, mirror_xz, mirror_yz]
         mean_size: [0.065, 0.110, 0.065]
         size_range: [[0.035, 0.050, 0.035], [0.100, 0.200, 0.100]]
-        shape: cylinder         # drawn from the size range; leave out where meshes are given
+        shape: cylinder         # primitive with a size drawn from the size range; omit if meshes are given
 
-Sizes are full extents along the object's x, y, z in metres. An ``id`` may be given; else it is the next one free. Only
-turns about y are understood as a symmetry: a box looks the same after half a turn, and its x axis cannot be learnt.
+Sizes are full extents along the object's x, y, z in metres. An ``id`` is optional and defaults to the next free one.
+Continuous rotation about y is the only supported rotational symmetry. The x axis of an object with a discrete symmetry,
+such as a box after half a turn, is ambiguous and cannot be learnt.
 """
 
 from __future__ import annotations
@@ -38,21 +39,25 @@ PRIMITIVES: dict[str, Callable[[FloatArray], Mesh]] = {
     "cylinder": lambda size: cylinder(0.5, 1.0).scaled(size),
     "ellipsoid": lambda size: ellipsoid(size / 2.0),
 }
-"""Primitives by name, of a given full extent ``(3,)``."""
+"""Constructors of primitives by name; the argument is the full extent ``(3,)``, metres."""
 _SYMMETRIES = tuple(spec.name for spec in fields(Symmetry))
-_KEYS = ("name", "id", "symmetry", "mean_size", "size_range", "shape")
+_CATEGORY_KEYS = ("name", "id", "symmetry", "mean_size", "size_range", "shape")
 
 
 @dataclass(frozen=True)
 class ObjectLibrary:
-    """Categories with the sources of their instances.
+    """Categories with the sources of their objects.
 
     Attributes:
         categories: The category set.
-        size_ranges: By category, smallest and largest extents, metres; only those of the user's own.
-        shapes: By category, name of the primitive it is drawn as.
-        library: The user's meshes.
-        mesh_share: Chance that an instance is a mesh where there are both meshes and a generator.
+        size_ranges: Smallest and largest extents of user-defined categories, metres.
+        shapes: Name of the primitive of each category that has one.
+        library: Mesh files, or None.
+        mesh_share: Probability of a mesh for categories with both meshes and a shape generator or primitive.
+
+    Raises:
+        ConfigError: ``mesh_share`` is outside [0, 1], or a mesh without front belongs to a category without axial
+            symmetry.
     """
 
     categories: CategorySet
@@ -69,25 +74,29 @@ class ObjectLibrary:
                 self._check_fronts(name, self.library)
 
     def _check_fronts(self, name: str, library: MeshLibrary) -> None:
-        """Without a front a mesh's turn about y is anyone's choice; a category whose turn shows would learn it."""
+        """Raise ConfigError if a mesh without front belongs to a category without axial symmetry.
+
+        The rotation of such a mesh about y is arbitrary, and training would learn it as if it were meaningful.
+        """
         category, frontless = self.categories[name], library.find_without_front(name)
         if frontless is not None and not category.symmetry.axial_y:
             raise ConfigError(
                 f"'{frontless}' has no 'front' in its index, but '{name}' is not axially symmetric: "
-                "name its front, or give the category the symmetry axial_y"
+                "set its front, or add axial_y to the symmetry of the category"
             )
 
     @property
     def drawable(self) -> tuple[str, ...]:
-        """Names of the categories of which there is a source, in order."""
+        """Return the names of the categories that have a source of objects, in order."""
         meshes = self.library.categories if self.library is not None else ()
         return tuple(n for n in self.categories.names if n in SHAPE_GENERATORS or n in self.shapes or n in meshes)
 
     def make(self, category: str, rng: np.random.Generator) -> MeshObject:
-        """Draw an instance.
+        """Draw an object of a category.
 
         Raises:
-            ConfigError: There is no source of that category.
+            ConfigError: The category has no source of objects.
+            DataError: A mesh file cannot be used.
         """
         if self.library is not None and category in self.library.categories:
             parametric = category in self.shapes or category in SHAPE_GENERATORS
@@ -103,14 +112,14 @@ class ObjectLibrary:
 
 
 NOCS_OBJECT_LIBRARY = ObjectLibrary(NOCS_CATEGORIES, {}, {})
-"""The six NOCS categories from their shape generators."""
+"""The six NOCS categories with their shape generators."""
 
 
 def read_object_library(path: str | Path) -> ObjectLibrary:
-    """Read categories from YAML.
+    """Read an object library from a YAML file.
 
     Raises:
-        ConfigError: The file cannot be read, or an entry is wrong; the message names file, category and key.
+        ConfigError: The file cannot be read, or an entry is invalid; the message names file, category and key.
     """
     path = Path(path)
     try:
@@ -126,7 +135,7 @@ def read_object_library(path: str | Path) -> ObjectLibrary:
     shapes: dict[str, str] = {}
     for record in values["categories"]:
         try:
-            category, size_range = _category(record, categories)
+            category, size_range = _parse_category(record, categories)
             shape = record.get("shape")
             if shape is not None and (shape not in PRIMITIVES or size_range is None):
                 raise ConfigError(f"'shape' must be one of {', '.join(PRIMITIVES)}, with a 'size_range'; got {shape!r}")
@@ -141,15 +150,15 @@ def read_object_library(path: str | Path) -> ObjectLibrary:
     return ObjectLibrary(CategorySet(tuple(categories)), size_ranges, shapes)
 
 
-def _category(record: Any, before: list[Category]) -> tuple[Category, SizeRange | None]:
-    """One entry."""
+def _parse_category(record: Any, before: list[Category]) -> tuple[Category, SizeRange | None]:
+    """Parse one entry of the file to a category and its size range."""
     if not isinstance(record, Mapping):
-        raise ConfigError(f"an entry must be a mapping with the keys {', '.join(_KEYS)}")
+        raise ConfigError(f"an entry must be a mapping with the keys {', '.join(_CATEGORY_KEYS)}")
     for key in record:
-        if key not in _KEYS:
-            raise ConfigError(unknown_key_message(str(key), list(_KEYS)))
+        if key not in _CATEGORY_KEYS:
+            raise ConfigError(unknown_key_message(str(key), list(_CATEGORY_KEYS)))
     if missing := [key for key in ("name", "mean_size") if key not in record]:
-        raise ConfigError(f"it lacks {', '.join(missing)}")
+        raise ConfigError(f"the entry lacks {', '.join(missing)}")
     symmetries = record.get("symmetry") or []
     for symmetry in symmetries:
         if symmetry not in _SYMMETRIES:
@@ -159,10 +168,11 @@ def _category(record: Any, before: list[Category]) -> tuple[Category, SizeRange 
     category = Category(
         int(record.get("id", free)), str(record["name"]), Symmetry(**dict.fromkeys(symmetries, True)), (x, y, z)
     )
-    return category, _size_range(record.get("size_range"))
+    return category, _parse_size_range(record.get("size_range"))
 
 
-def _size_range(value: Any) -> SizeRange | None:
+def _parse_size_range(value: Any) -> SizeRange | None:
+    """Parse ``[smallest, largest]`` extents, metres; None stays None."""
     if value is None:
         return None
     (x0, y0, z0), (x1, y1, z1) = value

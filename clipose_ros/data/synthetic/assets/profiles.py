@@ -1,4 +1,4 @@
-"""Planar curves that shapes are made from: polylines with round corners, walls, rounded rectangles."""
+"""Planar profiles for mesh construction: rounded polylines, walls and rounded rectangles."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from clipose_ros.types import FloatArray
 
 
 def round_corners(points: Sequence[tuple[float, float]], radii: Sequence[float] | float, steps: int = 6) -> FloatArray:
-    """Round the inner corners of a planar polyline.
+    """Round the inner corners of a planar polyline with quadratic Bezier curves.
 
     Args:
-        points: Corners ``(P, 2)``.
-        radii: How far from each corner the rounding starts, metres, one for all or one per point (ends are ignored);
-            limited to just under half of the adjoining edges.
-        steps: Points per rounded corner.
+        points: Corners ``(P, 2)``, metres.
+        radii: Distance from each corner at which the rounding starts, metres: a scalar or one per point, of which the
+            ends are ignored. It is limited to 0.49 of the adjacent edges.
+        steps: Number of points per rounded corner.
 
     Returns:
-        ``(Q, 2)`` points; first and last are those given.
+        ``(Q, 2)`` points; the first and last are unchanged.
     """
     corners = np.asarray(points, dtype=np.float64)
     reach = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(corners))
@@ -39,7 +39,7 @@ def round_corners(points: Sequence[tuple[float, float]], radii: Sequence[float] 
 
 
 def subdivide(curve: FloatArray, step: float) -> FloatArray:
-    """The polyline with points added so that no edge is longer than ``step``; corners stay."""
+    """Insert points into a polyline ``(P, 2)`` so that no edge is longer than ``step``; corners are kept."""
     pieces = []
     for a, b in itertools.pairwise(curve):
         count = max(int(np.ceil(np.linalg.norm(b - a) / step)), 1)
@@ -48,14 +48,14 @@ def subdivide(curve: FloatArray, step: float) -> FloatArray:
 
 
 def add_wall(curve: FloatArray, wall: float) -> FloatArray:
-    """Close an open vessel's outer curve by the inner one.
+    """Add a wall to the outer profile of an open vessel.
 
     Args:
-        curve: ``(P, 2)`` (radius, y) from the bottom centre to the rim.
-        wall: Thickness, metres.
+        curve: ``(P, 2)`` outer profile (radius, y) from the bottom centre to the rim, metres.
+        wall: Wall thickness, metres.
 
     Returns:
-        ``(2P, 2)`` profile for ``revolve``: up outside, over the rim, down inside to the axis.
+        ``(2P, 2)`` profile for ``revolve``: outer surface upwards, then inner surface downwards to the axis.
     """
     tangent = np.gradient(curve, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
@@ -67,7 +67,7 @@ def add_wall(curve: FloatArray, wall: float) -> FloatArray:
 
 
 def make_rounded_rectangle(width: float, depth: float, radius: float, steps: int = 5) -> FloatArray:
-    """Outline ``(4 * steps, 2)`` of a rectangle with round corners, centred, counter-clockwise in (x, z)."""
+    """Create the outline ``(4 * steps, 2)`` of a centred rectangle with round corners, counter-clockwise in (x, z)."""
     r = min(radius, 0.499 * width, 0.499 * depth)
     angles = np.linspace(0.0, np.pi / 2, steps)
     corners = [(1, 1), (-1, 1), (-1, -1), (1, -1)]

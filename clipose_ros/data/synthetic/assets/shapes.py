@@ -1,4 +1,4 @@
-"""Random instances of the six categories, in the object frames that ``categories.py`` states."""
+"""Random objects of the six NOCS categories, in the object frames of ``categories.py``."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ SHAPE_GENERATORS: dict[str, Callable[[np.random.Generator], Mesh]] = {
     "laptop": make_laptop,
     "mug": make_mug,
 }
+"""Shape generators by category."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeshObject:
-    """One instance of a category.
+    """An object of a category.
 
     Attributes:
-        category: Its name.
-        mesh: Surface in the category's object frame, box centre at the origin, metres.
-        size: ``(3,)`` full extent of the mesh along x, y, z, metres.
+        category: Name of the category.
+        mesh: Surface in the object frame with the box centre at the origin, metres.
+        size: ``(3,)`` full extent of the mesh, metres, object frame.
     """
 
     category: str
@@ -41,23 +42,23 @@ class MeshObject:
 
     @property
     def has_handle(self) -> bool:
-        """Whether some faces are a handle's."""
+        """Return True if some faces belong to a handle."""
         return bool((self.mesh.parts == HANDLE).any())
 
 
 ObjectSource = Callable[[str, np.random.Generator], MeshObject]
-"""Draws an instance of the named category; equal states of the generator give equal instances."""
+"""Function that generates an object of a named category; equal generator states give equal objects."""
 
 
 def make_object(category: str, rng: np.random.Generator) -> MeshObject:
-    """Draw a random instance.
+    """Generate a random object.
 
     Args:
         category: One of the six NOCS categories.
-        rng: Equal states give equal shapes.
+        rng: Random generator; equal states give equal objects.
 
     Raises:
-        ConfigError: There is no generator for that category.
+        ConfigError: There is no shape generator for the category.
     """
     if category not in SHAPE_GENERATORS:
         raise ConfigError(

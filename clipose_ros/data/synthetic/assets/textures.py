@@ -1,4 +1,4 @@
-"""Colours that things have, and patterns on their surface."""
+"""Random surface colours and procedural textures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clipose_ros.types import FloatArray
 
 
 def random_colour(rng: np.random.Generator) -> FloatArray:
-    """A ``(3,)`` linear albedo: whites, greys and blacks as often as colours, as in a kitchen."""
+    """Draw a linear albedo ``(3,)``: white, grey or black in 44 % of the cases, as is typical of household objects."""
     kind = rng.choice(["white", "grey", "black", "pastel", "vivid", "dark"], p=[0.22, 0.1, 0.12, 0.2, 0.26, 0.1])
     saturation, value = {
         "white": (rng.uniform(0.0, 0.08), rng.uniform(0.7, 0.9)),
@@ -25,25 +25,25 @@ def random_colour(rng: np.random.Generator) -> FloatArray:
 
 
 def random_metal(rng: np.random.Generator) -> FloatArray:
-    """A ``(3,)`` bare-metal albedo."""
+    """Draw the linear albedo ``(3,)`` of bare metal."""
     return float(rng.uniform(0.35, 0.65)) * np.array([1.0, 0.99, 0.97])
 
 
 def random_wood(rng: np.random.Generator) -> FloatArray:
-    """A ``(3,)`` wooden albedo."""
+    """Draw the linear albedo ``(3,)`` of wood."""
     light = float(rng.uniform(0.12, 0.6))
     return light * np.array([1.0, rng.uniform(0.6, 0.8), rng.uniform(0.3, 0.55)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texture:
-    """A solid pattern that darkens or lightens a surface.
+    """A procedural solid texture that scales the albedo of a surface.
 
     Attributes:
         kind: ``plain``, ``noise``, ``grain`` (wood), ``checker`` or ``stripes``.
-        scale_m: Size of its features, metres.
-        strength: Largest relative change of albedo.
-        phase: ``(3,)`` offset, radians, so that no two are alike.
+        scale_m: Feature size, metres.
+        strength: Largest relative change of the albedo.
+        phase: ``(3,)`` random offset, radians.
     """
 
     kind: str
@@ -53,12 +53,12 @@ class Texture:
 
     @classmethod
     def random(cls, rng: np.random.Generator, kinds: tuple[str, ...], scale_m: tuple[float, float]) -> Texture:
-        """One of the kinds with a size from the range."""
+        """Draw a texture of one of the kinds with a feature size from the range, log-uniform, metres."""
         scale = float(np.exp(rng.uniform(*np.log(scale_m))))
         return cls(str(rng.choice(kinds)), scale, float(rng.uniform(0.15, 0.5)), rng.uniform(0, 2 * np.pi, 3))
 
     def factor(self, points: FloatArray) -> FloatArray:
-        """Albedo factor ``(N,)`` at points ``(N, 3)`` given in the surface's own frame, metres."""
+        """Return the albedo factors ``(N,)`` at points ``(N, 3)`` in the object frame, metres."""
         if self.kind == "plain":
             return np.ones(len(points))
         p = points.astype(np.float32) * np.float32(2 * np.pi / self.scale_m)
@@ -74,10 +74,10 @@ class Texture:
         return np.asarray(1.0 + self.strength * value)
 
     def _noise(self, p: FloatArray) -> FloatArray:
-        """A sum of crooked waves in [-1, 1]: cheap, smooth and without a visible period."""
+        """Return a sum of four phase-modulated sine waves in [-1, 1]: smooth noise without a visible period."""
         value = np.zeros(len(p), dtype=np.float32)
-        crooked = np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]], dtype=np.float32)
-        waves = p @ crooked.T
+        directions = np.array([[1.0, 0.3, -0.5], [-0.4, 1.1, 0.7], [0.6, -0.8, 1.2], [1.7, 1.3, 0.4]], dtype=np.float32)
+        waves = p @ directions.T
         for i in range(4):
             phase = np.float32(self.phase[i % 3])
             value += np.sin(waves[:, i] + (i + 1) * phase + 1.5 * np.sin(0.7 * waves[:, i - 1] + phase))

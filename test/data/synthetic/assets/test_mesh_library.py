@@ -152,7 +152,7 @@ def test_wrong_rows_are_named(folder, change, message):
 
 
 def test_a_mesh_comes_once_and_columns_are_complete(folder):
-    with pytest.raises(DataError, match="comes twice"):
+    with pytest.raises(DataError, match="is repeated"):
         entries(folder, BOTTLE, {**BOTTLE, "split": "val"})
     (folder / "index.csv").write_text("category,file\nmug,mug.obj\n")
     with pytest.raises(DataError, match="lacks the columns up, front, axial, split"):
