@@ -74,6 +74,11 @@ class YoloSegmenter:
             )
         self._classes = resolve_classes(mapping, loaded.names, str(path))
 
+    @property
+    def model(self) -> Any:
+        """Return the loaded ultralytics ``YOLO``; its ``predictor.model`` holds the runtime of an exported model."""
+        return self._model
+
     def reconfigure(self, config: SegmentationConfig) -> None:
         """Apply thresholds and the number of instances."""
         self._config = config

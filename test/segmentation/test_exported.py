@@ -58,7 +58,7 @@ def test_an_export_sees_what_its_checkpoint_sees(
 ) -> None:
     original, exported = segmenter(random_weights), segmenter(export(kind), threads=1)
     picture = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    expected, found = (raw(each._model.predictor.model(picture)) for each in (original, exported))
+    expected, found = (raw(each.model.predictor.model(picture)) for each in (original, exported))
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
     best = [each.segment(make_frame(rgb=image))[0] for each in (original, exported)]
     assert best[0].category == best[1].category and best[0].score == pytest.approx(best[1].score, abs=tolerance)
@@ -74,7 +74,7 @@ def raw(output) -> torch.Tensor:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_onnxruntime_gets_its_threads_and_they_do_not_spin(export: Callable[[str], Path]) -> None:
-    session = segmenter(export("onnx"), threads=3)._model.predictor.model.backend.session
+    session = segmenter(export("onnx"), threads=3).model.predictor.model.backend.session
     options = session.get_session_options()
     assert options.intra_op_num_threads == 3
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
@@ -84,7 +84,7 @@ def test_onnxruntime_gets_its_threads_and_they_do_not_spin(export: Callable[[str
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_openvino_gets_its_threads(export: Callable[[str], Path]) -> None:
-    compiled = segmenter(export("openvino"), threads=1)._model.predictor.model.backend.ov_compiled_model
+    compiled = segmenter(export("openvino"), threads=1).model.predictor.model.backend.ov_compiled_model
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 

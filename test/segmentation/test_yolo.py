@@ -63,7 +63,8 @@ def test_colours_reach_the_network_in_the_order_it_was_trained_on(
     segmenter = create_segmenter(config(random_weights, score_threshold=0.01), NOCS_CATEGORIES, "cpu")
     ours = segmenter.segment(make_frame(rgb=image))
     # PIL images carry their channel order, so ultralytics itself is the judge.
-    theirs = segmenter._predict(Image.fromarray(image), "reference").boxes.conf.tolist()
+    options = {"conf": 0.01, "iou": 0.6, "max_det": 16, "classes": [39, 41, 45, 63], "agnostic_nms": True, "imgsz": 640}
+    theirs = segmenter.model.predict(Image.fromarray(image), **options, verbose=False)[0].boxes.conf.tolist()
     np.testing.assert_allclose([i.score for i in ours], theirs[: len(ours)], atol=1e-5)
 
 
