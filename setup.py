@@ -23,14 +23,14 @@ EXECUTABLES = {
 
 
 def console_scripts() -> list[str]:
-    """Entry points: colcon gives them a folder of their own, pip puts them on the PATH: with a prefix there."""
+    """Return the entry points; with a prefix for pip, which puts them on the PATH (colcon has a folder for them)."""
     on_path = not {"bdist_wheel", "dist_info", "editable_wheel"}.isdisjoint(sys.argv)
     names = {name: f"clipose-{name.replace('_', '-')}" if on_path else name for name in EXECUTABLES}
     return [f"{names[name]} = {target}" for name, target in EXECUTABLES.items()]
 
 
 def data_files() -> list[tuple[str, list[str]]]:
-    """Everything in the shared folders as it lies there; new files come along by themselves."""
+    """Return every file of the shared folders with its destination; new files need no entry here."""
     folders: dict[str, list[str]] = defaultdict(list)
     for shared in ("config", "launch", "models"):
         for path in sorted((ROOT / shared).rglob("*")):

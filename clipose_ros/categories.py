@@ -100,7 +100,7 @@ class CategorySet:
         return tuple(c.name for c in self.categories)
 
     def __getitem__(self, name: str) -> Category:
-        """The category of that name.
+        """Return the category of that name.
 
         Raises:
             ConfigError: There is none; the message lists those there are.
@@ -119,7 +119,7 @@ class CategorySet:
         return self.categories.index(self[name])
 
     def by_id(self, category_id: int) -> Category | None:
-        """The category with that NOCS id, or None."""
+        """Return the category with that NOCS id, or None."""
         return next((c for c in self.categories if c.id == category_id), None)
 
     @property

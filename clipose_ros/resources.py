@@ -12,7 +12,7 @@ MODEL_SUFFIX = ".safetensors"
 
 
 def share_folders() -> list[Path]:
-    """Folders that may hold ``models`` and ``config``: the checkout, the own installation, sourced workspaces."""
+    """Return the folders that may hold ``models`` and ``config``: checkout, installation, sourced workspaces."""
     here = Path(__file__).resolve().parent
     checkout = [here.parent] if (here.parent / "package.xml").is_file() else []
     installed = [folder / "share" / PACKAGE for folder in here.parents]
@@ -25,7 +25,7 @@ def share_folders() -> list[Path]:
 
 
 def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
-    """The file of a model.
+    """Return the file of a model.
 
     Args:
         model: Name of a shipped model (``clipose_small``), or path of a file, returned as it is.
@@ -49,7 +49,7 @@ def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
 
 
 def config_path(name: str) -> Path:
-    """A shipped configuration file, such as ``pose.yaml``.
+    """Return the path of a shipped configuration file, such as ``pose.yaml``.
 
     Raises:
         ConfigError: There is none of that name; the message says where it was looked for and which there are.

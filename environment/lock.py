@@ -1,4 +1,4 @@
-"""Write constraints.txt anew: the newest versions that fit together, from the requirements files beside it.
+"""Write constraints.txt: the newest versions that fit together, from the requirements files beside it.
 
 Run by ``make lock``. Before committing the result, try it with each CPython that is supported
 (``make test VENV=/tmp/try PYTHON=python3.13``).
@@ -20,7 +20,7 @@ HEADER = (
 
 
 def resolve(*options: str) -> dict[str, str]:
-    """Name and version of every package that pip would install."""
+    """Return name and version of every package that pip would install."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         pip = (
@@ -40,7 +40,7 @@ def resolve(*options: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Resolve and write."""
+    """Resolve the requirements and write constraints.txt."""
     names = ("requirements.txt", "requirements-ros.txt", "requirements-dev.txt")
     pins = resolve("pip", *(option for name in names for option in ("-r", str(HERE / name))))
     pins |= resolve("--no-deps", "-r", str(HERE / "requirements-no-deps.txt"))

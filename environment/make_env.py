@@ -1,4 +1,4 @@
-"""Make the Python environment that everything here runs in; ``make`` calls this before each target.
+"""Make the Python environment of this package; ``make`` calls this before each target.
 
 Without a ROS 2 distribution, ROS 2 Kilted comes as Python wheels, and what those lack from ../underlay. Where a
 distribution is sourced, its own packages are used and none is put in their place. A second call finds the environment
@@ -45,7 +45,7 @@ PROBE = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importli
 
 
 def capture(*command):
-    """Output of ``command``; None if it fails or is not there."""
+    """Return the output of ``command``; None if it fails or does not exist."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -54,18 +54,18 @@ def capture(*command):
 
 
 def version_of(python):
-    """Such as ``3.12``; None if ``python`` cannot be run."""
+    """Return the version of ``python``, such as ``3.12``; None if it cannot be run."""
     return capture(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
 
 
 def missing_modules(python, names):
-    """Those of ``names`` that ``python`` cannot import."""
+    """Return those of ``names`` that ``python`` cannot import."""
     found = capture(python, "-c", PROBE, *names)
     return list(names) if found is None else found.split()
 
 
 def sourced_distribution():
-    """Name of the ROS 2 distribution that is sourced and has rclpy, or None."""
+    """Return the name of the ROS 2 distribution that is sourced and has rclpy, or None."""
     name = os.environ.get("ROS_DISTRO", "")
     if not os.environ.get("AMENT_PREFIX_PATH") or not name:
         return None
@@ -73,7 +73,7 @@ def sourced_distribution():
 
 
 def choose_python(wanted, distribution):
-    """The interpreter to build on.
+    """Return the interpreter to build on.
 
     Raises:
         SystemExit: There is none that fits.
@@ -92,7 +92,7 @@ def choose_python(wanted, distribution):
 
 
 def missing_system_packages(python, distribution):
-    """Debian packages without which the environment cannot be made."""
+    """Return the Debian packages without which the environment cannot be made."""
     default = version_of(python) == version_of("/usr/bin/python3")
     prefix = "python3" if default else "python" + (version_of(python) or "3")
     missing = [prefix + "-venv"] if missing_modules(python, ["venv", "ensurepip"]) else []
@@ -109,7 +109,7 @@ def missing_system_packages(python, distribution):
 
 
 def check_distribution(distribution):
-    """Stop where the distribution lacks a package, naming it.
+    """Stop with a message if the distribution lacks a package.
 
     Raises:
         SystemExit: One is missing.
@@ -125,7 +125,7 @@ def check_distribution(distribution):
 
 
 def key_of(python, distribution):
-    """Changes whenever the environment would be made differently."""
+    """Return a digest that changes whenever the environment would be made differently."""
     digest = hashlib.sha256(repr((version_of(python), distribution)).encode())
     sources = [path for path in UNDERLAY.rglob("*") if path.suffix in (".py", ".msg", ".txt", ".xml", ".toml")]
     for path in sorted([*HERE.glob("*.txt"), Path(__file__), *sources]):
@@ -135,7 +135,7 @@ def key_of(python, distribution):
 
 @contextlib.contextmanager
 def locked(venv):
-    """Only one process at a time works on ``venv``; others wait."""
+    """Lock ``venv``: one process at a time works on it, others wait."""
     venv.parent.mkdir(parents=True, exist_ok=True)
     with open(str(venv) + ".lock", "w") as stream:
         try:
@@ -147,7 +147,7 @@ def locked(venv):
 
 
 def step(title, *command):
-    """Say what is done, do it, and stop if it fails.
+    """Print a title and run a command; stop if it fails.
 
     Raises:
         SystemExit: The command failed.
@@ -162,7 +162,7 @@ def step(title, *command):
 
 
 def create_venv(python, venv, distribution):
-    """An empty virtual environment, unless a working one of that Python is there.
+    """Create an empty virtual environment, unless a working one of that Python exists.
 
     Raises:
         SystemExit: ``venv`` is a folder of something else.
@@ -180,7 +180,7 @@ def create_venv(python, venv, distribution):
 
 
 def install(venv, distribution, pip_args):
-    """Everything into ``venv``."""
+    """Install everything into ``venv``."""
     inside = str(venv / "bin" / "python")
     pip = [inside, "-m", "pip", "install", "--disable-pip-version-check", *pip_args]
     numpy1 = (
@@ -197,7 +197,7 @@ def install(venv, distribution, pip_args):
 
 
 def announce(python, venv, distribution):
-    """Say what will be done, and stop if the disk is too small.
+    """Print what will be done; stop if the disk is too small.
 
     Raises:
         SystemExit: Too little space.
@@ -216,7 +216,7 @@ def announce(python, venv, distribution):
 
 
 def main():
-    """Make the environment unless it is there."""
+    """Make the environment unless it exists."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--venv", type=Path, required=True, help="folder of the virtual environment")
     parser.add_argument("--python", default="", help="interpreter to build on (default: the first that fits)")

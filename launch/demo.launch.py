@@ -24,7 +24,7 @@ ARGUMENTS = {
 
 
 def pose_node(context: LaunchContext) -> list[Node]:
-    """The node, with or without the detector's parameters on top of the demo's."""
+    """Return the node, with the detector's parameters on top of the demo's where a detector is used."""
     shipped = LaunchConfiguration("shipped_detector").perform(context) == "true"
     return [
         Node(

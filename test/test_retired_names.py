@@ -16,12 +16,13 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 _IDENTIFIERS = """
-SeveralLooks ReferenceEngine FusedEngine FUSED_INT8 Companions CompanionSource make_companions companion companions
+SeveralLooks ReferenceEngine FusedEngine FUSED
+FUSED_INT8 Companions CompanionSource make_companions companion companions
 FramePoser Health Alarm SyncWatch sync_watch Album Contestant Readings Dice Traits Poser Section Leaf Emphasis
 emphasis Catalogue NOCS_CATALOGUE CloudFilm Team Sheet RunFolder Board in_workers lowers in_full leads agree_deg
 hidden_tolerance silence_s rivals plausibility photograph catalogue vessels surfaces stopping
 """
-_DEFINITIONS = "read_spread faces looks board team alarm"
+_DEFINITIONS = "read_spread faces looks board team alarm settle film found judge counts plan poser"
 _MODULES = """
 companions faces emphasis rivals sheets found film paths team products fused_pass fused_cloud fused_layer
 fused_heads fused_weights fused_engine fused_poser reference_engine posing sync_watch board process plan stopping

@@ -17,7 +17,7 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
-from clipose_ros.training.dry_run import dry_run_trainer, plan
+from clipose_ros.training.dry_run import describe_run, dry_run_trainer
 from clipose_ros.training.run_dir import STATE, RunDir
 from clipose_ros.training.runtime.cpu_tuning import tune_process
 from clipose_ros.training.runtime.distributed import ranks_joined
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with dry_run_trainer(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 _begin(trainer, options, config)
-                print(plan(trainer, {"training": options.data, "validation": options.validation}))
+                print(describe_run(trainer, {"training": options.data, "validation": options.validation}))
             return 0
         tune_process(device)
         with ranks_joined(device) as own:

@@ -136,7 +136,7 @@ class TrainConfig(ConfigNode):
     @property
     def with_clip(self) -> bool:
         """Whether texts or images take part."""
-        return self.contrast.counts or self.fusion.kind != "none"
+        return self.contrast.is_enabled or self.fusion.kind != "none"
 
 
 def read_recipe(path: Path) -> TrainConfig:

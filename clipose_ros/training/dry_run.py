@@ -36,8 +36,8 @@ def dry_run_trainer(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainCo
         yield config, aside
 
 
-def plan(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
-    """The plan of a run, to be read. The trainer takes a few steps and is of no use afterwards.
+def describe_run(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
+    """Return a description of a run. The trainer takes a few steps and cannot be used afterwards.
 
     Args:
         trainer: Of the recipe, at the step that the run would begin with.
@@ -131,8 +131,8 @@ def _time(trainer: Trainer) -> list[str]:
             total += steps * each
             lines.append(f"{name:<12}{steps:>8} of {each:.3f} s")
     count = min(32, len(trainer.validation))
-    poser = trainer.poser()
-    each = _seconds(lambda: poser(slice(0, count))) * len(trainer.validation) / count
+    predict = trainer.create_predict_fn()
+    each = _seconds(lambda: predict(slice(0, count))) * len(trainer.validation) / count
     validations = -(-config.steps // config.validate_every) - done // config.validate_every
     lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
     minutes = (total + validations * each) / 60.0

@@ -35,7 +35,7 @@ from clipose_ros.training.run_dir import BEST, LAST, RunDir, TrainingError, rand
 from clipose_ros.training.runtime.distributed import any_rank, leader_first, rank_and_size
 from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.runtime.signals import StoppedError, stop_requested
-from clipose_ros.training.validation import PredictFn, create_predict_fn, judge, score
+from clipose_ros.training.validation import PredictFn, create_predict_fn, evaluate_network, score
 from clipose_ros.types import ByteArray
 
 
@@ -168,9 +168,9 @@ class Trainer:
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""
-        return judge(self.poser(), self.validation, self.categories)
+        return evaluate_network(self.create_predict_fn(), self.validation, self.categories)
 
-    def poser(self) -> PredictFn:
+    def create_predict_fn(self) -> PredictFn:
         """What poses validation clouds with the averaged weights."""
         return create_predict_fn(self.config, self._averaged(), self.clip_features, self.validation, self.device)
 
@@ -198,7 +198,7 @@ class Trainer:
 
     def _pictures(self) -> dict[str, ByteArray]:
         """Predicted boxes on validation clouds, where they are wanted."""
-        return box_pictures(self.poser(), self.validation) if self.monitor.wants_pictures else {}
+        return box_pictures(self.create_predict_fn(), self.validation) if self.monitor.wants_pictures else {}
 
     def _state(self) -> dict[str, Any]:
         """Everything that going on needs."""

@@ -35,7 +35,7 @@ def matrix_of(transform) -> np.ndarray:
     return make_transform(rotation_from_quat_xyzw([q.x, q.y, q.z, q.w]), [t.x, t.y, t.z])
 
 
-def found(detections, number=1):
+def with_both(detections, number=1):
     """The newest detections once there are so many messages with both objects."""
     full = [message for message in detections if len(message.detections) == 2]
     return full[-1] if len(full) >= number else None
@@ -48,7 +48,7 @@ def by_class(message) -> dict:
 def test_detections_carry_the_images_stamp_and_frame_and_the_objects(ros, camera, start_node):
     node = start_node()
     camera.wait_until_heard()
-    message = ros.wait_for(lambda: found(node.detections), "both objects", camera.send)
+    message = ros.wait_for(lambda: with_both(node.detections), "both objects", camera.send)
     assert stamp_ns(message.header.stamp) in camera.sent
     assert message.header.frame_id == "camera_optical"
     objects = by_class(message)
@@ -70,7 +70,7 @@ def test_ids_are_stable_over_frames_and_poses_go_in_the_same_order(ros, camera, 
     node = start_node()
     poses = ros.listen(PoseArray, "pose_node/poses")
     camera.wait_until_heard()
-    ros.wait_for(lambda: found(node.detections, 8) and len(poses) >= 8, "eight frames", camera.send)
+    ros.wait_for(lambda: with_both(node.detections, 8) and len(poses) >= 8, "eight frames", camera.send)
     ids = {tuple(d.id for d in message.detections) for message in node.detections}
     assert ids == {("bowl_1", "mug_1")}
     by_stamp = {stamp_ns(m.header.stamp): m for m in node.detections}
@@ -85,7 +85,7 @@ def test_tf_has_one_frame_per_track_under_the_camera(ros, camera, start_node):
     node = start_node(publish__tf_prefix="robot1/")
     tf = ros.listen(TFMessage, "/tf")
     camera.wait_until_heard()
-    ros.wait_for(lambda: tf and found(node.detections), "transforms", camera.send)
+    ros.wait_for(lambda: tf and with_both(node.detections), "transforms", camera.send)
     transforms = {t.child_frame_id: t for t in tf[-1].transforms}
     assert set(transforms) == {"robot1/mug_1", "robot1/bowl_1"}
     stamps = {stamp_ns(m.header.stamp): by_class(m) for m in node.detections}
@@ -105,7 +105,7 @@ def test_tf_can_be_turned_off(ros, camera, start_node):
     node = start_node(publish__tf=False)
     tf = ros.listen(TFMessage, "/tf")
     camera.wait_until_heard()
-    ros.wait_for(lambda: found(node.detections, 5), "five frames", camera.send)
+    ros.wait_for(lambda: with_both(node.detections, 5), "five frames", camera.send)
     assert not tf
 
 
@@ -113,7 +113,7 @@ def test_markers_show_box_axes_and_label_expire_and_are_deleted_with_their_track
     node = start_node(publish__marker_lifetime_s=1.5, tracking__max_age_s=0.1)
     markers = ros.listen(MarkerArray, "pose_node/markers")
     camera.wait_until_heard()
-    ros.wait_for(lambda: markers and found(node.detections), "markers", camera.send)
+    ros.wait_for(lambda: markers and with_both(node.detections), "markers", camera.send)
     first = next(m for m in markers if m.markers)
     assert {(m.ns, m.id) for m in first.markers} == {
         (f"{c}/{p}", 1) for c in ("mug", "bowl") for p in ("box", "axes", "label")
@@ -124,7 +124,7 @@ def test_markers_show_box_axes_and_label_expire_and_are_deleted_with_their_track
         assert marker.color.a > 0.0
     box = next(m for m in first.markers if m.ns == "mug/box")
     assert box.type == Marker.LINE_LIST and len(box.points) == 24 and box.scale.x > 0
-    size = by_class(found(node.detections))["mug"].bbox.size
+    size = by_class(with_both(node.detections))["mug"].bbox.size
     np.testing.assert_allclose(max(p.x for p in box.points) - min(p.x for p in box.points), size.x, atol=0.01)
     label = next(m for m in first.markers if m.ns == "mug/label")
     assert label.type == Marker.TEXT_VIEW_FACING and label.text.startswith("mug_1") and label.scale.z > 0
@@ -173,7 +173,7 @@ def test_cloud_and_picture_are_made_only_for_subscribers(ros, camera, start_node
     monkeypatch.setattr(publishers, "draw_tracks", lambda *a, **k: drawn.append(1) or original(*a, **k))
     node = start_node()
     camera.wait_until_heard()
-    ros.wait_for(lambda: found(node.detections, 3), "frames without a listener", camera.send)
+    ros.wait_for(lambda: with_both(node.detections, 3), "frames without a listener", camera.send)
     assert not drawn
     pictures = ros.listen(Image, "pose_node/debug_image")
     ros.wait_for(lambda: pictures, "a picture", camera.send)
@@ -203,7 +203,7 @@ def turned_camera(ros):
 def test_target_frame_moves_poses_covariances_clouds_and_tf(ros, camera, start_node, turned_camera):
     node = start_node(tracking__smoothing=0.0)
     camera.wait_until_heard()
-    plain = by_class(ros.wait_for(lambda: found(node.detections), "detections in the camera's frame", camera.send))[
+    plain = by_class(ros.wait_for(lambda: with_both(node.detections), "detections in the camera's frame", camera.send))[
         "mug"
     ]
     node.stop()
@@ -211,7 +211,7 @@ def test_target_frame_moves_poses_covariances_clouds_and_tf(ros, camera, start_n
     node = start_node(publish__target_frame="base", tracking__smoothing=0.0)
     tf, clouds = ros.listen(TFMessage, "/tf"), ros.listen(PointCloud2, "pose_node/object_cloud")
     camera.wait_until_heard()
-    message = ros.wait_for(lambda: tf and clouds and found(node.detections), "detections in base", camera.send)
+    message = ros.wait_for(lambda: tf and clouds and with_both(node.detections), "detections in base", camera.send)
     moved = by_class(message)["mug"]
     assert message.header.frame_id == "base" and stamp_ns(message.header.stamp) in camera.sent
     np.testing.assert_allclose(
@@ -235,7 +235,7 @@ def test_target_frame_that_tf_lacks_is_reported_and_comes_back(ros, camera, star
     assert not node.detections
     assert int(node.value("frames_failed")) > 0
     message = ros.wait_for(
-        lambda: found(node.detections), "detections once the transform is there", camera.send_with_tf
+        lambda: with_both(node.detections), "detections once the transform is there", camera.send_with_tf
     )
     assert message.header.frame_id == "base"
 
@@ -243,7 +243,7 @@ def test_target_frame_that_tf_lacks_is_reported_and_comes_back(ros, camera, star
 def test_ids_survive_a_moving_camera_when_smoothed_in_a_fixed_frame(ros, camera, start_node, turned_camera):
     node = start_node(tracking__frame="base")
     camera.wait_until_heard()
-    message = ros.wait_for(lambda: found(node.detections, 5), "frames", camera.send)
+    message = ros.wait_for(lambda: with_both(node.detections, 5), "frames", camera.send)
     assert message.header.frame_id == "camera_optical"
     assert {d.id for m in node.detections for d in m.detections} == {"mug_1", "bowl_1"}
 

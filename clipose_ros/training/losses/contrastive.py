@@ -30,8 +30,8 @@ class ContrastiveWeights(ConfigNode):
     )
 
     @property
-    def counts(self) -> bool:
-        """Whether any term does."""
+    def is_enabled(self) -> bool:
+        """Return whether any term has a weight above 0."""
         return self.with_images or self.cloud_text > 0.0
 
     @property

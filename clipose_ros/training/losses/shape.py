@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ class ShapeLoss(nn.Module):
         self.weights, self.seen = weights, network.architecture.head_points
         channels, unit = network.encoder.out_channels, network.architecture.unit_m
         self.symmetry = SymmetryHead(channels, unit, weights.symmetry_widths) if weights.symmetry else None
-        self.faces = BoxVoteHead(channels, unit, weights.face_widths) if weights.counts(_FACES) else None
+        self.faces = BoxVoteHead(channels, unit, weights.face_widths) if weights.is_enabled(_FACES) else None
         self.register_buffer("signs", symmetry_signs(categories), persistent=False)
         self.register_buffer("axial", torch.tensor([c.symmetry.axial_y for c in categories]), persistent=False)
 
@@ -87,7 +88,7 @@ class ShapeLoss(nn.Module):
 
     def forward(self, batch: Batch, output: NetworkOutput, readings: AuxiliaryOutputs) -> dict[str, Tensor]:
         """The terms that count, by name, not yet weighted; ``readings`` are what ``read`` gave."""
-        if not self.weights.counts(_TERMS):
+        if not self.weights.is_enabled(_TERMS):
             return {}
         points = self._looked_at(batch)
         truth, R = batch.truth, predicted_rotation(output, batch.truth.x_determined)
@@ -103,7 +104,9 @@ class ShapeLoss(nn.Module):
         if readings.reconstructed is not None:
             terms["symmetry"] = self._symmetry(readings.reconstructed, batch, points, R, output.translation)
         if readings.votes is not None:
-            terms |= _face_terms(readings.votes, points, batch, R, output, inside, determined).terms()
+            terms |= _face_terms(
+                readings.votes, points, batch, _PredictedBox(R, output.translation, output.size), (inside, determined)
+            ).terms()
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
@@ -128,19 +131,34 @@ def predicted_rotation(output: NetworkOutput, x_determined: Tensor) -> Tensor:
     return rotation_from_axes(output.axis_y, axis_x, output.confidence_y.detach(), sure_x)
 
 
+class _PredictedBox(NamedTuple):
+    """Rotation ``(B, 3, 3)``, translation ``(B, 3)`` and size ``(B, 3)`` of the predicted boxes."""
+
+    R: Tensor
+    t: Tensor
+    size: Tensor
+
+
 def _face_terms(
     votes: BoxVotes,
     points: Tensor,
     batch: Batch,
-    R: Tensor,
-    output: NetworkOutput,
-    inside: Tensor,
-    determined: Tensor,
+    predicted: _PredictedBox,
+    masks: tuple[Tensor, Tensor],
 ) -> BoxVoteLosses:
-    """Every term of the votes."""
+    """Compute every loss of the box votes.
+
+    Args:
+        votes: Votes of each point.
+        points: ``(B, N, 3)`` metres, camera frame.
+        batch: Clouds with their true boxes.
+        predicted: Box that the pose heads predict.
+        masks: Which points lie inside the true box, and which faces the symmetry determines.
+    """
+    inside, determined = masks
     truth, normals, planes = batch.truth, face_normals(batch.truth.R), voted_planes(votes, points)
     return BoxVoteLosses(
         *box_vote_losses(votes, points, normals, inside, determined),
         voting_loss(planes, normals, truth.t, truth.size, determined),
-        *box_losses(planes, R, output.translation, output.size, determined),
+        *box_losses(planes, *predicted, determined),
     )

@@ -28,6 +28,6 @@ class ShapeWeights(ConfigNode):
     symmetry_widths: tuple[int, ...] = option(WIDTHS, "Layers of the reconstruction head.", low=1, high=8192)
     face_widths: tuple[int, ...] = option(FACE_WIDTHS, "Layers of the voting head.", low=1, high=8192)
 
-    def counts(self, names: Sequence[str]) -> bool:
+    def is_enabled(self, names: Sequence[str]) -> bool:
         """Whether any of the named terms does."""
         return any(getattr(self, name) > 0.0 for name in names)

@@ -31,7 +31,7 @@ class TotalLoss(nn.Module):
         self.config = config
         self.shape = ShapeLoss(config.shape, network, categories)
         self.alignment: ClipAlignmentLoss | None = None
-        if source is not None and config.contrast.counts:
+        if source is not None and config.contrast.is_enabled:
             self.alignment = ClipAlignmentLoss(config.contrast, network.encoder.last_channels, source.width)
 
     def read(self, batch: Batch, output: NetworkOutput) -> AuxiliaryOutputs:

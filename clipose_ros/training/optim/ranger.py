@@ -36,7 +36,7 @@ class Ranger(torch.optim.RAdam):
         2020.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the arguments of torch's optimisers, and two of its own
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float = 1e-3,

@@ -1,4 +1,4 @@
-"""Several looks: other points, the mirror image, and back into the camera's frame."""
+"""Test-time augmentation: other points, the mirror image, and back into the frame of the camera."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
     np.testing.assert_allclose(got.confidence_x, 0.5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("looks", [2, 3, 4])
-def test_looks_of_one_mind_give_what_one_gives(looks: int, clouds: FloatArray) -> None:
-    one, several = Eye()(clouds, INDEX), TtaEngine(Eye(), looks)(clouds, INDEX)
+@pytest.mark.parametrize("passes", [2, 3, 4])
+def test_passes_that_agree_give_what_one_gives(passes: int, clouds: FloatArray) -> None:
+    one, several = Eye()(clouds, INDEX), TtaEngine(Eye(), passes)(clouds, INDEX)
     for name, value in vars(one).items():
         np.testing.assert_allclose(getattr(several, name), value, atol=1e-5, err_msg=name)
 
@@ -113,26 +113,26 @@ def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: F
     assert off[~MIRRORS] == pytest.approx(0.1, abs=1e-5)
 
 
-def test_an_axis_of_which_looks_differ_is_less_sure(clouds: FloatArray) -> None:
+def test_disagreement_between_passes_lowers_the_axis_confidence(clouds: FloatArray) -> None:
     one, several = Eye(0.3)(clouds, INDEX), TtaEngine(Eye(0.3), 2)(clouds, INDEX)
     seen = MIRRORS & (INDEX > 0)
     assert (several.confidence_y[seen] < 0.9 * one.confidence_y[seen]).all()
     np.testing.assert_allclose(several.confidence_y[~MIRRORS], one.confidence_y[~MIRRORS])
 
 
-def test_each_look_begins_with_other_points_and_every_second_is_mirrored(clouds: FloatArray) -> None:
+def test_each_pass_begins_with_other_points_and_every_second_is_mirrored(clouds: FloatArray) -> None:
     eye = Eye()
     TtaEngine(eye, 4)(clouds, INDEX)
     (seen,) = eye.seen
-    for cloud, mirrored, looks in zip(clouds, MIRRORS, seen.reshape(6, 4, 128, 3), strict=True):
-        for number, look in enumerate(looks):
+    for cloud, mirrored, passes in zip(clouds, MIRRORS, seen.reshape(6, 4, 128, 3), strict=True):
+        for number, points in enumerate(passes):
             view = [-1.0, 1.0, 1.0] if mirrored and number % 2 else [1.0, 1.0, 1.0]
-            np.testing.assert_array_equal(look[:32], cloud[32 * number : 32 * (number + 1)] * np.array(view))
+            np.testing.assert_array_equal(points[:32], cloud[32 * number : 32 * (number + 1)] * np.array(view))
 
 
 @pytest.mark.parametrize("disagreement_deg", [5.0, 25.0])
-def test_more_looks_are_taken_where_two_differ_and_there_alone(disagreement_deg: float, clouds: FloatArray) -> None:
-    """An error of 0.1 to one side makes mirrored looks differ by about ten degrees."""
+def test_further_passes_are_run_only_where_two_disagree(disagreement_deg: float, clouds: FloatArray) -> None:
+    """An error of 0.1 to one side makes mirrored passes differ by about ten degrees."""
     eye = Eye(0.1)
     got = TtaEngine(eye, 4, disagreement_deg)(clouds, INDEX)
     doubtful = MIRRORS if disagreement_deg < 10.0 else np.zeros_like(MIRRORS)
@@ -158,7 +158,7 @@ def test_a_turn_about_an_axis_of_symmetry_is_no_matter_to_agree_on() -> None:
     assert [len(seen) for seen in eye.seen] == [12, 2 * (6 - axial)]
 
 
-def test_a_predictor_looks_as_often_as_it_is_told(tmp_path: Path, clouds: FloatArray) -> None:
+def test_a_predictor_runs_as_many_passes_as_configured(tmp_path: Path, clouds: FloatArray) -> None:
     torch.manual_seed(5)
     tiny = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
     path = tmp_path / "tiny.safetensors"

@@ -34,7 +34,7 @@ class CvBridge:
         return layout.dtype.name, layout.channels
 
     def dtype_with_channels_to_cvtype2(self, dtype: np.dtype[Any], n_channels: int) -> str:
-        """Generic encoding, such as ``8UC3``, of an array's element type and number of channels."""
+        """Return the generic encoding, such as ``8UC3``, of an array's element type and number of channels."""
         try:
             return Encoding(np.dtype(dtype).newbyteorder("="), n_channels, None).generic_name
         except StopIteration:
@@ -43,7 +43,7 @@ class CvBridge:
             ) from None
 
     def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = "passthrough") -> Pixels:
-        """The pixels of ``img_msg``, ``(H, W)`` or ``(H, W, C)``, contiguous, in native byte order.
+        """Return the pixels of ``img_msg``, ``(H, W)`` or ``(H, W, C)``, contiguous, in native byte order.
 
         Args:
             img_msg: A ``sensor_msgs/Image``; rows may be padded (``step``), bytes may be big-endian.
@@ -87,7 +87,7 @@ class CvBridge:
         return message
 
     def compressed_imgmsg_to_cv2(self, cmprs_img_msg: CompressedImage, desired_encoding: str = "passthrough") -> Pixels:
-        """The pixels of a compressed image (PNG, JPEG, ...).
+        """Return the pixels of a compressed image (PNG, JPEG, ...).
 
         Args:
             cmprs_img_msg: A ``sensor_msgs/CompressedImage``.
@@ -134,7 +134,7 @@ def _parse(encoding: str) -> Encoding:
 
 
 def _unpack(message: Image, layout: Encoding) -> Pixels:
-    """The message's pixels without padding, in native byte order."""
+    """Return the message's pixels without padding, in native byte order."""
     data = np.asarray(message.data, dtype=np.uint8) if isinstance(message.data, list) else message.data
     raw = np.frombuffer(data, dtype=np.uint8)
     row = message.width * layout.channels * layout.dtype.itemsize

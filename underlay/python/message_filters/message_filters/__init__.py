@@ -59,7 +59,7 @@ class Subscriber(SimpleFilter):
         self.signalMessage(msg)
 
     def getTopic(self) -> str:
-        """The topic as given."""
+        """Return the topic as given."""
         return self.topic
 
     def __getattr__(self, key: str) -> Any:

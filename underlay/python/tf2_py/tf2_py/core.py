@@ -63,7 +63,7 @@ class BufferCore:
         return "".join(lines) or "[]"
 
     def lookup_transform_core(self, target_frame: str, source_frame: str, time: Time | TimeMessage) -> TransformStamped:
-        """The transform that maps coordinates of ``source_frame`` into ``target_frame`` at ``time``; 0 is the latest.
+        """Return the transform from ``source_frame`` to ``target_frame`` at ``time``; 0 is the latest.
 
         Raises:
             TransformException: One of its kinds says why there is none.
@@ -75,7 +75,7 @@ class BufferCore:
     def lookup_transform_full_core(
         self, target_frame: str, target_time: Any, source_frame: str, source_time: Any, fixed_frame: str
     ) -> TransformStamped:
-        """Maps ``source_frame`` at one time into ``target_frame`` at another; ``fixed_frame`` stands still."""
+        """Return the transform between two frames at two times, through ``fixed_frame``, which stands still."""
         with self._lock:
             stamp_ns, target = self._lookup(target_frame, fixed_frame, _nanoseconds(target_time))
             _, source = self._lookup(fixed_frame, source_frame, _nanoseconds(source_time))
@@ -100,7 +100,7 @@ class BufferCore:
         return True, ""
 
     def get_latest_common_time(self, target_frame: str, source_frame: str) -> Time:
-        """The newest time at which the transform is known; 0 if it is static."""
+        """Return the newest time at which the transform is known; 0 if it is static."""
         with self._lock:
             self._check(target_frame)
             self._check(source_frame)
@@ -197,7 +197,7 @@ class BufferCore:
 
 
 def _fault(child: str, parent: str, pose: Rigid) -> str | None:
-    """What makes a received transform unusable."""
+    """Return why a received transform is unusable."""
     if not child or not parent:
         return "a frame's name is empty"
     if child == parent:

@@ -33,7 +33,7 @@ class Rigid:
         return Rigid(self.translation + self.rotate(other.translation), quat / np.linalg.norm(quat))
 
     def inverse(self) -> Rigid:
-        """Maps parent coordinates into child coordinates."""
+        """Return the transform from parent to child coordinates."""
         turned_back = Rigid(np.zeros(3), self.quat_xyzw * (-1.0, -1.0, -1.0, 1.0))
         return Rigid(-turned_back.rotate(self.translation), turned_back.quat_xyzw)
 
@@ -50,7 +50,7 @@ class Rigid:
 
 
 def _cross(a: Array, b: Array) -> Array:
-    """The cross product of two vectors; NumPy's own takes ten times as long for one."""
+    """Return the cross product of two vectors; NumPy's own takes ten times as long for one."""
     (a_x, a_y, a_z), (b_x, b_y, b_z) = a.tolist(), b.tolist()
     return np.array([a_y * b_z - a_z * b_y, a_z * b_x - a_x * b_z, a_x * b_y - a_y * b_x])
 
@@ -104,7 +104,7 @@ class History:
         return True
 
     def at(self, stamp_ns: int) -> Sample | None:
-        """The transform at ``stamp_ns``, between its neighbours; None outside what is stored."""
+        """Return the transform at ``stamp_ns``, interpolated between its neighbours; None outside what is stored."""
         if self.static:
             return self.latest
         after = bisect.bisect_left(self._samples, stamp_ns, key=lambda other: other.stamp_ns)

@@ -56,7 +56,7 @@ class Buffer(BufferCore):
     def lookup_transform(
         self, target_frame: str, source_frame: str, time: Time, timeout: Duration = _NO_WAIT
     ) -> TransformStamped:
-        """The transform that maps coordinates of ``source_frame`` into ``target_frame`` at ``time``; 0 is the latest.
+        """Return the transform from ``source_frame`` to ``target_frame`` at ``time``; 0 is the latest.
 
         Raises:
             TransformException: There is none when ``timeout`` has passed; its kind says why.
@@ -73,7 +73,7 @@ class Buffer(BufferCore):
         fixed_frame: str,
         timeout: Duration = _NO_WAIT,
     ) -> TransformStamped:
-        """Maps ``source_frame`` at one time into ``target_frame`` at another; ``fixed_frame`` stands still."""
+        """Return the transform between two frames at two times, through ``fixed_frame``, which stands still."""
         arguments = (target_frame, target_time, source_frame, source_time, fixed_frame)
         self.can_transform_full(*arguments, timeout)
         return self.lookup_transform_full_core(*arguments)
@@ -106,7 +106,7 @@ class Buffer(BufferCore):
         return result if return_debug_tuple else result[0]
 
     def wait_for_transform_async(self, target_frame: str, source_frame: str, time: Time) -> Future:
-        """A future that gets the transform as soon as it can be given."""
+        """Return a future that is set to the transform once it is available."""
         future: Future = Future()
 
         def attempt() -> None:
@@ -124,7 +124,7 @@ class Buffer(BufferCore):
         return future
 
     async def lookup_transform_async(self, target_frame: str, source_frame: str, time: Time) -> TransformStamped:
-        """The transform, awaited for as long as it takes."""
+        """Return the transform; wait for it without a limit."""
         await self.wait_for_transform_async(target_frame, source_frame, time)
         return self.lookup_transform_core(target_frame, source_frame, time)
 

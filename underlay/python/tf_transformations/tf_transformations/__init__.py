@@ -85,7 +85,7 @@ def rotation_matrix(angle: float, direction: ArrayLike, point: ArrayLike | None 
 
 
 def quaternion_multiply(quaternion1: ArrayLike, quaternion0: ArrayLike) -> Array:
-    """The rotation ``quaternion0`` followed by ``quaternion1``."""
+    """Return the rotation ``quaternion0`` followed by ``quaternion1``."""
     x1, y1, z1, w1 = np.asarray(quaternion1, dtype=np.float64)
     x0, y0, z0, w0 = np.asarray(quaternion0, dtype=np.float64)
     return np.array(
@@ -128,7 +128,7 @@ def translation_matrix(direction: ArrayLike) -> Array:
 
 
 def translation_from_matrix(matrix: ArrayLike) -> Array:
-    """Translation in ``matrix``."""
+    """Return the translation of ``matrix``."""
     return np.array(matrix, dtype=np.float64)[:3, 3]
 
 
@@ -148,6 +148,6 @@ def vector_norm(data: ArrayLike) -> float:
 
 
 def unit_vector(data: ArrayLike) -> Array:
-    """``data`` scaled to length one."""
+    """Return ``data`` scaled to length one."""
     value = np.asarray(data, dtype=np.float64)
     return np.asarray(value / np.linalg.norm(value))
