@@ -22,7 +22,7 @@ def state(ros):
     return ros.call(GetState, "pose_node/get_state", GetState.Request()).current_state.label
 
 
-def counts(ros):
+def endpoint_counts(ros):
     """Subscriptions and publishers that the node holds on the graph."""
     inputs = (
         "rgb/image_rect_color",
@@ -46,16 +46,16 @@ def test_two_whole_cycles_leave_nothing_behind(ros, camera, start_node):
     node = start_node(started=False, publish__target_frame="camera_optical")
     for _ in range(2):
         assert state(ros) == "unconfigured"
-        ros.wait_for(lambda: counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
         assert change(ros, Transition.TRANSITION_CONFIGURE)
-        ros.wait_for(lambda: counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "publishers and TF")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "publishers and TF")
         assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
-        ros.wait_for(lambda: counts(ros) == ((1,) * 5, (1,) * 5), "subscriptions")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((1,) * 5, (1,) * 5), "subscriptions")
         assert len(workers()) == 1
         node.detections.clear()
         ros.wait_for(lambda: node.detections, "detections", camera.send)
         assert change(ros, Transition.TRANSITION_DEACTIVATE) and state(ros) == "inactive"
-        ros.wait_for(lambda: counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "no subscriptions")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "no subscriptions")
         assert not workers()
         assert change(ros, Transition.TRANSITION_CLEANUP)
     assert change(ros, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and state(ros) == "finalized"
@@ -107,7 +107,7 @@ def test_shutdown_releases_everything_from_any_state(ros, camera, start_node, tr
     if transition == Transition.TRANSITION_INACTIVE_SHUTDOWN:
         assert change(ros, Transition.TRANSITION_DEACTIVATE)
     assert change(ros, transition)
-    ros.wait_for(lambda: counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
+    ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
     assert not workers() and state(ros) == "finalized"
 
 
@@ -122,7 +122,7 @@ def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, cam
 
     works, node.node._make_pipeline = node.node._make_pipeline, fail
     assert not change(ros, Transition.TRANSITION_CONFIGURE)
-    assert state(ros) == "unconfigured" and counts(ros) == ((0,) * 5, (0,) * 5)
+    assert state(ros) == "unconfigured" and endpoint_counts(ros) == ((0,) * 5, (0,) * 5)
     ros.wait_for(lambda: str(error) in node.value("last_problem"), "diagnostics to say why")
     assert node.diagnostics[-1].status[0].level == b"\x02"
     assert node.diagnostics[-1].status[0].name == "/pose_node: poses"

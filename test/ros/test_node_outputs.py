@@ -259,13 +259,19 @@ def test_a_rejected_object_is_seen_in_the_image_and_among_the_markers_and_goes_w
 
     markers, images = ros.listen(MarkerArray, "pose_node/markers"), ros.listen(Image, "pose_node/debug_image")
     camera.wait_until_heard()
-    rejected = lambda action: [m for a in markers for m in a.markers if m.ns == "rejected" and m.action == action]  # noqa: E731
+
+    def rejected(action):
+        return [m for a in markers for m in a.markers if m.ns == "rejected" and m.action == action]
+
     ros.wait_for(lambda: rejected(Marker.ADD), "a marker of the rejection", lambda: camera.send(with_little_mug))
     text = rejected(Marker.ADD)[0]
     assert text.text == "mug rejected: too few points" and text.header.frame_id == "camera_optical"
     assert 0.5 <= text.pose.position.z <= 0.55 and text.lifetime.nanosec == 500_000_000
-    grey = lambda: any(  # noqa: E731
-        (np.frombuffer(m.data, np.uint8).reshape(-1, 3) == REJECTED_COLOUR).all(axis=1).any() for m in images
-    )
+
+    def grey():
+        return any(
+            (np.frombuffer(m.data, np.uint8).reshape(-1, 3) == REJECTED_COLOUR).all(axis=1).any() for m in images
+        )
+
     ros.wait_for(grey, "the rejected mask in the image", lambda: camera.send(with_little_mug))
     ros.wait_for(lambda: rejected(Marker.DELETE), "its deletion", camera.send)
