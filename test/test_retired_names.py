@@ -32,8 +32,10 @@ terminal pictures outlines workers smoothness accuracy clouds
 _SETTINGS = "looks agree_deg silence_s hidden_tolerance emphasis companions"
 
 IDENTIFIERS = frozenset(_IDENTIFIERS.split())
-"""Retired as any class, function, parameter, attribute or variable. REFERENCE is not listed: the benchmark uses it for the
-engine that others are compared with."""
+"""Retired as any class, function, parameter, attribute or variable.
+
+REFERENCE is not listed: the benchmark uses it for the engine that others are compared with.
+"""
 
 DEFINITIONS = frozenset(_DEFINITIONS.split())
 """Ordinary words that no class, function or method may have as its name; variables may."""
