@@ -1,1 +1,1 @@
-"""Identities over time: association, SE(3) smoothing, uncertainty and lifetimes."""
+"""Multi-object tracking: association, SE(3) smoothing, covariance and track lifetimes."""

@@ -1,4 +1,4 @@
-"""Which detection continues which track."""
+"""Association of detections with tracks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from clipose_ros.types import BoolArray, FloatArray
 def associate(
     tracks: FloatArray, detections: FloatArray, gate_m: float, comparable: BoolArray | None = None
 ) -> list[tuple[int, int]]:
-    """Pair tracks with detections by distance.
+    """Assign detections to tracks by distance.
 
-    As many pairs as possible are made within the gate, and of those choices the one with the least sum of distances.
+    The assignment has as many pairs within the gate as possible and, among those, the least sum of distances.
 
     Args:
         tracks: ``(M, 3)`` positions, metres.
         detections: ``(N, 3)`` positions in the same frame.
-        gate_m: Farther apart than this nothing is paired, metres.
-        comparable: ``(M, N)``, which pairs there may be at all, such as those of one category; all when None.
+        gate_m: Largest distance of a pair, metres.
+        comparable: ``(M, N)`` bool, permitted pairs, such as those of one category; None permits all.
 
     Returns:
-        Pairs (track, detection) of indices, each index at most once.
+        Pairs of indices (track, detection); each index occurs at most once.
 
     References:
         Kuhn, "The Hungarian method for the assignment problem", 1955.
@@ -33,7 +33,7 @@ def associate(
     allowed = distance <= gate_m
     if comparable is not None:
         allowed &= comparable
-    # dearer than any set of allowed pairs, so that a pair is given up only where it must be
+    # costs more than any set of allowed pairs, so that no allowed pair is given up for a shorter distance
     forbidden = gate_m * (min(distance.shape) + 1.0)
     rows, columns = linear_sum_assignment(np.where(allowed, distance, forbidden))
     chosen = zip(rows.tolist(), columns.tolist(), strict=True)

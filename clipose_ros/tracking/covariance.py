@@ -1,4 +1,4 @@
-"""How sure a tracked pose is, as ROS wants it: one 6x6 matrix."""
+"""Covariance of tracked poses in the convention of ROS: a 6x6 matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from clipose_ros.types import AXIS_CONFIDENCE_DECAY, FloatArray
 
-_FREE = math.pi**2 / 3.0  # variance of an angle of which nothing is known: uniform over a full turn
+_FREE = math.pi**2 / 3.0  # variance of an angle that is uniform over a full turn
 _ROTATION_FLOOR = math.radians(1.0) ** 2
 _POSITION = 0.05  # standard deviation of the position as a fraction of the box's diagonal, at score one
 
@@ -24,19 +24,19 @@ def pose_covariance(
 ) -> FloatArray:
     """Covariance of poses about the fixed axes of their frame.
 
-    Rotation: a confidence c says that the axis is d = sqrt(-ln c / 13.7) away from the truth. The error of the y axis
-    is a turn about x or z, half of its variance each; that of the x axis is a turn about y or z, so what z does not
-    explain is a turn about y. Where the shape is axially symmetric the turn about y is free: the variance of a uniform
-    angle. Position: the network gives no confidence of its own, so one twentieth of the diagonal, grown by one over the
-    root of the score.
+    Rotation: a confidence c = exp(-13.7 d^2) corresponds to an axis error d = sqrt(-ln c / 13.7). The error of the y
+    axis is a rotation about x or z, each with half of its variance. The error of the x axis is a rotation about y or z;
+    the part that z does not explain is the variance about y. For axially symmetric shapes the variance about y is that
+    of a uniform angle. Position: the standard deviation is 0.05 of the box diagonal, divided by the root of the score,
+    because the network predicts no confidence of the position.
 
     Args:
         R_frame_object: ``(..., 3, 3)``.
         size: ``(..., 3)`` metres.
-        score: ``(...)`` in [0, 1].
+        score: ``(...)`` pose scores in [0, 1].
         axis_confidences: ``(..., 2)`` of the y and of the x axis, in [0, 1].
-        axial_y: ``(...)`` bool, whether the shape is axially symmetric.
-        drift_m: ``(...)``, how far the object may have moved since it was seen, metres.
+        axial_y: ``(...)`` bool, true for axially symmetric shapes.
+        drift_m: ``(...)``, largest motion of the object since its last observation, metres.
 
     Returns:
         ``(..., 6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2; symmetric and positive definite.

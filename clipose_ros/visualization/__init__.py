@@ -1,1 +1,1 @@
-"""Pictures of results: NumPy in, NumPy out."""
+"""Drawing of results on NumPy images."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, InstanceMask, Rejection, TrackedObject
 from clipose_ros.visualization.labels import Colour, LabelPainter, Rectangle
-from clipose_ros.visualization.lines import EDGES, object_lines
+from clipose_ros.visualization.lines import EDGES, project_object_lines
 
 IntArray: TypeAlias = NDArray[np.int32]
 
@@ -36,7 +36,7 @@ _SUBPIXEL = 4  # bits of the fraction of a pixel that OpenCV draws with
 
 
 def category_colour(category: str) -> Colour:
-    """The colour of a category, R G B, always the same and never too dark to be seen."""
+    """Return the colour of a category, R G B: deterministic and bright."""
     if category in CATEGORY_COLOURS:
         return CATEGORY_COLOURS[category]
     hue = zlib.crc32(category.encode()) % 180
@@ -85,14 +85,16 @@ def _draw_objects(
 ) -> None:
     """Draw boxes and axes from far to near, then labels from near to far."""
     ordered = sorted(tracks, key=lambda track: -float(track.T_frame_object[2, 3]))
-    lines = object_lines(np.array([t.T_frame_object for t in ordered]), np.array([t.size for t in ordered]), intrinsics)
+    lines = project_object_lines(
+        np.array([t.T_frame_object for t in ordered]), np.array([t.size for t in ordered]), intrinsics
+    )
     ends = np.rint(lines.pixels * 2**_SUBPIXEL).clip(-(2**30), 2**30).astype(np.int32)
     for k, track in enumerate(ordered):
         _draw_box(image, track, ends[k, :EDGES], lines.shown[k, :EDGES], lines.facing[k])
         _draw_axes(image, track, ends[k, EDGES:], lines.shown[k, EDGES:], lines.far_first[k])
     bounds = lines.bounds()
-    for k in reversed(range(len(ordered))):  # the nearest chooses its place first
-        anchor = _inside(bounds[k], intrinsics)
+    for k in reversed(range(len(ordered))):  # the nearest object gets the best place
+        anchor = _clip_to_image(bounds[k], intrinsics)
         if anchor is not None:
             painter.draw(_label(ordered[k]), anchor, _colour(ordered[k]))
 
@@ -109,7 +111,7 @@ def _tint(image: ByteArray, instance: InstanceMask, colour: Colour) -> None:
 
 
 def _draw_box(image: ByteArray, track: TrackedObject, ends: IntArray, shown: BoolArray, facing: BoolArray) -> None:
-    """Edges ``(12, 2, 2)`` of the far side first and thin, then those that the camera sees."""
+    """Draw the hidden edges of a box, thin, and then its visible edges; ``ends`` is ``(12, 2, 2)``."""
     thickness = _thickness(image)
     colour = _colour(track)
     shade: Colour = (round(0.6 * colour[0]), round(0.6 * colour[1]), round(0.6 * colour[2]))
@@ -120,7 +122,7 @@ def _draw_box(image: ByteArray, track: TrackedObject, ends: IntArray, shown: Boo
 def _draw_axes(
     image: ByteArray, track: TrackedObject, ends: IntArray, shown: BoolArray, far_first: NDArray[np.intp]
 ) -> None:
-    """Arrows ``(3, 2, 2)`` from the centre, the farthest tip first."""
+    """Draw the axes as arrows ``(3, 2, 2)`` from the centre, the farthest tip first."""
     thickness = 2 * _thickness(image)
     for k in far_first.tolist():
         if shown[k]:
@@ -129,8 +131,8 @@ def _draw_axes(
             cv2.arrowedLine(image, start, tip, colour, thickness, cv2.LINE_AA, _SUBPIXEL, 0.18)
 
 
-def _inside(bounds: FloatArray, intrinsics: CameraIntrinsics) -> Rectangle | None:
-    """The part of a pixel rectangle that is inside the image, or None where none of it is."""
+def _clip_to_image(bounds: FloatArray, intrinsics: CameraIntrinsics) -> Rectangle | None:
+    """Clip a pixel rectangle to the image; None if they do not overlap."""
     x0, y0, x1, y1 = bounds.tolist()
     right, bottom = intrinsics.width - 1, intrinsics.height - 1
     if x1 < 0 or y1 < 0 or x0 > right or y0 > bottom:
@@ -139,7 +141,7 @@ def _inside(bounds: FloatArray, intrinsics: CameraIntrinsics) -> Rectangle | Non
 
 
 def _label(track: TrackedObject) -> tuple[str, str]:
-    """Name and score; size."""
+    """Return the two lines of a label: name and score; size."""
     x, y, z = 100.0 * np.asarray(track.size)
     return f"{track.name}  {track.score:.2f}" + ("" if track.seen else "  unseen"), f"{x:.1f} x {y:.1f} x {z:.1f} cm"
 
@@ -150,10 +152,10 @@ def _colour(track: TrackedObject) -> Colour:
 
 
 def _dimmed(colour: Colour) -> Colour:
-    """Halfway to grey."""
+    """Blend a colour halfway to grey."""
     return (colour[0] // 2 + 64, colour[1] // 2 + 64, colour[2] // 2 + 64)
 
 
 def _thickness(image: ByteArray) -> int:
-    """Pixels of a thin line on an image of that width."""
+    """Return the width of a thin line, pixels."""
     return int(max(1, round(image.shape[1] / 960)))

@@ -1,4 +1,4 @@
-"""Boxes and axes as lines on an image, those of all objects at once."""
+"""Projection of the boxes and axes of objects to line segments on the image, as one batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clipose_ros.geometry.camera import project
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 EDGES = len(BOX_EDGES)
-"""So many lines of an object are the edges of its box; the axes x, y, z follow."""
+"""Number of edges of a box: the first lines of an object; the axes x, y, z follow."""
 
 _NEAR_M = 0.02  # lines are cut off this far in front of the camera
 _EDGE_SIGNS = BOX_SIGNS[BOX_EDGES]
@@ -21,13 +21,13 @@ _ON_FACE = _EDGE_SIGNS[:, 0] == _EDGE_SIGNS[:, 1]  # the two faces of an edge: t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectLines:
-    """The lines of N objects.
+    """Projected lines of N objects.
 
     Attributes:
-        pixels: ``(N, 15, 2, 2)`` float64, both ends (u, v) of each line, as far as it lies in front of the camera.
-        shown: ``(N, 15)`` bool, which lines lie in front of the camera at all; the others' pixels mean nothing.
-        facing: ``(N, 12)`` bool, which edges belong to a face that looks towards the camera.
-        far_first: ``(N, 3)`` the axes in order of their tips' distance, the farthest first.
+        pixels: ``(N, 15, 2, 2)`` float64, end points (u, v) of the part of each line in front of the camera.
+        shown: ``(N, 15)`` bool, true for lines in front of the camera; the pixels of others are undefined.
+        facing: ``(N, 12)`` bool, true for edges of a face that is turned towards the camera.
+        far_first: ``(N, 3)`` indices of the axes by decreasing distance of their tips.
     """
 
     pixels: FloatArray
@@ -36,27 +36,27 @@ class ObjectLines:
     far_first: NDArray[np.intp]
 
     def bounds(self) -> FloatArray:
-        """``(N, 4)`` pixels (u0, v0, u1, v1) around each box; infinite where none of it is in front of the camera."""
+        """Return bounding rectangles ``(N, 4)`` of the boxes, pixels (u0, v0, u1, v1); infinite behind the camera."""
         shown, ends = self.shown[:, :EDGES, None, None], self.pixels[:, :EDGES]
         low = np.where(shown, ends, np.inf).min(axis=(1, 2))
         high = np.where(shown, ends, -np.inf).max(axis=(1, 2))
         return np.concatenate([low, high], axis=1)
 
 
-def object_lines(T_camera_object: FloatArray, size: FloatArray, intrinsics: CameraIntrinsics) -> ObjectLines:
-    """The edges of the boxes of objects, and arrows along their axes, all of an object of one length.
+def project_object_lines(T_camera_object: FloatArray, size: FloatArray, intrinsics: CameraIntrinsics) -> ObjectLines:
+    """Project box edges and axis arrows of objects; the arrows of an object have equal length.
 
     Args:
         T_camera_object: ``(N, 4, 4)``.
         size: ``(N, 3)`` full extents, metres.
-        intrinsics: The camera.
+        intrinsics: Camera intrinsics.
     """
     half = 0.5 * size[:, None]
     corners = box_corners(T_camera_object, size)
     R, t = T_camera_object[:, :3, :3], T_camera_object[:, None, :3, 3]
     tips = t + 0.6 * np.sort(size, axis=1)[:, 1, None, None] * np.swapaxes(R, 1, 2)
     arrows = np.stack([np.broadcast_to(t, tips.shape), tips], axis=2)
-    lines, shown = _in_front(np.concatenate([corners[:, BOX_EDGES], arrows], axis=1))
+    lines, shown = _clip_to_front(np.concatenate([corners[:, BOX_EDGES], arrows], axis=1))
     eye = -t @ R  # the camera in object coordinates
     facing = (_ON_FACE & (_EDGE_SIGNS[:, 0] * eye > half)).any(axis=2)
     lines = np.where(shown[..., None, None], lines, [0.0, 0.0, 1.0])
@@ -64,8 +64,8 @@ def object_lines(T_camera_object: FloatArray, size: FloatArray, intrinsics: Came
     return ObjectLines(pixels, shown, facing, np.argsort(-tips[:, :, 2], axis=1, kind="stable"))
 
 
-def _in_front(lines: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """The parts ``(..., 2, 3)`` of lines that lie in front of the camera, and which have one."""
+def _clip_to_front(lines: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Clip lines ``(..., 2, 3)`` to the space in front of the camera; also return which lines have such a part."""
     z = lines[..., 2]
     shown = z.max(axis=-1) >= _NEAR_M
     cut = (z < _NEAR_M) & shown[..., None]

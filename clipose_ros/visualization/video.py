@@ -1,4 +1,4 @@
-"""Writes pictures of a live run into a video that plays at the speed of life."""
+"""Video writer for images with irregular time stamps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from clipose_ros.types import ByteArray
 
 
 class VideoWriter:
-    """An MP4 file of constant frame rate from pictures that come when they come: each is shown until the next.
+    """Writes images with time stamps to an MP4 file of constant frame rate; each image is shown until the next.
 
-    Use it as a context manager. No file appears where no picture came.
+    Use it as a context manager. Without an image, no file is written.
     """
 
     MAX_GAP_S = 2.0
-    """A longer silence is cut to this, so that one pause does not fill the file."""
+    """Longest time an image is shown, seconds."""
 
     def __init__(self, path: str | Path, fps: float = 15.0) -> None:
         self._path, self._fps = Path(path), fps
@@ -37,20 +37,20 @@ class VideoWriter:
         self.close()
 
     def add(self, rgb: ByteArray, stamp_ns: int) -> None:
-        """Show a picture from that time on.
+        """Add an image that is shown from its stamp on.
 
         Args:
             rgb: ``(H, W, 3)`` uint8, R G B; the same size every time.
-            stamp_ns: Nanoseconds; a stamp before the last one is taken as right after it.
+            stamp_ns: Nanoseconds; an earlier stamp than the last one is placed right after it.
 
         Raises:
-            ShapeError: The picture has another size than the first.
+            ShapeError: The image differs in size from the first one.
             DataError: The file cannot be written.
         """
         if self._writer is None:
             self._open(rgb, stamp_ns)
         if rgb.shape != self._shape or rgb.dtype != np.uint8:
-            raise ShapeError(f"pictures of '{self._path}' must be uint8 {self._shape}, got {rgb.dtype} {rgb.shape}")
+            raise ShapeError(f"images of '{self._path}' must be uint8 {self._shape}, got {rgb.dtype} {rgb.shape}")
         period_ns = round(1e9 / self._fps)
         self._due_ns = min(max(self._due_ns, stamp_ns - int(self.MAX_GAP_S * 1e9)), stamp_ns + period_ns)
         while self._shown is not None and self._due_ns <= stamp_ns:
@@ -59,7 +59,7 @@ class VideoWriter:
         self._shown = rgb
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish and close the file."""
         if self._writer is not None:
             if self._shown is not None:
                 self._write(self._shown)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
 from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform, rotation_angle_deg
-from clipose_ros.tracking.smoothing import gain, smooth_pose
+from clipose_ros.tracking.smoothing import compute_gain, smooth_pose
 
 transforms = arrays(np.float64, 6, elements=st.floats(-3, 3)).map(exp_se3)
 strengths = st.floats(0.01, 0.99)
@@ -16,13 +16,13 @@ strengths = st.floats(0.01, 0.99)
 
 @given(strengths, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_two_intervals_weigh_as_their_sum(smoothing, first, second):
-    left = (1 - gain(smoothing, first)) * (1 - gain(smoothing, second))
-    assert left == pytest.approx(1 - gain(smoothing, first + second))
+    left = (1 - compute_gain(smoothing, first)) * (1 - compute_gain(smoothing, second))
+    assert left == pytest.approx(1 - compute_gain(smoothing, first + second))
 
 
 def test_zero_is_off_even_between_frames_of_equal_time():
-    assert gain(0.0, 0.0) == gain(0.0, 0.03) == 1.0
-    assert gain(0.6, 0.1) == pytest.approx(0.4)
+    assert compute_gain(0.0, 0.0) == compute_gain(0.0, 0.03) == 1.0
+    assert compute_gain(0.6, 0.1) == pytest.approx(0.4)
 
 
 @given(transforms, transforms)
@@ -58,7 +58,7 @@ def test_jumps_are_taken_at_once():
 
 def test_a_moving_object_is_followed_closely_and_noise_is_damped():
     rng = np.random.default_rng(0)
-    share = gain(0.6, 1 / 30)
+    share = compute_gain(0.6, 1 / 30)
     pose, lags, noise = np.eye(4), [], []
     for k in range(300):
         truth = min(k, 150) * 0.3 / 30  # 0.3 m/s, then at rest

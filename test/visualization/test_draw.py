@@ -15,7 +15,7 @@ from clipose_ros.types import CameraIntrinsics, InstanceMask, Rejection, Rejecti
 from clipose_ros.visualization import draw
 from clipose_ros.visualization.draw import AXIS_COLOURS, CATEGORY_COLOURS, REJECTED_COLOUR, category_colour, draw_tracks
 from clipose_ros.visualization.labels import LabelPainter
-from clipose_ros.visualization.lines import object_lines
+from clipose_ros.visualization.lines import project_object_lines
 
 CAMERA = CameraIntrinsics(577.5, 577.5, 319.5, 239.5, 640, 480)
 UPRIGHT = exp_so3([0.4, 0.0, 0.0]) @ np.diag([1.0, -1.0, -1.0])
@@ -165,7 +165,7 @@ def clipped_one(start, end, near=0.02):
 @given(arrays(np.float64, (3, 6), elements=st.floats(-2, 2)), arrays(np.float64, (3, 3), elements=st.floats(0.01, 3)))
 def test_lines_of_many_objects_are_those_of_each_alone(twists, sizes):
     T = exp_se3(twists)
-    lines = object_lines(T, sizes, CAMERA)
+    lines = project_object_lines(T, sizes, CAMERA)
     for k in range(3):
         corners = box_corners(T[k], sizes[k])
         arrows = [(T[k, :3, 3], T[k, :3, 3] + 0.6 * np.median(sizes[k]) * T[k, :3, axis]) for axis in range(3)]
