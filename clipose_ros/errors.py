@@ -1,12 +1,12 @@
-"""The one exception tree of the package.
+"""Exceptions of the package.
 
-Every message says what was expected, what came (name and value) and what to do about it. The pose node catches
-``CliposeError`` once, at the frame callback; anything else is a bug and ends the process with a trace.
+Messages name the expected and the received value and a remedy. The pose node catches ``CliposeError`` of a frame in one
+place; any other exception is a bug and ends the process with a traceback.
 """
 
 
 class CliposeError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base class of the package's exceptions."""
 
 
 class ConfigError(CliposeError):
@@ -18,11 +18,11 @@ class CheckpointError(CliposeError):
 
 
 class ExportError(CliposeError):
-    """A network cannot be written for another runtime, or does not compute the same there."""
+    """A network cannot be exported to another runtime, or its outputs differ there."""
 
 
 class DeviceError(CliposeError):
-    """The compute device asked for does not exist on this machine."""
+    """The requested compute device does not exist on this machine."""
 
 
 class SegmentationError(CliposeError):
@@ -30,11 +30,11 @@ class SegmentationError(CliposeError):
 
 
 class DegenerateInputError(CliposeError):
-    """Geometry was asked for something its input does not determine (collinear points, a null axis)."""
+    """The input does not determine the result, such as collinear points or a zero axis."""
 
 
 class ShapeError(CliposeError, ValueError):
-    """An array has another shape or type than documented. The message says expected and got."""
+    """An array has another shape or type than documented. The message states both."""
 
 
 class FrameError(CliposeError):

@@ -1,4 +1,4 @@
-"""Where the package's own files lie: in a source checkout, or in the ``share/clipose_ros`` of an installation."""
+"""Paths of the package's files, in a source checkout or in ``share/clipose_ros`` of an installation."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
 
     Args:
         model: Name of a shipped model (``clipose_small``), or path of a file, returned as it is.
-        suffix: What the file's name ends in.
+        suffix: Suffix of the file name.
 
     Raises:
-        CheckpointError: No shipped model has that name; the message says where it was looked for and which there are.
+        CheckpointError: No shipped model has that name; the message lists the searched folders and the shipped files.
     """
     given = Path(model).expanduser()
     if given.suffix or given.is_absolute():
@@ -52,7 +52,7 @@ def config_path(name: str) -> Path:
     """Return the path of a shipped configuration file, such as ``pose.yaml``.
 
     Raises:
-        ConfigError: There is none of that name; the message says where it was looked for and which there are.
+        ConfigError: There is none of that name; the message lists the searched folders and the shipped files.
     """
     folders = [folder / "config" for folder in share_folders()]
     for folder in folders:

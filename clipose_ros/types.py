@@ -1,8 +1,7 @@
 """Frozen values that pass between the stages of a frame.
 
-``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. What could not be posed
-is a ``Rejection`` with its reason, never None and never zeros. Arrays are not copied; nobody writes into one that was
-handed on.
+``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. What gets no pose is a
+``Rejection`` with its reason, never None or zeros. Arrays are passed on without a copy and must not be modified.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ AXIS_CONFIDENCE_DECAY = 13.7
 """Decay k of the axis confidence exp(-k d^2), d the chord between the predicted and the true unit axis (GPV-Pose)."""
 
 TIME_JUMP_NS = 100_000_000
-"""A stamp this far before an earlier one means a clock or bag that started over; nearer, it is disorder on the way."""
+"""Stamps that step back further mean a restarted clock or bag; smaller steps mean messages out of order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class CameraIntrinsics:
 
     @property
     def K(self) -> FloatArray:
-        """``(3, 3)`` float64 intrinsic matrix."""
+        """Return the intrinsic matrix ``(3, 3)`` float64."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
 
@@ -115,7 +114,7 @@ class InstanceMask:
 
     @classmethod
     def from_full(cls, category: str, score: float, mask: BoolArray) -> InstanceMask | None:
-        """Crop an image-sized mask to its box, as a copy; None where no pixel is set."""
+        """Crop an image-sized mask to its box, as a copy; None if no pixel is set."""
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
             return None
@@ -126,7 +125,7 @@ class InstanceMask:
 
 
 class RejectionReason(Enum):
-    """Why an instance got no pose."""
+    """Reasons for which an instance gets no pose."""
 
     UNKNOWN_LABEL = "label values that mean no category"
     TOO_FEW_POINTS = "too few valid depth points under the mask"
@@ -162,10 +161,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectCloud:
-    """The points the network sees of one instance.
+    """Input points of the network for one instance.
 
     Attributes:
-        instance: Where they come from.
+        instance: Instance whose depth gives the points.
         points_camera: ``(N, 3)`` float32, metres, camera optical frame.
     """
 
@@ -195,19 +194,19 @@ class PoseEstimate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedObject:
-    """A pose with an identity that lasts over frames.
+    """Pose of a tracked object, with an identity over frames.
 
     Attributes:
         track_id: Stable over frames, unique within a category.
         category: Name of the category.
-        T_frame_object: ``(4, 4)`` float64, object into the frame the list speaks of (camera frame unless re-expressed).
+        T_frame_object: ``(4, 4)`` float64, object into the reference frame (the camera frame unless transformed).
         size: ``(3,)`` float64, full extent in metres, object frame.
         score: In [0, 1], as ``PoseEstimate.score``, smoothed.
         covariance: ``(6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2, about the fixed axes of that
             same frame.
-        age_s: Seconds since the track was born.
-        seen: Whether this frame observed it, or it is carried on from earlier ones.
-        cloud: The observed points, where this frame observed it.
+        age_s: Age of the track, seconds.
+        seen: True if this frame observed the object, false if it is carried on from earlier frames.
+        cloud: Observed points; None if this frame did not observe the object.
     """
 
     track_id: int
@@ -222,7 +221,7 @@ class TrackedObject:
 
     @property
     def name(self) -> str:
-        """Category and id, as in TF: ``mug_3``."""
+        """Return category and id, as in TF: ``mug_3``."""
         return f"{self.category}_{self.track_id}"
 
 
@@ -237,7 +236,7 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """All that one frame gave: poses with their clouds (same order) and rejections."""
+    """Result of one frame: poses with their clouds (same order), rejections and times."""
 
     poses: tuple[PoseEstimate, ...]
     clouds: tuple[ObjectCloud, ...]

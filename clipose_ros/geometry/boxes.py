@@ -31,7 +31,7 @@ def box_corners(T_frame_object: FloatArray, size: FloatArray) -> FloatArray:
 
 
 def points_in_box(points: FloatArray, T_frame_object: FloatArray, size: FloatArray, margin: float = 0.0) -> BoolArray:
-    """Which points lie in an object's box.
+    """Test which points lie in an object's box.
 
     Args:
         points: ``(N, 3)`` in the frame.

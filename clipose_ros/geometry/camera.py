@@ -1,4 +1,4 @@
-"""Between pixels and points in front of a pinhole camera."""
+"""Projection and back-projection with a pinhole camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clipose_ros.types import CameraIntrinsics, FloatArray
 def backproject(
     depth: FloatArray, intrinsics: CameraIntrinsics, box: tuple[int, int, int, int] | None = None
 ) -> FloatArray:
-    """Points of every pixel of a depth image, or of a box of it.
+    """Compute the points of all pixels of a depth image, or of a box of it.
 
     Args:
         depth: ``(H, W)``, metres along the optical axis, the whole image; invalid pixels are not finite or <= 0.
@@ -35,7 +35,7 @@ def backproject(
 
 
 def backproject_pixels(u: FloatArray, v: FloatArray, depth_m: FloatArray, intrinsics: CameraIntrinsics) -> FloatArray:
-    """Points of single pixels.
+    """Compute the points of single pixels.
 
     Args:
         u: ``(N,)`` column of each pixel; pixel centres have integer coordinates.
@@ -54,7 +54,7 @@ def backproject_pixels(u: FloatArray, v: FloatArray, depth_m: FloatArray, intrin
 
 
 def project(points_camera: FloatArray, intrinsics: CameraIntrinsics) -> FloatArray:
-    """Pixels at which points are seen.
+    """Project points to pixels.
 
     Args:
         points_camera: ``(N, 3)``, camera optical frame.

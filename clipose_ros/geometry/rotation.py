@@ -33,7 +33,7 @@ def rotation_from_axes(axis_y: FloatArray, axis_x: FloatArray, confidence_y: flo
             counts.
 
     References:
-        CLIPose eqs. 7-8; GPV-Pose, section on confidence-aware rotation.
+        CLIPose, Eq. (7) and Eq. (8); GPV-Pose, section on confidence-aware rotation.
     """
     y, x = _unit("axis_y", axis_y), _unit("axis_x", axis_x)
     if not (0.0 <= confidence_y < math.inf and 0.0 <= confidence_x < math.inf):
@@ -69,7 +69,7 @@ def _any_rotation_with_y(y: FloatArray) -> FloatArray:
 
 
 def _unit(name: str, axis: FloatArray) -> FloatArray:
-    """The axis as a float64 unit vector."""
+    """Normalize an axis to a float64 unit vector."""
     axis = np.asarray(axis, dtype=np.float64)
     length = float(np.linalg.norm(axis)) if axis.shape == (3,) else 0.0
     if not (math.isfinite(length) and length > 1e-12):

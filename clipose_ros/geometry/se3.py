@@ -47,14 +47,14 @@ def make_transform(R: ArrayLike, t: ArrayLike) -> FloatArray:
 
 
 def invert_transform(T: ArrayLike) -> FloatArray:
-    """Inverse ``(..., 4, 4)`` of a rigid motion: ``T_a_b`` becomes ``T_b_a``."""
+    """Invert a rigid motion ``(..., 4, 4)``: ``T_a_b`` becomes ``T_b_a``."""
     T = _checked("T", T, (4, 4))
     R_inverse = np.swapaxes(T[..., :3, :3], -1, -2)
     return make_transform(R_inverse, -_apply(R_inverse, T[..., :3, 3]))
 
 
 def transform_points(T: ArrayLike, points: ArrayLike) -> FloatArray:
-    """Points ``(..., N, 3)`` of frame b in frame a.
+    """Transform points ``(..., N, 3)`` from frame b into frame a.
 
     Args:
         T: ``(..., 4, 4)``, ``T_a_b``.
@@ -71,7 +71,7 @@ def transform_points(T: ArrayLike, points: ArrayLike) -> FloatArray:
 
 
 def exp_so3(rotation_vector: ArrayLike) -> FloatArray:
-    """Rotation ``(..., 3, 3)`` by a rotation vector ``(..., 3)``: axis times angle in radians (Rodrigues' formula)."""
+    """Compute the rotation ``(..., 3, 3)`` of a rotation vector ``(..., 3)`` in radians (Rodrigues' formula)."""
     phi = _checked("rotation_vector", rotation_vector, (3,))
     a, b = _coefficients(np.linalg.norm(phi, axis=-1))
     W = _hat(phi)
@@ -79,7 +79,7 @@ def exp_so3(rotation_vector: ArrayLike) -> FloatArray:
 
 
 def log_so3(R: ArrayLike) -> FloatArray:
-    """Rotation vector ``(..., 3)`` of a rotation ``(..., 3, 3)``, of length at most pi.
+    """Compute the rotation vector ``(..., 3)`` of a rotation ``(..., 3, 3)``, of length at most pi.
 
     Exact also near the half turn, because it goes by way of the quaternion.
     """
@@ -150,7 +150,7 @@ def rotation_from_quat_xyzw(quat_xyzw: ArrayLike) -> FloatArray:
 
 
 def rotate_covariance(covariance: ArrayLike, R: ArrayLike) -> FloatArray:
-    """Covariance of a pose about the axes of another frame.
+    """Express the covariance of a pose about the axes of another frame.
 
     Args:
         covariance: ``(..., 6, 6)`` of (x, y, z, turn about X, Y, Z) about the fixed axes of frame b.
@@ -200,12 +200,12 @@ def _hat(v: FloatArray) -> FloatArray:
 
 
 def _apply(M: FloatArray, v: FloatArray) -> FloatArray:
-    """Matrix times vector over batches."""
+    """Multiply matrices by vectors, over batches."""
     return np.asarray((M @ v[..., None])[..., 0])
 
 
 def _checked(name: str, value: ArrayLike, tail: tuple[int, ...]) -> FloatArray:
-    """The value as float64, if its last dimensions are as they must be."""
+    """Convert a value to float64 and check its last dimensions."""
     array = np.asarray(value, dtype=np.float64)
     if array.shape[-len(tail) :] != tail:
         raise ShapeError(f"{name} must have shape (..., {', '.join(map(str, tail))}), got {array.shape}")

@@ -27,12 +27,12 @@ class Similarity:
     scale: float
 
     def apply(self, points_object: FloatArray) -> FloatArray:
-        """Points ``(N, 3)`` of the object in the camera frame, metres."""
+        """Transform points ``(N, 3)`` of the object into the camera frame, metres."""
         return self.scale * np.asarray(points_object, dtype=np.float64) @ self.R.T + self.t
 
     @property
     def T_camera_object(self) -> FloatArray:
-        """``(4, 4)`` rigid part: for object coordinates that are metric already."""
+        """Return the rigid part ``(4, 4)``, for metric object coordinates."""
         T = np.eye(4)
         T[:3, :3], T[:3, 3] = self.R, self.t
         return T
@@ -53,7 +53,7 @@ def fit_similarity(points_object: FloatArray, points_camera: FloatArray) -> Simi
         DegenerateInputError: The points are collinear or not finite.
 
     References:
-        Umeyama, TPAMI 1991, eqs. 40-43.
+        Umeyama, TPAMI 1991, Eq. (40) to Eq. (43).
     """
     source, target = _pairs(points_object, points_camera)
     mean_source, mean_target = source.mean(axis=0), target.mean(axis=0)
@@ -121,7 +121,7 @@ def fit_similarity_ransac(
 
 
 def _pairs(points_object: FloatArray, points_camera: FloatArray, least: int = 3) -> tuple[FloatArray, FloatArray]:
-    """Both sides as float64, checked."""
+    """Validate both point sets and convert them to float64."""
     source, target = np.asarray(points_object, dtype=np.float64), np.asarray(points_camera, dtype=np.float64)
     if source.ndim != 2 or source.shape[1] != 3 or source.shape != target.shape or len(source) < least:
         raise ShapeError(

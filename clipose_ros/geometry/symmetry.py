@@ -1,4 +1,4 @@
-"""What symmetry leaves undetermined: the free yaw, and which rotation errors count."""
+"""Canonical yaw and rotation errors of symmetric objects."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def align_yaw(T_frame_object: FloatArray, axial_y: ArrayLike, reference_R: Float
 
 
 def rotation_error_deg(R_estimate: FloatArray, R_true: FloatArray, symmetry: Symmetry) -> float:
-    """Angle between an estimated and a true rotation, as far as the shape determines it.
+    """Compute the angle between an estimated and a true rotation, up to axial symmetry.
 
     Args:
         R_estimate: ``(3, 3)``.

@@ -1,4 +1,4 @@
-"""The topics of an RGB-D camera, published by the nodes that stand in for one."""
+"""Publisher of the topics of an RGB-D camera, for nodes that simulate one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ConfigNodeT = TypeVar("ConfigNodeT", bound=ConfigNode)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraMessages:
-    """One frame as messages, made once and stamped anew each time it is shown. All share one header."""
+    """Messages of one frame with a common header, which gets a new stamp for each publication."""
 
     header: Header
     color: Image
@@ -38,7 +38,7 @@ class CameraMessages:
 
 
 def camera_messages(frame: RgbdFrame) -> CameraMessages:
-    """A frame as a driver gives it: rgb8, depth as 32FC1 metres with NaN where invalid, labels where there are some."""
+    """Convert a frame to messages: rgb8, depth as 32FC1 metres with NaN where invalid, labels where there are some."""
     header = Header(frame_id=frame.frame_id)
     depth = np.where(frame.depth > 0.0, frame.depth, np.float32("nan"))
     return CameraMessages(
@@ -65,7 +65,7 @@ class CameraPublisher:
         self._labels = sensor(Image, "segmentation/labels") if with_labels else None
 
     def publish(self, messages: CameraMessages) -> None:
-        """Send all messages of a frame."""
+        """Publish all messages of a frame."""
         self._info.publish(messages.info)
         self._color.publish(messages.color)
         self._depth.publish(messages.depth)
@@ -91,7 +91,7 @@ def declared(node: Node, kind: type[ConfigNodeT]) -> ConfigNodeT:
 
 
 def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> int:
-    """Spin a node until it is told to stop; returns the exit status. Our own errors end it with one clear line."""
+    """Spin a node until shutdown and return the exit status; a ``CliposeError`` is logged as one line."""
     rclpy.init(args=arguments)
     try:
         with until_shutdown(rclpy.get_default_context()):

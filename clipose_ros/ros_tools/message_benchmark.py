@@ -1,4 +1,4 @@
-"""The stages of a frame that deal with messages, as calls to be timed."""
+"""Message stages of a frame as callables for benchmarks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LIFETIME_S = 0.5
 
 
 def message_stages(frame: RgbdFrame, tracks: Sequence[TrackedObject]) -> dict[str, Callable[[], object]]:
-    """A call for each, by its name.
+    """Return the callable of each stage by name.
 
     Args:
         frame: A frame with a ``frame_id``.
-        tracks: What is published of it.
+        tracks: Tracks to publish.
     """
     camera = camera_messages(frame)
     incoming = FrameMessages(camera.color, camera.depth, camera.info, camera.labels)

@@ -1,4 +1,4 @@
-"""Watches a camera and a pose node from outside, as any other node would see them."""
+"""Node that records the published images and poses of a camera and a pose node."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ class Observer(Node):
             self.create_subscription(Image, f"{pose_node}/debug_image", self._on_picture, _QUEUE)
 
     def begin(self) -> None:
-        """Forget what was counted so far: the measurement starts now."""
+        """Reset the statistics to start a measurement."""
         with self._lock:
             self._statistics = LiveStatistics()
 
     @property
     def answered(self) -> bool:
-        """Whether the pose node has answered any frame yet, were it with an empty list."""
+        """Return True if the pose node has published detections, even an empty list."""
         return self._answered_ns > 0
 
     def rows(self) -> list[Row]:
-        """The newest answer."""
+        """Return the objects of the newest detections."""
         with self._lock:
             return list(self._rows)
 

@@ -1,4 +1,4 @@
-"""Plays a folder of real RGB-D frames as if a camera saw them now."""
+"""Player that publishes a folder of RGB-D frames as a live camera."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RgbdPlayer(Node):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point of the node."""
+    """Run the node."""
     return run(RgbdPlayer, arguments)
 
 

@@ -1,4 +1,4 @@
-"""An RGB-D camera that is not there: it swings around a rendered table and also tells the truth."""
+"""Simulated RGB-D camera that moves around a rendered table and publishes the true poses."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SyntheticCamera(Node):
         self.get_logger().info(f"publishing at {self._config.rate_hz:g} Hz")
 
     def _rendered(self) -> list[_Shot]:
-        """All frames of the sweep; the log tells how far it is."""
+        """Render all frames of the sweep and log the progress."""
         config, shots, begun_s = self._config, [], time.monotonic()
         self.get_logger().info(f"rendering {config.frames} frames of {config.width}x{config.height}")
         for shown in render_sequence(config):
@@ -84,7 +84,7 @@ class SyntheticCamera(Node):
 
 
 def _shot(shown: SequenceFrame, config: SyntheticCameraConfig) -> _Shot:
-    """The messages of a rendered frame."""
+    """Make the messages of a rendered frame."""
     frame = shown.frame
     named = RgbdFrame(frame.rgb, frame.depth, frame.intrinsics, frame_id=config.frame_id, labels=frame.labels)
     camera = camera_messages(named)
@@ -93,7 +93,7 @@ def _shot(shown: SequenceFrame, config: SyntheticCameraConfig) -> _Shot:
 
 
 def _truth(header: Header, truth: ObjectTruth) -> Detection3D:
-    """A true pose as a detection: id is the label's value, the category's score the visible share of the object."""
+    """Convert a true pose to a detection: id is the label value, the category's score the visible share."""
     centre = messages.pose(truth.T_camera_object)
     hypotheses = [
         ObjectHypothesis(class_id=truth.category, score=float(truth.visible_fraction)),
@@ -109,7 +109,7 @@ def _truth(header: Header, truth: ObjectTruth) -> Detection3D:
 
 
 def _transform(T_world_camera: FloatArray, config: SyntheticCameraConfig) -> TransformStamped:
-    """The camera's pose for /tf."""
+    """Make the transform of the camera's pose for /tf."""
     pose = messages.pose(T_world_camera)
     translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
     return TransformStamped(
@@ -120,7 +120,7 @@ def _transform(T_world_camera: FloatArray, config: SyntheticCameraConfig) -> Tra
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point of the node."""
+    """Run the node."""
     return run(SyntheticCamera, arguments)
 
 
