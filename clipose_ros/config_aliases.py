@@ -30,10 +30,11 @@ _warned: set[str] = set()
 
 def find_new_name(path: str) -> str | None:
     """Return the present dotted path of a renamed setting; None if the setting was not renamed."""
-    for old, new in RENAMED_SETTINGS.items():
-        if path == old or path.startswith(f"{old}."):
-            return new + path[len(old) :]
-    return None
+    renamed = path
+    for old, new in RENAMED_SETTINGS.items():  # a group comes before its keys: both may have been renamed
+        if renamed == old or renamed.startswith(f"{old}."):
+            renamed = new + renamed[len(old) :]
+    return None if renamed == path else renamed
 
 
 def find_new_value(path: str, value: Any) -> str | None:

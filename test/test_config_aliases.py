@@ -6,6 +6,7 @@ import pytest
 
 from clipose_ros import config_aliases
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.training.config import TrainConfig
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,10 @@ def test_old_names_of_settings_warn_once_and_name_the_new_one() -> None:
     assert (config.network.engine, config.sync.timeout_s) == ("cpu", 7.0)
     messages = [str(warning.message) for warning in warned]
     assert len(messages) == len(set(messages)) and any("'network.tta.max_passes'" in message for message in messages)
+
+
+def test_a_key_and_its_group_may_both_have_old_names() -> None:
+    assert config_aliases.find_new_name("emphasis.from_below") == "sampling.below_view_weight"
+    with pytest.warns(FutureWarning):
+        config = TrainConfig.from_mapping({"emphasis": {"from_below": 3, "handle_in_sight": 2}})
+    assert (config.sampling.below_view_weight, config.sampling.visible_handle_weight) == (3, 2)

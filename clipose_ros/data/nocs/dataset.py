@@ -134,7 +134,7 @@ class NocsDataset:
         self.missing = tuple(self.folder / name / file for name, scene in scenes.items() for file in scene.missing)
         if not self.frames:
             hint = f"; the first missing file is '{self.missing[0]}'" if self.missing else ""
-            raise DataError(f"'{self.folder}' holds no whole frame (NNNN_ with {', '.join(FRAME_FILES)}){hint}")
+            raise DataError(f"'{self.folder}' holds no complete frame (NNNN_ with {', '.join(FRAME_FILES)}){hint}")
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -237,7 +237,7 @@ def test_missing_folders_and_subsets_are_named(tmp_path):
         NocsDataset(tmp_path, "test")
     (tmp_path / "Real" / "test" / "scene_1").mkdir(parents=True)
     (tmp_path / "Real" / "test" / "scene_1" / "0000_color.png").touch()
-    with pytest.raises(DataError, match=r"no whole frame.*0000_depth\.png"):
+    with pytest.raises(DataError, match=r"no complete frame.*0000_depth\.png"):
         NocsDataset(tmp_path, "real_test")
 
 
