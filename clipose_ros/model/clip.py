@@ -1,6 +1,6 @@
 """CLIP's towers for training: the image tower with learnable prompt tokens, and texts as fixed features.
 
-Nothing here runs on a robot. Weights come from a local file, or from the hub when that is asked for.
+The robot does not use this module. Weights come from a local file, or from the hub if downloading is allowed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from clipose_ros.types import FloatArray
 
 
 def load_clip(config: ClipConfig) -> Any:
-    """The whole model, on the CPU, in evaluation mode.
+    """Load the whole CLIP model on the CPU, in evaluation mode.
 
     Raises:
-        ConfigError: The model or tag is unknown, or there are no weights and downloading was not asked for.
-        CheckpointError: The weights cannot be read or fetched.
+        ConfigError: The model or tag is unknown, or there are no weights and downloading is not allowed.
+        CheckpointError: The weights cannot be read or downloaded.
     """
     if open_clip.get_model_config(config.model) is None:
         raise ConfigError(f"clip.model '{config.model}' is unknown to open_clip: see open_clip.list_models()")
@@ -37,25 +37,27 @@ def load_clip(config: ClipConfig) -> Any:
     tag = open_clip.get_pretrained_cfg(config.model, config.pretrained)
     if not tag and not config.weights:
         known = ", ".join(open_clip.list_pretrained_tags_by_model(config.model)) or "none"
-        raise ConfigError(f"clip.pretrained '{config.pretrained}' is no tag of {config.model}: expected one of {known}")
+        raise ConfigError(
+            f"clip.pretrained '{config.pretrained}' is not a tag of {config.model}: expected one of {known}"
+        )
     quick_gelu = bool(tag.get("quick_gelu", False))
     if config.weights:
         if not Path(config.weights).is_file():
             raise CheckpointError(f"clip.weights '{config.weights}' does not exist: give a file with CLIP's weights")
-        remedy = "give its .bin, .pt or .safetensors of open_clip; TorchScript, which may run code, is not read"
-        return _created(config, config.weights, quick_gelu, remedy)
+        remedy = "give its .bin, .pt or .safetensors file of open_clip; TorchScript may run code and is not read"
+        return _create_model(config, config.weights, quick_gelu, remedy)
     if not config.download:
         raise ConfigError(
-            f"the weights of {config.name} are needed: give a local file as clip.weights, or allow fetching them from "
+            f"the weights of {config.name} are needed: give a local file as clip.weights, or allow the download from "
             "the hub with clip.download=true; without an image tower, train from a file of text features"
         )
-    return _created(
-        config, config.pretrained, quick_gelu, "fetch the file where there is a network and give clip.weights"
+    return _create_model(
+        config, config.pretrained, quick_gelu, "download the file on a connected machine and give it as clip.weights"
     )
 
 
-def _created(config: ClipConfig, pretrained: str, quick_gelu: bool, remedy: str) -> Any:
-    """The model with weights from a file or tag."""
+def _create_model(config: ClipConfig, pretrained: str, quick_gelu: bool, remedy: str) -> Any:
+    """Create the model with weights from a file or tag."""
     try:
         return open_clip.create_model(config.model, pretrained=pretrained, force_quick_gelu=quick_gelu).eval()
     except (RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
@@ -64,18 +66,18 @@ def _created(config: ClipConfig, pretrained: str, quick_gelu: bool, remedy: str)
 
 
 class ImageTower(nn.Module):
-    """CLIP's image tower, frozen but for its prompt tokens and its projection.
+    """CLIP's image tower, frozen except for its prompt tokens and its projection.
 
-    Tokens stand between [CLS] and the patches, or behind the patches, from the first chosen layer on. Each further
-    chosen layer puts tokens of its own in their place; behind the last chosen layer they go along to the end. Without
-    tokens nothing trains.
+    Tokens are inserted between [CLS] and the patches, or behind the patches, at the first chosen layer. Each further
+    chosen layer replaces them by tokens of its own; the tokens of the last chosen layer pass through the layers behind
+    it. Without tokens the tower has no trainable parameters.
 
     Args:
-        clip: The model of ``load_clip``; the tower keeps its image half.
-        config: Length, place and layers of the tokens.
+        clip: Model of ``load_clip``; the tower keeps its image half.
+        config: Number, position and layers of the tokens.
 
     Raises:
-        ConfigError: The tower has fewer layers, or is no plain ViT.
+        ConfigError: The tower has fewer layers, or is not a plain ViT.
 
     References:
         CLIPose III-C; Jia et al., Visual Prompt Tuning, ECCV 2022.
@@ -90,7 +92,7 @@ class ImageTower(nn.Module):
         plain = isinstance(visual, open_clip.transformer.VisionTransformer) and visual.transformer.batch_first
         if not plain or visual.attn_pool is not None or visual.pool_type != "tok" or visual.proj is None:
             raise ConfigError(
-                f"clip.model '{config.model}' has no plain ViT with a [CLS] token: take ViT-B-16 or alike"
+                f"clip.model '{config.model}' has no plain ViT with a [CLS] token: choose ViT-B-16 or a similar model"
             )
         layers = len(visual.transformer.resblocks)
         if config.prompt_last > layers:
@@ -110,17 +112,17 @@ class ImageTower(nn.Module):
         self.register_buffer("std", torch.tensor(cfg["std"]).view(3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> ImageTower:
-        """The frozen tower has no training mode."""
+        """Set the training mode of the tower; the frozen CLIP model stays in evaluation mode."""
         super().train(mode)
         self.visual.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """RGB ``(B, 3, H, W)`` in [0, 1], of any size, to unit features ``(B, D)``."""
+        """Encode RGB images ``(B, 3, H, W)`` in [0, 1], of any size, to unit features ``(B, D)``."""
         return F.normalize(self.tokens(images)[:, 0] @ self.visual.proj, dim=-1)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """RGB as in ``forward`` to the last layer's tokens ``(B, 1 + patches + prompts, W)``; [CLS] comes first."""
+        """Return the last layer's tokens ``(B, 1 + patches + prompts, W)`` of images as in ``forward``; [CLS] first."""
         if images.dim() != 4 or images.shape[1] != 3:
             raise ShapeError(f"images must be (B, 3, H, W), got {tuple(images.shape)}")
         if tuple(images.shape[2:]) != self.size:
@@ -128,18 +130,18 @@ class ImageTower(nn.Module):
         x = self._embed((images - self.mean) / self.std)
         for layer, block in enumerate(self.visual.transformer.resblocks, start=1):
             if len(self.prompts) and self.config.prompt_first <= layer <= self.config.prompt_last:
-                x = self._with_prompts(x, layer - self.config.prompt_first)
+                x = self._insert_prompts(x, layer - self.config.prompt_first)
             x = block(x)
         return self.visual.ln_post(x)
 
     def _embed(self, images: Tensor) -> Tensor:
-        """[CLS] and patches with their places, ready for the first layer."""
+        """Return [CLS] and patches with positional embeddings, the first layer's input."""
         patches = self.visual.conv1(images).flatten(2).mT
         first = self.visual.class_embedding.expand(len(images), 1, -1)
         return self.visual.ln_pre(torch.cat([first, patches], dim=1) + self.visual.positional_embedding)
 
-    def _with_prompts(self, x: Tensor, index: int) -> Tensor:
-        """Put in the tokens of the index-th chosen layer; those of the layer before, if any, go."""
+    def _insert_prompts(self, x: Tensor, index: int) -> Tensor:
+        """Insert the tokens of the index-th chosen layer in place of those of the layer before."""
         length = self.config.prompt_length
         prompts = self.prompts[index].expand(len(x), -1, -1)
         before = length if index else 0
@@ -149,16 +151,16 @@ class ImageTower(nn.Module):
 
 
 def encode_texts(clip: Any, config: ClipConfig, texts: Sequence[str], batch: int = 256) -> FloatArray:
-    """Unit features ``(T, D)`` float32 of texts, without gradient.
+    """Encode texts to unit features ``(T, D)`` float32, without gradient.
 
     Raises:
-        ConfigError: A text is longer than the tower reads.
+        ConfigError: A text has more tokens than the text tower takes.
     """
     tokens = open_clip.get_tokenizer(config.model)(list(texts))
     if (full := (tokens[:, -1] != 0).nonzero()).numel():
         text = texts[int(full[0])]
         raise ConfigError(
-            f"text is longer than the {tokens.shape[1]} tokens that {config.model} reads: tell fewer decimals: {text!r}"
+            f"text has more than the {tokens.shape[1]} tokens that {config.model} takes: use fewer decimals: {text!r}"
         )
     device = next(clip.parameters()).device
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What of CLIP a training run takes; reading it costs no import of CLIP."""
+"""Settings of CLIP in a training run; importing this module does not import CLIP."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError
 
 RANDOM = "random"
-"""Value of ``pretrained`` for untrained towers, to try the machinery with."""
+"""Value of ``pretrained`` for untrained towers, for tests of the training."""
 
 
 @dataclass(frozen=True)
 class ClipConfig(ConfigNode):
-    """Which CLIP, from where, and what of it is tuned."""
+    """Choice of the CLIP model, source of its weights, and tuned parts."""
 
     model: str = option("ViT-B-16", "open_clip name of the architecture.")
     pretrained: str = option("openai", "open_clip tag of the weights, part of the model's name; 'random' for none.")
@@ -34,5 +34,5 @@ class ClipConfig(ConfigNode):
 
     @property
     def name(self) -> str:
-        """The model's full name; features carry it, and those of different names never mix."""
+        """Return the model's full name; features are stored with it, and those of different names never mix."""
         return f"{self.model}/{self.pretrained}"

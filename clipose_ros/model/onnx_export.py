@@ -1,8 +1,8 @@
-"""The network as an ONNX file, for runtimes other than torch (onnxruntime, TensorRT, OpenVINO).
+"""Export of the network to ONNX, for runtimes other than torch (onnxruntime, TensorRT, OpenVINO).
 
-The batch size is free, the number of points is fixed when exporting: neighbourhoods and pooling depend on it, and
-runtimes plan better for a number that they know. The file's metadata say what its outputs mean: categories in order,
-their mean sizes, architecture, points and where the weights came from.
+The batch size is dynamic. The number of points is fixed at export: neighbourhoods and pooling depend on it, and
+runtimes optimise better for a fixed number. The file's metadata describe its outputs: categories in order, their mean
+sizes, architecture, number of points and source of the weights.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray
 
 FORMAT = "clipose_ros.onnx/1"
-"""Names the inputs, outputs and metadata below."""
+"""Name of the file's layout: inputs, outputs and metadata."""
 
 INPUTS = ("points_camera", "category")
 """``(B, N, 3)`` float32 metres in the camera's optical frame, in random order; ``(B,)`` int64."""
 
 OUTPUTS = ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "size")
-"""As ``network.NetworkOutput`` names and describes them."""
+"""Names of the outputs, see ``network.NetworkOutput``."""
 
 OPSET = 18
-"""Version of ONNX's operators: the one that the exporter writes without converting, and that most runtimes read."""
+"""Version of the ONNX operators: the one that the exporter writes without conversion and most runtimes support."""
 
 EQUAL = 1e-4
-"""Outputs of a cloud this near differ by rounding alone."""
+"""Largest difference of outputs that counts as rounding."""
 
 LEAST_EQUAL = 0.25
-"""Share of clouds that must agree so; 17 numbers of one cloud do not agree by accident."""
+"""Share of clouds that must agree within ``EQUAL``; the 17 numbers of a cloud do not agree by chance."""
 
 
 class _PlainOutputs(nn.Module):
-    """The network with a tuple of tensors for its result, in the order of ``OUTPUTS``."""
+    """Network that returns a tuple of tensors in the order of ``OUTPUTS``."""
 
     def __init__(self, network: CLIPoseNet) -> None:
         super().__init__()
@@ -56,10 +56,10 @@ class _PlainOutputs(nn.Module):
 
 
 def require(*packages: str) -> None:
-    """Find the packages that exporting or checking needs, before any work is done.
+    """Check that packages are installed.
 
     Raises:
-        ExportError: One is not installed.
+        ExportError: A package is missing.
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
@@ -67,30 +67,30 @@ def require(*packages: str) -> None:
 
 
 def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapping[str, str] | None = None) -> None:
-    """Write a network as an ONNX file; it appears whole or not at all.
+    """Write a network to an ONNX file; the file is complete or absent.
 
     Args:
-        network: In evaluation mode, on the CPU, with the plain operations (``graph.PYTORCH_OPS``).
+        network: Network in evaluation mode, on the CPU, with ``graph.PYTORCH_OPS``.
         path: File to write.
-        points: Points of every cloud, a multiple of 16, at least 128.
-        notes: More lines of metadata: the model's name, its hash.
+        points: Number of points of every cloud, a multiple of 16, at least 128.
+        notes: Further metadata: the model's name, its hash.
 
     Raises:
         ExportError: The packages ``onnx`` and ``onnxscript`` are missing.
-        ShapeError: The number of points does not fit the network.
+        ShapeError: The network does not take this number of points.
     """
     require("onnx", "onnxscript")
     check_shape((2, points, 3))
     batch = {0: torch.export.Dim("batch", min=1)}
     example = (torch.randn(2, points, 3), torch.zeros(2, dtype=torch.int64))
-    with _quiet():
-        # Traced first by itself: given a module whose batch turns out fixed, the exporter would fix it and say nothing.
+    with _silence_exporter():
+        # Traced separately: if tracing fixes the batch size, torch.export raises, but torch.onnx.export would not.
         traced = torch.export.export(_PlainOutputs(network).eval(), example, dynamic_shapes=(batch, batch))
         program = torch.onnx.export(
             traced,
             input_names=INPUTS,
             output_names=OUTPUTS,
-            dynamic_shapes=(batch, batch),  # for the name
+            dynamic_shapes=(batch, batch),  # names the dimension
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -103,8 +103,8 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the exporter says of its own insides from the user."""
+def _silence_exporter() -> Iterator[None]:
+    """Suppress the exporter's internal log messages and warnings."""
     log = logging.getLogger("onnxscript")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -117,7 +117,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _metadata(network: CLIPoseNet, points: int) -> dict[str, str]:
-    """What a reader of the file needs to know."""
+    """Return the metadata of the file."""
     return {
         "format": FORMAT,
         "architecture": json.dumps(network.architecture.to_mapping()),
@@ -128,34 +128,34 @@ def _metadata(network: CLIPoseNet, points: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an exported network's outputs are from the network's own.
+    """Differences between the outputs of an exported network and of the original.
 
     Attributes:
-        differences: For each output the largest absolute difference of every cloud tried, ``(clouds,)``.
+        differences: Largest absolute difference of each cloud ``(clouds,)``, by output.
     """
 
     differences: Mapping[str, FloatArray]
 
     @property
     def equal(self) -> float:
-        """Share of clouds whose outputs all agree within ``EQUAL``."""
+        """Return the share of clouds whose outputs all agree within ``EQUAL``."""
         return float((np.stack(list(self.differences.values())).max(axis=0) <= EQUAL).mean())
 
 
 def compare_onnx(network: CLIPoseNet, path: Path, points: int = 1024, batches: Sequence[int] = (1, 3, 8)) -> Agreement:
-    """Run the file with onnxruntime beside the network, on random ellipsoids.
+    """Compare an exported file, run by onnxruntime, with its network on random ellipsoids.
 
-    Sums are rounded in another order there, so where two points are all but equally far from a third, another one of
-    them becomes its neighbour: such a cloud's outputs differ a little more than rounding.
+    onnxruntime rounds sums in another order. If two points are almost equally far from a third, the other one may
+    become its neighbour, and the outputs of such a cloud differ by more than rounding.
 
     Args:
-        network: What was exported.
-        path: The file.
-        points: As exported.
-        batches: Batch sizes to try.
+        network: Network that was exported.
+        path: Exported file.
+        points: Number of points at export.
+        batches: Batch sizes to compare.
 
     Raises:
-        ExportError: onnxruntime is missing, or too few clouds agree: the file computes something else.
+        ExportError: onnxruntime is missing, or too few clouds agree.
     """
     require("onnxruntime")
     import onnxruntime
@@ -175,14 +175,14 @@ def compare_onnx(network: CLIPoseNet, path: Path, points: int = 1024, batches: S
     if agreement.equal < LEAST_EQUAL:
         raise ExportError(
             f"'{path}' does not compute what its network does: only {agreement.equal:.0%} of the clouds agree within "
-            f"{EQUAL:g}, expected at least {LEAST_EQUAL:.0%}. Export it anew, with the pinned "
+            f"{EQUAL:g}, expected at least {LEAST_EQUAL:.0%}. Export it again with the pinned "
             "versions of torch and onnxruntime"
         )
     return agreement
 
 
 def _ellipsoids(count: int, points: int, generator: torch.Generator) -> Tensor:
-    """Clouds ``(count, points, 3)`` of shapes as large as things on a table, 0.9 m ahead."""
+    """Draw clouds ``(count, points, 3)`` of ellipsoids of the size of tabletop objects, at a distance of 0.9 m."""
     directions = nn.functional.normalize(torch.randn(count, points, 3, generator=generator), dim=-1)
     radii = torch.rand(count, 1, 3, generator=generator) * 0.1 + 0.02
     return directions * radii + torch.tensor([0.1, -0.1, 0.9])

@@ -1,4 +1,4 @@
-"""Into CLIP's space, for training alone: the cloud's feature, and the tuned text projection."""
+"""Projections into CLIP's space, for training only: of the point cloud, and of texts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from clipose_ros.model.encoder import Encoding
 
 
 class CloudProjection(nn.Module):
-    """The contrastive feature of a cloud: the last graph layer's output, pooled and projected.
+    """Contrastive feature of a cloud: the last graph layer's output, pooled and projected.
 
-    The mean pools, so that projecting first and pooling first, of which the paper's text leaves either, are the same.
+    The paper does not say whether projection or pooling comes first. Pooling by the mean makes both orders equal.
 
     Args:
         in_channels: Channels of the last graph layer.
@@ -24,14 +24,14 @@ class CloudProjection(nn.Module):
         self.project = nn.Linear(in_channels, out_channels)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Encoding to unit features ``(B, out_channels)``."""
+        """Project an encoding to unit features ``(B, out_channels)``."""
         return F.normalize(self.project(encoding.last.mean(dim=1)), dim=-1)
 
 
 class TextProjection(nn.Module):
-    """A square matrix on fixed text features, the identity at first.
+    """Square matrix applied to fixed text features, initially the identity.
 
-    On top of the frozen projection of the text tower it tunes that projection, and needs no tower at hand.
+    It is applied behind the frozen projection of the text tower and so tunes it, without the tower itself.
     """
 
     def __init__(self, channels: int) -> None:
@@ -39,5 +39,5 @@ class TextProjection(nn.Module):
         self.weight = nn.Parameter(torch.eye(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Unit features ``(..., channels)`` to the same."""
+        """Project unit features ``(..., channels)`` to unit features of the same shape."""
         return F.normalize(features @ self.weight, dim=-1)

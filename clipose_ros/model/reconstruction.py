@@ -1,4 +1,4 @@
-"""The point reconstruction head, for training alone: where each point goes under the object's symmetry."""
+"""Point reconstruction head, for training only: the counterpart of each point under the object's symmetry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WIDTHS = (512, 512, 256, 128)
 
 
 class PointHead(nn.Module):
-    """Layers on each point by itself, batch normalisation and ReLU between them.
+    """Layers applied to each point separately, with batch normalisation and ReLU between them.
 
     Args:
-        in_channels: Channels of the encoding and of what is told beside it.
+        in_channels: Channels of the encoding and of the extra inputs.
         widths: Channels of the layers before the last.
-        out_channels: Values wanted per point.
+        out_channels: Number of outputs per point.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
@@ -30,7 +30,7 @@ class PointHead(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, later, strict=True))
 
     def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
-        """Encoding, and beside it ``(B, N, E)``, to ``(B, N, out_channels)``; in the precision of the weights."""
+        """Compute ``(B, N, out_channels)`` in the precision of the weights; ``beside`` is ``(B, N, E)`` or None."""
         features = encoding.linear(self.first, beside)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             features = layer(encoding.ops.norm_relu(norm, features))
@@ -38,7 +38,7 @@ class PointHead(nn.Module):
 
 
 class SymmetryHead(nn.Module):
-    """Where each point's counterpart under the object's symmetry lies (CLIPose eq. 13).
+    """Head for the position of each point's counterpart under the object's symmetry, Eq. (13).
 
     Args:
         in_channels: Channels of the encoding.
@@ -52,6 +52,6 @@ class SymmetryHead(nn.Module):
         self.points = PointHead(in_channels, widths, out_channels=3)
 
     def forward(self, encoding: Encoding, points_camera: Tensor) -> Tensor:
-        """Encoding of a cloud and the cloud ``(B, N, 3)`` to its counterpart ``(B, N, 3)``; metres, camera frame."""
+        """Predict the counterparts ``(B, N, 3)`` of an encoded cloud's points, metres, camera frame."""
         mean = points_camera.mean(dim=1, keepdim=True)
         return torch.add(mean, self.points(encoding), alpha=self.unit_m)

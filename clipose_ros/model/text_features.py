@@ -1,4 +1,4 @@
-"""Text features on disk: computed once, kept with the name of the CLIP model that made them."""
+"""Text features on disk: computed once and stored with the name of the CLIP model that computed them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clipose_ros.types import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class TextFeatures:
-    """Texts and what a CLIP model makes of them.
+    """Texts and their features by a CLIP model.
 
     Attributes:
         model: Full name of the model, ``ClipConfig.name``.
@@ -27,20 +27,20 @@ class TextFeatures:
     features: FloatArray
 
     def rows(self, texts: Sequence[str]) -> list[int]:
-        """Where each text stands.
+        """Return the row of each text.
 
         Raises:
-            DataError: A text is not among these.
+            DataError: A text has no feature.
         """
         places = {text: row for row, text in enumerate(self.texts)}
         if missing := [text for text in texts if text not in places]:
             raise DataError(
-                f"{len(missing)} of {len(texts)} texts have no feature, first {missing[0]!r}: compute them anew"
+                f"{len(missing)} of {len(texts)} texts have no feature, first {missing[0]!r}: compute them again"
             )
         return [places[text] for text in texts]
 
     def save(self, path: Path) -> None:
-        """Write one ``.npy`` of records (model, text, feature); it appears whole or not at all."""
+        """Write one ``.npy`` of records (model, text, feature); the file is complete or absent."""
         text = f"U{max(map(len, self.texts))}"
         kinds = [("model", f"U{len(self.model)}"), ("text", text), ("feature", "f4", self.features.shape[1:])]
         records = np.empty(len(self.texts), dtype=np.dtype(kinds))
@@ -52,13 +52,13 @@ class TextFeatures:
 
 
 def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeatures:
-    """Features from a file: one that ``save`` wrote, or a plain array ``(T, D)`` of the texts in order.
+    """Read features from a file that ``save`` wrote, or from a plain array ``(T, D)`` of the texts in order.
 
     Args:
         path: A ``.npy`` file.
         model: Full name of the model that the run uses. A file that ``save`` wrote must be of this model; a plain array
-            does not say what it is of and is taken at the caller's word.
-        texts: What the rows of a plain array stand for.
+            has no model name and is not checked.
+        texts: Texts of the rows of a plain array.
 
     Raises:
         DataError: The file cannot be read, is of another model, or has another shape.
@@ -72,9 +72,9 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
         if models != [model]:
             raise DataError(
                 f"text features '{path}' are of {', '.join(models)}, this run's CLIP is {model}: features of different "
-                "models do not mix; compute them anew or set clip.model and clip.pretrained"
+                "models do not mix; compute them again or set clip.model and clip.pretrained"
             )
-        # Not normalised again: rounding would make a resumed run differ from one that computed them.
+        # Not normalised again: rounding would make a resumed run differ from the run that computed the features.
         return TextFeatures(model, tuple(map(str, loaded["text"])), np.ascontiguousarray(loaded["feature"]))
     if loaded.ndim != 2 or len(loaded) != len(texts):
         raise DataError(f"text features '{path}' must be ({len(texts)}, D), one row per text, got {loaded.shape}")
@@ -84,13 +84,13 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
 def cached_text_features(
     folder: Path, model: str, texts: Sequence[str], encode: Callable[[Sequence[str]], FloatArray]
 ) -> TextFeatures:
-    """Features of texts from the folder's file of that model; what it lacks is computed and added to it.
+    """Return features of texts from the folder's file of a model; missing ones are computed and added to the file.
 
     Args:
-        folder: Where the files lie, one per model.
+        folder: Folder of the files, one per model.
         model: Full name of the model.
-        texts: What is wanted, repetitions allowed.
-        encode: Makes unit features ``(T, D)`` of texts; called only for those that are not there yet.
+        texts: Texts; repetitions are allowed.
+        encode: Computes unit features ``(T, D)`` of texts; it is called for missing texts only.
     """
     path = folder / f"{model.replace('/', '.')}.npy"
     known = read_text_features(path, model, ()) if path.is_file() else None
@@ -108,8 +108,8 @@ def cached_text_features(
 
 
 def _unit_rows(path: Path, features: FloatArray) -> FloatArray:
-    """The features in float32, each of length 1."""
+    """Return the features in float32, each of length 1."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 1e-6).all()):
-        raise DataError(f"text features '{path}' have rows that are null or not finite: compute them anew")
+        raise DataError(f"text features '{path}' have rows that are zero or not finite: compute them again")
     return (features / lengths).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The face voting head, for training alone: every point says where the six faces of the object's box are (GPV-Pose)."""
+"""Face voting head, for training only: every point votes for the six faces of the object's box (GPV-Pose)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WIDTHS = (512, 256, 128)
 
 @dataclass(frozen=True)
 class BoxVotes:
-    """What every point says of every face.
+    """Votes of every point for every face of the box.
 
     Attributes:
-        normals: ``(B, N, 6, 3)`` unit vectors out of the box, camera frame.
+        normals: ``(B, N, 6, 3)`` unit vectors that point out of the box, camera frame.
         distances: ``(B, N, 6)`` metres from the point to the face along its normal.
         confidences: ``(B, N, 6)`` in (0, 1).
     """
@@ -34,12 +34,12 @@ class BoxVotes:
     confidences: Tensor
 
     def points(self, points_camera: Tensor) -> Tensor:
-        """Where each point ``(B, N, 3)`` sees each face: ``(B, N, 6, 3)``."""
+        """Return the point on each face that each point ``(B, N, 3)`` votes for: ``(B, N, 6, 3)``."""
         return points_camera.unsqueeze(2) + self.distances.unsqueeze(-1) * self.normals
 
 
 class BoxVoteHead(nn.Module):
-    """Votes of each point.
+    """Head for the votes of each point.
 
     Args:
         in_channels: Channels of the encoding.
@@ -53,7 +53,7 @@ class BoxVoteHead(nn.Module):
         self.points = PointHead(in_channels + 3, widths, out_channels=5 * len(FACES))
 
     def forward(self, encoding: Encoding, points_camera: Tensor) -> BoxVotes:
-        """Encoding of a cloud and the cloud ``(B, N, 3)`` to its votes."""
+        """Predict the votes of the points ``(B, N, 3)`` of an encoded cloud."""
         centred = (points_camera - points_camera.mean(dim=1, keepdim=True)) / self.unit_m
         values = self.points(encoding, centred).unflatten(-1, (len(FACES), 5))
         return BoxVotes(

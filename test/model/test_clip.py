@@ -142,7 +142,7 @@ def test_texts_become_unit_features_and_long_ones_are_refused() -> None:
     features = encode_texts(clip, config(), texts, batch=2)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(encode_texts(clip, config(), texts[2:])[0], features[2], atol=1e-6)
-    with pytest.raises(ConfigError, match="longer than the 77 tokens"):
+    with pytest.raises(ConfigError, match="more than the 77 tokens"):
         encode_texts(clip, config(), ["mug " * 100])
 
 
