@@ -89,7 +89,7 @@ def rotation_error_deg(R_estimate: FloatArray, R_true: FloatArray, symmetry: Sym
 
 
 def _with_x_and_z(T: FloatArray, x: FloatArray, z: FloatArray, axial_y: ArrayLike) -> FloatArray:
-    """The transforms, those of axially symmetric objects with other x and z axes ``(..., 3)``."""
+    """Return the transforms, with other x and z axes ``(..., 3)`` for axially symmetric objects."""
     free = np.asarray(axial_y, dtype=np.bool_)[..., None]
     T[..., :3, 0] = np.where(free, x, T[..., :3, 0])
     T[..., :3, 2] = np.where(free, z, T[..., :3, 2])
@@ -97,7 +97,7 @@ def _with_x_and_z(T: FloatArray, x: FloatArray, z: FloatArray, axial_y: ArrayLik
 
 
 def _across(v: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Unit parts ``(..., 3)`` of v at right angles to unit vectors y, and the sines ``(..., 1)`` of their angles."""
+    """Return unit parts ``(..., 3)`` of v at right angles to unit vectors y, and the sines ``(..., 1)`` of the angles."""
     across = v - (v * y).sum(-1, keepdims=True) * y
     sine = np.sqrt(np.square(across).sum(-1, keepdims=True))
     return across / np.maximum(sine, 1e-12), sine
