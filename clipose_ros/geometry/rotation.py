@@ -61,7 +61,7 @@ def rotation_from_axes(axis_y: FloatArray, axis_x: FloatArray, confidence_y: flo
 
 
 def _any_rotation_with_y(y: FloatArray) -> FloatArray:
-    """The rotation with that y axis whose x axis leans on the coordinate axis farthest from y."""
+    """Return the rotation with this y axis whose x axis leans on the coordinate axis farthest from y."""
     x = np.eye(3)[np.argmin(np.abs(y))]
     x = x - (x @ y) * y
     x /= np.linalg.norm(x)

@@ -118,7 +118,7 @@ def log_se3(T: ArrayLike) -> FloatArray:
 
 
 def quat_xyzw_from_rotation(R: ArrayLike) -> FloatArray:
-    """Unit quaternion ``(..., 4)`` in the order x, y, z, w with w >= 0 of a rotation ``(..., 3, 3)``.
+    """Convert rotations ``(..., 3, 3)`` to unit quaternions ``(..., 4)``, order x, y, z, w, with w >= 0.
 
     References:
         Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest component, which keeps full precision
@@ -179,7 +179,7 @@ def _coefficients(angle: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def _third_coefficient(angle: Any) -> FloatArray:
-    """(a - sin a)/a^3, ``(..., 1, 1)``, without loss of digits near zero."""
+    """Compute (a - sin a)/a^3, ``(..., 1, 1)``, without loss of digits near zero."""
     angle = np.asarray(angle)[..., None, None]
     small = angle < _SMALL_ANGLE
     safe = np.where(small, 1.0, angle)

@@ -97,7 +97,7 @@ def _with_x_and_z(T: FloatArray, x: FloatArray, z: FloatArray, axial_y: ArrayLik
 
 
 def _across(v: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return unit parts ``(..., 3)`` of v at right angles to unit vectors y, and the sines ``(..., 1)`` of the angles."""
+    """Return unit parts ``(..., 3)`` of v normal to unit vectors y, and the sines ``(..., 1)`` of the angles."""
     across = v - (v * y).sum(-1, keepdims=True) * y
     sine = np.sqrt(np.square(across).sum(-1, keepdims=True))
     return across / np.maximum(sine, 1e-12), sine
