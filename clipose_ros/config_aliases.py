@@ -15,6 +15,13 @@ RENAMED_SETTINGS: Mapping[str, str] = {
     "network.looks": "network.tta.max_passes",
     "network.agree_deg": "network.tta.disagreement_deg",
     "emphasis": "sampling",
+    "weights": "pose_loss",
+    "shape": "shape_loss",
+    "contrast": "clip_loss",
+    "clip_norm": "grad_clip_norm",
+    "flat_fraction": "lr_flat_fraction",
+    "early_points": "initial_points",
+    "early_fraction": "initial_points_fraction",
     "sampling.from_below": "sampling.below_view_weight",
     "sampling.handle_in_sight": "sampling.visible_handle_weight",
 }

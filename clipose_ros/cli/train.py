@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from clipose_ros.config import nest
+from clipose_ros.config import nest, with_current_names
 from clipose_ros.data.shards.manifest import load_clouds
 from clipose_ros.data.shards.stream import open_clouds
 from clipose_ros.errors import CliposeError, ConfigError
@@ -131,7 +131,7 @@ def overrule(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         if not sign:
             raise ConfigError(f"'{setting}' is no setting: expected key=value, such as batch=32")
         flat[key] = yaml.safe_load(value)
-    return TrainConfig.from_mapping(merged(config.to_mapping(), nest(flat)))
+    return TrainConfig.from_mapping(merged(config.to_mapping(), with_current_names(nest(flat))))
 
 
 if __name__ == "__main__":

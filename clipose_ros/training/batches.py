@@ -88,7 +88,7 @@ class BatchSource:
 
 NO_IMAGES = (
     "this recipe needs images, the clouds have none: make them with `generate --image-size 224`, or train with texts "
-    "alone: contrast.cloud_image=0 contrast.image_text=0 contrast.classification=0"
+    "alone: clip_loss.cloud_image=0 clip_loss.image_text=0 clip_loss.classification=0"
 )
 
 

@@ -75,18 +75,18 @@ class TrainConfig(ConfigNode):
         choices=("adamw", "muon", "ranger"),
     )  # fmt: skip
     steps: int = option(20000, "Optimisation steps.", low=1)
-    early_points: int = option(
+    initial_points: int = option(
         0, "Points per cloud in the first part of a run, which then costs less; 0: all.", low=0, high=16384
     )
-    early_fraction: float = option(0.0, "That part of the steps.", low=0.0, high=1.0)
+    initial_points_fraction: float = option(0.0, "That part of the steps.", low=0.0, high=1.0)
     batch: int = option(24, "Clouds per step.", low=2, high=4096)
     learning_rate: float = option(1e-3, "Peak learning rate.", low=1e-7, high=1.0)
     weight_decay: float = option(1e-4, "Decoupled weight decay.", low=0.0, high=1.0)
     warmup_steps: int = option(300, "Steps over which the learning rate rises.", low=0)
-    flat_fraction: float = option(
+    lr_flat_fraction: float = option(
         0.5, "Part of the steps after which the learning rate falls by a cosine to 0.", low=0.0, high=1.0
     )
-    clip_norm: float = option(5.0, "Gradients are scaled down to this norm.", low=0.0)
+    grad_clip_norm: float = option(5.0, "Gradients are scaled down to this norm.", low=0.0)
     ema_decay: float = option(
         0.999, "Decay per step of the averaged weights that are evaluated and shipped.", low=0.0, high=1.0
     )
@@ -99,9 +99,9 @@ class TrainConfig(ConfigNode):
     threads: int = option(0, "CPU threads; 0 leaves the choice to torch.", low=0, high=256)
     tensorboard: bool = option(True, "Keep curves and pictures for TensorBoard in the run's folder.")
     text_features: str = option("", "Text features: a .npy file, or a folder that keeps them; the run's if empty.")
-    weights: LossWeights = LossWeights()
-    shape: ShapeWeights = ShapeWeights()
-    contrast: ContrastiveWeights = ContrastiveWeights()
+    pose_loss: LossWeights = LossWeights()
+    shape_loss: ShapeWeights = ShapeWeights()
+    clip_loss: ContrastiveWeights = ContrastiveWeights()
     prompts: PromptConfig = PromptConfig()
     clip: ClipConfig = ClipConfig()
     fusion: FusionConfig = FusionConfig()
@@ -131,12 +131,12 @@ class TrainConfig(ConfigNode):
     @property
     def with_images(self) -> bool:
         """Whether images take part."""
-        return self.contrast.with_images or (self.fusion.kind != "none" and self.fusion.modality == "image")
+        return self.clip_loss.with_images or (self.fusion.kind != "none" and self.fusion.modality == "image")
 
     @property
     def with_clip(self) -> bool:
         """Whether texts or images take part."""
-        return self.contrast.is_enabled or self.fusion.kind != "none"
+        return self.clip_loss.is_enabled or self.fusion.kind != "none"
 
 
 def read_recipe(path: Path) -> TrainConfig:

@@ -14,7 +14,7 @@ from torch import nn
 
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.contrastive import ContrastiveWeights
-from clipose_ros.training.optim.schedule import early_steps
+from clipose_ros.training.optim.schedule import initial_steps
 from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.trainer import Trainer
 
@@ -94,11 +94,11 @@ def _schedule(config: TrainConfig, done: int) -> list[str]:
     lines = [
         f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
         f"learning rate to {config.learning_rate:g} in {config.warmup_steps} steps, from step "
-        f"{config.flat_fraction * config.steps:.0f} down to 0; gradients clipped at {config.clip_norm:g}",
+        f"{config.lr_flat_fraction * config.steps:.0f} down to 0; gradients clipped at {config.grad_clip_norm:g}",
         f"average of the weights with decay {config.ema_decay:g}; validation every {config.validate_every} steps",
     ]
-    if early := early_steps(config):
-        lines.append(f"the first {early} steps with {config.early_points} points of each cloud")
+    if early := initial_steps(config):
+        lines.append(f"the first {early} steps with {config.initial_points} points of each cloud")
     if done:
         lines.append(f"to go on from step {done}")
     return lines
@@ -107,7 +107,7 @@ def _schedule(config: TrainConfig, done: int) -> list[str]:
 def _losses(config: TrainConfig) -> list[str]:
     """What counts, and how much."""
     lines = []
-    for name, section in (("pose", config.weights), ("shape", config.shape), ("alignment", config.contrast)):
+    for name, section in (("pose", config.pose_loss), ("shape", config.shape_loss), ("alignment", config.clip_loss)):
         skipped = NO_TERMS if isinstance(section, ContrastiveWeights) else ()
         weights = {
             term: weight for term, weight in section.to_mapping().items() if isinstance(weight, float) and weight > 0.0
@@ -121,7 +121,7 @@ def _losses(config: TrainConfig) -> list[str]:
 
 def _time(trainer: Trainer) -> list[str]:
     """From a few timed steps."""
-    config, early, done = trainer.config, early_steps(trainer.config), trainer.step
+    config, early, done = trainer.config, initial_steps(trainer.config), trainer.step
     total, lines = 0.0, []
     for name, first, end in (("early steps", done, early), ("steps", max(done, early), config.steps)):
         if (steps := end - first) > 0:

@@ -43,8 +43,8 @@ class Forward(nn.Module):
         with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.autocast_bf16):
             clip_features = None if self.clip_features is None else self.clip_features(batch)
             output = self._output(batch, clip_features)
-            readings = self.objective.read(batch, output)
-        return self.objective(batch, *(to_float32(said) for said in (output, readings, clip_features)))
+            auxiliary = self.objective.predict_auxiliary(batch, output)
+        return self.objective(batch, *(to_float32(value) for value in (output, auxiliary, clip_features)))
 
     def _output(self, batch: Batch, clip_features: ClipFeatures | None) -> NetworkOutput:
         """The network's output; a fusion network is told the other modality."""

@@ -57,7 +57,7 @@ def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, pr
     config = TrainConfig(
         preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=precision,
         tensorboard=False,
-        shape=GPV_POSE if preset == "clipose" else ShapeWeights(),
+        shape_loss=GPV_POSE if preset == "clipose" else ShapeWeights(),
     )  # fmt: skip
     clouds = box_clouds(max(batch, len(NOCS_CATEGORIES)), points)
     with tempfile.TemporaryDirectory() as folder:

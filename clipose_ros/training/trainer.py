@@ -35,7 +35,7 @@ from clipose_ros.training.run_dir import BEST, LAST, RunDir, TrainingError, rand
 from clipose_ros.training.runtime.distributed import any_rank, leader_first, rank_and_size
 from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.runtime.signals import StoppedError, stop_requested
-from clipose_ros.training.validation import PredictFn, create_predict_fn, evaluate_network, score
+from clipose_ros.training.validation import PredictFn, create_predict_fn, evaluate_predictions, score
 from clipose_ros.types import ByteArray
 
 
@@ -46,7 +46,7 @@ class Trainer:
         config: The recipe.
         categories: What the clouds are of.
         training: Clouds to learn from: in memory, or a source.
-        validation: Clouds to judge by, of other instances.
+        validation: Clouds to evaluate_predictions by, of other instances.
         folder: Where state, log, the last model and the best one go; it is made when first written to.
         device: ``cpu`` or ``cuda:N``.
     """
@@ -152,7 +152,7 @@ class Trainer:
         self._require_finite("loss", joint)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        self._require_finite("gradient", torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm))
+        self._require_finite("gradient", torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip_norm))
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
@@ -168,7 +168,7 @@ class Trainer:
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""
-        return evaluate_network(self.create_predict_fn(), self.validation, self.categories)
+        return evaluate_predictions(self.poser(), self.validation, self.categories)
 
     def create_predict_fn(self) -> PredictFn:
         """What poses validation clouds with the averaged weights."""

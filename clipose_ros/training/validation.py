@@ -45,9 +45,9 @@ def create_predict_fn(
     return pose
 
 
-def evaluate_network(predict: PredictFn, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
-    """Return the accuracy by category, and its mean under ``mean``."""
-    return evaluate_poses(predict, samples, categories)
+def evaluate_predictions(poser: PredictFn, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
+    """Accuracy by category, and its mean."""
+    return evaluate_poses(poser, samples, categories)
 
 
 def score(table: dict[str, Accuracy]) -> float:

@@ -15,7 +15,14 @@ import torch
 from clipose_ros.cli import evaluate, generate
 from clipose_ros.data.nocs.fixture import write_nocs_fixture
 
-SMALL = ["early_points=128", "early_fraction=1", "batch=4", "threads=1", "tensorboard=false", "warmup_steps=1"]
+SMALL = [
+    "initial_points=128",
+    "initial_points_fraction=1",
+    "batch=4",
+    "threads=1",
+    "tensorboard=false",
+    "warmup_steps=1",
+]
 TRAIN = ["-m", "clipose_ros.cli.train"]
 
 

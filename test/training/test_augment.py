@@ -251,7 +251,7 @@ def test_a_shift_changes_no_loss_and_is_left_out(
     monkeypatch.setitem(network.PRESETS, "clipose_small", tiny_architecture)
     terms = ("symmetry", "point_matching", "box_matching", "face_normal", "face_distance", "voting", "box_translation")
     shape = {**dict.fromkeys(terms, 1.0), "symmetry_widths": [8], "face_widths": [8]}
-    config = TrainConfig.from_mapping({"batch": 6, "threads": 1, "shape": shape})
+    config = TrainConfig.from_mapping({"batch": 6, "threads": 1, "shape_loss": shape})
     trainer = Trainer(config, NOCS_CATEGORIES, seen_samples, seen_samples, tmp_path)
     trainer.network.eval()
     batch = trainer.source.at(0)

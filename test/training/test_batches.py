@@ -73,7 +73,7 @@ def test_rows_tell_which_clouds_were_taken() -> None:
 def test_slices_of_ranks_make_the_joint_batch(
     seen_samples: CloudSamples, seen_shards: Path, tiny_clip: str, streamed: bool
 ) -> None:
-    settings = config(batch=6, seed=3, contrast={"cloud_image": 1.0}, prompts={"pose": "random"})
+    settings = config(batch=6, seed=3, clip_loss={"cloud_image": 1.0}, prompts={"pose": "random"})
 
     def at(rank: int, ranks: int) -> Any:
         clouds = ShardStream(seen_shards, seed=3, window=2) if streamed else InMemorySource(seen_samples, 3)
@@ -92,7 +92,7 @@ def test_slices_of_ranks_make_the_joint_batch(
 
 
 def test_streamed_batches_are_made_as_those_from_memory(seen_samples: CloudSamples, seen_shards: Path) -> None:
-    settings = config(batch=6, augment=STILL, contrast={"cloud_text": 1.0}, prompts={"pose": "true", "decimals": 1})
+    settings = config(batch=6, augment=STILL, clip_loss={"cloud_text": 1.0}, prompts={"pose": "true", "decimals": 1})
     held = {row: n for n, row in enumerate(range(len(seen_samples)))}
     whole = BatchSource(InMemorySource(seen_samples, 0), settings)
     texts = {}
@@ -110,10 +110,10 @@ def test_streamed_batches_are_made_as_those_from_memory(seen_samples: CloudSampl
 
 def test_texts_are_told_only_where_clip_takes_part(seen_samples: CloudSamples) -> None:
     assert source(seen_samples).at(0).texts == ()
-    batch = source(seen_samples, contrast={"cloud_text": 1.0}).at(0)
+    batch = source(seen_samples, clip_loss={"cloud_text": 1.0}).at(0)
     assert batch.texts == tuple(prompt_without_pose(NOCS_CATEGORIES.names[kind]) for kind in batch.category.tolist())
 
 
 def test_images_that_are_missing_are_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"--image-size.*contrast\.cloud_image=0"):
-        source(contrast={"cloud_image": 1.0})
+        source(clip_loss={"cloud_image": 1.0})

@@ -20,7 +20,7 @@ from clipose_ros.training.config import TrainConfig
 
 def config(clip: str, pose: str, **changes: Any) -> TrainConfig:
     tower = {"model": clip, "pretrained": "random"}
-    settings = {"batch": 6, "contrast": {"cloud_text": 1.0}, "prompts": {"pose": pose}, "clip": tower}
+    settings = {"batch": 6, "clip_loss": {"cloud_text": 1.0}, "prompts": {"pose": pose}, "clip": tower}
     return TrainConfig.from_mapping(settings | changes)
 
 

@@ -25,8 +25,8 @@ def test_a_dry_run_tells_all_and_writes_nothing(
     before = sorted(tmp_path.rglob("*"))
     arguments = ["--recipe", "clipose_small", "--data", str(data), "--validation", str(data)]
     arguments += ["--out", str(tmp_path / "run"), "--device", "cpu", "--dry-run", "batch=4", "threads=1", "steps=1000"]
-    arguments += ["contrast.cloud_text=1", f"clip.model={tiny_clip}", "clip.pretrained=random"]
-    assert main([*arguments, "early_points=128", "early_fraction=0.3", "shape.point_matching=2"]) == 0
+    arguments += ["clip_loss.cloud_text=1", f"clip.model={tiny_clip}", "clip.pretrained=random"]
+    assert main([*arguments, "initial_points=128", "initial_points_fraction=0.3", "shape.point_matching=2"]) == 0
     said = capsys.readouterr().out
     for expected in (str(data), "1000 steps of 4 clouds", "the first 300 steps with 128 points", "point_matching 2"):
         assert expected in said

@@ -38,7 +38,7 @@ def small(tiny_clip: str) -> dict[str, Any]:
     return {
         "batch": 6, "steps": 4, "warmup_steps": 1, "threads": 1, "validate_every": 4,
         "clip": {"model": tiny_clip, "pretrained": "random"},
-        "shape": {"symmetry_widths": [8], "face_widths": [8]},
+        "shape_loss": {"symmetry_widths": [8], "face_widths": [8]},
     }  # fmt: skip
 
 
@@ -60,13 +60,13 @@ def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: C
     config = trainer.config
     before = {n: p.detach().clone() for m in (trainer.network, trainer.extras) for n, p in m.named_parameters()}
     terms = trainer.optimise()
-    counted = {n for n, weight in config.contrast.to_mapping().items() if weight} - {
+    counted = {n for n, weight in config.clip_loss.to_mapping().items() if weight} - {
         "temperature",
         "classification_scale",
     }
     assert {n for n in ("cloud_image", "cloud_text", "image_text", "classification") if n in terms} == counted
-    assert {n for n, weight in config.shape.to_mapping().items() if n in terms} == {
-        n for n, weight in config.shape.to_mapping().items() if not isinstance(weight, tuple) and weight
+    assert {n for n, weight in config.shape_loss.to_mapping().items() if n in terms} == {
+        n for n, weight in config.shape_loss.to_mapping().items() if not isinstance(weight, tuple) and weight
     }
     assert all(np.isfinite(value) for value in terms.values())
     moved = {
@@ -74,7 +74,7 @@ def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: C
     }
     assert any(n.startswith("encoder.") for n in moved) and any(n.startswith("head_ts.") for n in moved)
     tokens = any(n.endswith("tower.prompts") for n in moved)
-    assert tokens == (config.contrast.with_images and config.clip.prompt_length > 0)
+    assert tokens == (config.clip_loss.with_images and config.clip.prompt_length > 0)
     assert any(n.endswith("text_projection.weight") for n in moved) == config.clip.tune_text
     assert not any("tower.visual" in n for n in moved if not n.endswith("visual.proj"))
     assert isinstance(trainer.network, FusionNet) == (config.fusion.kind != "none")
@@ -129,11 +129,11 @@ def test_texts_alone_train_from_a_file_without_clip(
     np.testing.assert_allclose(words.numpy(), expected, atol=1e-6)
     with pytest.raises(DataError, match="texts have no feature"):
         build("table3_c2", small, blind, tmp_path / "run", text_features=str(tmp_path / "six.npy"),
-              contrast={"cloud_image": 0.0})  # fmt: skip
+              clip_loss={"cloud_image": 0.0})  # fmt: skip
 
 
 def test_recipes_that_need_images_say_so(small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--image-size.*contrast\.cloud_image=0"):
+    with pytest.raises(ConfigError, match=r"--image-size.*clip_loss\.cloud_image=0"):
         build("clipose", small, replace(seen_samples, images=None), tmp_path)
 
 
@@ -170,5 +170,5 @@ def test_a_base_is_read_first_and_circles_are_refused(tmp_path: Path) -> None:
 
 def test_the_paper_full_network_has_the_papers_settings() -> None:
     config = read_recipe(recipe_path("clipose"))
-    assert (config.optimizer, config.batch, config.learning_rate, config.flat_fraction) == ("ranger", 24, 1e-4, 0.72)
-    assert (config.clip.name, config.clip.prompt_length, config.contrast.temperature) == ("ViT-B-16/openai", 10, 0.07)
+    assert (config.optimizer, config.batch, config.learning_rate, config.lr_flat_fraction) == ("ranger", 24, 1e-4, 0.72)
+    assert (config.clip.name, config.clip.prompt_length, config.clip_loss.temperature) == ("ViT-B-16/openai", 10, 0.07)

@@ -63,7 +63,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
 def test_training_lowers_the_error_and_leaves_a_model(tmp_path: Path) -> None:
     """With any seed each of these falls to a third or less."""
     changes = {"steps": 80, "validate_every": 80, "learning_rate": 0.01, "ema_decay": 0.8}
-    run = trainer(tmp_path, **changes, weights={"translation": 40.0, "size": 40.0})
+    run = trainer(tmp_path, **changes, pose_loss={"translation": 40.0, "size": 40.0})
     before = run.validate()["mean"]
     terms = [run.optimise() for _ in range(80)]
     after = run.run()["mean"]
@@ -181,7 +181,7 @@ def test_resuming_nothing_or_another_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
-    schedule = config(steps=100, warmup_steps=10, flat_fraction=0.5)
+    schedule = config(steps=100, warmup_steps=10, lr_flat_fraction=0.5)
     factors = [learning_rate_factor(step, schedule) for step in range(101)]
     assert factors[5] == pytest.approx(0.5) and factors[10:51] == [1.0] * 41
     assert factors[75] == pytest.approx(0.5) and factors[100] == pytest.approx(0.0)

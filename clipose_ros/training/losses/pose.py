@@ -5,7 +5,7 @@ Every term is a mean over the batch entries it applies to, and zero where it app
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from clipose_ros.types import AXIS_CONFIDENCE_DECAY
 
 @dataclass(frozen=True)
 class LossWeights(ConfigNode):
-    """What each term counts; defaults are GPV-Pose's and HS-Pose's."""
+    """Weights of the pose terms; the defaults are those of GPV-Pose and HS-Pose."""
 
     rotation_y: float = option(8.0, "L1 of the y axis.", low=0.0)
     rotation_x: float = option(8.0, "L1 of the x axis, where it is determined.", low=0.0)
@@ -31,14 +31,14 @@ class LossWeights(ConfigNode):
 
 @dataclass(frozen=True)
 class PoseTruth:
-    """What a batch should give.
+    """Ground truth of a batch.
 
     Attributes:
         R: ``(B, 3, 3)`` true rotation, columns are the object's axes in the camera frame.
         t: ``(B, 3)`` metres.
         size: ``(B, 3)`` metres.
-        x_determined: ``(B,)`` bool: false where any turn about y looks the same (axial, or a mug whose handle is
-            hidden).
+        x_determined: ``(B,)`` bool; false where the rotation about y is undetermined: axially symmetric categories, and
+            mugs whose handle is hidden.
     """
 
     R: Tensor
@@ -47,52 +47,33 @@ class PoseTruth:
     x_determined: Tensor
 
 
-@dataclass(frozen=True)
-class PoseLosses:
-    """The terms, not yet weighted, each a scalar."""
+def pose_losses(output: NetworkOutput, truth: PoseTruth) -> dict[str, Tensor]:
+    """Compute every pose term of a batch, unweighted scalars by their names in ``LossWeights``.
 
-    rotation_y: Tensor
-    rotation_x: Tensor
-    cosine: Tensor
-    orthogonality: Tensor
-    confidence: Tensor
-    translation: Tensor
-    size: Tensor
-
-    def values(self) -> dict[str, float]:
-        """The terms by name, as plain numbers."""
-        return {spec.name: getattr(self, spec.name).item() for spec in fields(self)}
-
-    def total(self, weights: LossWeights) -> Tensor:
-        """The weighted sum."""
-        terms = [getattr(weights, spec.name) * getattr(self, spec.name) for spec in fields(self)]
-        return torch.stack(terms).sum()
-
-
-def pose_losses(output: NetworkOutput, truth: PoseTruth) -> PoseLosses:
-    """Every pose term of a batch (CLIPose eq. 9-12 with GPV-Pose's confidences and regulariser)."""
+    Eq. (9) to (12), with the confidences and the orthogonality regulariser of GPV-Pose.
+    """
     true_x, true_y = truth.R[:, :, 0], truth.R[:, :, 1]
     determined = truth.x_determined
     cosine = (1.0 - (output.axis_y * true_y).sum(-1)).mean()
     cosine = cosine + mean_where(1.0 - (output.axis_x * true_x).sum(-1), determined)
     target_y = confidence_target(output.axis_y, true_y)
     target_x = confidence_target(output.axis_x, true_x) * determined
-    return PoseLosses(
-        rotation_y=axis_error(output.axis_y, true_y).mean(),
-        rotation_x=mean_where(axis_error(output.axis_x, true_x), determined),
-        cosine=cosine,
-        orthogonality=mean_where((output.axis_x * output.axis_y).sum(-1).abs(), determined),
-        confidence=(output.confidence_y - target_y).abs().mean() + (output.confidence_x - target_x).abs().mean(),
-        translation=(output.translation - truth.t).abs().mean(),
-        size=(output.size - truth.size).abs().mean(),
-    )
+    return {
+        "rotation_y": axis_error(output.axis_y, true_y).mean(),
+        "rotation_x": mean_where(axis_error(output.axis_x, true_x), determined),
+        "cosine": cosine,
+        "orthogonality": mean_where((output.axis_x * output.axis_y).sum(-1).abs(), determined),
+        "confidence": (output.confidence_y - target_y).abs().mean() + (output.confidence_x - target_x).abs().mean(),
+        "translation": (output.translation - truth.t).abs().mean(),
+        "size": (output.size - truth.size).abs().mean(),
+    }
 
 
 def axis_error(axis: Tensor, true_axis: Tensor) -> Tensor:
-    """L1 distance of two axes per entry, averaged over coordinates: ``(B, 3)`` twice to ``(B,)`` (eq. 9)."""
+    """Compute the L1 distance of two axes ``(B, 3)`` per entry, averaged over coordinates ``(B,)``; Eq. (9)."""
     return (axis - true_axis).abs().mean(-1)
 
 
 def confidence_target(axis: Tensor, true_axis: Tensor) -> Tensor:
-    """What an axis' confidence should be, given how far it is off: ``(B,)`` in (0, 1], without gradient."""
-    return torch.exp(-AXIS_CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))
+    """Compute the target confidence of axes ``(B, 3)`` from their error: ``(B,)`` in (0, 1], without gradient."""
+    return torch.exp(-CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))

@@ -1,4 +1,4 @@
-"""What the terms on points count, beside those on the pose itself."""
+"""Weights of the loss terms on points."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from clipose_ros.model.voting import WIDTHS as FACE_WIDTHS
 
 @dataclass(frozen=True)
 class ShapeWeights(ConfigNode):
-    """What each term on points counts; all off unless a recipe says otherwise. GPV-Pose's values in parentheses."""
+    """Weights of the terms on points; all disabled by default. The values of GPV-Pose are in parentheses."""
 
-    symmetry: float = option(0.0, "Reconstruction of the counterpart, eq. 13 (1).", low=0.0)
+    symmetry: float = option(0.0, "Reconstruction of the counterpart, Eq. (13) (1).", low=0.0)
     point_matching: float = option(0.0, "The cloud in the object's frame by both poses (2).", low=0.0)
     box_matching: float = option(0.0, "Distances to the faces of both boxes (1).", low=0.0)
     face_normal: float = option(0.0, "1 - cosine of the voted normals (3).", low=0.0)
@@ -29,5 +29,5 @@ class ShapeWeights(ConfigNode):
     face_widths: tuple[int, ...] = option(FACE_WIDTHS, "Layers of the voting head.", low=1, high=8192)
 
     def is_enabled(self, names: Sequence[str]) -> bool:
-        """Whether any of the named terms does."""
+        """Return True if any of the named terms has a weight."""
         return any(getattr(self, name) > 0.0 for name in names)

@@ -21,18 +21,18 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
     """Linear warm-up, flat, then a cosine down to 0."""
     if step < config.warmup_steps:
         return max(step, 1) / config.warmup_steps
-    fall = config.flat_fraction * config.steps
+    fall = config.lr_flat_fraction * config.steps
     if step <= fall:
         return 1.0
     return 0.5 * (1.0 + math.cos(math.pi * (step - fall) / max(config.steps - fall, 1.0)))
 
 
-def early_steps(config: TrainConfig) -> int:
+def initial_steps(config: TrainConfig) -> int:
     """How many steps of the run see only the first points of each cloud."""
-    return math.ceil(config.early_fraction * config.steps) if config.early_points else 0
+    return math.ceil(config.initial_points_fraction * config.steps) if config.initial_points else 0
 
 
 def points_at(step: int, config: TrainConfig) -> int:
     """How many points of each cloud a step sees; 0: all."""
-    fewer = (config.early_points if step < early_steps(config) else 0, config.architecture.points)
+    fewer = (config.initial_points if step < initial_steps(config) else 0, config.architecture.points)
     return min(filter(None, fewer), default=0)

@@ -9,7 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from clipose_ros.model.voting import BoxVotes
-from clipose_ros.training.losses.box_votes import box_losses, box_vote_losses, face_normals, voted_planes, voting_loss
+from clipose_ros.training.losses.box_votes import (
+    BOX_VOTE_TERMS,
+    box_losses,
+    box_vote_losses,
+    face_normals,
+    voted_planes,
+    voting_loss,
+)
 from clipose_ros.training.losses.geometry import determined_faces, face_distances
 
 SIZE = torch.tensor([[0.2, 0.4, 0.6]], dtype=torch.float64)
@@ -42,19 +49,22 @@ def test_true_votes_cost_nothing_and_meet_on_the_faces() -> None:
         torch.testing.assert_close(local[0, :, face, axis], (sign * SIZE[0, axis] / 2).expand(7))
     terms = box_vote_losses(votes, points, face_normals(R), votes.distances, ALL)
     planes = voted_planes(votes, points)
-    terms += (voting_loss(planes, face_normals(R), T, SIZE, ALL), *box_losses(planes, R, T, SIZE, ALL))
-    assert max(abs(term.item()) for term in terms) < 1e-9
+    terms |= {"voting": voting_loss(planes, face_normals(R), T, SIZE, ALL), **box_losses(planes, R, T, SIZE, ALL)}
+    assert set(terms) == set(BOX_VOTE_TERMS)
+    assert max(abs(term.item()) for term in terms.values()) < 1e-9
 
 
 def test_wrong_votes_by_hand() -> None:
     points = cloud()
     right = true_votes(points)
     votes = BoxVotes(right.normals, right.distances + 0.05, right.confidences)
-    normal, distance, confidence = box_vote_losses(votes, points, face_normals(R), right.distances, ALL)
+    normal, distance, confidence = box_vote_losses(votes, points, face_normals(R), right.distances, ALL).values()
     assert normal.item() == pytest.approx(0.0, abs=1e-9) and distance.item() == pytest.approx(0.05)
     assert confidence.item() == pytest.approx(1.0 - math.exp(-303.5 * 0.05**2))
     flipped = BoxVotes(-right.normals, right.distances, right.confidences)
-    assert box_vote_losses(flipped, points, face_normals(R), right.distances, ALL)[0].item() == pytest.approx(2.0)
+    assert box_vote_losses(flipped, points, face_normals(R), right.distances, ALL)[
+        "face_normal"
+    ].item() == pytest.approx(2.0)
 
 
 def test_voted_box_against_the_pose_by_hand() -> None:
@@ -62,19 +72,19 @@ def test_voted_box_against_the_pose_by_hand() -> None:
     right = true_votes(points)
     wide = voted_planes(BoxVotes(right.normals, right.distances + 0.05, right.confidences), points)
     assert voting_loss(wide, face_normals(R), T, SIZE, ALL).item() == pytest.approx(0.05)
-    rotation, translation, size, own = (term.item() for term in box_losses(wide, R, T, SIZE, ALL))
+    rotation, translation, size, own = (term.item() for term in box_losses(wide, R, T, SIZE, ALL).values())
     assert (rotation, translation, own) == pytest.approx((0.0, 0.0, 0.0), abs=1e-9) and size == pytest.approx(0.1)
     planes = voted_planes(right, points)
     moved = T + 0.03 * R[:, :, 1]
-    assert box_losses(planes, R, moved, SIZE, ALL)[1].item() == pytest.approx(0.06 / 3)
+    assert box_losses(planes, R, moved, SIZE, ALL)["box_translation"].item() == pytest.approx(0.06 / 3)
     turned = R @ torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], dtype=torch.float64)
-    assert box_losses(planes, turned, T, SIZE, ALL)[0].item() == pytest.approx(4.0 / 6.0)
+    assert box_losses(planes, turned, T, SIZE, ALL)["box_rotation"].item() == pytest.approx(4.0 / 6.0)
     only_y = determined_faces(torch.tensor([False]))
-    assert box_losses(planes, turned, T, SIZE, only_y)[0].item() == pytest.approx(0.0, abs=1e-9)
+    assert box_losses(planes, turned, T, SIZE, only_y)["box_rotation"].item() == pytest.approx(0.0, abs=1e-9)
     bent = right.normals.clone()
     bent[:, :, 1] = bent[:, :, 0]  # both x faces look the same way
     both = voted_planes(BoxVotes(bent, right.distances, right.confidences), points)
-    assert box_losses(both, R, T, SIZE, ALL)[3].item() == pytest.approx(2.0 / 3.0)
+    assert box_losses(both, R, T, SIZE, ALL)["box_self"].item() == pytest.approx(2.0 / 3.0)
 
 
 def test_unsure_votes_hardly_count() -> None:
@@ -95,8 +105,9 @@ def test_gradients_by_finite_differences() -> None:
     def total(n: torch.Tensor, d: torch.Tensor, c: torch.Tensor, t: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
         votes = BoxVotes(F.normalize(n, dim=-1), d, c)
         planes = voted_planes(votes, points)
-        terms = box_vote_losses(votes, points, face_normals(R), face_distances(points, R, T, SIZE), ALL)[:2]
-        terms += (voting_loss(planes, face_normals(R), T, SIZE, ALL), *box_losses(planes, R, t, size, ALL))
-        return torch.stack(terms).sum()
+        terms = box_vote_losses(votes, points, face_normals(R), face_distances(points, R, T, SIZE), ALL)
+        del terms["face_confidence"]  # its target has no gradient
+        terms |= {"voting": voting_loss(planes, face_normals(R), T, SIZE, ALL), **box_losses(planes, R, t, size, ALL)}
+        return torch.stack([*terms.values()]).sum()
 
     assert torch.autograd.gradcheck(total, inputs)

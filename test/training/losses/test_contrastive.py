@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from clipose_ros.errors import ShapeError
-from clipose_ros.training.losses.contrastive import ContrastiveWeights, classification, combine, noise_contrastive, same
+from clipose_ros.training.losses.contrastive import (
+    ContrastiveWeights,
+    classification_loss,
+    equal_pairs,
+    noise_contrastive,
+)
+from clipose_ros.training.losses.total import weighted_sum
 
 X = torch.tensor([1.0, 0.0], dtype=torch.float64)
 Y = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -45,18 +51,18 @@ def test_swapping_the_modalities_changes_nothing() -> None:
 @settings(max_examples=10, deadline=None)
 def test_the_order_of_a_batch_does_not_matter(order: list[int]) -> None:
     a, b, keys = unit(5, 1), unit(5, 2), torch.tensor([0, 1, 0, 2, 2])
-    expected = noise_contrastive(a, b, 0.2, same(keys))
-    assert noise_contrastive(a[order], b[order], 0.2, same(keys[order])).item() == pytest.approx(expected.item())
+    expected = noise_contrastive(a, b, 0.2, equal_pairs(keys))
+    assert noise_contrastive(a[order], b[order], 0.2, equal_pairs(keys[order])).item() == pytest.approx(expected.item())
 
 
 def test_distinct_keys_are_plain_eq_3() -> None:
     a, b = unit(4, 1), unit(4, 2)
-    assert noise_contrastive(a, b, 0.1, same(torch.arange(4))) == noise_contrastive(a, b, 0.1)
+    assert noise_contrastive(a, b, 0.1, equal_pairs(torch.arange(4))) == noise_contrastive(a, b, 0.1)
 
 
 def test_equal_texts_leave_nothing_to_tell_apart() -> None:
     clouds = unit(3).requires_grad_()
-    loss = noise_contrastive(clouds, X.new_ones(3, 4) / 2, 0.07, same(torch.zeros(3)))
+    loss = noise_contrastive(clouds, X.new_ones(3, 4) / 2, 0.07, equal_pairs(torch.zeros(3)))
     loss.backward()
     assert loss.item() == pytest.approx(0.0) and clouds.grad is not None and clouds.grad.abs().max() < 1e-12
 
@@ -72,7 +78,7 @@ def test_an_object_is_not_pushed_from_a_text_for_being_nearer_to_it_than_others_
         return moved.grad[:2] @ X
 
     assert pull(None)[0] > 0.0  # each text wants its own cloud alone: descending moves the nearest away
-    assert (pull(same(torch.tensor([0, 0, 1]))) < 0.0).all()
+    assert (pull(equal_pairs(torch.tensor([0, 0, 1]))) < 0.0).all()
 
 
 def test_positives_must_fit() -> None:
@@ -84,25 +90,23 @@ def test_positives_must_fit() -> None:
 
 def test_eq_4_is_the_weighted_sum() -> None:
     weights = ContrastiveWeights(cloud_image=1.0, cloud_text=2.0, image_text=0.5)
-    assert combine(weights, torch.tensor(3.0), torch.tensor(5.0), torch.tensor(7.0)).item() == 3.0 + 10.0 + 3.5
+    terms = {"cloud_image": torch.tensor(3.0), "cloud_text": torch.tensor(5.0), "image_text": torch.tensor(7.0)}
+    assert weighted_sum(terms, weights).item() == 3.0 + 10.0 + 3.5
 
 
 def test_eq_5_by_hand() -> None:
     image, texts = X.unsqueeze(0), torch.stack([X, Y])
     for scale in (1.0, 100.0):
-        right = classification(image, texts, torch.tensor([0]), scale).item()
-        wrong = classification(image, texts, torch.tensor([1]), scale).item()
+        right = classification_loss(image, texts, torch.tensor([0]), scale).item()
+        wrong = classification_loss(image, texts, torch.tensor([1]), scale).item()
         assert right == pytest.approx(math.log(1.0 + math.exp(-scale)))
         assert wrong == pytest.approx(scale + math.log(1.0 + math.exp(-scale)))
 
 
 def test_gradients_by_finite_differences() -> None:
     a, b = unit(4, 1).requires_grad_(), unit(4, 2).requires_grad_()
-    shared = same(torch.tensor([0, 1, 1, 2]))
+    shared = equal_pairs(torch.tensor([0, 1, 1, 2]))
     category = torch.tensor([0, 2, 1, 1])
     assert torch.autograd.gradcheck(lambda x, y: noise_contrastive(x, y, 0.2), (a, b))
     assert torch.autograd.gradcheck(lambda x, y: noise_contrastive(x, y, 0.2, shared), (a, b))
-    assert torch.autograd.gradcheck(lambda x, y: classification(x, y, category, 10.0), (a, b))
-    weights = ContrastiveWeights(1.0, 1.0, 0.5)
-    parts = [torch.rand((), dtype=torch.float64).requires_grad_() for _ in range(3)]
-    assert torch.autograd.gradcheck(lambda *p: combine(weights, *p), parts)
+    assert torch.autograd.gradcheck(lambda x, y: classification_loss(x, y, category, 10.0), (a, b))

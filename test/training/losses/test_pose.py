@@ -10,6 +10,7 @@ import torch
 from clipose_ros.model.encoder import Encoding
 from clipose_ros.model.network import NetworkOutput
 from clipose_ros.training.losses.pose import LossWeights, PoseTruth, axis_error, confidence_target, pose_losses
+from clipose_ros.training.losses.total import weighted_sum
 
 EYE = torch.eye(3, dtype=torch.float64)
 
@@ -33,7 +34,7 @@ def truth(*determined: bool) -> PoseTruth:
 
 
 def test_a_perfect_answer_costs_nothing() -> None:
-    assert pose_losses(output(), truth(True, True)).total(LossWeights()).item() == 0.0
+    assert weighted_sum(pose_losses(output(), truth(True, True)), LossWeights()).item() == 0.0
 
 
 def test_axis_error_is_the_mean_absolute_difference() -> None:
@@ -54,14 +55,14 @@ def test_terms_by_hand() -> None:
         size=torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.6, 1.0]], dtype=torch.float64),
     )
     losses = pose_losses(wrong, truth(True, False))
-    assert losses.rotation_y.item() == pytest.approx((0.8 / 3) / 2)
-    assert losses.rotation_x.item() == 0.0
-    assert losses.cosine.item() == pytest.approx(0.2 / 2)
-    assert losses.orthogonality.item() == pytest.approx(0.6)  # of the one object whose x axis is determined
-    assert losses.translation.item() == pytest.approx(0.03 / 6)
-    assert losses.size.item() == pytest.approx(0.6 / 6)
+    assert losses["rotation_y"].item() == pytest.approx((0.8 / 3) / 2)
+    assert losses["rotation_x"].item() == 0.0
+    assert losses["cosine"].item() == pytest.approx(0.2 / 2)
+    assert losses["orthogonality"].item() == pytest.approx(0.6)  # of the one object whose x axis is determined
+    assert losses["translation"].item() == pytest.approx(0.03 / 6)
+    assert losses["size"].item() == pytest.approx(0.6 / 6)
     target = math.exp(-13.7 * 0.4)
-    assert losses.confidence.item() == pytest.approx(
+    assert losses["confidence"].item() == pytest.approx(
         (1 - target) / 2 + 1.0 / 2
     )  # the undetermined x should not be sure
 
@@ -69,7 +70,7 @@ def test_terms_by_hand() -> None:
 def test_an_undetermined_x_axis_neither_costs_nor_teaches() -> None:
     free = torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.8, 0.0]], dtype=torch.float64, requires_grad=True)
     unsure = torch.zeros(2, dtype=torch.float64)
-    total = pose_losses(output(axis_x=free, confidence_x=unsure), truth(False, False)).total(LossWeights())
+    total = weighted_sum(pose_losses(output(axis_x=free, confidence_x=unsure), truth(False, False)), LossWeights())
     total.backward()
     assert total.item() == 0.0 and free.grad is not None and not free.grad.any()
 
@@ -84,12 +85,12 @@ def test_gradients_by_finite_differences() -> None:
         pairs = dict(zip(names, values, strict=True))
         losses = pose_losses(output(**pairs), truth(True, False))
         return (
-            losses.rotation_y
-            + losses.rotation_x
-            + losses.cosine
-            + losses.orthogonality
-            + losses.translation
-            + losses.size
+            losses["rotation_y"]
+            + losses["rotation_x"]
+            + losses["cosine"]
+            + losses["orthogonality"]
+            + losses["translation"]
+            + losses["size"]
         )
 
     assert torch.autograd.gradcheck(total, inputs)

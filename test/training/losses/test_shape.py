@@ -14,6 +14,7 @@ from clipose_ros.model.network import Architecture, CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import stored_batch
 from clipose_ros.training.losses.shape import ShapeLoss, predicted_rotation
 from clipose_ros.training.losses.shape_weights import ShapeWeights
+from clipose_ros.training.losses.total import weighted_sum
 
 ALL = ShapeWeights(*[1.0] * 11, symmetry_widths=(8,), face_widths=(8,))
 
@@ -31,7 +32,7 @@ def test_a_true_pose_has_no_error_against_the_points(
     output = network(batch.points, batch.category)
     objective = ShapeLoss(ALL, network, NOCS_CATEGORIES)
     true_output = perfect(output, batch.truth.R, batch.truth.t, batch.truth.size)
-    terms = objective(batch, true_output, objective.read(batch, output))
+    terms = objective(batch, true_output, objective.predict(batch, output))
     assert terms["point_matching"].item() == pytest.approx(0.0, abs=1e-6)
     assert terms["box_matching"].item() == pytest.approx(0.0, abs=1e-6)
     assert terms["symmetry"].item() > 0.0 and set(terms) == set(ALL.to_mapping()) - {"symmetry_widths", "face_widths"}
@@ -42,12 +43,12 @@ def test_only_terms_that_count_are_made(tiny_architecture: Architecture, seen_sa
     batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), torch.zeros(6, dtype=torch.bool))
     output = network(batch.points, batch.category)
     off = ShapeLoss(ShapeWeights(), network, NOCS_CATEGORIES)
-    nothing = off.read(batch, output)
+    nothing = off.predict(batch, output)
     assert off(batch, output, nothing) == {} and not list(off.parameters()) and not off.state_dict()
     one = ShapeLoss(ShapeWeights(box_matching=2.0), network, NOCS_CATEGORIES)
     terms = one(batch, output, nothing)
     assert set(terms) == {"box_matching"}
-    torch.testing.assert_close(one.total(terms), 2.0 * terms["box_matching"])
+    torch.testing.assert_close(weighted_sum(terms, one.weights), 2.0 * terms["box_matching"])
 
 
 def test_an_undetermined_x_axis_and_the_confidences_learn_nothing(
@@ -56,12 +57,12 @@ def test_an_undetermined_x_axis_and_the_confidences_learn_nothing(
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)
     batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), torch.zeros(6, dtype=torch.bool))
     output = network(batch.points, batch.category)
-    config_fields = {n: getattr(output, n).detach().requires_grad_() for n in ("axis_x", "axis_y", "confidence_x")}
+    leaf_outputs = {n: getattr(output, n).detach().requires_grad_() for n in ("axis_x", "axis_y", "confidence_x")}
     determined = torch.tensor([True, False] * 3)
-    R = predicted_rotation(replace(output, **config_fields), determined)
-    torch.testing.assert_close(R[1::2, :, 1], config_fields["axis_y"][1::2])
+    R = predicted_rotation(replace(output, **leaf_outputs), determined)
+    torch.testing.assert_close(R[1::2, :, 1], leaf_outputs["axis_y"][1::2])
     torch.testing.assert_close(R @ R.mT, torch.eye(3).expand(6, 3, 3), atol=1e-5, rtol=0)
     (R * torch.arange(9.0).reshape(3, 3)).sum().backward()
-    x, y = config_fields["axis_x"].grad, config_fields["axis_y"].grad
-    assert x is not None and y is not None and config_fields["confidence_x"].grad is None
+    x, y = leaf_outputs["axis_x"].grad, leaf_outputs["axis_y"].grad
+    assert x is not None and y is not None and leaf_outputs["confidence_x"].grad is None
     assert not x[1::2].any() and x[::2].any() and y.any()

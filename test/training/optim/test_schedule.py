@@ -13,5 +13,7 @@ from clipose_ros.training.optim.schedule import points_at
     [(0, 0, 0, 0), (128, 0, 128, 0), (0, 512, 512, 512), (128, 512, 128, 512), (1024, 512, 512, 512)],
 )
 def test_points_of_a_step(early: int, looked_at: int, first: int, last: int) -> None:
-    config = TrainConfig(preset="clipose_tiny", points=looked_at, steps=10, early_points=early, early_fraction=0.3)
+    config = TrainConfig(
+        preset="clipose_tiny", points=looked_at, steps=10, initial_points=early, initial_points_fraction=0.3
+    )
     assert [points_at(step, config) for step in range(10)] == [first] * 3 + [last] * 7

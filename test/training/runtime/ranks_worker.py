@@ -31,8 +31,8 @@ def main(folder: Path, shards: Path, clip: Path) -> None:
         {
             "optimizer": "ranger", "steps": 3, "batch": 6, "validate_every": 2, "warmup_steps": 1, "threads": 1,
             "learning_rate": 0.01, "ema_decay": 0.5, "tensorboard": False,
-            "shape": {"symmetry_widths": [8], "face_widths": [8], **dict.fromkeys(terms, 1.0)},
-            "contrast": dict.fromkeys(pairs, 1.0), "prompts": {"pose": "true"},
+            "shape_loss": {"symmetry_widths": [8], "face_widths": [8], **dict.fromkeys(terms, 1.0)},
+            "clip_loss": dict.fromkeys(pairs, 1.0), "prompts": {"pose": "true"},
             "clip": {"model": clip.stem, "pretrained": "random", "tune_text": True},
         }
     )  # fmt: skip

@@ -31,8 +31,8 @@ def trainer(precision: str, samples: CloudSamples, folder: Path, clip: str) -> T
         {
             "batch": 6, "steps": 4, "threads": 1, "warmup_steps": 0, "precision": precision,
             "clip": {"model": clip, "pretrained": "random", "tune_text": True},
-            "contrast": {"cloud_text": 1.0, "cloud_image": 1.0, "classification": 1.0},
-            "shape": {"symmetry": 1.0, "face_distance": 1.0, "symmetry_widths": [8], "face_widths": [8]},
+            "clip_loss": {"cloud_text": 1.0, "cloud_image": 1.0, "classification": 1.0},
+            "shape_loss": {"symmetry": 1.0, "face_distance": 1.0, "symmetry_widths": [8], "face_widths": [8]},
         }
     )  # fmt: skip
     return Trainer(config, NOCS_CATEGORIES, samples, samples, folder)
