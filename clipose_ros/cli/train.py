@@ -19,8 +19,8 @@ from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.dry_run import describe_run, dry_run_trainer
 from clipose_ros.training.run_dir import STATE, RunDir
-from clipose_ros.training.runtime.cpu_tuning import tune_process
 from clipose_ros.training.runtime.distributed import ranks_joined
+from clipose_ros.training.runtime.process import configure_process
 from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer, state_of
 
@@ -59,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{', '.join(validation.categories.names)}: generate both with the same categories"
             )
         device = resolve_device(options.device)
+        configure_process(config.seed, config.threads, device)
         if options.dry_run:
             with dry_run_trainer(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 _begin(trainer, options, config)
                 print(describe_run(trainer, {"training": options.data, "validation": options.validation}))
             return 0
-        tune_process(device)
         with ranks_joined(device) as own:
             trainer = Trainer(config, training.categories, training, validation, options.out, own)
             _begin(trainer, options, config)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -125,14 +126,13 @@ def _time(trainer: Trainer) -> list[str]:
     total, lines = 0.0, []
     for name, first, end in (("early steps", done, early), ("steps", max(done, early), config.steps)):
         if (steps := end - first) > 0:
-            trainer.step = first
-            trainer.optimise()  # the first one also warms up
-            each = _seconds(lambda: [trainer.optimise() for _ in range(TIMED_STEPS)]) / TIMED_STEPS
+            trainer.optimise_at(first)  # compiles and fills caches
+            each = _seconds(partial(trainer.optimise_at, first), TIMED_STEPS)
             total += steps * each
             lines.append(f"{name:<12}{steps:>8} of {each:.3f} s")
     count = min(32, len(trainer.validation))
-    predict = trainer.create_predict_fn()
-    each = _seconds(lambda: predict(slice(0, count))) * len(trainer.validation) / count
+    predict_fn = trainer.predict_fn()
+    each = _seconds(partial(predict_fn, slice(0, count))) * len(trainer.validation) / count
     validations = -(-config.steps // config.validate_every) - done // config.validate_every
     lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
     minutes = (total + validations * each) / 60.0
@@ -140,7 +140,9 @@ def _time(trainer: Trainer) -> list[str]:
     return lines
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], times: int = 1) -> float:
+    """Return the mean duration of a call, seconds."""
     started = time.monotonic()
-    work()
-    return time.monotonic() - started
+    for _ in range(times):
+        work()
+    return (time.monotonic() - started) / times

@@ -1,4 +1,4 @@
-"""What a training step costs: time and memory, with the fused operations or the plain formulas."""
+"""Time and memory of a training step, with the compiled CPU operations or the PyTorch formulas."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
@@ -39,7 +40,7 @@ class StepTiming:
     peak_rss_bytes: int
 
 
-def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, precision: str = "fp32") -> StepTiming:
+def time_steps(preset: str, batch: int, points: int, cpu_ops: bool, steps: int, precision: str = "fp32") -> StepTiming:
     """Time whole optimisation steps on the CPU, after one that is not counted: it compiles and fills caches.
 
     Terms are those of pose alone for ``clipose_small``, of pose and points for ``clipose``; CLIP takes no part.
@@ -48,11 +49,11 @@ def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, pr
         preset: Name in ``network.PRESETS``.
         batch: Clouds per step.
         points: Points per cloud, a multiple of 16, at least 128.
-        fused: With the fused operations and the process prepared, as training runs; else the plain formulas.
+        cpu_ops: Use the compiled CPU operations and tune the process, as in training; else the PyTorch formulas.
         steps: How many to time.
         precision: As in a recipe.
     """
-    if fused:
+    if cpu_ops:
         tune_process("cpu")
     config = TrainConfig(
         preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=precision,
@@ -61,9 +62,10 @@ def time_steps(preset: str, batch: int, points: int, fused: bool, steps: int, pr
     )  # fmt: skip
     clouds = box_clouds(max(batch, len(NOCS_CATEGORIES)), points)
     with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(config.seed)
         trainer = Trainer(config, NOCS_CATEGORIES, clouds, clouds, Path(folder))
-        if not fused:
-            make_plain(trainer)
+        if not cpu_ops:
+            use_pytorch_ops(trainer)
         trainer.optimise()
         wall, cpu = zip(*(_timed(trainer) for _ in range(steps)), strict=True)
     return StepTiming(wall, cpu, _peak_rss_bytes())
@@ -76,8 +78,8 @@ def _timed(trainer: Trainer) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - worked
 
 
-def make_plain(trainer: Trainer) -> None:
-    """Have the trained network compute by the plain formulas."""
+def use_pytorch_ops(trainer: Trainer) -> None:
+    """Let the network compute with the PyTorch formulas."""
     trainer.network.use_ops(PYTORCH_OPS)
 
 

@@ -60,9 +60,6 @@ class Trainer:
         folder: Path,
         device: str = "cpu",
     ) -> None:
-        torch.manual_seed(config.seed)
-        if config.threads:
-            torch.set_num_threads(config.threads)
         self.config, self.categories, self.device = config, categories, device
         self.folder = RunDir(folder)
         self.monitor = TrainingLogger(self.folder, config)
@@ -143,35 +140,41 @@ class Trainer:
             self.monitor.warn(f"{error}; {self.folder.last_good}")
 
     def optimise(self) -> dict[str, float]:
-        """One step; its terms by name."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * learning_rate_factor(self.step, self.config)
-        batch = self.source.at(self.step).first(points_at(self.step, self.config))
-        total, own = self.forward(batch.to(self.device))
-        joint, terms = over_ranks(total, own)
-        self._require_finite("loss", joint)
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self._require_finite("gradient", torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip_norm))
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
+        """Take the next step; return its unweighted loss terms by name."""
+        terms = self.optimise_at(self.step)
         self.step += 1
         return terms
 
-    def _require_finite(self, what: str, value: Tensor) -> None:
-        """Refuse to step by what is no number."""
+    def optimise_at(self, step: int) -> dict[str, float]:
+        """Update the weights with the batch and learning rate of a step; return its unweighted loss terms by name."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * learning_rate_factor(step, self.config)
+        batch = self.source.at(step).first(points_at(step, self.config))
+        total, own = self.forward(batch.to(self.device))
+        joint, terms = over_ranks(total, own)
+        self._require_finite("loss", joint, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip_norm)
+        self._require_finite("gradient", norm, step)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        return terms
+
+    def _require_finite(self, what: str, value: Tensor, step: int) -> None:
+        """Raise TrainingError if a value is not finite."""
         if not math.isfinite(value.item()):
             raise TrainingError(
-                f"the {what} is {value.item()} at step {self.step}: lower learning_rate "
+                f"the {what} is {value.item()} at step {step}: lower learning_rate "
                 f"({self.config.learning_rate}); {self.folder.last_good}"
             )
 
     def validate(self) -> dict[str, Accuracy]:
         """Accuracy of the averaged weights on the validation clouds."""
-        return evaluate_predictions(self.poser(), self.validation, self.categories)
+        return evaluate_predictions(self.predict_fn(), self.validation, self.categories)
 
-    def create_predict_fn(self) -> PredictFn:
-        """What poses validation clouds with the averaged weights."""
+    def predict_fn(self) -> PredictFn:
+        """Return the function that predicts poses of validation clouds with the averaged weights."""
         return create_predict_fn(self.config, self._averaged(), self.clip_features, self.validation, self.device)
 
     def _averaged(self) -> CLIPoseNet:
@@ -198,7 +201,7 @@ class Trainer:
 
     def _pictures(self) -> dict[str, ByteArray]:
         """Predicted boxes on validation clouds, where they are wanted."""
-        return box_pictures(self.create_predict_fn(), self.validation) if self.monitor.wants_pictures else {}
+        return box_pictures(self.predict_fn(), self.validation) if self.monitor.wants_pictures else {}
 
     def _state(self) -> dict[str, Any]:
         """Everything that going on needs."""

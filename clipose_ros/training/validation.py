@@ -45,9 +45,9 @@ def create_predict_fn(
     return pose
 
 
-def evaluate_predictions(poser: PredictFn, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
+def evaluate_predictions(predict_fn: PredictFn, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
     """Accuracy by category, and its mean."""
-    return evaluate_poses(poser, samples, categories)
+    return evaluate_poses(predict_fn, samples, categories)
 
 
 def score(table: dict[str, Accuracy]) -> float:

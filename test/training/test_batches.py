@@ -115,5 +115,5 @@ def test_texts_are_told_only_where_clip_takes_part(seen_samples: CloudSamples) -
 
 
 def test_images_that_are_missing_are_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"--image-size.*contrast\.cloud_image=0"):
+    with pytest.raises(ConfigError, match=r"--image-size.*clip_loss\.cloud_image=0"):
         source(clip_loss={"cloud_image": 1.0})

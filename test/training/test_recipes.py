@@ -44,7 +44,9 @@ def small(tiny_clip: str) -> dict[str, Any]:
 
 def build(name: str, small: dict[str, Any], samples: CloudSamples, folder: Path, **changes: Any) -> Trainer:
     settings = merged(merged(read_recipe(recipe_path(name)).to_mapping(), small), changes)
-    return Trainer(TrainConfig.from_mapping(settings), NOCS_CATEGORIES, samples, samples, folder)
+    config = TrainConfig.from_mapping(settings)
+    torch.manual_seed(config.seed)
+    return Trainer(config, NOCS_CATEGORIES, samples, samples, folder)
 
 
 def test_every_row_of_the_tables_has_a_recipe() -> None:

@@ -29,7 +29,7 @@ def test_both_kinds_of_step_are_timed_and_lose_the_same(
     kept: list[str] = []
     monkeypatch.setattr(step_timing, "tune_process", kept.append)
     for fused in (False, True):
-        timing = step_timing.time_steps(preset, batch=4, points=128, fused=fused, steps=1)
+        timing = step_timing.time_steps(preset, batch=4, points=128, cpu_ops=fused, steps=1)
         assert len(timing.seconds) == len(timing.cpu_seconds) == 1 and min(timing.seconds + timing.cpu_seconds) > 0.0
         assert timing.peak_rss_bytes > 2**20
     plain, _, fast, _ = losses
@@ -45,5 +45,5 @@ def test_plain_means_that_nothing_of_the_network_is_fused(
     clouds = step_timing.box_clouds(6, 128)
     config = step_timing.TrainConfig(preset="clipose_small", batch=4, tensorboard=False)
     trainer = Trainer(config, clouds.categories, clouds, clouds, tmp_path)
-    step_timing.make_plain(trainer)
+    step_timing.use_pytorch_ops(trainer)
     assert {module.ops for module in trainer.network.modules() if hasattr(module, "ops")} == {PYTORCH_OPS}

@@ -52,7 +52,9 @@ def config(**changes: object) -> TrainConfig:
 
 
 def trainer(folder: Path, **changes: object) -> Trainer:
-    return Trainer(config(**changes), NOCS_CATEGORIES, samples(), samples(12), folder)
+    settings = config(**changes)
+    torch.manual_seed(settings.seed)
+    return Trainer(settings, NOCS_CATEGORIES, samples(), samples(12), folder)
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -96,6 +98,7 @@ def test_streamed_training_resumes_as_if_never_stopped(
     tmp_path: Path, seen_shards: Path, seen_samples: CloudSamples
 ) -> None:
     def streaming(folder: Path) -> Trainer:
+        torch.manual_seed(0)
         return Trainer(config(), NOCS_CATEGORIES, ShardStream(seen_shards, seed=0, window=2), seen_samples, folder)
 
     whole = streaming(tmp_path / "whole")

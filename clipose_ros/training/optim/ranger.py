@@ -1,8 +1,9 @@
-"""Ranger, the paper's optimiser: RAdam, Lookahead and gradient centralisation in one."""
+"""Ranger, the optimiser of the paper: RAdam, Lookahead and gradient centralisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,25 +12,44 @@ from torch import Tensor
 from clipose_ros.errors import ConfigError
 
 SLOW = "slow"
-"""Where a parameter's state keeps its slow weights."""
+"""Key of the slow weights in the state of a parameter."""
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Settings of Lookahead.
+
+    Attributes:
+        steps: Number of steps between two updates of the slow weights, at least 1.
+        alpha: Fraction of the way from the slow to the fast weights that an update takes, 0 to 1.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    steps: int = 6
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not 0.0 <= self.alpha <= 1.0:
+            raise ConfigError(f"Lookahead needs steps >= 1 and alpha in [0, 1], got {self.steps} and {self.alpha}")
+
+
+_DEFAULT_LOOKAHEAD = Lookahead()
 
 
 class Ranger(torch.optim.RAdam):
-    """RAdam on centred gradients, whose weights are drawn back to a slow average every few steps.
+    """RAdam on centred gradients, with slow weights that follow the fast ones every few steps.
 
     ``step`` centres gradients in place.
 
     Args:
         params: Parameters, or groups of them.
         lr: Learning rate.
-        betas: Decay of the gradient's mean and of its square's.
-        eps: Keeps the division finite.
-        weight_decay: Decoupled from the gradient.
-        lookahead_steps: Steps between two moves of the slow weights.
-        lookahead_alpha: Share of the way that the slow weights go towards the fast ones.
-
-    Raises:
-        ConfigError: A Lookahead setting is out of its range.
+        betas: Decay rates of the running means of the gradient and of its square.
+        eps: Term in the denominator for numerical stability.
+        weight_decay: Weight decay, decoupled from the gradient.
+        lookahead: Settings of Lookahead.
 
     References:
         Liu et al., RAdam, ICLR 2020; Zhang et al., Lookahead, NeurIPS 2019; Yong et al., gradient centralisation, ECCV
@@ -43,18 +63,12 @@ class Ranger(torch.optim.RAdam):
         betas: tuple[float, float] = (0.95, 0.999),
         eps: float = 1e-5,
         weight_decay: float = 0.0,
-        lookahead_steps: int = 6,
-        lookahead_alpha: float = 0.5,
+        lookahead: Lookahead = _DEFAULT_LOOKAHEAD,
     ) -> None:
-        if lookahead_steps < 1 or not 0.0 <= lookahead_alpha <= 1.0:
-            raise ConfigError(
-                "Ranger needs lookahead_steps >= 1 and lookahead_alpha in [0, 1], "
-                f"got {lookahead_steps} and {lookahead_alpha}"
-            )
         super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
         for settings in (self.defaults, *self.param_groups):
-            settings.setdefault("lookahead_steps", lookahead_steps)
-            settings.setdefault("lookahead_alpha", lookahead_alpha)
+            settings.setdefault("lookahead_steps", lookahead.steps)
+            settings.setdefault("lookahead_alpha", lookahead.alpha)
 
     @torch.no_grad()
     def step(  # type: ignore[override]  # torch declares two overloads

@@ -17,12 +17,12 @@ BACKGROUND, POINT, TRUTH = 24, (130, 130, 130), (235, 235, 235)
 PER_CATEGORY = 1
 
 
-def box_pictures(predict: PredictFn, samples: CloudSamples) -> dict[str, ByteArray]:
+def box_pictures(predict_fn: PredictFn, samples: CloudSamples) -> dict[str, ByteArray]:
     """The first cloud of each category with its predicted box in colour and the true one in white: RGB by name."""
     pictures = {}
     for place, name in enumerate(samples.categories.names):
         for row in np.flatnonzero(samples.category_index == place)[:PER_CATEGORY].tolist():
-            estimate = predict(slice(row, row + 1))[0]
+            estimate = predict_fn(slice(row, row + 1))[0]
             pictures[f"validation/{name}"] = box_picture(
                 samples.points[row], estimate, samples.T_camera_object[row], samples.size[row]
             )

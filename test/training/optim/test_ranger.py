@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clipose_ros.errors import ConfigError
-from clipose_ros.training.optim.ranger import Ranger
+from clipose_ros.training.optim.ranger import Lookahead, Ranger
 
 LR, BETAS, EPS, DECAY = 0.05, (0.95, 0.999), 1e-5, 0.1
 
@@ -99,7 +99,7 @@ def _bowl(weight: Tensor) -> float:
 
 
 def test_senseless_settings_are_refused() -> None:
-    with pytest.raises(ConfigError, match="lookahead_steps"):
-        Ranger([nn.Parameter(torch.ones(1))], lookahead_steps=0)
+    with pytest.raises(ConfigError, match="steps >= 1"):
+        Lookahead(steps=0)
     with pytest.raises(ConfigError, match=r"alpha.*1\.5"):
-        Ranger([nn.Parameter(torch.ones(1))], lookahead_alpha=1.5)
+        Lookahead(alpha=1.5)

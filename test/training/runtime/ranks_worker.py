@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import open_clip
-import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.shards.manifest import read_shards
@@ -15,12 +14,12 @@ from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.runtime.distributed import ranks_joined
+from clipose_ros.training.runtime.process import configure_process
 from clipose_ros.training.trainer import Trainer
 
 
 def main(folder: Path, shards: Path, clip: Path) -> None:
     """Train into a folder with a CLIP of that description."""
-    torch.set_num_threads(1)
     open_clip.add_model_config(clip)
     network.PRESETS["clipose_small"] = Architecture(
         widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8), dropout=0.0
@@ -37,6 +36,7 @@ def main(folder: Path, shards: Path, clip: Path) -> None:
         }
     )  # fmt: skip
     with ranks_joined("cpu") as device:
+        configure_process(config.seed, config.threads, device)
         stream = ShardStream(shards, seed=0, window=2)
         trainer = Trainer(config, NOCS_CATEGORIES, stream, read_shards(shards), folder, device)
         for module in (trainer.network, trainer.objective):

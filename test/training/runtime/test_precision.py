@@ -35,6 +35,7 @@ def trainer(precision: str, samples: CloudSamples, folder: Path, clip: str) -> T
             "shape_loss": {"symmetry": 1.0, "face_distance": 1.0, "symmetry_widths": [8], "face_widths": [8]},
         }
     )  # fmt: skip
+    torch.manual_seed(config.seed)
     return Trainer(config, NOCS_CATEGORIES, samples, samples, folder)
 
 

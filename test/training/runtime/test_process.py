@@ -1,0 +1,39 @@
+"""Process-wide settings are made by one call, and not by the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.runtime import process
+from clipose_ros.training.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_seed_threads_and_tuning_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned: list[str] = []
+    monkeypatch.setattr(process, "tune_process", tuned.append)
+    process.configure_process(7, 1, "cpu")
+    first = torch.rand(3)
+    process.configure_process(7, 0, "cpu")
+    assert torch.equal(first, torch.rand(3))
+    assert torch.get_num_threads() == 1 and tuned == ["cpu", "cpu"]
+
+
+def test_trainer_leaves_threads_and_precision_alone(seen_samples: CloudSamples, tmp_path: Path) -> None:
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    config = TrainConfig.from_mapping({"steps": 1, "batch": 4, "threads": before[0] + 1, "tensorboard": False})
+    Trainer(config, NOCS_CATEGORIES, seen_samples, seen_samples, tmp_path)
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
