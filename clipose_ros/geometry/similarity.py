@@ -53,7 +53,7 @@ def fit_similarity(points_object: FloatArray, points_camera: FloatArray) -> Simi
         DegenerateInputError: The points are collinear or not finite.
 
     References:
-        Umeyama, TPAMI 1991, Eq. (40) to Eq. (43).
+        Umeyama, TPAMI 1991, equations 40 to 43.
     """
     source, target = _pairs(points_object, points_camera)
     mean_source, mean_target = source.mean(axis=0), target.mean(axis=0)

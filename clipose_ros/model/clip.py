@@ -80,7 +80,7 @@ class ImageTower(nn.Module):
         ConfigError: The tower has fewer layers, or is not a plain ViT.
 
     References:
-        CLIPose III-C; Jia et al., Visual Prompt Tuning, ECCV 2022.
+        CLIPose III-C, Eq. (6); Jia et al., Visual Prompt Tuning, ECCV 2022.
     """
 
     mean: Tensor

@@ -26,12 +26,12 @@ with the cloud as Q, whose skip connection adds or concatenates.
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Compute Eq. (16): ``(B, Q, D)``, ``(B, K, D)``, ``(B, K, V)`` to ``(B, Q, V)``."""
+    """Compute scaled dot-product attention, Eq. (16): ``(B, Q, D)``, ``(B, K, D)``, ``(B, K, V)`` to ``(B, Q, V)``."""
     return torch.softmax(q @ k.mT / math.sqrt(k.shape[-1]), dim=-1) @ v
 
 
 class CrossAttention(nn.Module):
-    """Attention layer of Eq. (16) with learnt projections to the width of the queries."""
+    """One layer of Eq. (16) with learnt projections; all widths are the queries'."""
 
     def __init__(self, channels: int, other: int) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ class PointHead(nn.Module):
 
 
 class SymmetryHead(nn.Module):
-    """Head for the position of each point's counterpart under the object's symmetry, Eq. (13).
+    """Where each point's counterpart under the object's symmetry lies (Eq. (13)).
 
     Args:
         in_channels: Channels of the encoding.

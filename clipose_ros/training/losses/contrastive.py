@@ -25,7 +25,7 @@ class ContrastiveWeights(ConfigNode):
     cloud_text: float = option(0.0, "Clouds against texts, beta of Eq. (4).", low=0.0)
     image_text: float = option(0.0, "Images against texts, lambda of Eq. (4).", low=0.0)
     classification: float = option(0.0, "Images against the categories' texts, Eq. (5).", low=0.0)
-    temperature: float = option(0.07, "Temperature of Eq. (3), 1 / logit scale.", low=1e-3, high=10.0)
+    temperature: float = option(0.07, "Temperature of Eq. (3); Eq. (15): 1 / logit scale.", low=1e-3, high=10.0)
     classification_scale: float = option(
         100.0,
         "Factor on the cosines of Eq. (5): the logit scale of CLIP is 100, the paper gives none (1).",

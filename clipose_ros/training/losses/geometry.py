@@ -1,4 +1,4 @@
-"""Losses that hold a pose against the points it was read from (GPV-Pose's point matching), and symmetry (eq. 13).
+"""Losses between a pose and its points: point matching of GPV-Pose, and symmetry, Eq. (13).
 
 Points are ``(B, N, 3)`` in the camera frame, rotations ``(B, 3, 3)``, centres and sizes ``(B, 3)``, all in metres.
 Every loss is a mean over the batch entries that it applies to, and zero where it applies to none.
@@ -17,7 +17,7 @@ from clipose_ros.training.runtime.distributed import joint_mean, rank_and_size
 
 
 def rotation_from_axes(axis_y: Tensor, axis_x: Tensor, confidence_y: Tensor, confidence_x: Tensor) -> Tensor:
-    """Orthogonal rotation from two predicted axes, eq. 7-8; ``geometry.rotation`` for batches, with gradients.
+    """Compute an orthogonal rotation from two predicted axes, Eq. (7) and Eq. (8), for batches and with gradients.
 
     Args:
         axis_y: ``(B, 3)`` unit vectors.
@@ -80,7 +80,7 @@ def box_matching(predicted: Tensor, true: Tensor, determined: Tensor) -> Tensor:
 
 
 def symmetry_signs(categories: CategorySet) -> Tensor:
-    """Signs ``(C, 3)`` by which a category's symmetry moves object coordinates, eq. 13.
+    """Signs ``(C, 3)`` by which a category's symmetry moves object coordinates, Eq. (13).
 
     Half a turn about y where axial, else the mirror; ones for a category without symmetry, whose target is the cloud.
     """
@@ -99,12 +99,12 @@ def symmetry_signs(categories: CategorySet) -> Tensor:
 
 
 def counterpart(points: Tensor, R: Tensor, t: Tensor, signs: Tensor) -> Tensor:
-    """The cloud moved by its object's symmetry, epsilon of eq. 13: signs ``(B, 3)`` to ``(B, N, 3)``."""
+    """The cloud moved by its object's symmetry, epsilon of Eq. (13): signs ``(B, 3)`` to ``(B, N, 3)``."""
     return (to_object(points, R, t) * signs.unsqueeze(1)) @ R.mT + t.unsqueeze(1)
 
 
 def symmetry_loss(reconstructed: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """L1 between the reconstruction and the counterpart by a pose, eq. 13, over the ``counted`` ``(B,)`` objects."""
+    """L1 between the reconstruction and the counterpart by a pose, Eq. (13), over the ``counted`` ``(B,)`` objects."""
     return mean_where((reconstructed - target).abs().mean(dim=(1, 2)), counted)
 
 

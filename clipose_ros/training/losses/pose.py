@@ -50,7 +50,8 @@ class PoseTruth:
 def pose_losses(output: NetworkOutput, truth: PoseTruth) -> dict[str, Tensor]:
     """Compute every pose term of a batch, unweighted scalars by their names in ``LossWeights``.
 
-    Eq. (9) to (12), with the confidences and the orthogonality regulariser of GPV-Pose.
+    Eq. (9), Eq. (10) and Eq. (11), whose sum is Eq. (12), with the confidences and the orthogonality regulariser of
+    GPV-Pose.
     """
     true_x, true_y = truth.R[:, :, 0], truth.R[:, :, 1]
     determined = truth.x_determined

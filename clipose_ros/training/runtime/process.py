@@ -10,8 +10,8 @@ from clipose_ros.training.runtime.cpu_tuning import tune_process
 def configure_process(seed: int, threads: int, device: str) -> None:
     """Configure this process for training; call once, before the trainer is created.
 
-    The call seeds torch, whose random numbers initialise weights and draw dropout. It sets the number of CPU threads, and
-    tunes the allocator and matrix products. All of it holds for the whole process. ``Trainer`` changes none of it.
+    The call seeds torch, whose random numbers initialise weights and draw dropout. It sets the number of CPU threads.
+    It tunes the allocator and matrix products. All of it holds for the whole process. ``Trainer`` changes none of it.
 
     Args:
         seed: Seed of the run.
