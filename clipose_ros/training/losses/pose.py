@@ -77,4 +77,4 @@ def axis_error(axis: Tensor, true_axis: Tensor) -> Tensor:
 
 def confidence_target(axis: Tensor, true_axis: Tensor) -> Tensor:
     """Compute the target confidence of axes ``(B, 3)`` from their error: ``(B,)`` in (0, 1], without gradient."""
-    return torch.exp(-CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))
+    return torch.exp(-AXIS_CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))

@@ -56,7 +56,7 @@ class Ranger(torch.optim.RAdam):
         2020.
     """
 
-    def __init__(  # noqa: PLR0913 - the arguments of torch's optimisers, and two of its own
+    def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float = 1e-3,
