@@ -20,7 +20,7 @@ from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.dry_run import describe_run, dry_run_trainer
 from clipose_ros.training.run_dir import STATE, RunDir
 from clipose_ros.training.runtime.distributed import ranks_joined
-from clipose_ros.training.runtime.process import configure_process
+from clipose_ros.training.runtime.process_settings import configure_process
 from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer, state_of
 

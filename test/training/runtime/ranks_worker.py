@@ -14,7 +14,7 @@ from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.runtime.distributed import ranks_joined
-from clipose_ros.training.runtime.process import configure_process
+from clipose_ros.training.runtime.process_settings import configure_process
 from clipose_ros.training.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.training.config import TrainConfig
-from clipose_ros.training.runtime import process
+from clipose_ros.training.runtime import process_settings
 from clipose_ros.training.trainer import Trainer
 
 
@@ -24,10 +24,10 @@ def threads() -> Iterator[None]:
 
 def test_seed_threads_and_tuning_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     tuned: list[str] = []
-    monkeypatch.setattr(process, "tune_process", tuned.append)
-    process.configure_process(7, 1, "cpu")
+    monkeypatch.setattr(process_settings, "tune_process", tuned.append)
+    process_settings.configure_process(7, 1, "cpu")
     first = torch.rand(3)
-    process.configure_process(7, 0, "cpu")
+    process_settings.configure_process(7, 0, "cpu")
     assert torch.equal(first, torch.rand(3))
     assert torch.get_num_threads() == 1 and tuned == ["cpu", "cpu"]
 
