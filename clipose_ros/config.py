@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from clipose_ros.config_aliases import current_name, current_value
 from clipose_ros.errors import ConfigError
@@ -50,6 +50,9 @@ def option(
 class ConfigNode:
     """Base class of a group of settings; checks types and bounds of its fields when it is built."""
 
+    is_root: ClassVar[bool] = False
+    """True for a whole tree. Earlier names of settings are paths from a root, so only a root translates them."""
+
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
@@ -82,7 +85,7 @@ class ConfigNode:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r}")
-        if not path:
+        if cls.is_root:
             values = with_current_names(values)
         known = cls.keys()
         hints = typing.get_type_hints(cls)
@@ -549,6 +552,8 @@ class PublishConfig(ConfigNode):
 @dataclass(frozen=True)
 class PoseNodeConfig(ConfigNode):
     """Settings of the pose node."""
+
+    is_root: ClassVar[bool] = True
 
     autostart: bool = option(True, "Configure and activate the node at its start; false waits for a lifecycle manager.")
     enabled: bool = option(

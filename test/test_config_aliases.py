@@ -6,6 +6,7 @@ import pytest
 
 from clipose_ros import config_aliases
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.training.config import TrainConfig
 
 
@@ -29,3 +30,7 @@ def test_a_key_and_its_group_may_both_have_old_names() -> None:
     with pytest.warns(FutureWarning):
         config = TrainConfig.from_mapping({"emphasis": {"from_below": 3, "handle_in_sight": 2}})
     assert (config.sampling.below_view_weight, config.sampling.visible_handle_weight) == (3, 2)
+
+
+def test_earlier_names_hold_in_their_own_tree_only() -> None:
+    assert ClipConfig.from_mapping({"weights": "file.bin"}).weights == "file.bin"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -65,6 +65,8 @@ class FusionConfig(ConfigNode):
 @dataclass(frozen=True)
 class TrainConfig(ConfigNode):
     """A training run."""
+
+    is_root: ClassVar[bool] = True
 
     preset: str = option("clipose_small", "Architecture by name.", choices=tuple(PRESETS))
     encoder: str = option("", "3D encoder instead of the preset's (Table VII).", choices=("", "hs", "gcn3d"))
