@@ -30,21 +30,21 @@ def runs(monkeypatch):
 
 
 def test_cold_starts_share_no_cache(runs):
-    timing = startup.time_start(NetworkConfig(), cold=True, times=3)
+    timing = startup.time_start(NetworkConfig(), cold=True, repeats=3)
     folders = [env[name] for _, env in runs for name in CACHES]
     assert timing.count == len(runs) == 3
     assert len(set(folders)) == 3
 
 
 def test_warm_starts_follow_one_that_is_not_timed(runs):
-    timing = startup.time_start(NetworkConfig(), cold=False, times=3)
+    timing = startup.time_start(NetworkConfig(), cold=False, repeats=3)
     assert timing.count == 3 and len(runs) == 4
     assert not any(name in env for _, env in runs for name in CACHES)
 
 
 def test_process_gets_the_whole_configuration(runs):
     config = NetworkConfig(engine="pytorch", threads=1)
-    startup.time_start(config, cold=True, times=1)
+    startup.time_start(config, cold=True, repeats=1)
     command, _ = runs[0]
     assert command[0] == sys.executable
     assert NetworkConfig.from_mapping(json.loads(command[-1])) == config
@@ -54,7 +54,7 @@ def test_failed_process_is_reported_with_its_last_words(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "Traceback: no such model")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(startup.StartError, match="no such model"):
-        startup.time_start(NetworkConfig(), cold=True, times=1)
+        startup.time_start(NetworkConfig(), cold=True, repeats=1)
 
 
 def test_process_that_hangs_is_reported(monkeypatch):
@@ -63,4 +63,4 @@ def test_process_that_hangs_is_reported(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(startup.StartError, match="first pose"):
-        startup.time_start(NetworkConfig(), cold=True, times=1)
+        startup.time_start(NetworkConfig(), cold=True, repeats=1)
