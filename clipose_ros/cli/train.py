@@ -99,12 +99,12 @@ class _ListRecipes(argparse.Action):
 
 
 def recipes() -> list[Path]:
-    """The shipped recipes, by name."""
+    """Return the paths of the shipped recipes, sorted by name."""
     return sorted(config_path("recipes/clipose_small.yaml").parent.glob("*.yaml"))
 
 
 def recipe_path(name: str) -> Path:
-    """A shipped recipe by its name, or a file.
+    """Return the path of a shipped recipe by its name, or of a file.
 
     Raises:
         ConfigError: There is neither; the nearest name is told.
@@ -120,7 +120,7 @@ def recipe_path(name: str) -> Path:
 
 
 def overrule(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
-    """The configuration with ``key=value`` settings put over it; keys are dotted, values are YAML.
+    """Return the configuration with ``key=value`` settings put over it; keys are dotted, values are YAML.
 
     Raises:
         ConfigError: A setting is no ``key=value``, unknown, or out of bounds.

@@ -40,11 +40,11 @@ class Batch:
     texts: tuple[str, ...] = ()
 
     def first(self, count: int) -> Batch:
-        """The same with the first points of each cloud alone, or all where ``count`` is 0; their order is random."""
+        """Return the same batch with the first points of each cloud, in random order; all if ``count`` is 0."""
         return replace(self, points=self.points[:, : count or None])
 
     def to(self, device: str) -> Batch:
-        """The same on a device."""
+        """Return the same batch on a device."""
         truth = PoseTruth(*(getattr(self.truth, spec.name).to(device) for spec in fields(self.truth)))
         images = None if self.images is None else self.images.to(device)
         points, category, rows = self.points.to(device), self.category.to(device), self.rows.to(device)
@@ -76,7 +76,7 @@ class BatchSource:
         self._traits = AugmentationRules.of(clouds.categories, config.augment)
 
     def at(self, step: int) -> Batch:
-        """This process' slice of the batch of a step."""
+        """Return the slice of this process of the batch of a step."""
         config, first = self._config, step * self._config.batch
         samples, rows = self._clouds.fetch(range(first + self._own.start, first + self._own.stop))
         stored = stored_batch(samples, rows, self._traits.axial, samples.images if config.with_images else None)
@@ -93,7 +93,7 @@ NO_IMAGES = (
 
 
 def stored_batch(samples: CloudSamples, rows: IndexArray, axial: Tensor, images: ByteArray | None = None) -> Batch:
-    """Stored clouds as they are; ``axial`` tells by category whether it is axially symmetric."""
+    """Return stored clouds as they are; ``axial`` tells by category whether it is axially symmetric."""
     category = torch.from_numpy(samples.category_index)
     T = torch.from_numpy(samples.T_camera_object).float()
     determined = torch.from_numpy(samples.handle_visible) & ~axial[category]
@@ -108,7 +108,7 @@ def image_batch(images: ByteArray) -> Tensor:
 
 
 def texts_of(samples: CloudSamples, rows: IndexArray, config: PromptConfig, seed: int) -> list[str]:
-    """The training text of each cloud; a stored cloud of a seed always has the same."""
+    """Return the training text of each cloud; a stored cloud of a seed always has the same."""
     return [
         make_prompt(samples.categories.names[kind], T.astype(np.float64), config, np.random.default_rng([seed, row]))
         for kind, T, row in zip(samples.category_index, samples.T_camera_object, rows, strict=True)

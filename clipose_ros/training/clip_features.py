@@ -76,7 +76,7 @@ class ClipFeatureProvider(nn.Module):
         return self.features.shape[1]
 
     def forward(self, batch: Batch) -> ClipFeatures:
-        """The companions of a batch on this module's device."""
+        """Return the CLIP features of a batch on the device of this module."""
         image = None if self.tower is None or batch.images is None else self.tower(batch.images)
         key = torch.tensor([text_key(text) for text in batch.texts], device=self.features.device)
         return ClipFeatures(image, self._projected(self._of(batch.texts)), key, self.category_text())
@@ -97,7 +97,7 @@ class ClipFeatureProvider(nn.Module):
 
 
 def text_key(text: str) -> int:
-    """A number that is equal for equal texts, in every process."""
+    """Return a number that is equal for equal texts, in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 

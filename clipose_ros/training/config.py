@@ -142,7 +142,7 @@ class TrainConfig(ConfigNode):
 
 
 def read_recipe(path: Path) -> TrainConfig:
-    """A recipe from YAML: nothing but its differences from the defaults, or from another recipe.
+    """Read a recipe from YAML: nothing but its differences from the defaults, or from another recipe.
 
     The key ``base`` names that recipe, by its file relative to this one.
 
@@ -163,7 +163,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    """A recipe's settings with those of its bases."""
+    """Read the settings of a recipe and of its bases."""
     if path.resolve() in above:
         raise ConfigError(f"recipe '{path}' is its own base: {' → '.join(p.name for p in (*above, path))}")
     try:

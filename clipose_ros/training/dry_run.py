@@ -26,7 +26,7 @@ NO_TERMS = ("temperature", "classification_scale")
 
 @contextmanager
 def dry_run_trainer(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
-    """The recipe and a folder to try it in, which vanishes; texts already encoded are found there, too."""
+    """Yield the recipe and a temporary folder for its trial; texts already encoded are found there, too."""
     kept = Path(config.text_features) if config.text_features else folder / "text_features"
     with tempfile.TemporaryDirectory() as name:
         aside = Path(name)
@@ -84,14 +84,14 @@ def _model(trainer: Trainer) -> list[str]:
 
 
 def _counted(name: str, module: nn.Module) -> str:
-    """A part's parameters; those that do not learn are told."""
+    """Return the number of parameters of a part, trainable and frozen."""
     learning = sum(p.numel() for p in module.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
     return f"{name:<14}{learning:>12,} parameters" + (f", and {frozen:,} frozen" if frozen else "")
 
 
 def _schedule(config: TrainConfig, done: int) -> list[str]:
-    """Steps, batch, optimiser and learning rate."""
+    """Return lines on steps, batch, optimiser and learning rate."""
     lines = [
         f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
         f"learning rate to {config.learning_rate:g} in {config.warmup_steps} steps, from step "
@@ -106,7 +106,7 @@ def _schedule(config: TrainConfig, done: int) -> list[str]:
 
 
 def _losses(config: TrainConfig) -> list[str]:
-    """What counts, and how much."""
+    """Return lines on the weights of the loss terms."""
     lines = []
     for name, section in (("pose", config.pose_loss), ("shape", config.shape_loss), ("alignment", config.clip_loss)):
         skipped = NO_TERMS if isinstance(section, ContrastiveWeights) else ()

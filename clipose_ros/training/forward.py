@@ -39,7 +39,7 @@ class Forward(nn.Module):
         self.autocast_bf16 = autocast_bf16
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """The loss and its terms."""
+        """Return the loss and its terms."""
         with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.autocast_bf16):
             clip_features = None if self.clip_features is None else self.clip_features(batch)
             output = self._output(batch, clip_features)
@@ -47,7 +47,7 @@ class Forward(nn.Module):
         return self.objective(batch, *(to_float32(value) for value in (output, auxiliary, clip_features)))
 
     def _output(self, batch: Batch, clip_features: ClipFeatures | None) -> NetworkOutput:
-        """The network's output; a fusion network is told the other modality."""
+        """Return the output of the network; a fusion network also gets the features of the other modality."""
         if clip_features is None or self.fusion.kind == "none":
             return self.network(batch.points, batch.category)
         other = clip_features.image if self.fusion.modality == "image" else clip_features.text
@@ -75,7 +75,7 @@ def join_norms(module: nn.Module) -> None:
 
 
 def across_ranks(forward: Forward, device: str) -> nn.Module:
-    """The same, whose gradients are averaged over the ranks; on CUDA batch norms see the joint batch."""
+    """Return the same module, whose gradients are averaged over the ranks; on CUDA batch norms see the joint batch."""
     if rank_and_size()[1] == 1:
         return forward
     if device.startswith("cuda"):

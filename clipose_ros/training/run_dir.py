@@ -75,7 +75,7 @@ class RunDir:
             save_checkpoint(path, network, notes)
 
     def load_state(self, device: str) -> dict[str, Any]:
-        """The state, its tensors on a device.
+        """Load the state, with its tensors on a device.
 
         Raises:
             TrainingError: There is none.

@@ -98,7 +98,7 @@ def box_clouds(count: int, points: int) -> CloudSamples:
 
 
 def _peak_rss_bytes() -> int:
-    """The most memory this program has had; what ``getrusage`` tells begins with that of whoever started it."""
+    """Return the peak memory of this program; the value of ``getrusage`` begins with that of whoever started it."""
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(peak) * 1024

@@ -98,7 +98,7 @@ class Trainer:
             )
 
     def _make_network(self, ops: GraphOps) -> CLIPoseNet:
-        """The network that will be deployed, or a fusion to compare it with."""
+        """Create the network of the recipe: the deployed network, or a fusion network."""
         if self.config.fusion.kind == "none" or self.clip_features is None:
             return CLIPoseNet(self.config.architecture, self.categories, ops)
         kind, width = self.config.fusion.kind, self.clip_features.width
@@ -178,7 +178,7 @@ class Trainer:
         return create_predict_fn(self.config, self._averaged(), self.clip_features, self.validation, self.device)
 
     def _averaged(self) -> CLIPoseNet:
-        """The averaged network, in evaluation mode."""
+        """Return the averaged network, in evaluation mode."""
         network = self.average.module
         assert isinstance(network, CLIPoseNet)
         return network.eval()
@@ -261,7 +261,7 @@ class Trainer:
 
 
 def state_of(folder: RunDir, config: TrainConfig, device: str) -> dict[str, Any]:
-    """The state that a run of that recipe left, its tensors on a device.
+    """Load the state of a run of the same recipe, with its tensors on a device.
 
     Raises:
         TrainingError: There is none, or it is of another recipe.

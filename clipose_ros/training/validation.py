@@ -32,7 +32,7 @@ def create_predict_fn(
     samples: CloudSamples,
     device: str,
 ) -> PredictFn:
-    """What poses the samples at the rows of a slice; ``network`` is in evaluation mode."""
+    """Create the function that predicts the poses of the samples of a slice; ``network`` is in evaluation mode."""
     if isinstance(network, FusionNet) and clip_features is not None:
         images = samples.images if config.fusion.modality == "image" else None
         return FusionPredictor(network, clip_features, samples, images, device)
@@ -51,5 +51,5 @@ def evaluate_predictions(predict_fn: PredictFn, samples: CloudSamples, categorie
 
 
 def score(table: dict[str, Accuracy]) -> float:
-    """What the best model has most of; -1 where nothing was judged."""
+    """Return the figure that selects the best model; -1 without a validation."""
     return table["mean"].within[SCORE] if table else -1.0

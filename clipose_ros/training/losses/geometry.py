@@ -35,7 +35,7 @@ def rotation_from_axes(axis_y: Tensor, axis_x: Tensor, confidence_y: Tensor, con
 
 
 def free_yaw(R_true: Tensor, R: Tensor, x_determined: Tensor) -> Tensor:
-    """The true rotation; where a turn about y looks the same, the turn nearest to ``R``. Without gradient."""
+    """Return the true rotation; where a turn about y looks the same, the turn nearest to ``R``. Without gradient."""
     with torch.no_grad():
         y = R_true[:, :, 1]
         x = R[:, :, 0] - (R[:, :, 0] * y).sum(-1, keepdim=True) * y
@@ -99,7 +99,7 @@ def symmetry_signs(categories: CategorySet) -> Tensor:
 
 
 def counterpart(points: Tensor, R: Tensor, t: Tensor, signs: Tensor) -> Tensor:
-    """The cloud moved by its object's symmetry, epsilon of Eq. (13): signs ``(B, 3)`` to ``(B, N, 3)``."""
+    """Move the cloud by the symmetry of its object, epsilon of Eq. (13): signs ``(B, 3)`` to ``(B, N, 3)``."""
     return (to_object(points, R, t) * signs.unsqueeze(1)) @ R.mT + t.unsqueeze(1)
 
 

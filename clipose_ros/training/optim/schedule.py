@@ -12,7 +12,7 @@ from clipose_ros.training.optim.ranger import Ranger
 
 
 def make_optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The recipe's optimiser."""
+    """Create the optimiser of a recipe."""
     kind = {"adamw": torch.optim.AdamW, "muon": Muon, "ranger": Ranger}[config.optimizer]
     return kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 

@@ -18,7 +18,7 @@ PER_CATEGORY = 1
 
 
 def box_pictures(predict_fn: PredictFn, samples: CloudSamples) -> dict[str, ByteArray]:
-    """The first cloud of each category with its predicted box in colour and the true one in white: RGB by name."""
+    """Draw the first cloud of each category with its predicted box in colour and the true one in white: RGB by name."""
     pictures = {}
     for place, name in enumerate(samples.categories.names):
         for row in np.flatnonzero(samples.category_index == place)[:PER_CATEGORY].tolist():
@@ -45,7 +45,7 @@ def box_picture(points_camera: FloatArray, estimate: PoseEstimate, T_true: Float
 
 
 def _camera(centre: FloatArray, diagonal_m: float) -> CameraIntrinsics:
-    """The same view as the cloud's, zoomed so that the box fills two thirds of the picture."""
+    """Create the camera of the cloud, zoomed so that the box fills two thirds of the picture."""
     x, y, z = centre.astype(float).tolist()
     focal = 0.66 * PIXELS * max(z, 0.05) / max(diagonal_m, 1e-3)
     middle = 0.5 * (PIXELS - 1)

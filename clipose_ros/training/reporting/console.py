@@ -21,13 +21,13 @@ class PlainConsole:
         """Too often for lines."""
 
     def progress(self, step: int, terms: Mapping[str, float], seconds_per_step: float) -> None:
-        """The mean of each term over the recent steps, and the time left."""
+        """Show the mean of each term over the recent steps, and the time left."""
         left = (self._steps - step) * seconds_per_step / 60.0
         text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
         print(f"step {step}/{self._steps}  {text}  {left:.0f} min left", flush=True)
 
     def say(self, text: str) -> None:
-        """A line."""
+        """Print a line."""
         print(text, flush=True)
 
     def close(self) -> None:
@@ -58,10 +58,10 @@ class ProgressConsole:
         self._bar.update(self._task, completed=step, terms=escape(text))
 
     def progress(self, step: int, terms: Mapping[str, float], seconds_per_step: float) -> None:
-        """The bar shows it already."""
+        """Do nothing; the bar shows the progress."""
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class Console(Protocol):
         """Now and then, with the mean of the terms since."""
 
     def say(self, text: str) -> None:
-        """A line."""
+        """Print a line."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -73,7 +73,7 @@ class TrainingLogger:
             self._board = None
 
     def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
-        """A step was taken; every so many the means are logged."""
+        """Record a step; log the means at regular intervals."""
         self._recent.append(terms)
         self._terminal.step(step, terms)
         if step % LOG_EVERY:
@@ -88,7 +88,7 @@ class TrainingLogger:
         self._scalars(step, figures | {"run/learning_rate": learning_rate, "run/seconds_per_step": seconds})
 
     def validated(self, step: int, table: Mapping[str, Accuracy], pictures: Mapping[str, ByteArray]) -> None:
-        """The run was judged and saved; pictures are ``(H, W, 3)`` RGB by name."""
+        """Record a validation after the state was saved; pictures are ``(H, W, 3)`` RGB by name."""
         self._record({"step": step, "validation": as_records(dict(table))})
         if table:
             within = "  ".join(f"{name} {value:.1f}" for name, value in table["mean"].within.items())
@@ -102,7 +102,7 @@ class TrainingLogger:
             self._on_board(lambda: board.pictures(step, pictures))
 
     def stopped(self, step: int) -> None:
-        """The run was asked to end, and was saved."""
+        """Record that the run was interrupted and saved."""
         self._terminal.say(f"stopped at step {step} of {self._config.steps}: go on with --resume")
 
     def warn(self, text: str) -> None:

@@ -25,7 +25,7 @@ class TensorBoardWriter:
         self._writer = SummaryWriter(str(folder.path / "tensorboard"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A point of each curve."""
+        """Add a point to each curve."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 

@@ -13,7 +13,7 @@ _PROBE = 512
 
 
 def tune_process(device: str) -> None:
-    """Settings under which training on a device is quickest; they hold for the whole process."""
+    """Apply the settings that make training on a device fastest; they hold for the whole process."""
     keep_freed_memory()
     if device == "cpu":
         use_onednn_gemm()

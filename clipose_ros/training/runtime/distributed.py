@@ -74,7 +74,7 @@ def any_rank(flag: bool, device: str) -> bool:
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The rows ``(B, ...)`` of all ranks in their order ``(W B, ...)``, with gradient."""
+    """Gather the rows ``(B, ...)`` of all ranks in their order ``(W B, ...)``, with gradient."""
     return rows if rank_and_size()[1] == 1 else _Gather.apply(rows)
 
 

@@ -17,7 +17,7 @@ def uses_bf16(precision: str, device: str) -> bool:
 
 
 def to_float32(value: Any) -> Any:
-    """The same with all its floating-point tensors in float32: a tensor, or a dataclass or tuple of them."""
+    """Convert all floating-point tensors to float32: of a tensor, or a dataclass or tuple of them."""
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, tuple):
