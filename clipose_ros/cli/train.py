@@ -22,7 +22,7 @@ from clipose_ros.training.run_dir import STATE, RunDir
 from clipose_ros.training.runtime.distributed import ranks_joined
 from clipose_ros.training.runtime.process_settings import configure_process
 from clipose_ros.training.runtime.signals import StoppedError
-from clipose_ros.training.trainer import Trainer, state_of
+from clipose_ros.training.trainer import Trainer, load_run_state
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _begin(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:
     """Go on from the run's state, or start with a model's weights, where that is asked."""
     if options.resume:
-        trainer.go_on_from(state_of(RunDir(options.out), config, trainer.device))
+        trainer.load_state(load_run_state(RunDir(options.out), config, trainer.device))
     elif options.start:
         trainer.start_from(model_path(options.start))
 

@@ -126,7 +126,7 @@ class TrainConfig(ConfigNode):
             points=self.points or preset.points,
         )
 
-    def trains_as(self, other: TrainConfig) -> bool:
+    def is_same_run(self, other: TrainConfig) -> bool:
         """Whether both make the same model, whatever they tell of it."""
         return replace(self, tensorboard=other.tensorboard) == other
 

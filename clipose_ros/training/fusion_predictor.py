@@ -16,7 +16,7 @@ from clipose_ros.training.clip_features import ClipFeatureProvider
 from clipose_ros.types import ByteArray, PoseEstimate
 
 
-class _Told(nn.Module):
+class _ConditionedNetwork(nn.Module):
     """A fusion network with the other modality's features of one batch."""
 
     def __init__(self, network: FusionNet, other: Tensor) -> None:
@@ -57,8 +57,8 @@ class FusionPredictor:
                 other = self._source.category_text()[torch.from_numpy(index).to(self._device)]
             else:
                 other = self._source.tower(image_batch(self._images[rows]).to(self._device))
-        told = _Told(self._network, other)
+        network = _ConditionedNetwork(self._network, other)
         names = [self._samples.categories.names[kind] for kind in index]
-        return Predictor(PytorchEngine(told, self._device)).predict(
+        return Predictor(PytorchEngine(network, self._device)).predict(
             self._samples.points[rows].astype(np.float32), names
         )

@@ -32,7 +32,7 @@ from clipose_ros.training.optim.schedule import learning_rate_factor, make_optim
 from clipose_ros.training.reporting.box_images import box_pictures
 from clipose_ros.training.reporting.logger import TrainingLogger
 from clipose_ros.training.run_dir import BEST, LAST, RunDir, TrainingError, random_state, set_random_state
-from clipose_ros.training.runtime.distributed import any_rank, leader_first, rank_and_size
+from clipose_ros.training.runtime.distributed import any_rank, rank_and_size, rank_zero_first
 from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.runtime.signals import StoppedError, stop_requested
 from clipose_ros.training.validation import PredictFn, create_predict_fn, evaluate_predictions, score
@@ -92,7 +92,7 @@ class Trainer:
             return None
         if self.config.with_images and self.validation.images is None:
             raise ConfigError(f"{NO_IMAGES}; that holds for validation clouds, too")
-        with leader_first():
+        with rank_zero_first():
             return create_clip_feature_provider(
                 self.config, self.clouds, self.folder.path / "text_features", self.device
             )
@@ -248,10 +248,10 @@ class Trainer:
         Raises:
             TrainingError: There is no state, or it is of another recipe.
         """
-        self.go_on_from(state_of(self.folder, self.config, self.device))
+        self.load_state(load_run_state(self.folder, self.config, self.device))
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_of`` gave."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``load_run_state`` gave."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         load_trained_state(self.extras, state.get("extras", {}))  # not in states of older versions
@@ -260,14 +260,14 @@ class Trainer:
         self.step, self.best = state["step"], state.get("best", -1.0)
 
 
-def state_of(folder: RunDir, config: TrainConfig, device: str) -> dict[str, Any]:
+def load_run_state(folder: RunDir, config: TrainConfig, device: str) -> dict[str, Any]:
     """Load the state of a run of the same recipe, with its tensors on a device.
 
     Raises:
         TrainingError: There is none, or it is of another recipe.
     """
     state = folder.load_state(device)
-    if not TrainConfig.from_mapping(state["config"]).trains_as(config):
+    if not TrainConfig.from_mapping(state["config"]).is_same_run(config):
         raise TrainingError(
             f"the state in '{folder.path}' was written with another recipe: resume with that one, or train into "
             "another folder"

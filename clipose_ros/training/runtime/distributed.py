@@ -46,7 +46,7 @@ def rank_and_size() -> tuple[int, int]:
 
 
 @contextmanager
-def leader_first() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """Rank 0 goes first, and the others find what it wrote."""
     rank, size = rank_and_size()
     if size > 1 and rank:

@@ -99,8 +99,8 @@ def test_a_run_goes_on_where_curves_or_log_cannot_be_written(
 
 def test_telling_less_does_not_make_another_run(config: TrainConfig) -> None:
     silent = TrainConfig.from_mapping(config.to_mapping() | {"tensorboard": False})
-    assert silent.trains_as(config) and config.trains_as(silent)
-    assert not silent.trains_as(TrainConfig.from_mapping(config.to_mapping() | {"seed": 1}))
+    assert silent.is_same_run(config) and config.is_same_run(silent)
+    assert not silent.is_same_run(TrainConfig.from_mapping(config.to_mapping() | {"seed": 1}))
 
 
 def test_a_picture_shows_cloud_truth_and_prediction_in_view() -> None:
