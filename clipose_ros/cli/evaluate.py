@@ -44,9 +44,6 @@ from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_re
 if TYPE_CHECKING:  # imports the simulator, which result files do not need
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
 
-MIN_CLOUD_POINTS = 50
-"""Smallest number of points of a cloud on NOCS images, as in training. Smaller clouds get no pose."""
-
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
@@ -153,6 +150,7 @@ def _evaluate_results(options: argparse.Namespace) -> EvaluationResult:
 def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
     """Evaluate a model on NOCS images with the NOCS protocol; write its predictions with ``--save``."""
     from clipose_ros.data.nocs.dataset import NocsDataset
+    from clipose_ros.data.nocs.samples import MIN_CLOUD_POINTS
     from clipose_ros.evaluation.runs.nocs_images import pose_images
     from clipose_ros.inference.predictor import Predictor
 
