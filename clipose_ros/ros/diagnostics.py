@@ -53,6 +53,11 @@ class NodeDiagnostics:
             self._counters[name] += number
             self._times_s[name].append(time.monotonic())
 
+    def counters(self) -> dict[str, int]:
+        """Return a copy of the counters by name."""
+        with self._lock:
+            return dict(self._counters)
+
     def latency(self, stage: str, milliseconds: float) -> None:
         """Record the duration of a stage."""
         with self._lock:

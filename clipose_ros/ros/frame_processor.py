@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import SegmentationError
@@ -19,22 +20,30 @@ from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReaso
 _LACKS_DEPTH = (RejectionReason.TOO_FEW_POINTS, RejectionReason.NO_DEPTH)
 
 
+@dataclass(frozen=True, slots=True)
+class RosInterfaces:
+    """Parts of the node that a frame processor uses.
+
+    Attributes:
+        topics: Names of the input topics, for messages.
+        transforms: Lookup of the camera's pose in other frames.
+        publishers: Publishers of the results.
+        diagnostics: Collector of latencies, rejections and problems.
+    """
+
+    topics: Topics
+    transforms: Transforms
+    publishers: Publishers
+    diagnostics: NodeDiagnostics
+
+
 class FrameProcessor:
     """Runs pipeline and tracker on frames and publishes the results. Only the worker thread calls it."""
 
-    def __init__(
-        self,
-        pipeline: PosePipeline,
-        config: PoseNodeConfig,
-        topics: Topics,
-        transforms: Transforms,
-        publishers: Publishers,
-        diagnostics: NodeDiagnostics,
-    ) -> None:
-        self._pipeline, self._transforms, self._publishers = pipeline, transforms, publishers
-        self._diagnostics = diagnostics
-        self._topics = topics
-        self._config = config
+    def __init__(self, pipeline: PosePipeline, config: PoseNodeConfig, ros: RosInterfaces) -> None:
+        self._pipeline, self._config = pipeline, config
+        self._topics, self._transforms, self._publishers = ros.topics, ros.transforms, ros.publishers
+        self._diagnostics = ros.diagnostics
         self._tracker = Tracker(config.tracking, pipeline.predictor.categories)
 
     def reset(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynch
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clipose_ros.config import SyncConfig
@@ -34,20 +36,43 @@ def input_topics(node: Node, compressed: bool) -> Topics:
     return Topics(color, *(node.resolve_topic_name(name) for name in (_DEPTH, _INFO, _LABELS)))
 
 
+@dataclass(frozen=True, slots=True)
+class InputCallbacks:
+    """Callbacks of the subscriptions; the executor's thread calls them.
+
+    Attributes:
+        on_set: Receives each matched set.
+        on_time_jump: Called when stamps jump back, before a set with the new time is passed on.
+    """
+
+    on_set: Callable[[FrameMessages], None]
+    on_time_jump: Callable[[], None]
+
+
 class InputSubscriptions:
-    """Subscribes to the inputs and passes on each matched set. Exists from activation to deactivation."""
+    """Subscriptions to the inputs, from activation to deactivation.
+
+    Args:
+        node: Node that subscribes.
+        config: Matching of the messages.
+        with_labels: Subscribe to the label image, too.
+        callbacks: Receivers of matched sets and time jumps.
+        diagnostics: Collector of problems.
+
+    Attributes:
+        topics: Resolved names of the topics.
+    """
 
     def __init__(
         self,
         node: Node,
         config: SyncConfig,
         with_labels: bool,
-        on_set: Callable[[FrameMessages], None],
-        on_time_jump: Callable[[], None],
+        callbacks: InputCallbacks,
         diagnostics: NodeDiagnostics,
     ) -> None:
         self._node, self._config, self._diagnostics = node, config, diagnostics
-        self._on_set, self._on_time_jump = on_set, on_time_jump
+        self._callbacks = callbacks
         self._lock = threading.Lock()
         self.topics = input_topics(node, config.compressed)
         self._types: dict[str, type[Any]] = {
@@ -61,16 +86,7 @@ class InputSubscriptions:
         self._monitor = SyncMonitor(list(self._types), config.timeout_s, slop_s, time.monotonic())
         self._filters: dict[str, SimpleFilter] = {}
         self._restart_matching()
-        self._subscriptions = [
-            node.create_subscription(
-                kind,
-                topic,
-                partial(self._on_message, topic),
-                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for topic, kind in self._types.items()
-        ]
+        self._subscriptions = [self._subscribe(topic, kind) for topic, kind in self._types.items()]
 
     def close(self) -> None:
         """Destroy the subscriptions; no set is passed on afterwards."""
@@ -89,6 +105,18 @@ class InputSubscriptions:
         for kind, message in problems.items():
             if message is not None:
                 self._diagnostics.warning(kind, message)
+
+    def _subscribe(self, topic: str, kind: type[Any]) -> Subscription:
+        """Subscribe to a topic with a QoS profile that parameters can override."""
+        # Best effort also matches reliable publishers; a queue of several frames survives a busy executor.
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        return self._node.create_subscription(
+            kind,
+            topic,
+            partial(self._on_message, topic),
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def _restart_matching(self) -> None:
         """Make a new synchroniser with empty queues."""
@@ -119,9 +147,9 @@ class InputSubscriptions:
                     "if no recording or simulation was restarted: do two publishers share it (ros2 topic info -v)?",
                 )
                 self._restart_matching()
-                self._on_time_jump()
+                self._callbacks.on_time_jump()
             self._filters[topic].signalMessage(message)
 
     def _on_match(self, *messages: Any) -> None:
         self._monitor.add_match(time.monotonic())
-        self._on_set(FrameMessages(*messages))
+        self._callbacks.on_set(FrameMessages(*messages))

@@ -21,8 +21,8 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import FrameMessages, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.frame_processor import FrameProcessor
-from clipose_ros.ros.inputs import InputSubscriptions, input_topics
+from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
+from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, refuse_invalid_transitions
@@ -62,6 +62,11 @@ class PoseNode(LifecycleNode):
 
     Spin it with a ``SingleThreadedExecutor``. No callback waits for a frame, and the threads of a
     ``MultiThreadedExecutor`` compete with the worker for the interpreter, which doubles the time per frame.
+
+    Attributes:
+        diagnostics: Counters, latencies and problems.
+        detect_once: Service ``~/detect_once``.
+        parameters: Current settings.
     """
 
     def __init__(
@@ -77,20 +82,19 @@ class PoseNode(LifecycleNode):
             ConfigError: A parameter has an invalid value.
         """
         super().__init__("pose_node", **kwargs)
-        self._make_pipeline = pipeline_factory
+        self._pipeline_factory = pipeline_factory
         self._configured: _ConfiguredResources | None = None
         self._active: _ActiveResources | None = None
         self._relay = ExceptionRelay(self)
-        self._diagnostics = NodeDiagnostics(self.get_logger())
-        self._detect_once = DetectOnceService(
-            self
-        )  # before the parameters: where they are refused, the node is destroyed as it is
+        self.diagnostics = NodeDiagnostics(self.get_logger())
+        # Before the parameters: if they are refused, ``destroy_node`` runs on the node as it is here.
+        self.detect_once = DetectOnceService(self)
         self.parameters = NodeParameters(self)
         self.parameters.restrict(is_configured=lambda: self._configured is not None, validate=self._check_categories)
         for warning in self.parameters.warnings:
             self.get_logger().warning(warning)
         EnableService(self)
-        refuse_invalid_transitions(self, self._diagnostics)
+        refuse_invalid_transitions(self, self.diagnostics)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs while simulated time is paused
         self.create_timer(1.0, self._on_timer, clock=steady)
@@ -112,9 +116,9 @@ class PoseNode(LifecycleNode):
             try:
                 self._configured = self._create_resources(self.parameters.config)
             except CliposeError as error:
-                self._diagnostics.error("configure", f"cannot configure: {error}")
+                self.diagnostics.error("configure", f"cannot configure: {error}")
                 return TransitionCallbackReturn.FAILURE
-            self._diagnostics.resolved("configure")
+            self.diagnostics.resolved("configure")
             predictor = self._configured.pipeline.predictor
             self.get_logger().info(f"configured on {predictor.device} for {', '.join(predictor.categories.names)}")
             return super().on_configure(state)
@@ -156,11 +160,11 @@ class PoseNode(LifecycleNode):
         super().destroy_node()
 
     def _create_resources(self, config: PoseNodeConfig) -> _ConfiguredResources:
-        pipeline = self._make_pipeline(config)
+        pipeline = self._pipeline_factory(config)
         transforms = Transforms(self, config.tracking.frame, config.publish.target_frame)
         publishers = Publishers(self, pipeline.predictor.categories)
-        topics = input_topics(self, config.sync.compressed)
-        processor = FrameProcessor(pipeline, config, topics, transforms, publishers, self._diagnostics)
+        interfaces = RosInterfaces(input_topics(self, config.sync.compressed), transforms, publishers, self.diagnostics)
+        processor = FrameProcessor(pipeline, config, interfaces)
         return _ConfiguredResources(pipeline, transforms, publishers, processor)
 
     def _start_processing(self) -> None:
@@ -168,13 +172,11 @@ class PoseNode(LifecycleNode):
         config, processor = self.parameters.config, self._configured.processor
         processor.reset()
         self._configured.transforms.clear()  # the time may have jumped while the node was inactive
-        self._detect_once.open()
+        self.detect_once.open()
         worker: Worker[_Job] = Worker(lambda job: self._work(job, processor), self._relay)
         with_labels = config.segmentation.backend == "labels"
-        on_jump = self._configured.transforms.clear
-        inputs = InputSubscriptions(
-            self, config.sync, with_labels, lambda messages: self._on_set(messages, worker), on_jump, self._diagnostics
-        )
+        callbacks = InputCallbacks(lambda messages: self._on_set(messages, worker), self._configured.transforms.clear)
+        inputs = InputSubscriptions(self, config.sync, with_labels, callbacks, self.diagnostics)
         self._active = _ActiveResources(worker, inputs)
         topics = inputs.topics
         names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
@@ -192,7 +194,7 @@ class PoseNode(LifecycleNode):
         if active is not None:
             active.inputs.close()
             active.worker.stop()
-        self._detect_once.close()
+        self.detect_once.close()
 
     def _release_resources(self) -> None:
         self._stop_processing()
@@ -203,32 +205,32 @@ class PoseNode(LifecycleNode):
 
     def _on_set(self, messages: FrameMessages, worker: Worker[_Job]) -> None:
         """Pass a matched set to the worker. Processing takes place in the worker's thread only."""
-        number, is_requested = self._detect_once.number_frame()
-        self._diagnostics.count("frames_received")
+        number, is_requested = self.detect_once.number_frame()
+        self.diagnostics.count("frames_received")
         if (self.parameters.config.enabled or is_requested) and worker.offer(_Job(number, messages)):
-            self._diagnostics.count("frames_dropped")
+            self.diagnostics.count("frames_dropped")
 
     def _work(self, job: _Job, processor: FrameProcessor) -> None:
         """Process one frame. Only this method catches ``CliposeError`` of a frame."""
-        requests, config = self._detect_once.claim(job.number), self.parameters.config
+        requests, config = self.detect_once.claim(job.number), self.parameters.config
         if not (config.enabled or requests):
             return
         try:
             processor.reconfigure(config)
             tracks = processor.process(job.messages, confirm=bool(requests))
         except CliposeError as error:
-            self._diagnostics.count("frames_failed")
-            self._diagnostics.warning("frame", str(error))
+            self.diagnostics.count("frames_failed")
+            self.diagnostics.warning("frame", str(error))
             outcome = Outcome(False, str(error))
         else:
-            self._diagnostics.count("frames_processed")
-            self._diagnostics.count("objects_published", len(tracks))
+            self.diagnostics.count("frames_processed")
+            self.diagnostics.count("objects_published", len(tracks))
             stamp = stamp_ns(job.messages.color.header.stamp)
-            self._diagnostics.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
+            self.diagnostics.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
             outcome = Outcome(
                 True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks)
             )
-        self._detect_once.answer(requests, outcome)
+        self.detect_once.answer(requests, outcome)
 
     def _on_timer(self) -> None:
         """Check the inputs and publish diagnostics, once a second."""
@@ -246,7 +248,7 @@ class PoseNode(LifecycleNode):
             "device": device,
             "model": config.network.model,
         }
-        status = self._diagnostics.status(f"{self.get_fully_qualified_name()}: poses", device, state)
+        status = self.diagnostics.status(f"{self.get_fully_qualified_name()}: poses", device, state)
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics_publisher.publish(DiagnosticArray(header=header, status=[status]))
 

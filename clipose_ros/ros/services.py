@@ -107,6 +107,12 @@ class DetectOnceService:
             refused = self._in_progress + self._waiting
         self.answer(refused, Outcome(False, self._refusal))
 
+    @property
+    def waiting_requests(self) -> int:
+        """Return the number of requests that wait for a frame."""
+        with self._lock:
+            return len(self._waiting)
+
     def number_frame(self) -> tuple[int, bool]:
         """Assign a number to a frame that has just arrived; return it and whether a request waits."""
         with self._lock:

@@ -61,7 +61,7 @@ def tell_who_waits(node: PoseNode) -> None:
     It looks from another callback in the executor's only thread: whom it sees, for them the service does await.
     """
     publisher = node.create_publisher(Empty, "somebody_waits", 10)
-    node.create_timer(0.02, lambda: publisher.publish(Empty()) if node._detect_once.number_frame()[1] else None)
+    node.create_timer(0.02, lambda: publisher.publish(Empty()) if node.detect_once.waiting_requests else None)
 
 
 def crash() -> None:

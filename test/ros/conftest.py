@@ -36,6 +36,8 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
+from clipose_ros.config import PoseNodeConfig
+from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import camera_info_message, image_message, ros_stamp
 from clipose_ros.ros.pose_node import PoseNode
 from clipose_ros.types import CameraIntrinsics
@@ -165,11 +167,10 @@ class NodeUnderTest:
 
     def __init__(self, ros: Ros, overrides: dict[str, Any], predictor: BoxPredictor, started: bool) -> None:
         self.ros, self.predictor = ros, predictor
+        self.make_pipeline: Callable[[PoseNodeConfig], PosePipeline] = lambda config: box_pipeline(config, predictor)
         self.error: BaseException | None = None
         parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        self.node = PoseNode(
-            pipeline_factory=lambda config: box_pipeline(config, predictor), parameter_overrides=parameters
-        )
+        self.node = PoseNode(pipeline_factory=lambda config: self.make_pipeline(config), parameter_overrides=parameters)
         self.detections = ros.listen(Detection3DArray, "pose_node/detections")
         self.diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
         self.executor = SingleThreadedExecutor()

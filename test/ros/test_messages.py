@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import gc
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
+from vision_msgs.msg import Detection3D
 from visualization_msgs.msg import Marker
 
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -125,14 +127,23 @@ def test_the_cloud_holds_every_observed_point(sequence, seed):
         assert (part["category"] == NOCS_CATEGORIES[t.category].id).all() and (part["track"] == t.track_id).all()
 
 
-def test_what_is_kept_does_not_grow():
-    """Tracks come and go for ever; as many messages are kept as were needed at once."""
+def count_objects(kind):
+    """Number of living objects of a class."""
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
+
+
+def test_number_of_kept_messages_does_not_grow():
+    """Tracks come and go; no more messages are kept than were needed at once."""
+    before = count_objects(Detection3D), count_objects(Marker)
     objects, markers = ObjectMessages(), Markers()
     for k in range(200):
         tracks = [track("mug", k + n, k) for n in range(k % 4)]
         objects.fill(header(k), tracks, "")
         markers.update(header(k), tracks, objects.poses.poses, (), 0.5)
-        assert len(objects._detections) <= 3 and len(markers._shown) == len(tracks)
+    assert len(tracks) == 3
+    assert count_objects(Detection3D) - before[0] == 3
+    assert count_objects(Marker) - before[1] == 3 * len(tracks), "box, axes and label of each track"
 
 
 REJECTED_MASK = InstanceMask("mug", 1.0, (10, 20, 21, 31), np.ones((11, 11), np.bool_))

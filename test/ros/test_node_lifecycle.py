@@ -120,13 +120,13 @@ def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, cam
     def fail(config):
         raise error
 
-    works, node.node._make_pipeline = node.node._make_pipeline, fail
+    works, node.make_pipeline = node.make_pipeline, fail
     assert not change(ros, Transition.TRANSITION_CONFIGURE)
     assert state(ros) == "unconfigured" and endpoint_counts(ros) == ((0,) * 5, (0,) * 5)
     ros.wait_for(lambda: str(error) in node.value("last_problem"), "diagnostics to say why")
     assert node.diagnostics[-1].status[0].level == b"\x02"
     assert node.diagnostics[-1].status[0].name == "/pose_node: poses"
-    node.node._make_pipeline = works
+    node.make_pipeline = works
     assert change(ros, Transition.TRANSITION_CONFIGURE) and change(ros, Transition.TRANSITION_ACTIVATE)
     camera.wait_until_heard()
     ros.wait_for(lambda: node.detections, "detections", camera.send)
@@ -157,7 +157,7 @@ def test_a_bug_comes_out_of_spin_with_its_own_exception(ros, camera, start_node,
         camera.wait_until_heard()
         ros.wait_for(lambda: node.error is not None, "the end of spin", camera.send)
     else:
-        node.node._make_pipeline = crash
+        node.make_pipeline = crash
         assert not change(ros, Transition.TRANSITION_CONFIGURE)
         ros.wait_for(lambda: node.error is not None, "the end of spin")
     assert isinstance(node.error, ZeroDivisionError)

@@ -76,7 +76,7 @@ def test_detect_once_answers_all_who_wait_with_one_frame(ros, camera, start_node
     clients = [ros.node.create_client(Trigger, "pose_node/detect_once") for _ in range(2)]
     ros.wait_for(lambda: all(client.service_is_ready() for client in clients), "the service")
     replies = [client.call_async(Trigger.Request()) for client in clients]
-    ros.wait_for(lambda: len(node.node._detect_once._waiting) == 2, "the arrival of both requests")
+    ros.wait_for(lambda: node.node.detect_once.waiting_requests == 2, "the arrival of both requests")
     ros.wait_for(lambda: all(reply.done() for reply in replies), "both replies", camera.send)
     assert [reply.result().message for reply in replies] == ["2 objects: bowl_1, mug_1"] * 2
     frames = int(node.value("frames_received") or 0)
@@ -89,7 +89,7 @@ def test_detect_once_is_refused_while_inactive_and_when_deactivated_meanwhile(ro
     client = ros.node.create_client(Trigger, "pose_node/detect_once")
     ros.wait_for(client.service_is_ready, "the service")
     waiting = client.call_async(Trigger.Request())
-    ros.wait_for(lambda: node.node._detect_once.number_frame()[1], "the request's arrival")
+    ros.wait_for(lambda: node.node.detect_once.waiting_requests, "the request's arrival")
     node.node.trigger_deactivate()
     ros.wait_for(waiting.done, "the reply")
     assert not waiting.result().success and "not active" in waiting.result().message
@@ -97,13 +97,13 @@ def test_detect_once_is_refused_while_inactive_and_when_deactivated_meanwhile(ro
 
 
 def test_detect_once_does_not_wait_for_a_frame_whose_work_ended_in_a_bug(ros, camera, start_node):
-    service = start_node().node._detect_once
+    service = start_node().node.detect_once
     client = ros.node.create_client(Trigger, "pose_node/detect_once")
     ros.wait_for(client.service_is_ready, "the service")
     waiting = client.call_async(Trigger.Request())
-    ros.wait_for(lambda: service.number_frame()[1], "the request's arrival")
+    ros.wait_for(lambda: service.waiting_requests, "the request's arrival")
     claimed = service.claim(10**9)
-    assert len(claimed) == 1 and not service.number_frame()[1]
+    assert len(claimed) == 1 and service.waiting_requests == 0
     service.close()
     ros.wait_for(waiting.done, "the reply")
     assert not waiting.result().success and "not active" in waiting.result().message
