@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ros_domains import reserve_process_domain, reserved_domain
+from ros_domains import reserve_process_domain
+
+from clipose_ros.ros_tools.domains import reserved_domain
 
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # for the processes that tests start
@@ -32,7 +34,7 @@ _DOMAIN = reserve_process_domain(os.environ)
 
 @pytest.fixture
 def own_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Gives one test, and the processes that it starts, a ROS domain id that no other test uses meanwhile."""
+    """Set a ROS domain id that no other test uses, for one test and the processes that it starts."""
     with reserved_domain() as domain_id:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
         yield domain_id

@@ -1,13 +1,17 @@
-"""Test processes in parallel never share a ROS domain id."""
+"""Reservation of ROS domain ids by test processes."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from ros_domains import DOMAIN_IDS, DomainReservation, reserve_process_domain, reserved_domain
+from ros_domains import reserve_process_domain
+
+from clipose_ros.ros_tools import domains
+from clipose_ros.ros_tools.domains import DOMAIN_IDS, DomainError, DomainReservation, reserved_domain
 
 RESERVE = """
 import os, sys
@@ -20,11 +24,16 @@ sys.stdin.read()
 """
 
 
-def start_runner() -> tuple[subprocess.Popen[str], int]:
-    """A test process that reserves an id; the id that its child inherits."""
+def start_runner(environment: dict[str, str]) -> tuple[subprocess.Popen[str], int]:
+    """Start a test process that reserves an id; return it and the id that its child inherits.
+
+    Args:
+        environment: Variables with the id that the parent process has reserved.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", RESERVE],
         cwd=Path(__file__).parent,
+        env=os.environ | environment,
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -32,10 +41,10 @@ def start_runner() -> tuple[subprocess.Popen[str], int]:
     return process, int(process.stdout.readline())
 
 
-def test_processes_that_inherit_a_reserved_id_get_ids_of_their_own_and_pass_them_on():
+def test_process_domains_differ_although_the_runners_inherit_a_reserved_id():
     environment = {}
     with_parent = reserve_process_domain(environment)
-    runners = [start_runner() for _ in range(4)]
+    runners = [start_runner(environment) for _ in range(4)]
     try:
         ids = [domain_id for _, domain_id in runners] + [with_parent.domain_id]
         assert len(set(ids)) == len(ids) and set(ids) <= set(DOMAIN_IDS)
@@ -45,10 +54,13 @@ def test_processes_that_inherit_a_reserved_id_get_ids_of_their_own_and_pass_them
             process.communicate("")
 
 
-def test_an_id_is_free_again_when_its_process_was_killed(monkeypatch: pytest.MonkeyPatch):
-    process, domain_id = start_runner()
-    monkeypatch.setattr("ros_domains.DOMAIN_IDS", range(domain_id, domain_id + 1))
-    with pytest.raises(RuntimeError, match="all ROS domain ids"):
+def test_process_domain_is_free_after_the_process_is_killed(monkeypatch: pytest.MonkeyPatch):
+    environment = {}
+    with_parent = reserve_process_domain(environment)
+    process, domain_id = start_runner(environment)
+    with_parent.release()
+    monkeypatch.setattr(domains, "DOMAIN_IDS", range(domain_id, domain_id + 1))
+    with pytest.raises(DomainError, match="all ROS domain ids"):
         DomainReservation()
     process.kill()
     process.communicate()
@@ -56,6 +68,6 @@ def test_an_id_is_free_again_when_its_process_was_killed(monkeypatch: pytest.Mon
         assert again == domain_id
 
 
-def test_an_id_that_the_environment_asks_for_is_kept():
+def test_process_domain_of_the_user_is_kept():
     environment = {"ROS_DOMAIN_ID": "7"}
     assert reserve_process_domain(environment) is None and environment == {"ROS_DOMAIN_ID": "7"}

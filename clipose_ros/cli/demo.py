@@ -34,7 +34,8 @@ from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
 
-_FIRST_POSE_S = 20.0  # the first frames are slow: libraries load, kernels are compiled
+FIRST_POSE_LIMIT_S = 20.0
+"""Longest wait for a first object, seconds. The first frames are slow: libraries load, kernels are compiled."""
 _TABLE_INTERVAL_S = 0.2
 _LINE_INTERVAL_S = 3.0
 _SEGMENTER_NAMES = {"shipped": "the shipped detector", "labels": "the camera's own label images"}
@@ -185,7 +186,7 @@ def _wait_for_poses(system: LiveSystem, camera: Subprocess, console: Console) ->
 
     system.wait_until(node_has_answered, "an answer of the pose node")
     with contextlib.suppress(SilenceError):  # the scene may hold no object; the summary shows it
-        system.wait_until(lambda: bool(system.observer.rows()), "a first object", _FIRST_POSE_S)
+        system.wait_until(lambda: bool(system.observer.rows()), "a first object", FIRST_POSE_LIMIT_S)
 
 
 def _show_and_record(system: LiveSystem, recorder: MediaRecorder, duration_s: float, console: Console) -> None:

@@ -14,7 +14,8 @@ from clipose_ros.cli.live_system import LiveSystem, live_system, ros_arguments
 from clipose_ros.evaluation.runs.live_statistics import LiveSummary
 from clipose_ros.resources import config_path
 
-_SETTLING_S = 2.0  # after the first answer, until tracks are confirmed and queues are empty
+SETTLING_S = 2.0
+"""Time from the first answer to the measurement, in which tracks are confirmed and queues empty, seconds."""
 _CHECK_INTERVAL_S = 0.5
 
 
@@ -102,7 +103,7 @@ def run_live(case: LiveCase, folder: Path) -> LiveResult:
         node = system.start_node(*ros_arguments(case.node, config_path("demo.yaml")))
         system.wait_until(lambda: system.observer.answered, "an answer of the pose node")
         start_s = time.monotonic() - start
-        _run_for(system, {}, _SETTLING_S)
+        _run_for(system, {}, SETTLING_S)
         meters = {
             "camera": ProcessUsageMeter(camera.pid),
             "node": ProcessUsageMeter(node.pid),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import sys
 import threading
 import time
@@ -22,11 +21,13 @@ from clipose_ros.cli.subprocesses import Subprocess
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
 from clipose_ros.ros.shutdown import until_shutdown
+from clipose_ros.ros_tools.domains import environment_domain
 from clipose_ros.ros_tools.observer import Observer
 
 STARTUP_LIMIT_S = 600.0
 """Longest wait for the first answer of the node, seconds; includes the rendering time of the camera."""
-_POSE_NODE = ("-m", "clipose_ros.ros.pose_node")
+POSE_NODE = ("-m", "clipose_ros.ros.pose_node")
+"""Arguments of the Python interpreter that run the pose node."""
 
 
 class SilenceError(CliposeError):
@@ -60,7 +61,7 @@ class LiveSystem:
 
     def start_node(self, *arguments: str) -> Subprocess:
         """Start the pose node."""
-        return self._start("pose node", *_POSE_NODE, *arguments)
+        return self._start("pose node", *POSE_NODE, *arguments)
 
     def check(self) -> None:
         """Check that all processes run.
@@ -105,27 +106,35 @@ class LiveSystem:
 def live_system(folder: Path, debug_images: bool = True) -> Iterator[LiveSystem]:
     """Create an observer and a system in which no process is started yet.
 
+    All processes use the ROS domain of ``ROS_DOMAIN_ID``. If the variable is not set, a domain is reserved that no
+    other program of this package uses.
+
     Args:
         folder: Folder for the logs of the processes, created if missing.
         debug_images: Whether to subscribe to the annotated image, which the node draws only for subscribers.
+
+    Raises:
+        DomainError: ``ROS_DOMAIN_ID`` is not set, and all domains are reserved.
     """
-    environment = live_environment()
-    os.environ.update(environment)
+    os.environ.update(live_environment())
     folder.mkdir(parents=True, exist_ok=True)
-    with _spinning_observer(debug_images) as observer, LiveSystem(folder, observer, environment) as system:
+    with (
+        environment_domain(os.environ),
+        _spinning_observer(debug_images) as observer,
+        LiveSystem(folder, observer, dict(os.environ)) as system,
+    ):
         yield system
 
 
 def live_environment() -> dict[str, str]:
-    """Return the environment variables of all three processes.
+    """Return the environment variables of all three processes; variables that are set keep their values.
 
-    Sets a shared memory segment large enough for images, a random ROS domain unless one is set, and a passive OpenMP
-    wait policy. Camera, node and this process share the cores; threads that spin while waiting would slow the network
+    The profile of Fast DDS sets a shared memory segment that is large enough for images. The OpenMP wait policy is
+    passive because camera, node and this process share the cores: threads that spin while waiting slow the network
     down tenfold on a busy machine.
     """
     environment = {
         "FASTDDS_DEFAULT_PROFILES_FILE": str(config_path("fastdds.xml")),
-        "ROS_DOMAIN_ID": str(random.randint(60, 101)),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",

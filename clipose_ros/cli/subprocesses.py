@@ -12,7 +12,8 @@ from types import TracebackType
 
 from clipose_ros.errors import CliposeError
 
-_STOP_SIGNALS = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
+STOP_SIGNALS = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0))
+"""Signals that stop a process, and the time that it has to end after each, seconds."""
 
 
 @contextlib.contextmanager
@@ -44,10 +45,18 @@ class Subprocess:
         command: Program and arguments.
         environment: All environment variables.
         log: File for standard output and standard error.
+        stop_signals: Signals that stop the process, each with the time to end after it, seconds.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        self.name, self._log = name, log
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        stop_signals: Sequence[tuple[signal.Signals, float]] = STOP_SIGNALS,
+    ) -> None:
+        self.name, self._log, self._stop_signals = name, log, stop_signals
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
                 command,
@@ -90,17 +99,17 @@ class Subprocess:
         return "\n".join(f"  {line}" for line in written[-lines:]) or "  (nothing)"
 
     def stop(self) -> None:
-        """Stop the process and all processes that it started: SIGINT, then SIGTERM, then SIGKILL."""
-        for number, timeout_s in _STOP_SIGNALS:
+        """Stop the process and all processes that it started by one signal after the other."""
+        for number, timeout_s in self._stop_signals:
             if self._process.poll() is not None:
                 break
-            # SIGINT goes to the process alone, which then stops its own helpers
+            # SIGINT is sent only to the process, which then stops its own helper processes
             (self._process.send_signal if number == signal.SIGINT else self._signal_all)(number)
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 continue
-        self._signal_all(signal.SIGKILL)  # helper processes that are still running
+        self._signal_all(signal.SIGKILL)  # helper processes that still run
 
     def _signal_all(self, number: int) -> None:
         """Send a signal to all processes of the session that still run."""

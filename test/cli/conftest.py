@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         noted.append(self)
 
     monkeypatch.setattr(Subprocess, "__init__", note)
-    monkeypatch.setattr(live_system, "_POSE_NODE", (str(BOX_NODE),))
+    monkeypatch.setattr(live_system, "POSE_NODE", (str(BOX_NODE),))
     return noted
 
 

@@ -35,7 +35,7 @@ LIVE_KEYS = [
 @pytest.fixture
 def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     """Every process started, in a domain of their own."""
-    monkeypatch.setattr(live_benchmark, "_SETTLING_S", 0.1)
+    monkeypatch.setattr(live_benchmark, "SETTLING_S", 0.1)
     for name, value in live_system.live_environment().items():
         monkeypatch.setenv(name, value)
     return started
@@ -64,7 +64,7 @@ def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children
 def test_a_node_that_dies_ends_the_run_with_its_last_words(
     tmp_path: Path, children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_system, "_POSE_NODE", (*live_system._POSE_NODE, "--crash"))
+    monkeypatch.setattr(live_system, "POSE_NODE", (*live_system.POSE_NODE, "--crash"))
     with pytest.raises(SubprocessDiedError, match=r"pose node ended unexpectedly(.|\n)*a bug in the worker"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     assert len(children) == 2 and not children.alive

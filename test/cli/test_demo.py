@@ -25,7 +25,7 @@ DATA = os.environ.get("CLIPOSE_DATA", "")
 @pytest.fixture(autouse=True)
 def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     """Every process that the demo started, in a domain of their own."""
-    monkeypatch.setattr(demo, "_FIRST_POSE_S", 1.0)
+    monkeypatch.setattr(demo, "FIRST_POSE_LIMIT_S", 1.0)
     for name in (
         "ROS_AUTOMATIC_DISCOVERY_RANGE",
         "FASTDDS_DEFAULT_PROFILES_FILE",
@@ -64,8 +64,8 @@ def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, chi
 @pytest.mark.timeout(300)
 def test_unless_told_otherwise_the_shipped_detector_finds_the_objects(tmp_path: Path, monkeypatch, capsys) -> None:
     pytest.importorskip("ultralytics", reason="the shipped detector runs through ultralytics")
-    monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
-    monkeypatch.setattr(demo, "_FIRST_POSE_S", 60.0)
+    monkeypatch.setattr(live_system, "POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    monkeypatch.setattr(demo, "FIRST_POSE_LIMIT_S", 60.0)
     status = demo.main(["--duration", "3", "--frames", "3", "--rate", "5", "--output", str(tmp_path)])
     assert status == 0, (tmp_path / "pose_node.log").read_text()
     assert "Segmentation: the shipped detector." in (told := capsys.readouterr().out)
@@ -83,7 +83,7 @@ def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children, capsys)
 
 
 def test_a_dead_node_is_a_failure_with_its_last_words(tmp_path: Path, children, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    monkeypatch.setattr(live_system, "POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     watched = ["--segmenter", "labels", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
     assert demo.main([*watched, "--model", "/nowhere/absent.safetensors"]) == 1
     assert "pose node ended unexpectedly" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
@@ -137,7 +137,7 @@ def test_without_truth_nothing_is_said_to_be_off() -> None:
 
 @pytest.mark.skipif(not DATA, reason="CLIPOSE_DATA does not name a folder with real weights and images")
 def test_a_folder_of_real_frames_has_no_errors_to_tell(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(live_system, "_POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
+    monkeypatch.setattr(live_system, "POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     if not list((ROOT / "models").glob("clipose_small.safetensors")):
         pytest.skip("models/clipose_small.safetensors is not in this checkout")
     weights = f"{DATA}/weights/yolov8n-seg_int8.tflite"

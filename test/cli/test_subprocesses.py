@@ -1,13 +1,14 @@
 """Children end, whatever they do, and tell why they ended by themselves."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from clipose_ros.cli.subprocesses import Subprocess, SubprocessDiedError
+from clipose_ros.cli.subprocesses import STOP_SIGNALS, Subprocess, SubprocessDiedError
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -19,8 +20,8 @@ time.sleep(600)
 """
 
 
-def python(code: str, log: Path) -> Subprocess:
-    return Subprocess("helper", [sys.executable, "-c", code], os.environ, log)
+def python(code: str, log: Path, stop_signals=STOP_SIGNALS) -> Subprocess:
+    return Subprocess("helper", [sys.executable, "-c", code], os.environ, log, stop_signals)
 
 
 def wait_for(condition) -> None:
@@ -46,9 +47,9 @@ def test_a_child_that_listens_ends_by_interrupt(tmp_path: Path) -> None:
     assert not is_alive(child.pid)
 
 
-def test_a_stubborn_child_and_its_helpers_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clipose_ros.cli.subprocesses._STOP_SIGNALS", ((2, 0.1), (15, 0.1), (9, 30.0)))
-    with python(STUBBORN, tmp_path / "log") as child:
+def test_a_stubborn_child_and_its_helpers_end_too(tmp_path: Path) -> None:
+    signals = ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1), (signal.SIGKILL, 30.0))
+    with python(STUBBORN, tmp_path / "log", signals) as child:
         wait_for(lambda: (tmp_path / "log").read_text().strip().isdigit())
         helper = int((tmp_path / "log").read_text())
     assert not is_alive(child.pid)
