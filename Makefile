@@ -16,7 +16,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test bench lint lock clean
+.PHONY: help env demo animation test bench lint lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -28,6 +28,10 @@ env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it
 demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds OUTPUT=folder INPUT=folder SEGMENTER=shipped|labels|yolo:weights
 	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)') \
 		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)')
+
+animation: env ## Make the moving picture of the README: a simulated table with true masks
+	@'$(PY)' -m clipose_ros.cli.demo --segmenter labels --seed 8 --rate 10 --duration 13 --animation 11.8 --output '$(OUTPUT)'
+	cp '$(OUTPUT)/demo.webp' docs/images/demo.webp
 
 test: env ## Run the tests: TESTS=path PYTEST_ARGS=options
 	ROS_PYTHON_CHECK_FIELDS=1 '$(PY)' -m pytest $(TESTS) $(PYTEST_ARGS)

@@ -1,8 +1,8 @@
 """``demo``: run a camera and the pose node for some time and show the estimated poses.
 
 Camera and node are separate processes. Without ``--input`` the camera is synthetic; with ``--input`` a folder of real
-RGB-D frames is played. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/`` and the logs of both
-processes.
+RGB-D frames is played. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/``, with ``--animation``
+``demo.webp``, and the logs of both processes.
 """
 
 from __future__ import annotations
@@ -109,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
         "--frames", type=int, default=60, help="number of frames that the synthetic camera renders and replays (60)"
     )
     parser.add_argument(
+        "--animation",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="also write demo.webp, an animated picture of the first S seconds; 0 writes none (0)",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="set a parameter of the pose node, such as segmentation.score_threshold=0.3; may be repeated",
     )  # fmt: skip
@@ -124,6 +131,8 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
     """
     if options.duration <= 0.0:
         raise ConfigError(f"--duration must be positive, got {options.duration:g}")
+    if options.animation < 0.0:
+        raise ConfigError(f"--animation must not be negative, got {options.animation:g}")
     node = {
         **segmenter_settings(options.segmenter),
         "network.model": options.model,
@@ -150,7 +159,10 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
 
 def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> int:
     """Run camera and node, record and show the poses, and write the summary; return the exit status."""
-    with live_system(options.output) as system, MediaRecorder(options.output, config.image_interval_s) as recorder:
+    with (
+        live_system(options.output) as system,
+        MediaRecorder(options.output, config.image_interval_s, options.animation) as recorder,
+    ):
         domain = os.environ["ROS_DOMAIN_ID"]
         console.print(
             f"{config.intro}\nOther ROS nodes can subscribe with ROS_DOMAIN_ID={domain}.",

@@ -14,7 +14,7 @@ from clipose_ros.errors import DataError
 from clipose_ros.evaluation.runs.live_statistics import CategorySummary, LiveSummary
 from clipose_ros.ros_tools.observer import Picture, Row
 from clipose_ros.types import ByteArray
-from clipose_ros.visualization.video import VideoWriter
+from clipose_ros.visualization.video import VideoWriter, write_animation
 
 _NO_VALUE = "-"
 
@@ -96,10 +96,13 @@ class MediaRecorder:
     Args:
         folder: Output folder. Files of an earlier run are removed on entry.
         every_s: Interval between two images in ``pictures/``, seconds.
+        animation_s: Duration of ``demo.webp``, an animated picture of the first images, seconds; 0 writes none.
     """
 
-    def __init__(self, folder: Path, every_s: float) -> None:
+    def __init__(self, folder: Path, every_s: float, animation_s: float = 0.0) -> None:
         self._folder, self._every_ns = folder, int(every_s * 1e9)
+        self._animation_ns = int(animation_s * 1e9)
+        self._animation: list[Picture] = []
         self._images_folder = folder / "pictures"
         self._video = VideoWriter(folder / "demo.mp4")
         self._best: Picture | None = None
@@ -110,7 +113,7 @@ class MediaRecorder:
         self._images_folder.mkdir(parents=True, exist_ok=True)
         for old in (
             *self._images_folder.glob("*.png"),
-            *(self._folder / name for name in ("demo.png", "demo.mp4", "summary.json")),
+            *(self._folder / name for name in ("demo.png", "demo.mp4", "demo.webp", "summary.json")),
         ):
             old.unlink(missing_ok=True)
         return self
@@ -121,6 +124,9 @@ class MediaRecorder:
         self._video.close()
         if self._best is not None:
             _write_image(self._folder / "demo.png", self._best.rgb)
+        if len(self._animation) > 1:
+            stamps_ns = [image.stamp_ns for image in self._animation]
+            write_animation(self._folder / "demo.webp", [image.rgb for image in self._animation], stamps_ns)
 
     def add(self, image: Picture) -> None:
         """Record an annotated image.
@@ -129,6 +135,8 @@ class MediaRecorder:
             DataError: A file cannot be written.
         """
         self._video.add(image.rgb, image.stamp_ns)
+        if self._animation_ns and image.stamp_ns - (self._animation or [image])[0].stamp_ns < self._animation_ns:
+            self._animation.append(image)
         if self._best is None or image.objects >= self._best.objects:
             self._best = image
         if image.stamp_ns >= self._next_stamp_ns:

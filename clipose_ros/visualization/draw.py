@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, InstanceMask, Rejection, TrackedObject
-from clipose_ros.visualization.labels import Colour, LabelPainter, Rectangle
+from clipose_ros.visualization.labels import Colour, IntArray, Label, draw_labels
 from clipose_ros.visualization.lines import EDGES, project_object_lines
-
-IntArray: TypeAlias = NDArray[np.int32]
 
 CATEGORY_COLOURS: dict[str, Colour] = {
     "bottle": (90, 190, 255),
@@ -72,18 +69,14 @@ def draw_tracks(
         _tint(image, instance, REJECTED_COLOUR)
     for mask in masks:
         _tint(image, mask, category_colour(mask.category))
-    painter = LabelPainter(image)
-    if tracks:
-        _draw_objects(image, tracks, intrinsics, painter)
-    for rejection, instance in rejected:  # after the labels of objects, which get the better places
-        painter.draw((f"{rejection.category} rejected", rejection.short_reason), instance.box, REJECTED_COLOUR)
+    labels = _draw_objects(image, tracks, intrinsics) if tracks else []
+    labels += [_rejection_label(rejection, instance) for rejection, instance in rejected]  # objects get better places
+    draw_labels(image, labels)
     return image
 
 
-def _draw_objects(
-    image: ByteArray, tracks: Sequence[TrackedObject], intrinsics: CameraIntrinsics, painter: LabelPainter
-) -> None:
-    """Draw boxes and axes from far to near, then labels from near to far."""
+def _draw_objects(image: ByteArray, tracks: Sequence[TrackedObject], intrinsics: CameraIntrinsics) -> list[Label]:
+    """Draw boxes and axes from far to near; return the labels of visible objects from near to far."""
     ordered = sorted(tracks, key=lambda track: -float(track.T_frame_object[2, 3]))
     lines = project_object_lines(
         np.array([t.T_frame_object for t in ordered]), np.array([t.size for t in ordered]), intrinsics
@@ -92,11 +85,12 @@ def _draw_objects(
     for k, track in enumerate(ordered):
         _draw_box(image, track, ends[k, :EDGES], lines.shown[k, :EDGES], lines.facing[k])
         _draw_axes(image, track, ends[k, EDGES:], lines.shown[k, EDGES:], lines.far_first[k])
-    bounds = lines.bounds()
-    for k in reversed(range(len(ordered))):  # the nearest object gets the best place
-        anchor = _clip_to_image(bounds[k], intrinsics)
-        if anchor is not None:
-            painter.draw(_label(ordered[k]), anchor, _colour(ordered[k]))
+    inside = [_overlaps_image(bounds, intrinsics) for bounds in lines.bounds()]
+    return [
+        Label(_label_lines(ordered[k]), lines.pixels[k][lines.shown[k]].reshape(-1, 2), _colour(ordered[k]))
+        for k in reversed(range(len(ordered)))
+        if inside[k]
+    ]
 
 
 def _tint(image: ByteArray, instance: InstanceMask, colour: Colour) -> None:
@@ -131,19 +125,23 @@ def _draw_axes(
             cv2.arrowedLine(image, start, tip, colour, thickness, cv2.LINE_AA, _SUBPIXEL, 0.18)
 
 
-def _clip_to_image(bounds: FloatArray, intrinsics: CameraIntrinsics) -> Rectangle | None:
-    """Clip a pixel rectangle to the image; None if they do not overlap."""
+def _overlaps_image(bounds: FloatArray, intrinsics: CameraIntrinsics) -> bool:
+    """Return True if a pixel rectangle (u0, v0, u1, v1) overlaps the image."""
     x0, y0, x1, y1 = bounds.tolist()
-    right, bottom = intrinsics.width - 1, intrinsics.height - 1
-    if x1 < 0 or y1 < 0 or x0 > right or y0 > bottom:
-        return None
-    return int(max(x0, 0)), int(max(y0, 0)), int(min(x1, right)), int(min(y1, bottom))
+    return bool(x1 >= 0 and y1 >= 0 and x0 <= intrinsics.width - 1 and y0 <= intrinsics.height - 1)
 
 
-def _label(track: TrackedObject) -> tuple[str, str]:
+def _label_lines(track: TrackedObject) -> tuple[str, str]:
     """Return the two lines of a label: name and score; size."""
     x, y, z = 100.0 * np.asarray(track.size)
     return f"{track.name}  {track.score:.2f}" + ("" if track.seen else "  unseen"), f"{x:.1f} x {y:.1f} x {z:.1f} cm"
+
+
+def _rejection_label(rejection: Rejection, instance: InstanceMask) -> Label:
+    """Return the label of a rejected instance: category and reason."""
+    x0, y0, x1, y1 = instance.box
+    corners = np.array([(x0, y0), (x1 - 1, y0), (x1 - 1, y1 - 1), (x0, y1 - 1)], dtype=np.float64)
+    return Label((f"{rejection.category} rejected", rejection.short_reason), corners, REJECTED_COLOUR)
 
 
 def _colour(track: TrackedObject) -> Colour:

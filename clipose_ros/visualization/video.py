@@ -1,12 +1,14 @@
-"""Video writer for images with irregular time stamps."""
+"""Writers of videos and animated pictures from images with irregular time stamps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from clipose_ros.errors import DataError, ShapeError
 from clipose_ros.types import ByteArray
@@ -79,3 +81,28 @@ class VideoWriter:
     def _write(self, rgb: ByteArray) -> None:
         assert self._writer is not None
         self._writer.write(np.ascontiguousarray(rgb[..., ::-1]))
+
+
+def write_animation(path: str | Path, images: Sequence[ByteArray], stamps_ns: Sequence[int], quality: int = 60) -> None:
+    """Write images as an animated WebP that repeats forever. Each image is shown until the stamp of the next.
+
+    Args:
+        path: Output file.
+        images: ``(H, W, 3)`` uint8, R G B, at least two.
+        stamps_ns: Increasing stamps of the images, nanoseconds.
+        quality: Quality of the lossy compression, 0 to 100.
+
+    Raises:
+        DataError: There are too few images, or the file cannot be written.
+    """
+    if len(images) < 2:
+        raise DataError(f"an animation needs at least two images, got {len(images)}")
+    durations_ms = np.diff(stamps_ns) / 1e6
+    durations_ms = np.maximum(np.append(durations_ms, np.median(durations_ms)).round(), 1.0).astype(int).tolist()
+    first, *others = (Image.fromarray(image) for image in images)
+    try:
+        first.save(
+            path, "WEBP", save_all=True, append_images=others, duration=durations_ms, loop=0, quality=quality, method=4
+        )
+    except OSError as error:
+        raise DataError(f"animation '{path}' cannot be written: {error}") from error

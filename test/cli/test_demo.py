@@ -99,6 +99,7 @@ def test_a_dead_node_is_a_failure_with_its_last_words(tmp_path: Path, children, 
         (["--segmenter", "guess"], "yolo:WEIGHTS or mask_rcnn:WEIGHTS"),
         (["--set", "score"], "NAME=VALUE, got 'score'"),
         (["--duration", "0"], "positive"),
+        (["--animation", "-1"], "--animation must not be negative, got -1"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_starts(arguments, message, children, capsys, tmp_path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from clipose_ros.errors import DataError, ShapeError
-from clipose_ros.visualization.video import VideoWriter
+from clipose_ros.visualization.video import VideoWriter, write_animation
 
 RED = np.zeros((48, 64, 3), np.uint8)
 RED[..., 0] = 220
@@ -64,3 +65,21 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
             video.add(RED[:10], 1)
     with pytest.raises(DataError, match="absent"), VideoWriter(tmp_path / "absent" / "v.mp4") as video:
         video.add(RED, 0)
+
+
+def test_an_animation_shows_each_picture_until_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    write_animation(path, [RED, BLUE, RED], [0, 100_000_000, 400_000_000])
+    with Image.open(path) as picture:
+        assert (picture.n_frames, picture.info["loop"]) == (3, 0)
+        durations, colours = [], []
+        for number in range(3):
+            picture.seek(number)
+            frame = np.asarray(picture.convert("RGB"))[20, 20]
+            durations.append(picture.info["duration"])
+            colours.append("red" if frame[0] > frame[2] else "blue")
+    assert durations == [100, 300, 200] and colours == ["red", "blue", "red"]
+    with pytest.raises(DataError, match="at least two images, got 1"):
+        write_animation(path, [RED], [0])
+    with pytest.raises(DataError, match="absent"):
+        write_animation(tmp_path / "absent" / "a.webp", [RED, BLUE], [0, 1])
