@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -65,11 +64,7 @@ class InMemorySource:
         """Return the clouds at B positions and their indices; see ``CloudSource``."""
         places = [divmod(position, len(self._samples)) for position in positions]
         rows = np.array([self._epoch_order(epoch)[offset] for epoch, offset in places], dtype=np.int64)
-        picked: dict[str, Any] = {spec.name: getattr(self._samples, spec.name) for spec in fields(self._samples)}
-        for name, value in picked.items():
-            if isinstance(value, np.ndarray):
-                picked[name] = value[rows]
-        return CloudSamples(**picked), rows
+        return self._samples.select(rows), rows
 
     def _draw_epoch_order(self, epoch: int) -> IndexArray:
         """Draw the cloud indices of an epoch in their order."""

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +32,22 @@ _COLOUR_PATTERN = re.compile(r"color|colour|rgb", re.IGNORECASE)
 _DEPTH_PATTERN = re.compile(r"depth", re.IGNORECASE)
 
 
+class ImagePair(NamedTuple):
+    """Paths of the colour and the depth image of a frame."""
+
+    colour: Path
+    depth: Path
+
+
+class Pinhole(NamedTuple):
+    """Focal lengths and principal point of a camera, pixels."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
 @dataclass(frozen=True, slots=True)
 class RgbdFolder:
     """Frames of one camera, sorted by name.
@@ -42,7 +58,7 @@ class RgbdFolder:
         depth_scale: Metres per unit of the depth images.
     """
 
-    pairs: tuple[tuple[Path, Path], ...]
+    pairs: tuple[ImagePair, ...]
     intrinsics: CameraIntrinsics
     depth_scale: float
 
@@ -84,7 +100,7 @@ def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
     if not root.is_dir():
         raise DataError(f"no such folder of RGB-D frames: '{folder}'")
     pairs = _find_pairs(root)
-    height, width = _read_image(pairs[0][0], cv2.IMREAD_COLOR).shape[:2]
+    height, width = _read_image(pairs[0].colour, cv2.IMREAD_COLOR).shape[:2]
     try:
         source, values = _find_intrinsics(root)
         return RgbdFolder(pairs, _make_intrinsics(source, values, width, height), _parse_depth_scale(source, values))
@@ -92,13 +108,13 @@ def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
         raise DataError(f"the intrinsics in '{root}' hold a value that is not a number: {error}") from error
 
 
-def _find_pairs(root: Path) -> tuple[tuple[Path, Path], ...]:
+def _find_pairs(root: Path) -> tuple[ImagePair, ...]:
     """Pair colour and depth images whose names are equal without the words ``color`` and ``depth``."""
     images = sorted(path for path in root.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
     is_depth = {path: bool(_DEPTH_PATTERN.search(path.stem)) for path in images}
     depths = {_DEPTH_PATTERN.sub("", p.stem): p for p in images if is_depth[p] and p.suffix.lower() == ".png"}
     colours = {_COLOUR_PATTERN.sub("", p.stem): p for p in images if _COLOUR_PATTERN.search(p.stem) and not is_depth[p]}
-    pairs = tuple((colours[key], depths[key]) for key in sorted(colours.keys() & depths.keys()))
+    pairs = tuple(ImagePair(colours[key], depths[key]) for key in sorted(colours.keys() & depths.keys()))
     if not pairs:
         raise DataError(
             f"'{root}' holds {len(colours)} colour and {len(depths)} depth images but no pair of equal name: expected "
@@ -126,12 +142,11 @@ def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
     )
 
 
-def _parse_pinhole(values: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
-    """Return fx, fy, cx, cy from any of the accepted keys, or None."""
+def _parse_pinhole(values: Mapping[str, Any]) -> Pinhole | None:
+    """Return the pinhole parameters under any of the accepted keys, or None."""
     for centre in (("cx", "cy"), ("x_offset", "y_offset"), ("ppx", "ppy")):
         if all(key in values for key in ("fx", "fy", *centre)):
-            fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", *centre))
-            return fx, fy, cx, cy
+            return Pinhole(*(float(values[key]) for key in ("fx", "fy", *centre)))
     for key, columns in (
         ("projection_matrix", 4),
         ("p", 4),
@@ -145,7 +160,7 @@ def _parse_pinhole(values: Mapping[str, Any]) -> tuple[float, float, float, floa
         matrix = matrix.get("data") if isinstance(matrix, Mapping) else matrix
         if matrix is not None and np.size(matrix) == 3 * columns:
             flat = np.asarray(matrix, dtype=float).reshape(3, columns)
-            return float(flat[0, 0]), float(flat[1, 1]), float(flat[0, 2]), float(flat[1, 2])
+            return Pinhole(float(flat[0, 0]), float(flat[1, 1]), float(flat[0, 2]), float(flat[1, 2]))
     return None
 
 

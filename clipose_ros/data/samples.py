@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,11 @@ class CloudSamples:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def select(self, rows: NDArray[np.int64]) -> CloudSamples:
+        """Return the clouds with the row indices ``(B,)``, in that order; a row may be repeated."""
+        arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return replace(self, **arrays, images=None if self.images is None else self.images[rows])
 
     def save(self, path: str | Path) -> None:
         """Write a ``.npz`` file through a temporary file that is renamed when complete."""

@@ -25,6 +25,7 @@ from clipose_ros.data.nocs.files import (
     SUBSETS,
     MetaLine,
     NocsSubset,
+    RecordFiles,
     decode_coordinates,
     decode_depth,
     read_image,
@@ -185,13 +186,12 @@ class NocsDataset:
         """
         return read_detections(self._find_record(index, self.subset.detections, "detections"), self.categories)
 
-    def _find_record(self, index: int, place: tuple[str, tuple[str, ...]] | None, what: str) -> Path:
-        """Return the file of a frame's truths or detections; ``place`` is a folder with file name prefixes."""
-        if place is None:
+    def _find_record(self, index: int, files: RecordFiles | None, what: str) -> Path:
+        """Return the existing pickle of a frame's truths or detections, or raise DataError."""
+        if files is None:
             raise DataError(f"there are no {what} of {self.subset.name}, only of camera_val and real_test")
-        folder, prefixes = place
         scene, number = self.frames[index].split("/")
-        paths = [self.root / folder / f"{prefix}_{scene}_{number}.pkl" for prefix in prefixes]
+        paths = [self.root / files.folder / f"{prefix}_{scene}_{number}.pkl" for prefix in files.prefixes]
         for path in paths:
             if path.is_file():
                 return path

@@ -28,6 +28,19 @@ NO_DEPTH = 32001
 
 
 @dataclass(frozen=True, slots=True)
+class RecordFiles:
+    """Location of the pickles of a subset, one per frame: ``FOLDER/PREFIX_SCENE_NUMBER.pkl``.
+
+    Attributes:
+        folder: Folder relative to the root.
+        prefixes: Possible prefixes of the file names: the releases differ.
+    """
+
+    folder: str
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NocsSubset:
     """Layout of one subset of the data. Folders are relative to the root.
 
@@ -37,8 +50,8 @@ class NocsSubset:
         composed: Folder of the composed depth (objects with background), CAMERA only.
         models: Folder of the object models' extents.
         intrinsics: Camera intrinsics.
-        truth: Folder of the official truths and their file name prefixes; None for training subsets.
-        detections: Folder of the Mask R-CNN detections and their file name prefixes; None for training subsets.
+        truth: Files of the official truths; None for training subsets.
+        detections: Files of the Mask R-CNN detections; None for training subsets.
     """
 
     name: str
@@ -46,8 +59,8 @@ class NocsSubset:
     composed: str | None
     models: str
     intrinsics: CameraIntrinsics
-    truth: tuple[str, tuple[str, ...]] | None = None
-    detections: tuple[str, tuple[str, ...]] | None = None
+    truth: RecordFiles | None = None
+    detections: RecordFiles | None = None
 
 
 SUBSETS = {
@@ -66,8 +79,8 @@ SUBSETS = {
             "camera_full_depths/val",
             "obj_models/val",
             CAMERA_INTRINSICS,
-            ("gts/val", ("results_val",)),
-            ("segmentation_results/CAMERA25", ("results_val",)),
+            RecordFiles("gts/val", ("results_val",)),
+            RecordFiles("segmentation_results/CAMERA25", ("results_val",)),
         ),
         NocsSubset(
             "real_train", ("Real/train", "real/train", "real_train"), None, "obj_models/real_train", REAL_INTRINSICS
@@ -78,8 +91,8 @@ SUBSETS = {
             None,
             "obj_models/real_test",
             REAL_INTRINSICS,
-            ("gts/real_test", ("results_real_test", "results_test")),
-            ("segmentation_results/REAL275", ("results_test", "results_real_test")),
+            RecordFiles("gts/real_test", ("results_real_test", "results_test")),
+            RecordFiles("segmentation_results/REAL275", ("results_test", "results_real_test")),
         ),
     )
 }

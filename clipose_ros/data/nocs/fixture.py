@@ -154,8 +154,8 @@ def _write_records(root: Path, subset: NocsSubset, frame: str, view: RenderedFra
         "pred_masks": _stack_masks(detected, view.labels.shape),
     }
     ending = f"{frame.replace('/', '_')}.pkl"
-    _write_pickle(root / subset.truth[0] / f"{subset.truth[1][0]}_{ending}", truths)
-    _write_pickle(root / subset.detections[0] / f"{subset.detections[1][0]}_{ending}", {**truths, **detections})
+    for files, record in ((subset.truth, truths), (subset.detections, {**truths, **detections})):
+        _write_pickle(root / files.folder / f"{files.prefixes[0]}_{ending}", record)
 
 
 def _stack_boxes(masks: list[InstanceMask]) -> NDArray[np.int32]:

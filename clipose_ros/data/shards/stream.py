@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,6 +56,18 @@ class _Window:
     key: tuple[int, int]
     clouds: list[EncodedCloud]
     rows: IndexArray
+
+
+class _EpochWindows(NamedTuple):
+    """Windows of an epoch in their order.
+
+    Attributes:
+        shards: Shard indices of each window.
+        ends: ``(W,)`` number of clouds up to the end of each window.
+    """
+
+    shards: list[IndexArray]
+    ends: IndexArray
 
 
 class ShardStream:
@@ -121,15 +134,15 @@ class ShardStream:
     def locate(self, position: int) -> StreamPlace:
         """Return the epoch, window and offset of a position of the endless sequence."""
         epoch, rest = divmod(position, len(self))
-        _, ends = self._epoch_windows(epoch)
+        ends = self._epoch_windows(epoch).ends
         window = int(np.searchsorted(ends, rest, side="right"))
         return StreamPlace(epoch, window, rest - int(ends[window - 1] if window else 0))
 
-    def _draw_epoch_windows(self, epoch: int) -> tuple[list[IndexArray], IndexArray]:
-        """Draw the shard indices of each window of an epoch; also return the cumulative cloud counts of the windows."""
+    def _draw_epoch_windows(self, epoch: int) -> _EpochWindows:
+        """Draw the order of the shards of an epoch and group them into windows."""
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._shards))
         windows = [order[i : i + self._window] for i in range(0, len(order), self._window)]
-        return windows, np.cumsum([self._sizes[shards].sum() for shards in windows])
+        return _EpochWindows(windows, np.cumsum([self._sizes[shards].sum() for shards in windows]))
 
     def _fetch_encoded(self, place: StreamPlace) -> tuple[EncodedCloud, int]:
         """Return the encoded cloud at a place and its index among all stored clouds."""
@@ -141,7 +154,7 @@ class ShardStream:
 
     def _read_window(self, epoch: int, window: int) -> _Window:
         """Read the shards of a window and sample their clouds."""
-        chosen = self._epoch_windows(epoch)[0][window]
+        chosen = self._epoch_windows(epoch).shards[window]
         clouds = [cloud for i in chosen for cloud in read_encoded(*self._shards[i])]
         if not self.has_images:
             clouds = [{name: data for name, data in cloud.items() if name != "image.png"} for cloud in clouds]

@@ -53,17 +53,14 @@ def generate_shards(
         raise ConfigError(f"scenes, workers and scenes per shard must be at least 1, got {got}")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _prepare_manifest(folder, source, scenes, scenes_per_shard)
-    kept = {shard.first_scene for shard in manifest.shards}
-    plan = [
-        (first, min(scenes_per_shard, scenes - first))
-        for first in range(0, scenes, scenes_per_shard)
-        if first not in kept
-    ]
-    if kept:
-        log(f"{len(kept)} shards exist, {len(plan)} remain")
+    existing = {shard.first_scene for shard in manifest.shards}
+    sizes = _compute_shard_sizes(scenes, scenes_per_shard)
+    missing = {first: count for first, count in sizes.items() if first not in existing}
+    if existing:
+        log(f"{len(existing)} shards exist, {len(missing)} remain")
     with process_pool(workers, _initialize_worker, (source,)) as pool:
-        names = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first, _ in plan}
-        jobs = [pool.submit(_write_shard, names[first], first, count) for first, count in plan]
+        paths = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first in missing}
+        jobs = [pool.submit(_write_shard, paths[first], first, count) for first, count in missing.items()]
         for job in as_completed(jobs):
             shard = job.result()
             shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
@@ -71,6 +68,11 @@ def generate_shards(
             manifest.write(folder)
             log(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
     return manifest
+
+
+def _compute_shard_sizes(scenes: int, scenes_per_shard: int) -> dict[int, int]:
+    """Return the number of scenes of each shard by the index of its first scene."""
+    return {first: min(scenes_per_shard, scenes - first) for first in range(0, scenes, scenes_per_shard)}
 
 
 def _prepare_manifest(folder: Path, source: SceneSource, scenes: int, scenes_per_shard: int) -> Manifest:
@@ -81,28 +83,33 @@ def _prepare_manifest(folder: Path, source: SceneSource, scenes: int, scenes_per
     manifest = Manifest(made_by, scenes, source.categories)
     if (folder / MANIFEST).exists():
         before = Manifest.read(folder)
-        for key, value in made_by.items():
-            if before.made_by.get(key) != value:
-                raise ConfigError(
-                    f"{folder} holds shards made with {key} {before.made_by.get(key)}, got {value}: use the same "
-                    "setting or another folder"
-                )
-        if before.categories != manifest.categories:
-            raise ConfigError(
-                f"{folder} holds shards of the categories {', '.join(before.categories.names)}, got "
-                f"{', '.join(manifest.categories.names)}: use the same categories or another folder"
-            )
-        if before.scenes > scenes:
-            raise ConfigError(
-                f"{folder} was made for {before.scenes} scenes, got {scenes}: request at least as many or use another "
-                "folder"
-            )
-        expected = {first: min(scenes_per_shard, scenes - first) for first in range(0, scenes, scenes_per_shard)}
-        # a last shard that was short is generated again if it now holds more scenes
+        _check_same_settings(folder, before, manifest)
+        expected = _compute_shard_sizes(scenes, scenes_per_shard)
+        # A last shard that was short is generated again if it now holds more scenes.
         full = (shard for shard in before.shards if shard.scenes == expected[shard.first_scene])
         manifest = replace(manifest, shards=tuple(shard for shard in full if _is_intact(folder, shard)))
     manifest.write(folder)
     return manifest
+
+
+def _check_same_settings(folder: Path, before: Manifest, requested: Manifest) -> None:
+    """Raise ConfigError if a folder holds shards of other settings or categories, or of more scenes than requested."""
+    for key, value in requested.made_by.items():
+        if before.made_by.get(key) != value:
+            raise ConfigError(
+                f"{folder} holds shards made with {key} {before.made_by.get(key)}, got {value}: use the same "
+                "setting or another folder"
+            )
+    if before.categories != requested.categories:
+        raise ConfigError(
+            f"{folder} holds shards of the categories {', '.join(before.categories.names)}, got "
+            f"{', '.join(requested.categories.names)}: use the same categories or another folder"
+        )
+    if before.scenes > requested.scenes:
+        raise ConfigError(
+            f"{folder} was made for {before.scenes} scenes, got {requested.scenes}: request at least as many or use "
+            "another folder"
+        )
 
 
 def _read_versions() -> dict[str, str]:

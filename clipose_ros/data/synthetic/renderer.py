@@ -1,7 +1,16 @@
 """Ray-cast renderer: colour, depth, labels and ground truth of a scene.
 
 Pixel centres have integer coordinates; depth is along the optical axis. ``Renderer`` prepares everything that does not
-depend on the camera once, so a moving camera in a static scene costs only its rays.
+depend on the camera once. A moving camera in a static scene costs only its rays.
+
+Algorithm for one view of H x W pixels and a camera with the pose ``T_world_camera`` = (R, c):
+
+1. Rotate the pixel rays d_camera ``(H * W, 3)`` into the world frame: d = R d_camera. All rays start at c.
+2. Intersect them with the scene. M rays hit a face; the depth of a pixel is the ray parameter s (``raycast``).
+3. For each hit compute the point c + s d, the unit normal n towards the camera, and cos = abs(n . d) / norm(d).
+4. Shade the hits (``shading``), look up label and albedo of the hit faces, and scatter all values into images.
+5. For each object with a visible pixel, measure the visible share of its silhouette. A mug's handle counts as visible
+   from ``MIN_HANDLE_FRACTION`` and ``MIN_HANDLE_PIXELS`` of its own silhouette.
 """
 
 from __future__ import annotations
@@ -9,18 +18,26 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
-from clipose_ros.data.synthetic.raycast import Silhouette, build_embree_scene, compute_ray_directions
+from clipose_ros.data.synthetic.raycast import (
+    Intersections,
+    Silhouette,
+    build_embree_scene,
+    compute_ray_directions,
+    find_intersections,
+)
 from clipose_ros.data.synthetic.scenes import Scene
 from clipose_ros.data.synthetic.shading import RayHits, Shader
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MIN_HANDLE_FRACTION = 0.15
 """Visible share of a handle's silhouette from which the handle counts as visible."""
@@ -134,50 +151,52 @@ class Renderer:
         shape = (intrinsics.height, intrinsics.width)
         directions = compute_ray_directions(intrinsics) @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (len(directions), 1))
-        found = self._rays.run(origins, directions, output=True)
-        pixels = np.flatnonzero(found["geomID"] >= 0)
-        hits, distance, cosine = self._make_hits(found, pixels, origins[pixels], directions[pixels], intrinsics.width)
-
-        def image(values: Any, dtype: type) -> Any:
-            """Scatter the values of hit pixels into an image of zeros."""
-            result: NDArray[Any] = np.zeros(shape, dtype=dtype)
-            result.reshape(-1)[pixels] = values
-            return result
-
+        found = find_intersections(self._rays, origins, directions)
+        pixels = found.rays
+        hits, cosine = self._make_hits(found, origins[pixels], directions[pixels], intrinsics.width)
         rgb = np.zeros((*shape, 3), dtype=np.uint8)
         if colour:
             rgb.reshape(-1, 3)[pixels] = self._shader.shade(hits, shadow_rays)
-        labels: LabelArray = image(self._labels[hits.body], np.uint16)
-        handle: BoolArray = image(self._is_handle_face[hits.face], np.bool_)
+        labels = _scatter(self._labels[hits.body], pixels, shape)
+        handle = _scatter(self._is_handle_face[hits.face], pixels, shape)
         return RenderedFrame(
             rgb=rgb,
-            depth=image(distance, np.float32),
+            depth=_scatter(found.distance, pixels, shape),
             labels=labels,
             truths=self._make_truths(invert_transform(T_world_camera), intrinsics, labels, handle, instances),
-            cos_incidence=image(cosine, np.float32),
-            albedo=image(self._albedo[hits.face], np.float32),
+            cos_incidence=_scatter(cosine, pixels, shape),
+            albedo=_scatter(self._albedo[hits.face], pixels, shape),
         )
 
     def _make_hits(
-        self, found: dict[str, Any], pixels: NDArray[np.integer], origins: FloatArray, rays: FloatArray, width: int
-    ) -> tuple[RayHits, FloatArray, FloatArray]:
-        """Convert Embree's result for N hit pixels to hits, depths ``(N,)`` and cosines of incidence ``(N,)``."""
-        body, distance, second, third = (found[key][pixels] for key in ("geomID", "tfar", "u", "v"))
-        normals = found["Ng"][pixels]
-        normals = normals / np.maximum(np.sqrt(np.einsum("ij,ij->i", normals, normals)), 1e-20)[:, None]
+        self, found: Intersections, origins: FloatArray, rays: FloatArray, width: int
+    ) -> tuple[RayHits, FloatArray]:
+        """Convert M intersections to the input of the shader.
+
+        Args:
+            found: The intersections.
+            origins: ``(M, 3)`` origins of their rays, world frame, metres.
+            rays: ``(M, 3)`` directions of their rays, world frame.
+            width: Image width, pixels.
+
+        Returns:
+            The hits, and the cosines ``(M,)`` of the angles between ray and surface normal.
+        """
+        lengths = np.sqrt(np.einsum("ij,ij->i", found.normals, found.normals))
+        normals = found.normals / np.maximum(lengths, 1e-20)[:, None]
         cosine = -np.einsum("ij,ij->i", normals, rays) / np.sqrt(np.einsum("ij,ij->i", rays, rays))
         # Interleaved gradient noise (Jimenez 2014): neighbouring pixels differ without a visible pattern.
-        ramp = (0.06711056 * (pixels % width) + 0.00583715 * (pixels // width)) % 1.0
+        ramp = (0.06711056 * (found.rays % width) + 0.00583715 * (found.rays // width)) % 1.0
         hits = RayHits(
-            points=origins + rays * distance[:, None],
+            points=origins + rays * found.distance[:, None],
             rays=rays,
-            body=body,
-            face=self._first_face[body] + found["primID"][pixels],
-            weights=np.stack([1.0 - second - third, second, third], axis=1),
+            body=found.body,
+            face=self._first_face[found.body] + found.face,
+            weights=np.stack([1.0 - found.u - found.v, found.u, found.v], axis=1),
             normals=np.where(cosine[:, None] < 0.0, -normals, normals),
             turn=(2 * np.pi * ((52.9829189 * ramp) % 1.0)).astype(np.float32),
         )
-        return hits, distance, np.abs(cosine)
+        return hits, np.abs(cosine)
 
     def _make_truths(
         self,
@@ -195,13 +214,20 @@ class Renderer:
             if label not in present or (instances is not None and item.instance not in instances):
                 continue
             T_camera_object, handle_silhouette = T_camera_world @ item.T_world_object, self._handle_silhouettes[i]
-            fraction, _ = self._silhouettes[i].measure_visibility(T_camera_object, intrinsics, labels == label)
+            mask = labels == label
+            visible = self._silhouettes[i].measure_visibility(T_camera_object, intrinsics, mask)
             handle_visible = True
             if handle_silhouette is not None:
-                share, pixels = handle_silhouette.measure_visibility(
-                    T_camera_object, intrinsics, (labels == label) & handle
-                )
-                handle_visible = share >= MIN_HANDLE_FRACTION and pixels >= MIN_HANDLE_PIXELS
+                visible_handle = handle_silhouette.measure_visibility(T_camera_object, intrinsics, mask & handle)
+                enough_pixels = visible_handle.pixels >= MIN_HANDLE_PIXELS
+                handle_visible = visible_handle.fraction >= MIN_HANDLE_FRACTION and enough_pixels
             category, size = item.object.category, item.object.size
-            truths.append(ObjectTruth(item.instance, category, T_camera_object, size, fraction, handle_visible))
+            truths.append(ObjectTruth(item.instance, category, T_camera_object, size, visible.fraction, handle_visible))
         return tuple(truths)
+
+
+def _scatter(values: NDArray[Scalar], pixels: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[Scalar]:
+    """Scatter the values ``(M,)`` of M pixels, given by flat index, into an image of zeros."""
+    image = np.zeros(shape, dtype=values.dtype)
+    image.reshape(-1)[pixels] = values
+    return image

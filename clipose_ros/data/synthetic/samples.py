@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from clipose_ros.config import CloudConfig
+from clipose_ros.data.cloud_sample import CloudSample, stack_samples
 from clipose_ros.data.image_crop import crop_object_image
 from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.samples import CloudSamples
@@ -65,26 +66,15 @@ def generate_samples(
         DataError: No scene gave a cloud.
     """
     chosen = object_library.drawable if categories is None else categories
-    rows = [
-        row
+    config = cloud or CloudConfig()
+    clouds = [
+        sample
         for index in range(scenes)
-        for row in simulate_scene(
-            np.random.default_rng([seed, index]), chosen, cloud or CloudConfig(), object_library, image_side
-        )
+        for sample in simulate_scene(np.random.default_rng([seed, index]), chosen, config, object_library, image_side)
     ]
-    if not rows:
+    if not clouds:
         raise DataError(f"{scenes} scenes of seed {seed} gave no sample: request more scenes")
-    points, truths, handles, images = zip(*rows, strict=True)
-    return CloudSamples(
-        points=np.stack(points),
-        category_index=np.array([object_library.categories.index(truth.category) for truth in truths], dtype=np.int64),
-        T_camera_object=np.stack([truth.T_camera_object for truth in truths]).astype(np.float32),
-        size=np.stack([truth.size for truth in truths]).astype(np.float32),
-        handle_visible=np.array(handles, dtype=bool),
-        visible_fraction=np.array([truth.visible_fraction for truth in truths], dtype=np.float32),
-        categories=object_library.categories,
-        images=np.stack(images) if image_side else None,
-    )
+    return stack_samples(clouds, object_library.categories)
 
 
 def simulate_scene(
@@ -93,12 +83,18 @@ def simulate_scene(
     cloud: CloudConfig,
     object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY,
     image_side: int = 0,
-) -> Iterator[tuple[FloatArray, ObjectTruth, bool, ByteArray | None]]:
-    """Simulate one random scene and yield the clouds of its objects.
+) -> Iterator[CloudSample]:
+    """Simulate one random scene and yield the clouds of its objects, view by view.
+
+    Args:
+        rng: Random generator; equal states give equal clouds.
+        categories: Categories of the objects.
+        cloud: Cloud extraction settings.
+        object_library: Category set and source of the objects.
+        image_side: Side of each object's image, pixels; 0 for no images.
 
     Yields:
-        Points ``(N, 3)`` float32 in the camera frame, metres; ground truth; True unless the object's handle is hidden;
-        the object's image ``(S, S, 3)``, or None if ``image_side`` is 0.
+        The cloud of each sufficiently visible object with its ground truth.
     """
     scene = make_scene(rng, random_scene_config(rng, categories), object_library.make)
     renderer = Renderer(scene, object_library.categories)
@@ -108,6 +104,7 @@ def simulate_scene(
             crop = crop_intrinsics(invert_transform(T_world_camera) @ item.T_world_object, item.object.size, camera)
             if crop is None:
                 continue
+            # Rays are cast for the object's window only: most objects fill a small part of the image.
             rendered = renderer.render(T_world_camera, crop, colour=image_side > 0, instances=(item.instance,))
             if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
                 continue
@@ -115,10 +112,25 @@ def simulate_scene(
             truth = rendered.truths[0]
             visible = rendered.labels == object_library.categories[truth.category].id * LABEL_BASE + truth.instance
             points = _extract_cloud(rng, RgbdFrame(rendered.rgb, noisy, crop), visible, truth.category, cloud)
-            if points is not None:
-                hidden = item.object.has_handle and _count_handle_points(points, truth) < MIN_HANDLE_POINTS
-                image = crop_object_image(rendered.rgb, visible, image_side) if image_side else None
-                yield points, truth, truth.handle_visible and not hidden, image
+            if points is None:
+                continue
+            # The depth of a thin handle may be lost although its pixels are visible.
+            lost = item.object.has_handle and _count_handle_points(points, truth) < MIN_HANDLE_POINTS
+            image = crop_object_image(rendered.rgb, visible, image_side) if image_side else None
+            yield _make_sample(points, truth, truth.handle_visible and not lost, image)
+
+
+def _make_sample(points: FloatArray, truth: ObjectTruth, handle_visible: bool, image: ByteArray | None) -> CloudSample:
+    """Combine a cloud ``(N, 3)``, its ground truth and its image to a sample."""
+    return CloudSample(
+        points=points,
+        category=truth.category,
+        T_camera_object=truth.T_camera_object.astype(np.float32),
+        size=truth.size.astype(np.float32),
+        handle_visible=handle_visible,
+        visible_fraction=truth.visible_fraction,
+        image=image,
+    )
 
 
 def crop_intrinsics(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:

@@ -43,9 +43,5 @@ class SimulatedScenes:
     def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
         """Generate the clouds of all views of a scene."""
         rng = np.random.default_rng([self.seed, scene])
-        drawable = self.object_library.drawable
-        for points, truth, handle, image in simulate_scene(
-            rng, drawable, CloudConfig(), self.object_library, self.image_side
-        ):
-            pose, visible = truth.T_camera_object, truth.visible_fraction
-            yield CloudSample(points, truth.category, pose, truth.size, handle, visible, image)
+        library = self.object_library
+        return simulate_scene(rng, library.drawable, CloudConfig(), library, self.image_side)

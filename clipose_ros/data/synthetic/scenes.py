@@ -6,6 +6,7 @@ World frame: z up, origin at the centre of the table top.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -142,6 +143,18 @@ def make_scene(rng: np.random.Generator, config: SceneConfig | None = None, make
     return Scene(tuple(objects), tuple(props), _make_lamp(rng))
 
 
+class _Platform(NamedTuple):
+    """Flat top on which an object can be stacked.
+
+    Attributes:
+        centre: ``(2,)`` position on the table, metres.
+        height: Height above the table, metres.
+    """
+
+    centre: FloatArray
+    height: float
+
+
 class _TablePlacer:
     """Collision-free placement of meshes on the table.
 
@@ -158,7 +171,7 @@ class _TablePlacer:
         self._config = config
         self._low = np.empty((0, _DIRECTIONS.shape[1]))
         self._high = np.empty((0, _DIRECTIONS.shape[1]))
-        self._platforms: list[tuple[FloatArray, float]] = []
+        self._platforms: list[_Platform] = []
 
     def place(self, mesh: Mesh, R: FloatArray, flat_top: bool) -> FloatArray | None:
         """Draw a pose without collision.
@@ -177,10 +190,11 @@ class _TablePlacer:
         T = np.eye(4)
         T[:3, :3] = R
         if self._platforms and not flat_top and self._rng.uniform() < self._config.stacked:
-            spot, level = self._platforms.pop(int(self._rng.integers(len(self._platforms))))
-            T[:3, 3] = *(spot + self._rng.uniform(-0.02, 0.02, 2)), level - points[:, 2].min()
+            platform = self._platforms.pop(int(self._rng.integers(len(self._platforms))))
+            T[:3, 3] = *(platform.centre + self._rng.uniform(-0.02, 0.02, 2)), platform.height - points[:, 2].min()
             return T
         for _ in range(30):
+            # The square root of a uniform number spreads the positions evenly over the area of the disc.
             angle, radius = self._rng.uniform(0, 2 * np.pi), self._config.radius_m * np.sqrt(self._rng.uniform())
             spot = radius * np.array([np.cos(angle), np.sin(angle)])
             at = spot @ _DIRECTIONS
@@ -188,7 +202,7 @@ class _TablePlacer:
                 self._low, self._high = np.vstack([self._low, low + at]), np.vstack([self._high, high + at])
                 T[:3, 3] = *spot, -points[:, 2].min()
                 if flat_top:
-                    self._platforms.append((spot, float(points[:, 2].max() - points[:, 2].min())))
+                    self._platforms.append(_Platform(spot, float(points[:, 2].max() - points[:, 2].min())))
                 return T
         return None
 
@@ -240,37 +254,55 @@ def _rotate_about(axis: int, angle_deg: float) -> FloatArray:
     return R
 
 
+class _Table(NamedTuple):
+    """A table at the world origin.
+
+    Attributes:
+        props: Table top and legs.
+        T_world_table: ``(4, 4)`` pose: a rotation about z.
+        height: Height of the table top above the floor, metres.
+    """
+
+    props: list[Prop]
+    T_world_table: FloatArray
+    height: float
+
+
 def _make_room(rng: np.random.Generator, config: SceneConfig) -> list[Prop]:
     """Generate a table top with legs, a floor and two walls."""
+    table = _make_table(rng, config)
+    return [*table.props, *_make_floor_and_walls(rng, table)]
+
+
+def _make_table(rng: np.random.Generator, config: SceneConfig) -> _Table:
+    """Generate a table that is large enough for the objects."""
     length, depth, thick = rng.uniform(0.9, 2.0), rng.uniform(0.75, 1.2), rng.uniform(0.02, 0.05)
     length, depth = max(length, 2.4 * config.radius_m), max(depth, 2.4 * config.radius_m)
     height = rng.uniform(0.45, 1.0)
-    top = random_wood(rng) if rng.uniform() < 0.6 else random_colour(rng)
+    colour = random_wood(rng) if rng.uniform() < 0.6 else random_colour(rng)
     kinds = ("grain", "grain", "grain", "noise", "plain", "plain", "checker")
-    grain = Texture.random(rng, kinds, (0.03, 0.15))
-    yaw = np.eye(4)
-    yaw[:3, :3] = _rotate_about(2, rng.uniform(0, 360))
-    slab = Prop(box([length, depth, thick]).translated([0, 0, -thick / 2]).painted(top), yaw, grain)
-    legs = [
-        Prop(
-            box([0.05, 0.05, height - thick])
-            .translated([x * (length / 2 - 0.06), y * (depth / 2 - 0.06), -(height + thick) / 2])
-            .painted(top),
-            yaw,
-            grain,
-        )
-        for x in (-1, 1)
-        for y in (-1, 1)
-    ]
-    ground = Texture.random(rng, ("noise", "checker", "grain", "plain"), (0.1, 0.6))
-    floor = Prop(box([8, 8, 0.1]).translated([0, 0, -height - 0.05]).painted(random_colour(rng)), np.eye(4), ground)
-    wall_position, wall_colour = rng.uniform(1.2, 3.0, 2), random_colour(rng)
+    texture = Texture.random(rng, kinds, (0.03, 0.15))
+    T = np.eye(4)
+    T[:3, :3] = _rotate_about(2, rng.uniform(0, 360))
+    top = box([length, depth, thick]).translated([0, 0, -thick / 2])
+    leg = box([0.05, 0.05, height - thick])
+    x, y = length / 2 - 0.06, depth / 2 - 0.06
+    corners = ((-x, -y), (-x, y), (x, -y), (x, y))
+    legs = [leg.translated([*corner, -(height + thick) / 2]) for corner in corners]
+    return _Table([Prop(mesh.painted(colour), T, texture) for mesh in (top, *legs)], T, height)
+
+
+def _make_floor_and_walls(rng: np.random.Generator, table: _Table) -> list[Prop]:
+    """Generate a floor below the table and two walls behind it, parallel to its sides."""
+    texture = Texture.random(rng, ("noise", "checker", "grain", "plain"), (0.1, 0.6))
+    floor = box([8, 8, 0.1]).translated([0, 0, -table.height - 0.05]).painted(random_colour(rng))
+    (x, y), colour = rng.uniform(1.2, 3.0, 2), random_colour(rng)
     paper = Texture.random(rng, ("plain", "plain", "noise", "stripes"), (0.1, 0.6))
-    walls = [
-        Prop(box([0.1, 8, 5]).translated([wall_position[0] + 0.05, 0, 1.5]).painted(wall_colour), yaw, paper),
-        Prop(box([8, 0.1, 5]).translated([0, wall_position[1] + 0.05, 1.5]).painted(wall_colour), yaw, paper),
+    walls = (box([0.1, 8, 5]).translated([x + 0.05, 0, 1.5]), box([8, 0.1, 5]).translated([0, y + 0.05, 1.5]))
+    return [
+        Prop(floor, np.eye(4), texture),
+        *(Prop(wall.painted(colour), table.T_world_table, paper) for wall in walls),
     ]
-    return [slab, *legs, floor, *walls]
 
 
 def _make_lamp(rng: np.random.Generator) -> Light:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
@@ -18,6 +20,30 @@ def make_bowl(rng: np.random.Generator) -> Mesh:
     wall = rng.uniform(2.0, 5.5) * MM
     base = radius * rng.uniform(0.25, 0.68)
     foot = rng.uniform(3, 12) * MM if rng.uniform() < 0.55 else 0.0
+    curve = _make_bowl_profile(rng, radius, height, base, foot)
+    outside, inside = random_colour(rng), random_colour(rng)
+    body = revolve(add_wall(curve, wall), 64).painted(outside)
+    if rng.uniform() < 0.5:
+        body = body.painted(inside, np.arange(len(body.faces)) >= len(body.faces) // 2)
+    parts = [body]
+    if foot:
+        ring = cylinder(base * rng.uniform(0.75, 0.95), foot + wall * 0.6, 0.8 * MM)
+        parts.append(ring.translated([0, (foot + wall * 0.6) / 2, 0]).painted(outside))
+    if rng.uniform() < 0.12:
+        parts.append(make_filling(rng, curve, wall, foot + (height - foot) * rng.uniform(0.45, 0.8)))
+    return concatenate_meshes(parts)
+
+
+def _make_bowl_profile(rng: np.random.Generator, radius: float, height: float, base: float, foot: float) -> FloatArray:
+    """Return the outer profile ``(P, 2)`` (radius, y) of a bowl, metres.
+
+    Args:
+        rng: Random generator of belly, rim and rounding.
+        radius: Radius of the rim, metres.
+        height: Height of the rim, metres.
+        base: Radius of the bottom, metres.
+        foot: Height of the bottom above the table, metres.
+    """
     belly = rng.uniform(0.75, 1.02)
     corners = [
         (0.0, foot),
@@ -25,54 +51,56 @@ def make_bowl(rng: np.random.Generator) -> Mesh:
         (radius * belly, foot + (height - foot) * rng.uniform(0.25, 0.6)),
         (radius, height),
     ]
-    if rng.uniform() < 0.2:
+    if rng.uniform() < 0.2:  # a flared rim
         corners[-1:] = [(radius * 0.9, height - 4 * MM), (radius, height)]
-    curve = subdivide(round_corners(corners, rng.uniform(0.3, 1.0) * radius, steps=14), 12 * MM)
-    outside, inside = random_colour(rng), random_colour(rng)
-    body = revolve(add_wall(curve, wall), 64).painted(outside)
-    if rng.uniform() < 0.5:
-        body = body.painted(inside, np.arange(len(body.faces)) >= len(body.faces) // 2)
-    parts = [body]
-    if foot:
-        ring = base * rng.uniform(0.75, 0.95)
-        parts.append(
-            cylinder(ring, foot + wall * 0.6, 0.8 * MM).translated([0, (foot + wall * 0.6) / 2, 0]).painted(outside)
-        )
-    if rng.uniform() < 0.12:
-        parts.append(make_filling(rng, curve, wall, foot + (height - foot) * rng.uniform(0.45, 0.8)))
-    return concatenate_meshes(parts)
+    return subdivide(round_corners(corners, rng.uniform(0.3, 1.0) * radius, steps=14), 12 * MM)
+
+
+@dataclass(frozen=True, slots=True)
+class CanFamily:
+    """Parameter ranges of one kind of can.
+
+    Attributes:
+        weight: Relative frequency.
+        height: Smallest and largest height, millimetres.
+        radius: Smallest and largest radius, millimetres.
+    """
+
+    weight: float
+    height: tuple[float, float]
+    radius: tuple[float, float]
 
 
 CANS = {
-    "soda": (2.0, (105, 125), (31, 34)),
-    "tall": (1.4, (140, 170), (28, 34)),
-    "food": (1.6, (85, 130), (32, 43)),
-    "tuna": (1.0, (30, 60), (35, 52)),
-    "coffee": (0.8, (110, 225), (42, 56)),
-    "tube": (0.9, (150, 270), (32, 40)),
-    "spray": (0.8, (140, 230), (22, 33)),
+    "soda": CanFamily(2.0, (105, 125), (31, 34)),
+    "tall": CanFamily(1.4, (140, 170), (28, 34)),
+    "food": CanFamily(1.6, (85, 130), (32, 43)),
+    "tuna": CanFamily(1.0, (30, 60), (35, 52)),
+    "coffee": CanFamily(0.8, (110, 225), (42, 56)),
+    "tube": CanFamily(0.9, (150, 270), (32, 40)),
+    "spray": CanFamily(0.8, (140, 230), (22, 33)),
 }
-"""Kinds of can: relative frequency, ranges of height and radius in millimetres."""
+"""Can families by name."""
 
 
 def make_can(rng: np.random.Generator) -> Mesh:
     """Generate a random can along y."""
-    weights = np.array([weight for weight, _, _ in CANS.values()])
+    weights = np.array([family.weight for family in CANS.values()])
     kind = str(rng.choice(list(CANS), p=weights / weights.sum()))
-    height, radius = (rng.uniform(*extent) * MM for extent in CANS[kind][1:])
+    height, radius = rng.uniform(*CANS[kind].height) * MM, rng.uniform(*CANS[kind].radius) * MM
     lip = rng.uniform(2.0, 5.0) * MM
-    profile = {
+    make_profile = {
         "soda": _make_drink_can_profile,
         "tall": _make_drink_can_profile,
         "spray": _make_spray_can_profile,
-    }.get(kind, _make_rimmed_can_profile)(rng, height, radius, lip)
-    body = revolve(profile, 56)
+    }.get(kind, _make_rimmed_can_profile)
+    body = revolve(make_profile(rng, height, radius, lip), 56)
     y = body.face_centres[:, 1]
     body = body.painted(random_colour(rng))
     body = add_label_bands(rng, body, height)
     ends = (y > height - 1.2 * lip) | (y < 1.2 * lip)
     body = body.painted(random_metal(rng), ends if kind != "spray" else y < 1.2 * lip)
-    if kind == "spray":
+    if kind == "spray":  # the cap
         body = body.painted(random_colour(rng), y > 0.86 * height)
     return body
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,23 +35,25 @@ class Distractor:
     flat_top: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DistractorKind:
+    """One kind of distractor.
+
+    Attributes:
+        share: Probability.
+        make: Mesh generator.
+        flat_top: True if other objects can be stacked on it.
+    """
+
+    share: float
+    make: Callable[[np.random.Generator], Mesh]
+    flat_top: bool = False
+
+
 def make_distractor(rng: np.random.Generator) -> Distractor:
-    """Generate a random distractor: carton, brick, books, ball, banana, plate, hammer, spoon, candle or toy."""
-    kinds = ("carton", "books", "ball", "banana", "plate", "hammer", "spoon", "candle", "toy", "brick")
-    kind = str(rng.choice(kinds, p=[0.18, 0.2, 0.1, 0.07, 0.08, 0.07, 0.05, 0.05, 0.12, 0.08]))
-    mesh = {
-        "carton": _make_carton,
-        "brick": _make_brick,
-        "books": _make_books,
-        "ball": _make_ball,
-        "banana": _make_banana,
-        "plate": _make_plate,
-        "hammer": _make_hammer,
-        "spoon": _make_spoon,
-        "candle": _make_candle,
-        "toy": _make_toy,
-    }[kind](rng)
-    return Distractor(mesh.centered(), kind in ("carton", "books", "brick"))
+    """Generate a random distractor of one of the kinds of ``DISTRACTORS``."""
+    kind = DISTRACTORS[str(rng.choice(list(DISTRACTORS), p=[kind.share for kind in DISTRACTORS.values()]))]
+    return Distractor(kind.make(rng).centered(), kind.flat_top)
 
 
 def _make_carton(rng: np.random.Generator) -> Mesh:
@@ -135,3 +138,18 @@ def _make_toy(rng: np.random.Generator) -> Mesh:
             part.rotated("y", rng.uniform(0, 360)).translated(rng.uniform(-0.03, 0.03, 3)).painted(random_colour(rng))
         )
     return concatenate_meshes(parts)
+
+
+DISTRACTORS = {
+    "carton": DistractorKind(0.18, _make_carton, flat_top=True),
+    "books": DistractorKind(0.2, _make_books, flat_top=True),
+    "ball": DistractorKind(0.1, _make_ball),
+    "banana": DistractorKind(0.07, _make_banana),
+    "plate": DistractorKind(0.08, _make_plate),
+    "hammer": DistractorKind(0.07, _make_hammer),
+    "spoon": DistractorKind(0.05, _make_spoon),
+    "candle": DistractorKind(0.05, _make_candle),
+    "toy": DistractorKind(0.12, _make_toy),
+    "brick": DistractorKind(0.08, _make_brick, flat_top=True),
+}
+"""Kinds of distractor by name; their probabilities sum to 1."""

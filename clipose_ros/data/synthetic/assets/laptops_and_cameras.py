@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -115,22 +116,40 @@ class CameraBody:
     colour: FloatArray
 
 
-BODY_EXTENTS_MM = {
-    "dslr": ((45, 70), (80, 100), (120, 155)),
-    "mirrorless": ((28, 45), (62, 82), (105, 135)),
-    "compact": ((20, 38), (55, 72), (90, 120)),
-    "instant": ((50, 80), (95, 125), (110, 135)),
-    "film": ((28, 42), (75, 92), (128, 148)),
+@dataclass(frozen=True, slots=True)
+class CameraFamily:
+    """Parameter ranges of one kind of camera, millimetres.
+
+    Attributes:
+        share: Probability.
+        depth: Smallest and largest depth of the body.
+        height: Smallest and largest height of the body.
+        width: Smallest and largest width of the body.
+        lens_length: Smallest and largest length of the lens.
+    """
+
+    share: float
+    depth: tuple[float, float]
+    height: tuple[float, float]
+    width: tuple[float, float]
+    lens_length: tuple[float, float]
+
+
+CAMERAS = {
+    "dslr": CameraFamily(0.4, (45, 70), (80, 100), (120, 155), (45, 130)),
+    "mirrorless": CameraFamily(0.2, (28, 45), (62, 82), (105, 135), (25, 75)),
+    "compact": CameraFamily(0.15, (20, 38), (55, 72), (90, 120), (5, 40)),
+    "instant": CameraFamily(0.1, (50, 80), (95, 125), (110, 135), (18, 50)),
+    "film": CameraFamily(0.15, (28, 42), (75, 92), (128, 148), (30, 60)),
 }
-"""Ranges of depth, height and width of the body by kind of camera, millimetres."""
-LENS_LENGTHS_MM = {"dslr": (45, 130), "mirrorless": (25, 75), "compact": (5, 40), "instant": (18, 50), "film": (30, 60)}
-"""Ranges of lens length by kind of camera, millimetres."""
+"""Camera families by name; their probabilities sum to 1."""
 
 
 def make_camera(rng: np.random.Generator) -> Mesh:
     """Generate a random photo camera: top +y, lens along +x, width along z, grip at +z."""
-    kind = str(rng.choice(["dslr", "mirrorless", "compact", "instant", "film"], p=[0.4, 0.2, 0.15, 0.1, 0.15]))
-    depth, height, width = (rng.uniform(*extent) * MM for extent in BODY_EXTENTS_MM[kind])
+    kind = str(rng.choice(list(CAMERAS), p=[family.share for family in CAMERAS.values()]))
+    family = CAMERAS[kind]
+    depth, height, width = (rng.uniform(*extent) * MM for extent in (family.depth, family.height, family.width))
     colour = random_colour(rng) if rng.uniform() < 0.35 else np.full(3, rng.uniform(0.02, 0.12))
     leather = np.full(3, rng.uniform(0.02, 0.1)) if rng.uniform() < 0.7 else random_colour(rng)
     body = CameraBody(kind, depth, height, width, colour)
@@ -150,7 +169,7 @@ def make_camera(rng: np.random.Generator) -> Mesh:
 def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     """Generate a lens along +x at the front of the body: a mount, one to three barrels and a front glass."""
     depth, height = body.depth, body.height
-    length, radius = rng.uniform(*LENS_LENGTHS_MM[body.kind]) * MM, height * rng.uniform(0.32, 0.46)
+    length, radius = rng.uniform(*CAMERAS[body.kind].lens_length) * MM, height * rng.uniform(0.32, 0.46)
     if body.kind == "instant":
         radius *= 0.75
     barrels = 1 if length < 20 * MM else int(rng.integers(1, 4))
@@ -159,17 +178,8 @@ def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     colour = body.colour if rng.uniform() < 0.3 else np.full(3, rng.uniform(0.015, 0.08))
     if rng.uniform() < 0.2:
         colour = random_metal(rng)
-    corners = [(0.0, -0.5 * depth)]
-    for r, low, high in zip(radii, steps[:-1], steps[1:], strict=True):
-        corners += [(r, low), (r, high)]
     tip = radii[-1]
-    corners[1] = (radii[0], -0.5 * depth)  # the rear barrel reaches into the body
-    corners += [
-        (0.85 * tip, length),
-        (0.75 * tip, length - min(6 * MM, 0.4 * length)),
-        (0.0, length - min(4 * MM, 0.3 * length)),
-    ]
-    lens = revolve(round_corners(corners, 1 * MM, steps=3), 48)
+    lens = revolve(_make_lens_profile(radii, steps, depth), 48)
     y, r = lens.face_centres[:, 1], np.hypot(lens.face_centres[:, 0], lens.face_centres[:, 2])
     lens = lens.painted(colour).painted(np.array([0.03, 0.03, 0.05]), (r < 0.74 * tip) & (y > 0.3 * length))
     if rng.uniform() < 0.6 and length > 30 * MM:
@@ -179,10 +189,43 @@ def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     return lens.rotated("z", -90.0).translated([depth / 2, offset_y, 0])
 
 
+def _make_lens_profile(radii: FloatArray, steps: FloatArray, depth: float) -> FloatArray:
+    """Return the profile ``(P, 2)`` (radius, y) of a lens along y, metres.
+
+    Args:
+        radii: ``(B,)`` radius of each barrel, from the body to the front, metres.
+        steps: ``(B + 1,)`` ends of the barrels along y, from 0 to the length of the lens, metres.
+        depth: Depth of the camera body, metres.
+    """
+    corners = [(0.0, -0.5 * depth)]
+    for r, low, high in zip(radii, steps[:-1], steps[1:], strict=True):
+        corners += [(r, low), (r, high)]
+    corners[1] = (radii[0], -0.5 * depth)  # the rear barrel reaches into the body
+    tip, length = radii[-1], steps[-1]
+    corners += [
+        (0.85 * tip, length),
+        (0.75 * tip, length - min(6 * MM, 0.4 * length)),
+        (0.0, length - min(4 * MM, 0.3 * length)),
+    ]
+    return round_corners(corners, 1 * MM, steps=3)
+
+
+class _Viewfinder(NamedTuple):
+    """Viewfinder on top of a camera.
+
+    Attributes:
+        parts: Meshes of the viewfinder; empty if there is none.
+        prism_height: Height of the prism above the body, metres; 0 without a prism.
+    """
+
+    parts: list[Mesh]
+    prism_height: float
+
+
 def _make_top(rng: np.random.Generator, body: CameraBody, lens_z: float) -> list[Mesh]:
     """Generate the parts on the body: viewfinder, flash or hot shoe, dials, shutter button and window."""
-    finder, hump = _make_viewfinder(rng, body, lens_z)
-    parts = [*finder, *_make_flash_or_shoe(rng, body, hump, lens_z)]
+    finder = _make_viewfinder(rng, body, lens_z)
+    parts = [*finder.parts, *_make_flash_or_shoe(rng, body, finder.prism_height, lens_z)]
     depth, width, top = body.depth, body.width, body.height / 2
     for side in (-1, 1):
         if rng.uniform() < 0.7:
@@ -197,8 +240,8 @@ def _make_top(rng: np.random.Generator, body: CameraBody, lens_z: float) -> list
     return parts
 
 
-def _make_viewfinder(rng: np.random.Generator, body: CameraBody, lens_z: float) -> tuple[list[Mesh], float]:
-    """Generate a prism with an eyepiece, or a flat finder, and return its parts and the height of the prism, metres."""
+def _make_viewfinder(rng: np.random.Generator, body: CameraBody, lens_z: float) -> _Viewfinder:
+    """Generate a prism with an eyepiece, or a flat finder, or none."""
     depth, width, top = body.depth, body.width, body.height / 2
     if body.kind in ("dslr", "film") or (body.kind == "mirrorless" and rng.uniform() < 0.5):
         hump = body.height * rng.uniform(0.14, 0.34)
@@ -207,14 +250,12 @@ def _make_viewfinder(rng: np.random.Generator, body: CameraBody, lens_z: float) 
         prism = extrude(round_corners(corners, 8 * MM)[::-1], depth * rng.uniform(0.7, 1.15))
         prism = prism.rotated("x", -90.0).rotated("y", 90.0).centered()
         eyepiece = box([14 * MM, 0.7 * hump, 0.6 * wide], 2 * MM, axis="x").painted(np.full(3, 0.02))
-        return [
-            prism.translated([0, top + hump / 2 - 0.01, lens_z]).painted(body.colour),
-            eyepiece.translated([-depth / 2, top + 0.3 * hump, lens_z]),
-        ], hump
+        prism = prism.translated([0, top + hump / 2 - 0.01, lens_z]).painted(body.colour)
+        return _Viewfinder([prism, eyepiece.translated([-depth / 2, top + 0.3 * hump, lens_z])], hump)
     if body.kind == "instant" and rng.uniform() < 0.6:
         finder = box([0.5 * depth, 14 * MM, 0.4 * width], 6 * MM).translated([0, top + 5 * MM, 0])
-        return [finder.painted(body.colour)], 0.0
-    return [], 0.0
+        return _Viewfinder([finder.painted(body.colour)], 0.0)
+    return _Viewfinder([], 0.0)
 
 
 def _make_flash_or_shoe(rng: np.random.Generator, body: CameraBody, hump: float, lens_z: float) -> list[Mesh]:

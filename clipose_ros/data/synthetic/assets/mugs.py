@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
@@ -11,16 +13,34 @@ from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.types import FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class MugFamily:
+    """Parameter ranges of one kind of mug.
+
+    Attributes:
+        share: Probability.
+        height: Smallest and largest height, millimetres.
+        radius: Smallest and largest radius of the body, millimetres.
+    """
+
+    share: float
+    height: tuple[float, float]
+    radius: tuple[float, float]
+
+
+MUGS = {
+    "classic": MugFamily(0.55, (78, 112), (36, 49)),
+    "wide": MugFamily(0.24, (60, 90), (44, 60)),
+    "espresso": MugFamily(0.09, (50, 68), (26, 36)),
+    "tall": MugFamily(0.12, (105, 140), (34, 44)),
+}
+"""Mug families by name; their probabilities sum to 1."""
+
+
 def make_mug(rng: np.random.Generator) -> Mesh:
     """Generate a random mug: opening at +y, handle along +x, symmetric about z = 0."""
-    kind = rng.choice(["classic", "wide", "espresso", "tall"], p=[0.55, 0.24, 0.09, 0.12])
-    heights, radii = {
-        "classic": ((78, 112), (36, 49)),
-        "wide": ((60, 90), (44, 60)),
-        "espresso": ((50, 68), (26, 36)),
-        "tall": ((105, 140), (34, 44)),
-    }[str(kind)]
-    height, radius = rng.uniform(*heights) * MM, rng.uniform(*radii) * MM
+    family = MUGS[str(rng.choice(list(MUGS), p=[family.share for family in MUGS.values()]))]
+    height, radius = rng.uniform(*family.height) * MM, rng.uniform(*family.radius) * MM
     wall = rng.uniform(2.5, 5.5) * MM
     curve = _make_mug_profile(rng, height, radius)
     outside = random_colour(rng)
@@ -47,22 +67,13 @@ def _make_mug_profile(rng: np.random.Generator, height: float, radius: float) ->
         radii = [0.0, rng.uniform(2, 20) * MM, 0.0]
     elif form == "round":
         base, belly = radius * rng.uniform(0.5, 0.75), radius * rng.uniform(1.03, 1.16)
-        corners = [
-            (0.0, 0.0),
-            (base, 0.0),
-            (belly, height * rng.uniform(0.3, 0.5)),
-            (radius * rng.uniform(0.85, 1.0), height),
-        ]
+        middle = (belly, height * rng.uniform(0.3, 0.5))
+        corners = [(0.0, 0.0), (base, 0.0), middle, (radius * rng.uniform(0.85, 1.0), height)]
         radii = [0.0, 0.3 * height, 0.45 * height, 0.0]
     elif form == "foot":
         base = radius * rng.uniform(0.6, 0.8)
-        corners = [
-            (0.0, 0.0),
-            (base, 0.0),
-            (base * 0.95, 0.1 * height),
-            (radius, height * rng.uniform(0.2, 0.35)),
-            (radius, height),
-        ]
+        shoulder = (radius, height * rng.uniform(0.2, 0.35))
+        corners = [(0.0, 0.0), (base, 0.0), (base * 0.95, 0.1 * height), shoulder, (radius, height)]
         radii = [0.0, 1 * MM, 6 * MM, 0.12 * height, 0.0]
     else:
         base = radius * rng.uniform(0.62, 0.85)
@@ -89,6 +100,7 @@ def _make_mug_handle(rng: np.random.Generator, curve: FloatArray, height: float,
     skew = rng.uniform(-0.1, 0.45) if rng.uniform() < 0.6 else 0.0
     t = np.linspace(-np.pi / 2, np.pi / 2, 33)
     y = centre + half * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** exponent
+    # The attachment points lie inside the wall, so handle and body overlap without a gap.
     attach = np.interp([y[0], y[-1]], curve[3:, 1], curve[3:, 0]) - np.array([0.5, 0.5]) * wall
     ground = np.interp(y, [y[0], y[-1]], attach)
     skewed = np.maximum(1.0 + skew * np.sin(t), 0.3)

@@ -31,7 +31,8 @@ def test_bowls_are_wider_than_tall():
 def test_cans_keep_to_the_heights_and_radii_of_their_kinds():
     size = extents(make_can, 60)
     inside = np.zeros(len(size), bool)
-    for _, (shortest, tallest), (thinnest, thickest) in CANS.values():
+    for family in CANS.values():
+        (shortest, tallest), (thinnest, thickest) = family.height, family.radius
         radius, height = size[:, 0] / 2, size[:, 1]
         inside |= (height > 0.95 * shortest) & (height < 1.02 * tallest) & (radius > thinnest - 4) & (radius < thickest)
     assert inside.all(), size[~inside]
