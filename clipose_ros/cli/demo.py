@@ -194,31 +194,31 @@ def _wait_for_poses(system: LiveSystem, camera: Subprocess, console: Console) ->
         if line != last_shown:
             console.print(f"camera: {line.rpartition(']: ')[2].strip()}", highlight=False, markup=False, soft_wrap=True)
             last_shown = line
-        return system.observer.answered
+        return system.observer.has_detections
 
     system.wait_until(node_has_answered, "an answer of the pose node")
     with contextlib.suppress(SilenceError):  # the scene may hold no object; the summary shows it
-        system.wait_until(lambda: bool(system.observer.rows()), "a first object", FIRST_POSE_LIMIT_S)
+        system.wait_until(lambda: bool(system.observer.objects()), "a first object", FIRST_POSE_LIMIT_S)
 
 
 def _show_and_record(system: LiveSystem, recorder: MediaRecorder, duration_s: float, console: Console) -> None:
     """Record annotated images and show progress: a live table on a terminal, otherwise a line every few seconds."""
     observer = system.observer
-    observer.begin()
+    observer.reset_statistics()
     start, next_output_s = time.monotonic(), 0.0
     live = Live(console=console, refresh_per_second=round(1.0 / _TABLE_INTERVAL_S)) if console.is_terminal else None
     with live or contextlib.nullcontext():
         while (elapsed_s := time.monotonic() - start) < duration_s:
             system.check()
-            while not observer.pictures.empty():
-                recorder.add(observer.pictures.get_nowait())
+            while not observer.images.empty():
+                recorder.add(observer.images.get_nowait())
             if elapsed_s >= next_output_s:
                 next_output_s = elapsed_s + (_LINE_INTERVAL_S if live is None else _TABLE_INTERVAL_S)
-                rows, summary = observer.rows(), observer.summary()
+                objects, summary = observer.objects(), observer.summary()
                 if live is not None:
-                    live.update(object_table(rows, summary, elapsed_s, duration_s))
+                    live.update(object_table(objects, summary, elapsed_s, duration_s))
                 else:
-                    line = progress_line(rows, summary, elapsed_s)
+                    line = progress_line(objects, summary, elapsed_s)
                     console.print(line, highlight=False, markup=False, soft_wrap=True)
             time.sleep(0.05)
 

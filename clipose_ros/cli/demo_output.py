@@ -12,44 +12,44 @@ from rich.table import Table
 
 from clipose_ros.errors import DataError
 from clipose_ros.evaluation.runs.live_statistics import CategorySummary, LiveSummary
-from clipose_ros.ros_tools.observer import Picture, Row
+from clipose_ros.ros_tools.observer import AnnotatedImage, ObservedObject
 from clipose_ros.types import ByteArray
 from clipose_ros.visualization.video import VideoWriter, write_animation
 
 _NO_VALUE = "-"
 
 
-def object_table(rows: Sequence[Row], summary: LiveSummary, elapsed_s: float, duration_s: float) -> Table:
+def object_table(objects: Sequence[ObservedObject], summary: LiveSummary, elapsed_s: float, duration_s: float) -> Table:
     """Return a table of the objects in the newest frame, with the run's counts in its title."""
     view = Table(title=f"{elapsed_s:.0f} of {duration_s:.0f} s: {_format_counts(summary)}", title_justify="left")
     for heading in ("category", "track"):
         view.add_column(heading)
     for heading in ("position m", "size cm", "score", "age s", "error cm", "error deg"):
         view.add_column(heading, justify="right")
-    for row in sorted(rows, key=lambda row: row.seen.name):
-        published, error = row.seen, row.error
+    for item in sorted(objects, key=lambda item: item.published.name):
+        published, error = item.published, item.error
         view.add_row(
             published.category,
             published.name,
             " ".join(f"{v:+.3f}" for v in published.T_camera_object[:3, 3]),
             " x ".join(f"{100 * v:.1f}" for v in published.size),
             f"{published.score:.2f}",
-            f"{row.age_s:.1f}",
+            f"{item.age_s:.1f}",
             _NO_VALUE if error is None else f"{error.translation_cm:.1f}",
             _NO_VALUE if error is None else f"{error.rotation_deg:.0f}",
         )
     return view
 
 
-def progress_line(rows: Sequence[Row], summary: LiveSummary, elapsed_s: float) -> str:
+def progress_line(objects: Sequence[ObservedObject], summary: LiveSummary, elapsed_s: float) -> str:
     """Return the content of ``object_table`` as one line, for logs."""
-    truth_is_known = summary.has_matches or any(row.error for row in rows)
+    truth_is_known = summary.has_matches or any(item.error for item in objects)
     unmatched = " (no such object)" if truth_is_known else ""
-    objects = []
-    for row in sorted(rows, key=lambda row: row.seen.name):
-        error = row.error and f" ({row.error.translation_cm:.1f} cm, {row.error.rotation_deg:.0f} deg off)"
-        objects.append(f"{row.seen.name} {row.seen.score:.2f}{error or unmatched}")
-    return f"{elapsed_s:5.1f} s: {_format_counts(summary)}: {', '.join(objects) or 'no objects'}"
+    parts = []
+    for item in sorted(objects, key=lambda item: item.published.name):
+        error = item.error and f" ({item.error.translation_cm:.1f} cm, {item.error.rotation_deg:.0f} deg off)"
+        parts.append(f"{item.published.name} {item.published.score:.2f}{error or unmatched}")
+    return f"{elapsed_s:5.1f} s: {_format_counts(summary)}: {', '.join(parts) or 'no objects'}"
 
 
 def summary_text(summary: LiveSummary, output: Path) -> str:
@@ -102,10 +102,10 @@ class MediaRecorder:
     def __init__(self, folder: Path, every_s: float, animation_s: float = 0.0) -> None:
         self._folder, self._every_ns = folder, int(every_s * 1e9)
         self._animation_ns = int(animation_s * 1e9)
-        self._animation: list[Picture] = []
+        self._animation: list[AnnotatedImage] = []
         self._images_folder = folder / "pictures"
         self._video = VideoWriter(folder / "demo.mp4")
-        self._best: Picture | None = None
+        self._best: AnnotatedImage | None = None
         self._next_stamp_ns = 0
         self._count = 0
 
@@ -128,7 +128,7 @@ class MediaRecorder:
             stamps_ns = [image.stamp_ns for image in self._animation]
             write_animation(self._folder / "demo.webp", [image.rgb for image in self._animation], stamps_ns)
 
-    def add(self, image: Picture) -> None:
+    def add(self, image: AnnotatedImage) -> None:
         """Record an annotated image.
 
         Raises:
@@ -137,7 +137,7 @@ class MediaRecorder:
         self._video.add(image.rgb, image.stamp_ns)
         if self._animation_ns and image.stamp_ns - (self._animation or [image])[0].stamp_ns < self._animation_ns:
             self._animation.append(image)
-        if self._best is None or image.objects >= self._best.objects:
+        if self._best is None or image.object_count >= self._best.object_count:
             self._best = image
         if image.stamp_ns >= self._next_stamp_ns:
             _write_image(self._images_folder / f"{self._count:03d}.png", image.rgb)

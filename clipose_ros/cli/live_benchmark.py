@@ -101,7 +101,7 @@ def run_live(case: LiveCase, folder: Path) -> LiveResult:
         system.wait_until(lambda: system.observer.summary().frames_in > 0, "a frame of the camera")
         start = time.monotonic()
         node = system.start_node(*ros_arguments(case.node, config_path("demo.yaml")))
-        system.wait_until(lambda: system.observer.answered, "an answer of the pose node")
+        system.wait_until(lambda: system.observer.has_detections, "an answer of the pose node")
         start_s = time.monotonic() - start
         _run_for(system, {}, SETTLING_S)
         meters = {
@@ -109,7 +109,7 @@ def run_live(case: LiveCase, folder: Path) -> LiveResult:
             "node": ProcessUsageMeter(node.pid),
             "subscriber": ProcessUsageMeter(os.getpid()),
         }
-        system.observer.begin()
+        system.observer.reset_statistics()
         _run_for(system, meters, case.seconds)
         summary = system.observer.summary()
     return LiveResult(case, start_s, summary, {name: meter.usage() for name, meter in meters.items()})

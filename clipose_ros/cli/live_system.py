@@ -180,7 +180,7 @@ def _spinning_observer(debug_images: bool) -> Iterator[Observer]:
     """Create the observer node and spin it in a separate thread."""
     # ROS must not handle signals: the subprocesses are stopped before ROS shuts down.
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-    observer, executor = Observer(pictures=debug_images), SingleThreadedExecutor()
+    observer, executor = Observer(debug_images=debug_images), SingleThreadedExecutor()
     executor.add_node(observer)
 
     def spin() -> None:

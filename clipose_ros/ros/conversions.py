@@ -47,12 +47,23 @@ _LABEL_ENCODINGS = ("16UC1", "mono16")
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Resolved names of the input topics, for error messages."""
+    """Names of the input topics.
+
+    Attributes:
+        color: Colour image, raw or compressed.
+        depth: Depth image registered to the colour image.
+        info: Calibration of the colour image.
+        labels: Label image of the backend ``labels``.
+    """
 
     color: str
     depth: str
     info: str
     labels: str
+
+
+INPUT_TOPICS = Topics("rgb/image_rect_color", "depth_registered/image_rect", "rgb/camera_info", "segmentation/labels")
+"""Names before remapping, those of ``depth_image_proc`` and a label image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,23 +17,17 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clipose_ros.config import SyncConfig
-from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
+from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, Topics, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.sync_monitor import SyncMonitor
-
-_COLOR, _DEPTH, _INFO, _LABELS = (
-    "rgb/image_rect_color",
-    "depth_registered/image_rect",
-    "rgb/camera_info",
-    "segmentation/labels",
-)
 
 
 def input_topics(node: Node, compressed: bool) -> Topics:
     """Return the remapped, resolved names of the input topics of a node."""
     # image_transport names the compressed topic after the raw one, so a remapping of the raw one must carry over
-    color = node.resolve_topic_name(_COLOR) + ("/compressed" if compressed else "")
-    return Topics(color, *(node.resolve_topic_name(name) for name in (_DEPTH, _INFO, _LABELS)))
+    color = node.resolve_topic_name(INPUT_TOPICS.color) + ("/compressed" if compressed else "")
+    others = (INPUT_TOPICS.depth, INPUT_TOPICS.info, INPUT_TOPICS.labels)
+    return Topics(color, *(node.resolve_topic_name(name) for name in others))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 
 from clipose_ros.config import ConfigNode, config_fields, nest
 from clipose_ros.errors import CliposeError, ConfigError
-from clipose_ros.ros.conversions import camera_info_message, image_message
+from clipose_ros.ros.conversions import INPUT_TOPICS, camera_info_message, image_message
 from clipose_ros.ros.parameters import describe
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.types import RgbdFrame
@@ -28,7 +28,15 @@ ConfigNodeT = TypeVar("ConfigNodeT", bound=ConfigNode)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraMessages:
-    """Messages of one frame with a common header, which gets a new stamp for each publication."""
+    """Messages of one frame. All share one header, whose stamp is set before each publication.
+
+    Attributes:
+        header: The common header.
+        color: Colour image, rgb8.
+        depth: Depth image, 32FC1 metres.
+        info: Calibration of both images.
+        labels: Label image, 16UC1; None if the frame has no labels.
+    """
 
     header: Header
     color: Image
@@ -38,7 +46,7 @@ class CameraMessages:
 
 
 def camera_messages(frame: RgbdFrame) -> CameraMessages:
-    """Convert a frame to messages: rgb8, depth as 32FC1 metres with NaN where invalid, labels where there are some."""
+    """Convert a frame to messages; invalid depth becomes NaN (REP-118)."""
     header = Header(frame_id=frame.frame_id)
     depth = np.where(frame.depth > 0.0, frame.depth, np.float32("nan"))
     return CameraMessages(
@@ -51,18 +59,23 @@ def camera_messages(frame: RgbdFrame) -> CameraMessages:
 
 
 class CameraPublisher:
-    """Publishes frames under the names that ``depth_image_proc`` uses, with sensor QoS (REP-2003)."""
+    """Publisher of frames under the names that ``depth_image_proc`` uses, with sensor QoS (REP-2003).
+
+    Args:
+        node: Node that publishes.
+        with_labels: Publish label images, too.
+    """
 
     def __init__(self, node: Node, with_labels: bool) -> None:
-        sensor = partial(
+        create_publisher = partial(
             node.create_publisher,
             qos_profile=qos_profile_sensor_data,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-        self._color = sensor(Image, "rgb/image_rect_color")
-        self._depth = sensor(Image, "depth_registered/image_rect")
-        self._info = sensor(CameraInfo, "rgb/camera_info")
-        self._labels = sensor(Image, "segmentation/labels") if with_labels else None
+        self._color = create_publisher(Image, INPUT_TOPICS.color)
+        self._depth = create_publisher(Image, INPUT_TOPICS.depth)
+        self._info = create_publisher(CameraInfo, INPUT_TOPICS.info)
+        self._labels = create_publisher(Image, INPUT_TOPICS.labels) if with_labels else None
 
     def publish(self, messages: CameraMessages) -> None:
         """Publish all messages of a frame."""
@@ -73,29 +86,44 @@ class CameraPublisher:
             self._labels.publish(messages.labels)
 
 
-def declared(node: Node, kind: type[ConfigNodeT]) -> ConfigNodeT:
-    """Declare every setting of a section as a typed, described, read-only parameter and read it.
+def declare_parameters(node: Node, config_type: type[ConfigNodeT]) -> ConfigNodeT:
+    """Declare every setting as a typed, described, read-only parameter.
+
+    Args:
+        node: Node that gets the parameters.
+        config_type: Dataclass of the settings.
+
+    Returns:
+        The settings with the values given at the start.
 
     Raises:
         ConfigError: A value has the wrong type or is out of its range; the message names the parameter.
     """
     values = {}
-    for leaf in config_fields(kind()):
-        descriptor = describe(leaf)
+    for field in config_fields(config_type()):
+        descriptor = describe(field)
         descriptor.read_only = True
         try:
-            values[leaf.path] = node.declare_parameter(leaf.path, leaf.value, descriptor).value
+            values[field.path] = node.declare_parameter(field.path, field.value, descriptor).value
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise ConfigError(f"parameter '{leaf.path}' ({leaf.doc}): {error}") from error
-    return kind.from_mapping(nest(values))
+            raise ConfigError(f"parameter '{field.path}' ({field.doc.rstrip('.')}): {error}") from error
+    return config_type.from_mapping(nest(values))
 
 
-def run(make_node: Callable[[], Node], arguments: list[str] | None = None) -> int:
-    """Spin a node until shutdown and return the exit status; a ``CliposeError`` is logged as one line."""
+def run_node(create_node: Callable[[], Node], arguments: list[str] | None = None) -> int:
+    """Create a node and spin it until ROS shuts down.
+
+    Args:
+        create_node: Creates the node after ROS is initialised.
+        arguments: Command line; None for that of the process.
+
+    Returns:
+        Exit status: 1 after a ``CliposeError``, which is logged as one line, else 0.
+    """
     rclpy.init(args=arguments)
     try:
         with until_shutdown(rclpy.get_default_context()):
-            node = make_node()
+            node = create_node()
             rclpy.spin(node)
             node.destroy_node()
     except CliposeError as error:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 
 from std_msgs.msg import Header
 
-from clipose_ros.ros.conversions import FrameMessages, Topics, image_message, read_frame
+from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, image_message, read_frame
 from clipose_ros.ros.markers import Markers
 from clipose_ros.ros.messages import ObjectMessages
 from clipose_ros.ros_tools.camera_publisher import camera_messages
 from clipose_ros.types import RgbdFrame, TrackedObject
 
-_TOPICS = Topics("rgb/image_rect_color", "depth_registered/image_rect", "rgb/camera_info", "segmentation/labels")
 _LIFETIME_S = 0.5
 
 
@@ -20,7 +19,7 @@ def message_stages(frame: RgbdFrame, tracks: Sequence[TrackedObject]) -> dict[st
     """Return the callable of each stage by name.
 
     Args:
-        frame: A frame with a ``frame_id``.
+        frame: Frame with a ``frame_id``.
         tracks: Tracks to publish.
     """
     camera = camera_messages(frame)
@@ -32,7 +31,7 @@ def message_stages(frame: RgbdFrame, tracks: Sequence[TrackedObject]) -> dict[st
         markers.update(header, tracks, objects.poses.poses, (), _LIFETIME_S)
 
     return {
-        "messages in": lambda: read_frame(incoming, _TOPICS),
+        "messages in": lambda: read_frame(incoming, INPUT_TOPICS),
         "messages out": outgoing,
         "picture out": lambda: image_message(frame.rgb, "rgb8", header),
     }

@@ -1,4 +1,4 @@
-"""Simulated RGB-D camera that moves around a rendered table and publishes the true poses."""
+"""Simulated RGB-D camera that moves around a rendered table and publishes images and true poses."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from clipose_ros.config import option
 from clipose_ros.data.synthetic.renderer import ObjectTruth
 from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, ping_pong_indices, render_sequence
 from clipose_ros.ros import messages
-from clipose_ros.ros_tools.camera_publisher import CameraMessages, CameraPublisher, camera_messages, declared, run
+from clipose_ros.ros_tools.camera_publisher import (
+    CameraMessages,
+    CameraPublisher,
+    camera_messages,
+    declare_parameters,
+    run_node,
+)
 from clipose_ros.types import LABEL_BASE, FloatArray, RgbdFrame
 
 HANDLE_VISIBLE = "handle_visible"
-"""Class id of a truth's second hypothesis, whose score is 1 where a mug's handle can be seen and 0 where it cannot."""
+"""Class id of the second hypothesis of a true pose; its score is 1 if a mug's handle is visible, else 0."""
 
 
 @dataclass(frozen=True)
 class SyntheticCameraConfig(SequenceConfig):
-    """The synthetic camera's parameters."""
+    """Parameters of the synthetic camera."""
 
     rate_hz: float = option(30.0, "Frames published per second.", low=0.1, high=120.0)
     frame_id: str = option("camera_color_optical_frame", "TF frame of the images: x right, y down, z forward.")
@@ -35,8 +41,8 @@ class SyntheticCameraConfig(SequenceConfig):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shot:
-    """Everything published of one frame, ready but for the stamp. Truth and images share one header."""
+class _FrameMessages:
+    """Messages of one frame without the stamp. True poses and images share one header."""
 
     camera: CameraMessages
     truth: Detection3DArray
@@ -44,7 +50,7 @@ class _Shot:
 
 
 class SyntheticCamera(Node):
-    """Renders a sweep, then shows it forwards and backwards at a steady rate until it is stopped.
+    """Camera that renders a sweep, then publishes it forwards and backwards at a steady rate until it is stopped.
 
     Publishes ``rgb/image_rect_color``, ``rgb/camera_info``, ``depth_registered/image_rect``, ``segmentation/labels``,
     ``truth/detections`` and, on ``/tf``, the camera's pose in the world.
@@ -52,48 +58,51 @@ class SyntheticCamera(Node):
 
     def __init__(self) -> None:
         super().__init__("synthetic_camera")
-        self._config = declared(self, SyntheticCameraConfig)
-        self._shots = self._rendered()
-        self._order = ping_pong_indices(len(self._shots))
+        self._config = declare_parameters(self, SyntheticCameraConfig)
+        self._frames = self._render_frames()
+        self._order = ping_pong_indices(len(self._frames))
         self._camera = CameraPublisher(self, with_labels=True)
         self._truth = self.create_publisher(Detection3DArray, "truth/detections", qos_profile_sensor_data)
         self._transforms = TransformBroadcaster(self)
-        self.create_timer(1.0 / self._config.rate_hz, self._show)
+        self.create_timer(1.0 / self._config.rate_hz, self._publish_next)
         self.get_logger().info(f"publishing at {self._config.rate_hz:g} Hz")
 
-    def _rendered(self) -> list[_Shot]:
+    def _render_frames(self) -> list[_FrameMessages]:
         """Render all frames of the sweep and log the progress."""
-        config, shots, begun_s = self._config, [], time.monotonic()
+        config, frames, start_s = self._config, [], time.monotonic()
         self.get_logger().info(f"rendering {config.frames} frames of {config.width}x{config.height}")
-        for shown in render_sequence(config):
-            shots.append(_shot(shown, config))
-            if len(shots) % max(config.frames // 10, 1) == 0:
+        for rendered in render_sequence(config):
+            frames.append(_make_messages(rendered, config))
+            if len(frames) % max(config.frames // 10, 1) == 0:
                 self.get_logger().info(
-                    f"rendered {len(shots)} of {config.frames} frames in {time.monotonic() - begun_s:.0f} s"
+                    f"rendered {len(frames)} of {config.frames} frames in {time.monotonic() - start_s:.0f} s"
                 )
-        return shots
+        return frames
 
-    def _show(self) -> None:
-        """Publish the next frame with the present time. TF goes first: who gets the image finds the transform."""
-        shot = self._shots[next(self._order)]
+    def _publish_next(self) -> None:
+        """Publish the next frame, stamped with the present time."""
+        frame = self._frames[next(self._order)]
         stamp = self.get_clock().now().to_msg()
-        shot.camera.header.stamp = shot.transform.header.stamp = stamp
-        self._transforms.sendTransform(shot.transform)
-        self._truth.publish(shot.truth)
-        self._camera.publish(shot.camera)
+        frame.camera.header.stamp = frame.transform.header.stamp = stamp
+        # TF first: a subscriber that has the images can look up their transform.
+        self._transforms.sendTransform(frame.transform)
+        self._truth.publish(frame.truth)
+        self._camera.publish(frame.camera)
 
 
-def _shot(shown: SequenceFrame, config: SyntheticCameraConfig) -> _Shot:
+def _make_messages(rendered: SequenceFrame, config: SyntheticCameraConfig) -> _FrameMessages:
     """Make the messages of a rendered frame."""
-    frame = shown.frame
+    frame = rendered.frame
     named = RgbdFrame(frame.rgb, frame.depth, frame.intrinsics, frame_id=config.frame_id, labels=frame.labels)
     camera = camera_messages(named)
-    truth = Detection3DArray(header=camera.header, detections=[_truth(camera.header, truth) for truth in shown.truths])
-    return _Shot(camera, truth, _transform(shown.T_world_camera, config))
+    truth = Detection3DArray(
+        header=camera.header, detections=[_truth_message(camera.header, t) for t in rendered.truths]
+    )
+    return _FrameMessages(camera, truth, _transform_message(rendered.T_world_camera, config))
 
 
-def _truth(header: Header, truth: ObjectTruth) -> Detection3D:
-    """Convert a true pose to a detection: id is the label value, the category's score the visible share."""
+def _truth_message(header: Header, truth: ObjectTruth) -> Detection3D:
+    """Convert a true pose to a detection; its id is the label value, the score of the category the visible fraction."""
     centre = messages.pose(truth.T_camera_object)
     hypotheses = [
         ObjectHypothesis(class_id=truth.category, score=float(truth.visible_fraction)),
@@ -108,8 +117,8 @@ def _truth(header: Header, truth: ObjectTruth) -> Detection3D:
     )
 
 
-def _transform(T_world_camera: FloatArray, config: SyntheticCameraConfig) -> TransformStamped:
-    """Make the transform of the camera's pose for /tf."""
+def _transform_message(T_world_camera: FloatArray, config: SyntheticCameraConfig) -> TransformStamped:
+    """Convert the camera's pose to a transform for /tf."""
     pose = messages.pose(T_world_camera)
     translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
     return TransformStamped(
@@ -121,7 +130,7 @@ def _transform(T_world_camera: FloatArray, config: SyntheticCameraConfig) -> Tra
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node."""
-    return run(SyntheticCamera, arguments)
+    return run_node(SyntheticCamera, arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from clipose_ros.cli import demo, live_system
 from clipose_ros.cli.demo_output import object_table, progress_line, summary_text
 from clipose_ros.evaluation.runs.live_statistics import CategorySummary, LiveError, LiveSummary, PublishedObject
-from clipose_ros.ros_tools.observer import Row
+from clipose_ros.ros_tools.observer import ObservedObject
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [
@@ -111,8 +111,8 @@ def test_wrong_arguments_are_named_before_anything_starts(arguments, message, ch
 def test_what_is_shown_says_how_far_off() -> None:
     seen = PublishedObject("mug_3", "mug", np.eye(4), np.array([0.12, 0.08, 0.1]), 0.87)
     rows = [
-        Row(seen, 2.5, LiveError(1.24, 7.6)),
-        Row(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
+        ObservedObject(seen, 2.5, LiveError(1.24, 7.6)),
+        ObservedObject(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
     ]
     mug, can = CategorySummary(3, 2, 1.24, 4.0), CategorySummary(2, 0, None, None)
     summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can})
@@ -130,7 +130,7 @@ def test_what_is_shown_says_how_far_off() -> None:
 
 
 def test_without_truth_nothing_is_said_to_be_off() -> None:
-    rows = [Row(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None)]
+    rows = [ObservedObject(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None)]
     summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"can": CategorySummary(2, 0, None, None)})
     assert progress_line(rows, summary, 3.0).endswith("can_1 0.50")
     assert "2 poses, truth unknown" in summary_text(summary, Path("out"))

@@ -174,8 +174,8 @@ def test_a_folder_is_played_in_order_held_and_looped(spin, monkeypatch: pytest.M
 def test_the_player_stops_after_the_last_frame_where_it_shall_not_loop(spin, monkeypatch, folder: Path) -> None:
     listener = Listener()
     player = with_parameters(RgbdPlayer, monkeypatch, folder=str(folder), rate_hz=40.0, loop=False)
-    spin(lambda: player._timer.is_canceled(), listener, player)
-    assert player._shown == 2
+    spin(lambda: player.finished, listener, player)
+    assert player.published == 2
 
 
 @pytest.mark.parametrize(
