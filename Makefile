@@ -16,10 +16,10 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo animation test bench lint lock clean
+.PHONY: help env demo animation test test-slow bench lint lock ros-deps ros-build ros-test clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
 	@echo 'Variables: VENV=folder (default .venv; may be shared), PYTHON=interpreter, PIP_ARGS="options for pip install"'
 
 env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it is there
@@ -33,8 +33,11 @@ animation: env ## Make the moving picture of the README: a simulated table with 
 	@'$(PY)' -m clipose_ros.cli.demo --segmenter labels --seed 8 --rate 10 --duration 13 --animation 11.8 --output '$(OUTPUT)'
 	cp '$(OUTPUT)/demo.webp' docs/images/demo.webp
 
-test: env ## Run the tests: TESTS=path PYTEST_ARGS=options
+test: env ## Run the tests but for the slow ones: TESTS=path PYTEST_ARGS=options
 	ROS_PYTHON_CHECK_FIELDS=1 '$(PY)' -m pytest $(TESTS) $(PYTEST_ARGS)
+
+test-slow: env ## Run the slow tests (training runs, notebooks, browser, long fuzzing): TESTS=path PYTEST_ARGS=options
+	ROS_PYTHON_CHECK_FIELDS=1 '$(PY)' -m pytest -m slow $(TESTS) $(PYTEST_ARGS)
 
 bench: env ## Measure stages and the whole way on this machine, which should be idle: BENCH_ARGS=options
 	@'$(PY)' -m clipose_ros.cli.benchmark $(BENCH_ARGS)
@@ -47,6 +50,15 @@ lint: env ## Style, types and layers
 
 lock: env ## Renew environment/constraints.txt
 	'$(PY)' environment/lock.py
+
+ros-deps: ## Install what the package needs from the sourced ROS 2 distribution (rosdep, apt)
+	.ci/ros deps
+
+ros-build: ## Build with colcon against the sourced ROS 2 distribution
+	.ci/ros build '$(VENV)'
+
+ros-test: ## Run tests, launch tests and ament linters with colcon; after ros-build
+	.ci/ros test '$(VENV)'
 
 clean: ## Remove what builds, tests and the demo leave behind; the environment stays
 	rm -rf build install log demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

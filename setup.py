@@ -43,7 +43,7 @@ def data_files() -> list[tuple[str, list[str]]]:
 
 setup(
     name=NAME,
-    version="0.1.0",
+    version="0.2.0",
     description="Category-level 6D object pose and size from RGB-D images, for ROS 2 and without it",
     license="Apache-2.0",
     maintainer="clipose_ros maintainers",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clipose_ros.inference.pipeline import PosePipeline
     from clipose_ros.inference.predictor import Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["PosePipeline", "Predictor"]
 
 _HOMES = {"PosePipeline": "clipose_ros.inference.pipeline", "Predictor": "clipose_ros.inference.predictor"}

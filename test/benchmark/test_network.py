@@ -72,7 +72,6 @@ def test_an_engine_that_is_not_for_this_machine_is_left_out_with_its_reason(monk
     assert found.unavailable == {"abacus": "no beads here", "onnxruntime": "no onnx here"}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_onnxruntime_competes_with_the_same_network(inputs: BenchmarkInputs) -> None:
     pytest.importorskip("onnxruntime")

@@ -22,7 +22,6 @@ def test_the_ratio_is_to_the_pytorch_step_of_the_same_batch(monkeypatch: pytest.
     assert all(list(row) == keys for row in rows)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["cpu", "cpu_bf16"])
 def test_a_step_is_timed_in_a_separate_process(kind: str) -> None:

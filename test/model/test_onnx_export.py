@@ -25,7 +25,7 @@ TINY = Architecture(
     widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8), head_points=64, unit_m=0.1, one_hot=True
 )
 POINTS = 128
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # exporting takes 20 s of one core
+pytestmark = pytest.mark.timeout(600)  # exporting takes 20 s of one core
 
 
 def network(architecture: Architecture = TINY, seed: int = 0) -> CLIPoseNet:

@@ -47,8 +47,8 @@ def export(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 FORMATS = [
-    pytest.param("onnx", 1e-3, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
-    pytest.param("openvino", 0.05, marks=[needs_openvino, pytest.mark.slow, pytest.mark.timeout(600)]),
+    pytest.param("onnx", 1e-3, marks=pytest.mark.timeout(600)),
+    pytest.param("openvino", 0.05, marks=[needs_openvino, pytest.mark.timeout(600)]),
 ]  # OpenVINO computes in bfloat16 where the CPU can
 
 
@@ -71,7 +71,6 @@ def raw(output) -> torch.Tensor:
     return output[:, 4:].float()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_onnxruntime_gets_its_threads_and_they_do_not_spin(export: Callable[[str], Path]) -> None:
     session = segmenter(export("onnx"), threads=3).model.predictor.model.backend.session
@@ -81,7 +80,6 @@ def test_onnxruntime_gets_its_threads_and_they_do_not_spin(export: Callable[[str
 
 
 @needs_openvino
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_openvino_gets_its_threads(export: Callable[[str], Path]) -> None:
     compiled = segmenter(export("openvino"), threads=1).model.predictor.model.backend.ov_compiled_model

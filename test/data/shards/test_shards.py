@@ -181,7 +181,6 @@ def test_a_command_that_may_write_no_more_ends_with_what_to_do(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_killed_run_leaves_only_whole_shards_and_can_be_gone_on_with(tmp_path: Path) -> None:
     options = ["--seed", "5", "--shards", str(tmp_path), "--scenes", "8", "--scenes-per-shard", "1", "--workers", "2"]

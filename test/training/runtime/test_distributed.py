@@ -25,7 +25,6 @@ from clipose_ros.training.forward import join_norms
 WORKER = Path(__file__).with_name("ranks_worker.py")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_ranks_update_as_one_process_does(
     tmp_path: Path,
