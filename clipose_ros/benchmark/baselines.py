@@ -1,4 +1,4 @@
-"""Other runtimes of the same network, for comparison only; the pose node does not use them."""
+"""Runtimes that the engines are compared with. The pose node does not use them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clipose_ros.benchmark.result_tables import POINTS
+from clipose_ros.benchmark.rows import POINTS
 from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.model.network import CLIPoseNet
@@ -17,11 +17,13 @@ from clipose_ros.types import FloatArray, IndexArray
 
 
 class OnnxRuntime:
-    """Engine that runs the ONNX export of a network with onnxruntime on the CPU, for clouds of ``POINTS`` points.
+    """Engine that runs the ONNX export of a network with onnxruntime on the CPU.
+
+    The export accepts clouds of ``POINTS`` points only.
 
     Args:
         network: Network in evaluation mode.
-        threads: Number of threads; 0 for one per core.
+        threads: Number of threads; 0 for one per core that this process may use.
 
     Raises:
         ExportError: A required package is missing.

@@ -42,7 +42,7 @@ class ProcessedFrame:
 
 
 def process_frame(inputs: BenchmarkInputs, predictor: PosePredictor) -> ProcessedFrame:
-    """Estimate and track all poses of the frame. Pose checks are skipped, so that all objects take part."""
+    """Estimate and track the poses of all objects of the frame; pose checks are skipped, so that none is rejected."""
     clouds = inputs.object_clouds()
     poses = predictor.predict(
         np.stack([cloud.points_camera for cloud in clouds]), [cloud.instance.category for cloud in clouds]
@@ -55,7 +55,7 @@ def process_frame(inputs: BenchmarkInputs, predictor: PosePredictor) -> Processe
 def frame_stages(
     inputs: BenchmarkInputs, predictor: PosePredictor, processed: ProcessedFrame
 ) -> dict[str, Callable[[], object]]:
-    """Return a call for each stage between input and output messages, by name of the stage."""
+    """Return a call of each stage between input and output messages, by name of the stage."""
     frame, cloud_config, check = inputs.frame, CloudConfig(), CheckConfig()
     labels = LabelSegmenter(SegmentationConfig(backend="labels"), predictor.categories)
     stacked = np.stack([cloud.points_camera for cloud in processed.clouds])
@@ -64,9 +64,9 @@ def frame_stages(
     tracker, stamps = Tracker(TrackingConfig(), predictor.categories), itertools.count(0, FRAME_NS)
     return {
         "segmentation, labels": lambda: labels.segment(frame),
-        "clouds": lambda: [extract_cloud(frame, instance, cloud_config) for instance in masks],
+        "point clouds": lambda: [extract_cloud(frame, instance, cloud_config) for instance in masks],
         "network": lambda: predictor.predict(stacked, names),
-        "plausibility": lambda: check_poses(processed.poses, processed.clouds, check, predictor.categories),
+        "pose checks": lambda: check_poses(processed.poses, processed.clouds, check, predictor.categories),
         "tracking": lambda: tracker.update(processed.result, next(stamps), np.eye(4)),
         "drawing": lambda: draw_tracks(frame.rgb, processed.tracks, frame.intrinsics, masks),
     }

@@ -1,29 +1,27 @@
-"""Markdown page with the tables of a record between two marks; plot and record are written next to it."""
+"""Markdown page with the tables of a benchmark record between two marks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from clipose_ros.benchmark.plot import plot_record
-from clipose_ros.benchmark.record import write_record
+from clipose_ros.benchmark.record import BenchmarkRecord, write_record
 from clipose_ros.benchmark.result_tables import ResultTable, build_tables, machine_line
 from clipose_ros.errors import DataError
 
 BEGIN, END = "<!-- figures: written by the benchmark -->", "<!-- end of figures -->"
 
 
-def update_page(page: Path, record: Mapping[str, Any]) -> None:
-    """Replace the tables of a page; the text around the marks is kept.
+def update_page(page: Path, record: BenchmarkRecord) -> None:
+    """Replace the tables of a page and keep the text around the marks.
 
     Args:
         page: Markdown file with both marks. The plot is written to ``images/<page>.png`` and the record to
-            ``<page>.json`` in the same folder.
+            ``<page>.json``, relative to the folder of the page.
         record: Benchmark record.
 
     Raises:
-        DataError: The page is missing or lacks the marks.
+        DataError: The page is missing or lacks a mark.
     """
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
     before, begin, rest = text.partition(BEGIN)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from clipose_ros.benchmark.baselines import OnnxRuntime
 from clipose_ros.benchmark.inputs import BenchmarkInputs
-from clipose_ros.benchmark.result_tables import POINTS
+from clipose_ros.benchmark.rows import POINTS, NetworkRow
 from clipose_ros.benchmark.timing import Timing, time_call
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, DeviceError, ExportError
@@ -27,12 +26,12 @@ from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, IndexArray
 
 REFERENCE = "pytorch"
-"""The engine that all others are compared with: the PyTorch module in eager mode."""
+"""Engine that all others are compared with: the PyTorch module in eager mode."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Measured sizes: every batch at ``POINTS`` points and every number of points at batch 1.
+    """Measured sizes: every batch size at ``POINTS`` points and every number of points at batch size 1.
 
     Attributes:
         batches: Numbers of clouds in a batch.
@@ -45,7 +44,7 @@ class Grid:
     budget_s: float = 1.0
 
     def cells(self) -> list[tuple[int, int]]:
-        """Return the distinct pairs of batch and points."""
+        """Return the distinct pairs of batch size and number of points."""
         return list(dict.fromkeys([(b, POINTS) for b in self.batches] + [(1, n) for n in self.points]))
 
 
@@ -55,52 +54,13 @@ class BenchmarkEntry:
 
     Attributes:
         model: Name of the network in the tables.
-        engines: Engines by name, the reference first.
-        unavailable: Reason by name of each engine that this machine cannot run.
+        engines: Engines by name, ``pytorch`` first.
+        unavailable: Engines that this machine cannot run: reason by name.
     """
 
     model: str
     engines: Mapping[str, Engine]
     unavailable: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkResult:
-    """Measurement of one engine at one size.
-
-    Attributes:
-        model: Name of the network.
-        engine: Name of the engine.
-        device: Device of the engine.
-        batch: Clouds in the batch.
-        points: Points of a cloud.
-        timing: Duration of one call.
-        ratio: Median of the reference over this median.
-        deviation: Largest absolute difference from the reference of any axis, translation or size, metres.
-    """
-
-    model: str
-    engine: str
-    device: str
-    batch: int
-    points: int
-    timing: Timing
-    ratio: float
-    deviation: float
-
-    def as_record(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "model": self.model,
-            "engine": self.engine,
-            "device": self.device,
-            "batch": self.batch,
-            "points": self.points,
-            **asdict(self.timing),
-            "pose_ms": round(self.timing.median_ms / self.batch, 4),
-            "ratio": self.ratio,
-            "deviation": self.deviation,
-        }
 
 
 def load_shipped_network(model: str) -> CLIPoseNet:
@@ -109,13 +69,13 @@ def load_shipped_network(model: str) -> CLIPoseNet:
 
 
 def build_paper_network() -> CLIPoseNet:
-    """Build the network at the paper's widths with random weights, on which its speed does not depend."""
+    """Build the network at the paper's widths with random weights; the weights do not affect the speed."""
     torch.manual_seed(0)
     return CLIPoseNet(PRESETS["clipose"], NOCS_CATEGORIES).eval()
 
 
 def create_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> BenchmarkEntry:
-    """Create all engines that this machine can run, on a CPU also onnxruntime for comparison.
+    """Create all engines that this machine can run; on a CPU onnxruntime is added for comparison.
 
     Args:
         model: Name of the network in the tables.
@@ -139,28 +99,36 @@ def create_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threa
     return BenchmarkEntry(model, engines, unavailable)
 
 
-def time_networks(entries: Sequence[BenchmarkEntry], inputs: BenchmarkInputs, grid: Grid) -> Iterator[NetworkResult]:
+def time_networks(entries: Sequence[BenchmarkEntry], inputs: BenchmarkInputs, grid: Grid) -> Iterator[NetworkRow]:
     """Measure every engine of every network at every size and yield each result."""
     for entry in entries:
         for batch, points in grid.cells():
-            clouds, names = inputs.batch(batch, points)
-            reference: tuple[Timing, RawPoses] | None = None
-            for name, engine in entry.engines.items():
-                if name == OnnxRuntime.name and points != POINTS:  # the exported network has a fixed number of points
-                    continue
-                index = np.array([engine.categories.index(category) for category in names], np.int64)
-                timing, output = _time_engine(engine, clouds, index, grid.budget_s)
-                reference = reference or (timing, output)
-                yield NetworkResult(
-                    entry.model,
-                    name,
-                    engine.device,
-                    batch,
-                    points,
-                    timing,
-                    ratio=round(reference[0].median_ms / timing.median_ms, 2),
-                    deviation=_max_deviation(reference[1], output),
-                )
+            yield from _time_engines(entry, inputs, batch, points, grid.budget_s)
+
+
+def _time_engines(
+    entry: BenchmarkEntry, inputs: BenchmarkInputs, batch: int, points: int, budget_s: float
+) -> Iterator[NetworkRow]:
+    """Measure the engines of one network at one size."""
+    clouds, names = inputs.batch(batch, points)
+    reference: tuple[Timing, RawPoses] | None = None
+    for name, engine in entry.engines.items():
+        if name == OnnxRuntime.name and points != POINTS:  # the exported network has a fixed number of points
+            continue
+        index = np.array([engine.categories.index(category) for category in names], np.int64)
+        timing, output = _time_engine(engine, clouds, index, budget_s)
+        reference = reference or (timing, output)
+        yield NetworkRow(
+            entry.model,
+            name,
+            engine.device,
+            batch,
+            points,
+            timing,
+            pose_ms=round(timing.median_ms / batch, 4),
+            ratio=round(reference[0].median_ms / timing.median_ms, 2),
+            deviation=_max_deviation(reference[1], output),
+        )
 
 
 def _time_engine(engine: Engine, clouds: FloatArray, index: IndexArray, budget_s: float) -> tuple[Timing, RawPoses]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +36,33 @@ class ProcessUsage:
     growth_mib_per_min: float
     rss_mib: tuple[float, ...]
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ProcessUsage:
+        """Build from plain values, as ``dataclasses.asdict`` returns them."""
+        return cls(**{**values, "rss_mib": tuple(values["rss_mib"])})
+
+    @classmethod
+    def from_samples(cls, samples: Sequence[tuple[float, float, float]]) -> ProcessUsage:
+        """Compute the usage from samples in order of time.
+
+        Args:
+            samples: Time, CPU time (both seconds) and resident memory (MiB) of each sample. At least two samples at
+                different times are needed.
+        """
+        time_s, cpu_s, rss_mib = np.array(samples).T
+        elapsed_s = time_s[-1] - time_s[0]
+        second_half = time_s >= min(time_s[0] + 0.5 * elapsed_s, time_s[-2])
+        slope = np.polyfit(time_s[second_half] - time_s[-1], rss_mib[second_half], 1)[0] * 60.0
+        kept = rss_mib[np.linspace(0, len(rss_mib) - 1, min(len(rss_mib), 120)).round().astype(int)]
+        return cls(
+            cpu_percent=round(float(100.0 * (cpu_s[-1] - cpu_s[0]) / elapsed_s), 1),
+            rss_first_mib=round(float(rss_mib[0]), 2),
+            rss_last_mib=round(float(rss_mib[-1]), 2),
+            rss_most_mib=round(float(rss_mib.max()), 2),
+            growth_mib_per_min=round(float(slope), 3),
+            rss_mib=tuple(round(float(value), 2) for value in kept),
+        )
+
 
 class ProcessUsageMeter:
     """Samples CPU time and resident memory of a process.
@@ -48,7 +77,7 @@ class ProcessUsageMeter:
         self.sample()
 
     def sample(self) -> None:
-        """Record time, CPU seconds and resident memory.
+        """Record time, CPU time and resident memory.
 
         Raises:
             FileNotFoundError: The process has ended.
@@ -61,16 +90,4 @@ class ProcessUsageMeter:
 
     def usage(self) -> ProcessUsage:
         """Return the usage from the first sample to the last. At least two samples at different times are needed."""
-        at_s, cpu_s, rss_mib = np.array(self._samples).T
-        elapsed_s = at_s[-1] - at_s[0]
-        settled = at_s >= min(at_s[0] + 0.5 * elapsed_s, at_s[-2])
-        slope = np.polyfit(at_s[settled] - at_s[-1], rss_mib[settled], 1)[0] * 60.0
-        shown = rss_mib[np.linspace(0, len(rss_mib) - 1, min(len(rss_mib), 120)).round().astype(int)]
-        return ProcessUsage(
-            cpu_percent=round(float(100.0 * (cpu_s[-1] - cpu_s[0]) / elapsed_s), 1),
-            rss_first_mib=round(float(rss_mib[0]), 2),
-            rss_last_mib=round(float(rss_mib[-1]), 2),
-            rss_most_mib=round(float(rss_mib.max()), 2),
-            growth_mib_per_min=round(float(slope), 3),
-            rss_mib=tuple(round(float(value), 2) for value in shown),
-        )
+        return ProcessUsage.from_samples(self._samples)

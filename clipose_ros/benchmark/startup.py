@@ -1,6 +1,6 @@
-"""Start-up time from a new process to its first pose, with and without compiled kernels on disk.
+"""Start-up time of a new process up to its first pose, with and without compiled kernels on disk.
 
-Run as a program, this module is the timed process: it loads a model and estimates the pose of one cloud.
+This module is also the program of the timed process: it loads a model and estimates the pose of one cloud.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class StartError(CliposeError):
 
 
 def time_start(config: NetworkConfig, cold: bool, repeats: int) -> Timing:
-    """Time new processes, one after the other, from the start of the interpreter to the first pose.
+    """Measure the time from the start of the interpreter to the first pose in new processes, one after the other.
 
     Args:
         config: Settings of the network.
@@ -40,15 +40,16 @@ def time_start(config: NetworkConfig, cold: bool, repeats: int) -> Timing:
         StartError: A process failed or took too long.
     """
     if not cold:
-        _first_pose_s(config, {})
+        _run_process(config, {})
     durations_s = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(prefix="clipose_cold_") as folder:
-            durations_s.append(_first_pose_s(config, dict.fromkeys(_CACHES, folder) if cold else {}))
-    return Timing.of(durations_s)
+            durations_s.append(_run_process(config, dict.fromkeys(_CACHES, folder) if cold else {}))
+    return Timing.from_seconds(durations_s)
 
 
-def _first_pose_s(config: NetworkConfig, caches: dict[str, str]) -> float:
+def _run_process(config: NetworkConfig, caches: dict[str, str]) -> float:
+    """Run the timed process with the folders of the caches; return its duration, seconds."""
     settings = json.dumps(config.to_mapping())
     command = [sys.executable, "-m", "clipose_ros.benchmark.startup", settings]
     start = time.perf_counter()
@@ -57,7 +58,7 @@ def _first_pose_s(config: NetworkConfig, caches: dict[str, str]) -> float:
             command, env=os.environ | caches, capture_output=True, text=True, timeout=_LIMIT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise StartError(f"expected a first pose of '{config.model}' within {_LIMIT_S:g} s, got none") from error
+        raise StartError(f"expected the first pose of '{config.model}' within {_LIMIT_S:g} s, got none") from error
     duration_s = time.perf_counter() - start
     if done.returncode:
         raise StartError(f"a new process with {settings} failed:\n{done.stderr[-600:]}")

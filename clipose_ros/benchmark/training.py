@@ -10,9 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from clipose_ros.benchmark.result_tables import POINTS
+from clipose_ros.benchmark.rows import POINTS, TrainingRow
 from clipose_ros.benchmark.timing import Timing
 from clipose_ros.errors import CliposeError
 from clipose_ros.training.step_timing import time_steps
@@ -42,10 +41,10 @@ class TrainingCase:
 
 
 REFERENCE = "pytorch"
-"""The kind that all others are compared with: plain PyTorch operations."""
+"""Kind of step that all others are compared with: PyTorch operations."""
 
 KINDS = {REFERENCE: (False, "fp32"), "cpu": (True, "fp32"), "cpu_bf16": (True, "bf16")}
-"""By name: whether the step uses the operations of ``model.cpu_training``, and its precision."""
+"""Kinds of steps by name: whether the operations of ``model.cpu_training`` are used, and the precision."""
 
 CASES = (
     TrainingCase(8, REFERENCE, 2),
@@ -54,38 +53,11 @@ CASES = (
     TrainingCase(24, "cpu", 2),
     TrainingCase(24, "cpu_bf16", 2),
 )
-"""All kinds at a batch of 8, and the batch of the paper, for which the memory does not suffice with ``REFERENCE``."""
+"""All kinds at batch size 8, and the CPU kinds at the batch size of the paper, 24, which exceeds the memory with
+``REFERENCE``."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """Result of one measurement.
-
-    Attributes:
-        case: Settings of the measurement.
-        timing: Duration of a step.
-        ratio: Median of the reference at the same batch over this median; None if the reference was not timed before.
-        peak_bytes: Peak resident memory of the process.
-    """
-
-    case: TrainingCase
-    timing: Timing
-    ratio: float | None
-    peak_bytes: int
-
-    def as_record(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "preset": self.case.preset,
-            "batch": self.case.batch,
-            "kind": self.case.kind,
-            **asdict(self.timing),
-            "ratio": self.ratio,
-            "peak_gib": round(self.peak_bytes / 2**30, 3),
-        }
-
-
-def time_training(cases: Sequence[TrainingCase] = CASES) -> Iterator[TrainingResult]:
+def time_training(cases: Sequence[TrainingCase] = CASES) -> Iterator[TrainingRow]:
     """Measure each case and yield its result.
 
     Raises:
@@ -94,15 +66,15 @@ def time_training(cases: Sequence[TrainingCase] = CASES) -> Iterator[TrainingRes
     reference_ms: dict[tuple[str, int], float] = {}
     for case in cases:
         seconds, peak_bytes = _run_process(case)
-        timing, key = Timing.of(seconds), (case.preset, case.batch)
+        timing, key = Timing.from_seconds(seconds), (case.preset, case.batch)
         if case.kind == REFERENCE:
             reference_ms[key] = timing.median_ms
         ratio = round(reference_ms[key] / timing.median_ms, 2) if key in reference_ms else None
-        yield TrainingResult(case, timing, ratio, peak_bytes)
+        yield TrainingRow(case.preset, case.batch, case.kind, timing, ratio, round(peak_bytes / 2**30, 3))
 
 
 def _run_process(case: TrainingCase) -> tuple[list[float], int]:
-    """Return the seconds of every step and the peak memory of the process, bytes."""
+    """Run a case in a new process; return the duration of every step, seconds, and the peak memory, bytes."""
     words = (case.preset, case.batch, case.kind, case.steps)
     command = [sys.executable, "-m", "clipose_ros.benchmark.training", *(str(word) for word in words)]
     try:

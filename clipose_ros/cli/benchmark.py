@@ -1,6 +1,6 @@
-"""``benchmark``: measure the speed of network, stages, start-up, training step and of the running system.
+"""``benchmark``: measure the speed of network, stages, start-up, training step and running system.
 
-Writes ``benchmark.json``, ``benchmark.png`` and the logs of the processes. Other programs should not run meanwhile.
+Writes ``benchmark.json``, ``benchmark.png`` and the logs of the processes. Other programs distort the figures.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from clipose_ros.benchmark.record import FORMAT, read_record, write_record
+from clipose_ros.benchmark.record import BenchmarkRecord, read_record, write_record
 from clipose_ros.benchmark.result_tables import ResultTable, build_tables, machine_line
+from clipose_ros.benchmark.rows import StageRow, StartRow
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.live_system import live_environment, set_parameters
 from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
@@ -28,7 +28,6 @@ from clipose_ros.config import NetworkConfig, TtaConfig, config_fields
 from clipose_ros.errors import CliposeError, ConfigError
 
 _DEFAULTS = NetworkConfig()
-_Rows = Iterator[dict[str, Any]]  # the rows of one part of the record, plain values for JSON
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class _BenchmarkRun:
 
     Attributes:
         options: Options of the command.
-        network: Settings of the network in stages, start-up and end to end.
-        cases: End-to-end measurements.
+        network: Settings of the network in the parts ``stages``, ``start`` and ``live``.
+        cases: Measurements of the part ``live``.
         console: Console for progress messages.
     """
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console()
     console.width = max(console.width, 160)  # the tables do not fit into the 80 columns of a pipe
-    # as in the node's launch file; read when torch is loaded
+    # the value of the node's launch file; torch reads it when it is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", live_environment()["OMP_WAIT_POLICY"])
     with ended_by_signals():
         try:
@@ -72,67 +71,97 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add(
-        "--only",
-        nargs="+",
-        choices=tuple(_PARTS),
-        metavar="PART",
-        help=f"parts to measure: {', '.join(_PARTS)} (all)",
-    )
-    add("--model", default="clipose_small", help="pose network: name of a shipped model or a file (clipose_small)")
-    add("--device", default="auto", help="device of the network: auto, cpu, cuda or cuda:N (auto)")
+    parser.add_argument(
+        "--only", nargs="+", choices=tuple(_PARTS), metavar="PART",
+        help=f"Measure only these parts: {', '.join(_PARTS)} (all).",
+    )  # fmt: skip
+    _add_network_options(parser)
+    _add_measurement_options(parser)
+    _add_live_options(parser)
+    _add_output_options(parser)
+    return parser
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the network that is measured."""
+    add = parser.add_argument_group("network").add_argument
+    add("--model", default="clipose_small", help="Measure this shipped model or model file (clipose_small).")
+    add("--device", default="auto", help="Run the network on this device: auto, cpu, cuda or cuda:N (auto).")
     add(
         "--engine",
         default="auto",
-        help="engine of the network in the stages and end to end, built-in or installed (auto)",
+        help="Use this engine, built-in or installed, in the parts stages, start and live (auto).",
     )
-    add("--max-passes", type=int, default=_DEFAULTS.tta.max_passes,
-        help=f"test-time augmentation passes in all but the network part ({_DEFAULTS.tta.max_passes})")  # fmt: skip
-    add_renamed_flag(parser, "--looks", "--max-passes")
-    add("--threads", type=int, default=0, help="CPU threads of the network; 0 for the default of the libraries (0)")
     add(
+        "--max-passes",
+        type=int,
+        default=_DEFAULTS.tta.max_passes,
+        help="Set the largest number of test-time augmentation passes in all parts but network "
+        f"({_DEFAULTS.tta.max_passes}).",
+    )
+    add_renamed_flag(parser, "--looks", "--max-passes")
+    add(
+        "--threads",
+        type=int,
+        default=0,
+        help="Set the CPU threads; 0 is the default of each engine (0).",
+    )
+
+
+def _add_measurement_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the parts ``network`` and ``stages``."""
+    group = parser.add_argument_group("measurement")
+    group.add_argument(
         "--budget",
         type=float,
         default=0.7,
         metavar="S",
-        help="time of each measurement of network and stages, seconds (0.7)",
+        help="Repeat each call of the parts network and stages for this time, seconds (0.7).",
     )
+    group.add_argument(
+        "--segmenter", action="append", default=[], metavar="WHICH",
+        help=f"Measure this segmenter too, as a stage and end to end: {SEGMENTERS}. May be repeated.",
+    )  # fmt: skip
+
+
+def _add_live_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the part ``live``."""
+    add = parser.add_argument_group("live", "end-to-end measurements of camera, pose node and subscriber").add_argument
     add(
-        "--objects",
-        type=int,
-        nargs="+",
-        default=[1, 3, 5],
-        metavar="N",
-        help="numbers of objects on the table, end to end (1 3 5)",
-    )
+        "--objects", type=int, nargs="+", default=[1, 3, 5], metavar="N",
+        help="Measure with these numbers of objects on the table (1 3 5).",
+    )  # fmt: skip
     add(
         "--minutes",
         type=float,
         default=0.2,
         metavar="M",
-        help="duration of each end-to-end measurement (0.2); memory growth needs about 10",
+        help="Run each measurement for this time, minutes (0.2). The growth of memory needs about 10 minutes.",
     )
-    add("--rate", type=float, default=30.0, metavar="HZ", help="images per second, end to end (30)")
-    add("--frames", type=int, default=12, metavar="N", help="number of images that the camera renders and replays (12)")
-    add(
-        "--segmenter", action="append", default=[], metavar="WHICH",
-        help=f"further segmenter to measure as a stage and end to end: {SEGMENTERS}; may be repeated",
-    )  # fmt: skip
+    add("--rate", type=float, default=30.0, metavar="HZ", help="Publish images at this rate, Hz (30).")
+    add("--frames", type=int, default=12, metavar="N", help="Render this number of images and replay them (12).")
     add(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="set a parameter of the pose node, end to end; may be repeated",
+        help="Set a parameter of the pose node. May be repeated.",
     )  # fmt: skip
-    add("--output", type=Path, default=Path("benchmark_output"), metavar="DIR", help="output folder (benchmark_output)")
-    add("--json", type=Path, metavar="FILE", help="file for the record (benchmark.json in --output)")
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the written files."""
+    add = parser.add_argument_group("output").add_argument
     add(
-        "--page", type=Path, metavar="FILE", help="Markdown page whose tables are replaced, such as docs/performance.md"
-    )
-    add("--record", type=Path, metavar="FILE", help="show and draw this record instead of measuring")
-    return parser
+        "--output", type=Path, default=Path("benchmark_output"), metavar="DIR",
+        help="Write all files to this folder (benchmark_output).",
+    )  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="Write the record to this file (benchmark.json in --output).")
+    add(
+        "--page", type=Path, metavar="FILE",
+        help="Replace the tables of this Markdown page, such as docs/performance.md.",
+    )  # fmt: skip
+    add("--record", type=Path, metavar="FILE", help="Show and draw this record of an earlier run; measure nothing.")
 
 
-def _measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+def _measure(options: argparse.Namespace, console: Console) -> BenchmarkRecord:
     """Measure part by part and return the record; the file is rewritten after each part."""
     from clipose_ros.benchmark.machine import describe_machine  # imports torch, which --help and --record do not need
 
@@ -142,15 +171,15 @@ def _measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     )
     run = _BenchmarkRun(options, config, live_cases(options, config), console)
     options.output.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"format": FORMAT, "machine": describe_machine(), "looks": config.tta.max_passes}
+    record = BenchmarkRecord(describe_machine(), config.tta.max_passes)
     for part in options.only or _PARTS:
         console.print(f"measuring: {part}", highlight=False)
-        record[part] = list(_PARTS[part](run))
+        record = _PARTS[part](run, record)
         write_record(record, options.json or options.output / "benchmark.json")
     return record
 
 
-def _show_and_draw(record: dict[str, Any], options: argparse.Namespace, console: Console) -> None:
+def _show_and_draw(record: BenchmarkRecord, options: argparse.Namespace, console: Console) -> None:
     """Print the tables, draw the plot and update the page of ``--page``."""
     from clipose_ros.benchmark.markdown_page import update_page
     from clipose_ros.benchmark.plot import plot_record
@@ -173,7 +202,8 @@ def _to_rich_table(result: ResultTable) -> Table:
     return table
 
 
-def _network(run: _BenchmarkRun) -> _Rows:
+def _measure_network(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
+    """Measure the inference time of all engines."""
     from clipose_ros.benchmark.inputs import BenchmarkInputs
     from clipose_ros.benchmark.network import (
         Grid,
@@ -190,20 +220,24 @@ def _network(run: _BenchmarkRun) -> _Rows:
     ]
     for name, reason in entries[0].unavailable.items():
         run.console.print(f"not measured: {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
-    results = time_networks(entries, BenchmarkInputs.rendered(), Grid(budget_s=run.options.budget))
-    return (result.as_record() for result in results)
+    rows = time_networks(entries, BenchmarkInputs.rendered(), Grid(budget_s=run.options.budget))
+    return replace(record, network=tuple(rows))
 
 
-def _start(run: _BenchmarkRun) -> _Rows:
+def _measure_start(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
+    """Measure the start-up time with and without compiled kernels on disk."""
     from clipose_ros.benchmark.startup import time_start
 
     config = run.network
-    for cache, repeats in (("on disk", 3), ("none", 1)):
-        timing = time_start(config, cache == "none", repeats)
-        yield {"model": config.model, "engine": config.engine, "cache": cache, **asdict(timing)}
+    rows = [
+        StartRow(config.model, config.engine, cache, time_start(config, cache == "none", repeats))
+        for cache, repeats in (("on disk", 3), ("none", 1))
+    ]
+    return replace(record, start=tuple(rows))
 
 
-def _stages(run: _BenchmarkRun) -> _Rows:
+def _measure_stages(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
+    """Measure the stages of a frame, and each further segmenter as a stage."""
     from clipose_ros.benchmark.frame_stages import frame_stages, process_frame, segmentation_stage
     from clipose_ros.benchmark.inputs import BenchmarkInputs
     from clipose_ros.benchmark.timing import time_call
@@ -214,29 +248,36 @@ def _stages(run: _BenchmarkRun) -> _Rows:
     options, inputs = run.options, BenchmarkInputs.rendered()
     predictor = Predictor.from_config(run.network)
     processed = process_frame(inputs, predictor)
-    calls: dict[str, Callable[[], object]] = frame_stages(inputs, predictor, processed)
-    calls |= message_stages(inputs.frame, processed.tracks)
+    calls = frame_stages(inputs, predictor, processed) | message_stages(inputs.frame, processed.tracks)
     for segmenter in options.segmenter:
         settings = SegmentationConfig.from_mapping(nest(segmenter_settings(segmenter))["segmentation"])
         name = f"segmentation, {_segmenter_label(segmenter)}"
         calls[name] = segmentation_stage(settings, predictor.categories, predictor.device, inputs)
-    for stage, call in calls.items():
-        yield {"stage": stage, **asdict(time_call(call, options.budget))}
+    rows = [StageRow(stage, time_call(call, options.budget)) for stage, call in calls.items()]
+    return replace(record, stages=tuple(rows))
 
 
-def _training(run: _BenchmarkRun) -> _Rows:
+def _measure_training(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
+    """Measure a training step in all kinds."""
     from clipose_ros.benchmark.training import time_training
 
-    return (result.as_record() for result in time_training())
+    return replace(record, training=tuple(time_training()))
 
 
-def _live(run: _BenchmarkRun) -> _Rows:
-    for number, case in enumerate(run.cases):
-        yield run_live(case, run.options.output / f"live_{number}").as_record()
+def _measure_live(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
+    """Measure camera, pose node and subscriber end to end."""
+    rows = [run_live(case, run.options.output / f"live_{number}") for number, case in enumerate(run.cases)]
+    return replace(record, live=tuple(rows))
 
 
 def live_cases(options: argparse.Namespace, config: NetworkConfig) -> list[LiveCase]:
-    """Return a case with label images for each number of objects and, for the largest, one for each segmenter."""
+    """Return the end-to-end measurements.
+
+    Each number of objects is measured with label images, the largest number also with each further segmenter.
+
+    Raises:
+        ConfigError: An option is wrong.
+    """
     network = {field.path: field.value for field in config_fields(config, "network.")}
     node = {**network, **set_parameters(options.settings)}
     camera = {"frames": options.frames}
@@ -259,13 +300,14 @@ def _segmenter_label(segmenter: str) -> str:
     return f"{backend} {Path(weights).name}".strip()
 
 
-_PARTS: dict[str, Callable[[_BenchmarkRun], _Rows]] = {
-    "network": _network,
-    "stages": _stages,
-    "start": _start,
-    "training": _training,
-    "live": _live,
+_PARTS: dict[str, Callable[[_BenchmarkRun, BenchmarkRecord], BenchmarkRecord]] = {
+    "network": _measure_network,
+    "stages": _measure_stages,
+    "start": _measure_start,
+    "training": _measure_training,
+    "live": _measure_live,
 }
+"""Function of each part, which returns the record with the rows of the part."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,8 +12,9 @@ from clipose_ros.cli.option_rules import add_renamed_flag, parse
 from clipose_ros.config import NetworkConfig
 
 SCENES_SEED = 10_000_000
-"""Default seed of simulated scenes, distinct from the seeds of training data."""
+"""Default seed of simulated scenes; training data have other seeds."""
 SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Default values of ``tracking.smoothing`` that are evaluated on a sequence."""
 
 _REQUIREMENTS = {
     **dict.fromkeys(NETWORK_OPTIONS, ("data", "sequence", "nocs", "scenes")),
@@ -27,11 +28,11 @@ _REQUIREMENTS = {
     "categories": ("results", "scenes"),
     "report": ("data", "nocs", "results", "scenes"),
 }
-"""By option: the options of which one must be given with it."""
+"""Options that require one of others: names of the others by option."""
 
 
 def read_options(description: str | None, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line and exit with a message if options contradict each other.
+    """Parse the command line; exit with a message if options contradict each other.
 
     Args:
         description: Description of the command for its help.
@@ -53,99 +54,130 @@ def read_options(description: str | None, arguments: Sequence[str] | None = None
 def _parser(description: str | None) -> argparse.ArgumentParser:
     """Return the parser of all options."""
     parser = argparse.ArgumentParser(prog="evaluate", description=description)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
+    _add_source_options(parser)
+    _add_network_options(parser)
+    _add_nocs_options(parser)
+    _add_sequence_options(parser)
+    _add_scenes_options(parser)
+    add_object_library_options(parser)
+    parser.set_defaults(split="val")
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", type=Path, metavar="FILE", help="Write the results to this JSON file.")
+    group.add_argument(
+        "--report", type=Path, metavar="FILE", help="Write an HTML page with tables, curves and worst cases."
+    )
+    group.add_argument(
+        "--breakdown",
+        action="store_true",
+        help="With --data: print the accuracy by visibility, distance and viewpoint.",
+    )
+    return parser
+
+
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select what is evaluated; exactly one is required."""
+    group = parser.add_argument_group("source", "one of these options is required")
+    add = group.add_mutually_exclusive_group(required=True).add_argument
+    add(
         "--data",
         type=Path,
         nargs="+",
-        help="clouds from `generate` (.npz files, folders of shards) whose poses --model estimates",
+        help="Evaluate --model on clouds from `generate`: .npz files or folders of shards.",
     )
-    source.add_argument(
+    add(
         "--sequence",
         type=float,
         metavar="SECONDS",
-        help="record a simulated table for so long and evaluate jitter and lag of the tracked poses of --model",
+        help="Evaluate jitter and lag of tracked poses of --model on a simulated sequence of this length, seconds.",
     )
-    source.add_argument(
-        "--nocs", type=Path, help="folder of the NOCS data; --model estimates the poses of its detections"
-    )
-    source.add_argument(
+    add("--nocs", type=Path, metavar="DIR", help="Evaluate --model on the detections of the NOCS data in this folder.")
+    add(
         "--results",
         nargs="+",
         metavar="PATTERN",
-        help="result files (results_*.pkl) with truths and predictions, evaluated with the NOCS protocol",
+        help="Evaluate result files (results_*.pkl), which hold truths and predictions, with the NOCS protocol.",
     )
-    source.add_argument(
+    add(
         "--scenes",
         type=int,
         metavar="N",
-        help="number of simulated scenes, three views each, on which the full pose pipeline is evaluated",
+        help="Evaluate the full pose pipeline on this number of simulated scenes, three views each.",
     )
-    # no argparse defaults: with --scenes the values of --params apply to options that are not given
-    defaults = NetworkConfig()
-    parser.add_argument("--model", help=f"a .safetensors file or the name of a shipped model ({defaults.model})")
-    parser.add_argument("--device", help=f"auto, cpu, cuda or cuda:N ({defaults.device})")
-    parser.add_argument("--engine", help=f"engine that computes the network, built-in or installed ({defaults.engine})")
-    add_renamed_flag(parser, "--looks", "--max-passes")
-    add_renamed_flag(parser, "--agree-deg", "--disagreement-deg")
-    parser.add_argument(
-        "--max-passes", type=int, help=f"test-time augmentation passes per object at most ({defaults.tta.max_passes})"
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the network. They have no defaults, since those are in ``--params`` with ``--scenes``."""
+    defaults, group = NetworkConfig(), parser.add_argument_group("network")
+    group.add_argument("--model", help=f"Evaluate this .safetensors file or shipped model ({defaults.model}).")
+    group.add_argument("--device", help=f"Run on this device: auto, cpu, cuda or cuda:N ({defaults.device}).")
+    group.add_argument("--engine", help=f"Use this engine, built-in or installed ({defaults.engine}).")
+    group.add_argument(
+        "--max-passes",
+        type=int,
+        help=f"Set the largest number of test-time augmentation passes per object ({defaults.tta.max_passes}).",
     )
-    parser.add_argument(
+    group.add_argument(
         "--disagreement-deg",
         type=float,
-        help="passes beyond the second are run only if the first two differ by more, degrees; "
-        f"0: always run all ({defaults.tta.disagreement_deg:g})",
+        help="Run further passes only if the first two differ by more than this angle, degrees; 0 always runs all "
+        f"({defaults.tta.disagreement_deg:g}).",
     )
-    parser.add_argument("--subset", default="real_test", help="with --nocs: real_test or camera_val")
-    parser.add_argument("--frames", type=int, help="with --nocs: number of images, evenly spaced (all)")
-    parser.add_argument(
+    add_renamed_flag(parser, "--looks", "--max-passes")
+    add_renamed_flag(parser, "--agree-deg", "--disagreement-deg")
+
+
+def _add_nocs_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``--nocs``."""
+    group = parser.add_argument_group("NOCS data", "with --nocs")
+    group.add_argument("--subset", default="real_test", help="Use this subset: real_test or camera_val (real_test).")
+    group.add_argument("--frames", type=int, help="Use this number of images, evenly spaced (all).")
+    group.add_argument(
         "--truths",
         choices=("official", "maps"),
         default="official",
-        help="with --nocs: the released truths, or truths fitted to the coordinate maps with mugs centred on their box",
+        help="Use the released truths (official), or truths fitted to the coordinate maps with mugs centred on their "
+        "box (maps).",
     )
-    parser.add_argument("--save", type=Path, help="with --nocs: folder for the predictions as results_*.pkl")
-    parser.add_argument(
-        "--breakdown",
-        action="store_true",
-        help="with --data: also print accuracy by visibility, distance and viewpoint, as in --json and --report",
+    group.add_argument(
+        "--save", type=Path, metavar="DIR", help="Write the predictions to this folder as results_*.pkl."
     )
-    parser.add_argument(
-        "--film", type=Path, help="with --sequence: file of the recorded sequence; read if it exists, else written"
+
+
+def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``--sequence``, and ``--seed``, which ``--scenes`` uses too."""
+    group = parser.add_argument_group("sequence", "with --sequence")
+    group.add_argument(
+        "--film", type=Path, metavar="FILE",
+        help="Read the recorded sequence from this file if it exists; otherwise write it there.",
+    )  # fmt: skip
+    group.add_argument(
+        "--smoothing", type=float, nargs="+", default=SMOOTHING, help="Evaluate these values of tracking.smoothing."
     )
-    parser.add_argument(
-        "--seed", type=int, help=f"random seed of the scenes, with --sequence (0) or --scenes ({SCENES_SEED})"
+    group.add_argument(
+        "--seed", type=int, help=f"Set the random seed of the scenes, also with --scenes (0; {SCENES_SEED})."
     )
-    parser.add_argument(
-        "--smoothing", type=float, nargs="+", default=SMOOTHING, help="with --sequence: values of tracking.smoothing"
-    )
-    _add_scenes_options(parser)
-    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
-    parser.add_argument("--report", type=Path, help="also write an HTML page with tables, curves and worst cases")
-    return parser
 
 
 def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``--scenes``."""
-    group = parser.add_argument_group("scenes", "with --scenes: segmentation and storage of frames")
+    group = parser.add_argument_group("scenes", "with --scenes")
     group.add_argument(
         "--segmenter",
         metavar="WHICH",
-        help=f"{SEGMENTERS}; class map and image size are those of --params (default: that of --params, or labels)",
+        help=f"Use this segmenter: {SEGMENTERS}. Class map and image size are those of --params. The default is the "
+        "segmenter of --params, or labels.",
     )
     group.add_argument(
         "--params",
         type=Path,
         metavar="YAML",
-        help="parameters of the pose node, as in config/pose.yaml; --model, --device and --engine override them",
+        help="Use these parameters of the pose node, as in config/pose.yaml; --model, --device and --engine override "
+        "them.",
     )
     group.add_argument(
         "--frames-in",
         type=Path,
         metavar="DIR",
-        help="folder of rendered frames; existing frames are reused, missing ones are rendered",
+        help="Keep rendered frames in this folder; existing frames are reused, missing ones are rendered.",
     )
-    group.add_argument("--workers", type=int, default=1, help="number of rendering processes (1)")
-    add_object_library_options(parser)
-    parser.set_defaults(split="val")
+    group.add_argument("--workers", type=int, default=1, help="Render with this number of processes (1).")

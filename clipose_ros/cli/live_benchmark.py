@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.benchmark.process_usage import ProcessUsage, ProcessUsageMeter
+from clipose_ros.benchmark.process_usage import ProcessUsageMeter
+from clipose_ros.benchmark.rows import LiveRow
 from clipose_ros.cli.live_system import LiveSystem, live_system, ros_arguments
-from clipose_ros.evaluation.runs.live_statistics import LiveSummary
 from clipose_ros.resources import config_path
 
 SETTLING_S = 2.0
@@ -40,47 +40,11 @@ class LiveCase:
     camera: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LiveResult:
-    """Result of one end-to-end measurement.
+def run_live(case: LiveCase, folder: Path) -> LiveRow:
+    """Run one end-to-end measurement; the processes that it starts have ended on return.
 
-    Attributes:
-        case: Settings of the measurement.
-        start_s: Time from the start of the node process to its first answer, seconds.
-        summary: Frame counts, rate, latency and errors.
-        processes: CPU and memory usage by name: ``camera``, ``node``, ``subscriber``.
-    """
-
-    case: LiveCase
-    start_s: float
-    summary: LiveSummary
-    processes: Mapping[str, ProcessUsage]
-
-    @property
-    def objects_posed(self) -> float:
-        """Return the mean number of published objects per answered frame."""
-        published = sum(category.count for category in self.summary.categories.values())
-        return published / max(self.summary.frames_answered, 1)
-
-    def as_record(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "objects": self.case.objects,
-            "segmenter": self.case.segmenter,
-            "asked_hz": self.case.rate_hz,
-            "seconds": self.case.seconds,
-            "start_s": round(self.start_s, 2),
-            "objects_posed": self.objects_posed,
-            **self.summary.as_record(),
-            "processes": {name: asdict(usage) for name, usage in self.processes.items()},
-        }
-
-
-def run_live(case: LiveCase, folder: Path) -> LiveResult:
-    """Run one end-to-end measurement. All processes started for it have ended on return.
-
-    The camera renders its images before the node starts and replays them afterwards, so its CPU usage during the
-    measurement is that of a camera driver.
+    The camera renders its images before the node starts and replays them during the measurement, so its CPU usage is
+    like that of a camera driver.
 
     Args:
         case: Settings of the measurement.
@@ -112,7 +76,16 @@ def run_live(case: LiveCase, folder: Path) -> LiveResult:
         system.observer.reset_statistics()
         _run_for(system, meters, case.seconds)
         summary = system.observer.summary()
-    return LiveResult(case, start_s, summary, {name: meter.usage() for name, meter in meters.items()})
+    return LiveRow(
+        case.objects,
+        case.segmenter,
+        case.rate_hz,
+        case.seconds,
+        round(start_s, 2),
+        summary.objects_per_answer,
+        summary,
+        {name: meter.usage() for name, meter in meters.items()},
+    )
 
 
 def _run_for(system: LiveSystem, meters: Mapping[str, ProcessUsageMeter], seconds: float) -> None:

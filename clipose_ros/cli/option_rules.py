@@ -13,12 +13,12 @@ def parse(
     requirements: Mapping[str, Sequence[str]],
     conflicts: Sequence[tuple[str, str]] = (),
 ) -> argparse.Namespace:
-    """Parse a command line and exit with a message if options contradict each other.
+    """Parse a command line; exit with a message if options contradict each other.
 
     Args:
         parser: Parser with all options.
         arguments: Command line; that of the process if None.
-        requirements: By option, the options of which one must be given with it.
+        requirements: Options that require one of others: names of the others by option.
         conflicts: Pairs of options that exclude each other.
 
     Returns:
@@ -39,7 +39,7 @@ def parse(
 
 
 def add_renamed_flag(parser: argparse.ArgumentParser, old: str, new: str) -> None:
-    """Add the earlier name of a flag; its use ends the program with a message that states the present name."""
+    """Add the earlier name of a flag. Its use ends the program with a message that states the present name."""
     parser.add_argument(old, action=_RenamedFlag, new=new, nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 

@@ -31,7 +31,7 @@ def message_stages(frame: RgbdFrame, tracks: Sequence[TrackedObject]) -> dict[st
         markers.update(header, tracks, objects.poses.poses, (), _LIFETIME_S)
 
     return {
-        "messages in": lambda: read_frame(incoming, INPUT_TOPICS),
-        "messages out": outgoing,
-        "picture out": lambda: image_message(frame.rgb, "rgb8", header),
+        "read messages": lambda: read_frame(incoming, INPUT_TOPICS),
+        "write messages": outgoing,
+        "write image message": lambda: image_message(frame.rgb, "rgb8", header),
     }

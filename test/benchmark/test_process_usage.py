@@ -1,4 +1,4 @@
-"""What a process costs, read from the kernel's own books."""
+"""CPU and memory usage of a process."""
 
 import mmap
 import os
@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from clipose_ros.benchmark.process_usage import ProcessUsageMeter
+from clipose_ros.benchmark.process_usage import ProcessUsage, ProcessUsageMeter
 
 
-def test_own_memory_and_work_are_seen() -> None:
+def test_meter_measures_memory_and_cpu_time_of_this_process() -> None:
     meter = ProcessUsageMeter(os.getpid())
-    with mmap.mmap(-1, 64 * 2**20) as held:  # not from what the C library may have kept of freed memory
+    with mmap.mmap(-1, 64 * 2**20) as held:  # memory that the C library has not kept from earlier
         for page in range(0, len(held), mmap.PAGESIZE):
             held[page] = 1
         sum(range(2_000_000))
@@ -24,17 +24,15 @@ def test_own_memory_and_work_are_seen() -> None:
     assert usage.cpu_percent > 0.0
 
 
-def test_growth_is_the_slope_in_mebibytes_per_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = ProcessUsageMeter(os.getpid())
+def test_usage_fits_the_growth_to_the_second_half() -> None:
     memory = [100.0 + 0.5 * s for s in range(140)] + [200.0 + 0.25 * s for s in range(160)]  # caches fill at first
-    monkeypatch.setattr(meter, "_samples", [(10.0 + s, 0.5 * s, mib) for s, mib in enumerate(memory)])
-    usage = meter.usage()
+    usage = ProcessUsage.from_samples([(10.0 + s, 0.5 * s, mib) for s, mib in enumerate(memory)])
     assert usage.growth_mib_per_min == pytest.approx(15.0)
     assert usage.cpu_percent == pytest.approx(50.0)
     assert (usage.rss_first_mib, usage.rss_last_mib, len(usage.rss_mib)) == (100.0, 239.75, 120)
 
 
-def test_a_process_that_is_gone_is_told() -> None:
+def test_meter_raises_after_the_end_of_the_process() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     meter = ProcessUsageMeter(process.pid)
     process.communicate(b"\n")

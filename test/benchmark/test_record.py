@@ -1,39 +1,69 @@
-"""Records of earlier runs are read with the present names of engines and kinds."""
+"""The file of a benchmark record."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clipose_ros.benchmark.record import FORMAT, read_record, translate_names, write_record
+from clipose_ros.benchmark.record import FORMAT, BenchmarkRecord, read_record, write_record
 from clipose_ros.errors import ConfigError
 
-EARLIER = {
-    "format": FORMAT,
-    "network": [{"engine": name, "batch": 1} for name in ("reference", "fused", "fused_int8", "onnxruntime")],
-    "start": [{"engine": "auto", "cache": "none"}, {"engine": "fused", "cache": "none"}],
-    "training": [{"kind": name, "batch": 8} for name in ("plain", "fused", "fused_bf16")],
-    "stages": [{"stage": "network"}],
-}
+ROOT = Path(__file__).resolve().parents[2]
+TIMING = {"median_ms": 2.0, "low_ms": 1.5, "high_ms": 2.5, "count": 9}
+MACHINE = {
+    "date": "2030-01-02", "processor": "Abacus", "cores": 2, "flags": ["avx2"], "memory_gib": 4.0, "gpu": None,
+    "system": "Linux x86_64", "python": "3.11.0", "versions": {"numpy": "2.0"}, "threads": 2, "settings": {},
+    "load": 0.1,
+}  # fmt: skip
 
 
-def test_earlier_names_are_translated_on_reading(tmp_path: Path) -> None:
-    (tmp_path / "old.json").write_text(json.dumps(EARLIER))
-    record = read_record(tmp_path / "old.json")
-    assert [row["engine"] for row in record["network"]] == ["pytorch", "cpu", "cpu_int8", "onnxruntime"]
-    assert [row["engine"] for row in record["start"]] == ["auto", "cpu"]
-    assert [row["kind"] for row in record["training"]] == ["pytorch", "cpu", "cpu_bf16"]
-    assert record["stages"] == EARLIER["stages"] and list(record) == list(EARLIER)
-    assert translate_names(record) == record, "present names stay"
+def record_json(engine: str, kind: str, stage: str) -> dict[str, Any]:
+    network = {"model": "tiny", "engine": engine, "device": "cpu", "batch": 1, "points": 1024, **TIMING}
+    return {
+        "format": FORMAT,
+        "machine": MACHINE,
+        "looks": 2,
+        "network": [{**network, "pose_ms": 2.0, "ratio": 1.0, "deviation": 0.0}],
+        "stages": [{"stage": stage, **TIMING}],
+        "start": [{"model": "tiny", "engine": engine, "cache": "none", **TIMING}],
+        "training": [{"preset": "tiny", "batch": 8, "kind": kind, **TIMING, "ratio": None, "peak_gib": 1.5}],
+    }
 
 
-def test_a_written_record_is_read_again(tmp_path: Path) -> None:
-    write_record(translate_names(EARLIER), tmp_path / "new.json")
-    assert read_record(tmp_path / "new.json") == translate_names(EARLIER)
+@pytest.mark.parametrize(
+    ("earlier", "present"),
+    [
+        (("reference", "plain", "clouds"), ("pytorch", "pytorch", "point clouds")),
+        (("fused", "fused", "plausibility"), ("cpu", "cpu", "pose checks")),
+        (("fused_int8", "fused_bf16", "picture out"), ("cpu_int8", "cpu_bf16", "write image message")),
+        (("onnxruntime", "cpu", "network"), ("onnxruntime", "cpu", "network")),
+    ],
+)
+def test_read_record_translates_earlier_names(
+    earlier: tuple[str, str, str], present: tuple[str, str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(record_json(*earlier)))
+    record = read_record(tmp_path / "record.json")
+    assert json.loads(json.dumps(record.to_json())) == record_json(*present)
 
 
-@pytest.mark.parametrize("text", ["no json", "[]", '{"format": "other"}'])
-def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_write_record_keeps_all_values_and_the_order_of_the_keys(tmp_path: Path) -> None:
+    record = BenchmarkRecord.from_json(record_json("cpu", "cpu_bf16", "tracking"))
+    write_record(record, tmp_path / "record.json")
+    assert read_record(tmp_path / "record.json") == record
+    written = json.loads((tmp_path / "record.json").read_text())
+    assert json.dumps(written) == json.dumps(record_json("cpu", "cpu_bf16", "tracking"))
+
+
+def test_record_of_the_documentation_is_unchanged_by_reading_and_writing(tmp_path: Path) -> None:
+    shipped = ROOT / "docs" / "performance.json"
+    write_record(read_record(shipped), tmp_path / "record.json")
+    assert (tmp_path / "record.json").read_text() == shipped.read_text()
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '{"format": "other"}', json.dumps({"format": FORMAT})])
+def test_read_record_rejects_other_files(tmp_path: Path, text: str) -> None:
     (tmp_path / "other.json").write_text(text)
-    with pytest.raises(ConfigError, match="--record must be"):
+    with pytest.raises(ConfigError, match="--record must .*other.json"):
         read_record(tmp_path / "other.json")

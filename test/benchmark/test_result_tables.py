@@ -1,79 +1,89 @@
-"""A record becomes tables, a picture and a page; what is missing is left out."""
+"""Tables, plot and Markdown page of a benchmark record."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
 
+from clipose_ros.benchmark.machine import MachineDescription
 from clipose_ros.benchmark.markdown_page import BEGIN, END, update_page
 from clipose_ros.benchmark.plot import plot_record
+from clipose_ros.benchmark.process_usage import ProcessUsage
+from clipose_ros.benchmark.record import BenchmarkRecord, read_record
 from clipose_ros.benchmark.result_tables import IMAGE_STAGES, NODE_STAGES, build_tables, machine_line
+from clipose_ros.benchmark.rows import LiveRow, NetworkRow, StageRow, StartRow, TrainingRow
+from clipose_ros.benchmark.timing import Timing
 from clipose_ros.errors import DataError
+from clipose_ros.evaluation.runs.live_statistics import LiveSummary
 
-TIMING = {"median_ms": 2.0, "low_ms": 1.5, "high_ms": 2.5, "count": 9}
-USAGE = {
-    "cpu_percent": 41.0, "rss_first_mib": 300.0, "rss_last_mib": 301.5, "rss_most_mib": 302.0,
-    "growth_mib_per_min": 0.07, "rss_mib": [300.0, 301.5],
-}  # fmt: skip
-RECORD = {
-    "looks": 2,
-    "machine": {
-        "date": "2030-01-02", "processor": "Abacus", "cores": 2, "flags": [], "memory_gib": 4.0, "gpu": None,
-        "python": "3.11.0", "versions": {"numpy": "2.0"}, "settings": {}, "load": 0.1,
-    },
-    "network": [
-        {
-            "model": "tiny", "engine": engine, "device": "cpu", "batch": batch, "points": points, **TIMING,
-            "pose_ms": 2.0 / batch, "ratio": 1.0, "deviation": 0.0,
-        }
+TIMING = Timing(2.0, 1.5, 2.5, 9)
+USAGE = ProcessUsage(41.0, 300.0, 301.5, 302.0, 0.07, (300.0, 301.5))
+MACHINE = MachineDescription(
+    "2030-01-02", "Abacus", 2, (), 4.0, None, "Linux x86_64", "3.11.0", {"numpy": "2.0"}, 2, {}, 0.1
+)
+RECORD = BenchmarkRecord(
+    MACHINE,
+    max_passes=2,
+    network=tuple(
+        NetworkRow("tiny", engine, "cpu", batch, points, TIMING, pose_ms=2.0 / batch, ratio=1.0, deviation=0.0)
         for engine in ("pytorch", "quick")
         for batch, points in ((1, 1024), (5, 1024), (1, 256))
-    ],
-    "stages": [{"stage": stage, **TIMING} for stage in (*NODE_STAGES, "network", *IMAGE_STAGES)],
-    "start": [{"model": "tiny", "engine": "auto", "cache": "none", **TIMING, "median_ms": 4321.0}],
-    "training": [{"preset": "tiny", "batch": 8, "kind": "pytorch", **TIMING, "ratio": None, "peak_gib": 1.5}],
-    "live": [
-        {
-            "objects": 3, "segmenter": "labels", "asked_hz": 30.0, "seconds": 12.0, "start_s": 3.21,
-            "objects_posed": 2.5, "frames_in": 360, "frames_posed": 350, "dropped": 9, "rate_hz": 29.2,
-            "latency_ms_p50": 20.0, "latency_ms_p95": 30.0, "latency_ms_p99": None, "categories": {},
-            "processes": {"node": USAGE},
-        }
-    ],
-}  # fmt: skip
+    ),
+    stages=tuple(StageRow(stage, TIMING) for stage in (*NODE_STAGES, "network", *IMAGE_STAGES)),
+    start=(StartRow("tiny", "auto", "none", replace(TIMING, median_ms=4321.0)),),
+    training=(TrainingRow("tiny", 8, "pytorch", TIMING, ratio=None, peak_gib=1.5),),
+    live=(
+        LiveRow(
+            3, "labels", 30.0, 12.0, 3.21, 2.5, LiveSummary(360, 350, 9, 29.2, 20.0, 30.0, None, {}), {"node": USAGE}
+        ),
+    ),
+)
+EMPTY = BenchmarkRecord(MACHINE, 2).to_json()
 
 
-def test_every_part_gives_a_whole_table() -> None:
-    found = build_tables(RECORD)
-    assert len(found) == 7
-    assert all(len(row) == len(sheet.head) for sheet in found for row in sheet.rows)
-    cells = {cell for sheet in found for row in sheet.rows for cell in row}
+def test_build_tables_fills_every_table() -> None:
+    tables = build_tables(RECORD)
+    assert len(tables) == 7
+    assert all(len(row) == len(table.head) for table in tables for row in table.rows)
+    cells = {cell for table in tables for row in table.rows for cell in row}
     assert {"2.00 (1.50–2.50)", "9 of 360", "29.2", "-", "4.3", "+0.07", "1.50"} <= cells
-    assert machine_line(RECORD).startswith("2030-01-02: Abacus, 2 cores (no AVX); 4 GiB; no GPU")
-    assert "; network.tta.max_passes=2; load" in machine_line(RECORD)
 
 
-def test_the_rest_of_a_frame_is_added_up() -> None:
-    stages = next(sheet for sheet in build_tables(RECORD) if sheet.title.startswith("Stages"))
+def test_build_tables_orders_engines_by_batch_size_and_points() -> None:
+    by_batch, by_points = build_tables(RECORD)[:2]
+    assert by_batch.title == "Network, tiny, by batch size: ms per pose (quartiles) × speed-up over pytorch"
+    assert by_batch.head == ("engine", "batch 1", "batch 5", "deviation")
+    assert by_batch.rows[1] == ("quick", "2.00 (1.50–2.50) ×1", "0.40 (0.30–0.50) ×1", "0e+00")
+    assert by_points.head == ("engine", "points 256", "points 1024", "deviation")
+
+
+def test_machine_line_names_processor_and_settings() -> None:
+    line = machine_line(RECORD)
+    assert line.startswith("2030-01-02: Abacus, 2 cores (no AVX); 4 GiB; no GPU")
+    assert "; network.tta.max_passes=2; load" in line
+
+
+def test_stage_table_sums_the_stages_besides_segmentation_and_network() -> None:
+    stages = next(table for table in build_tables(RECORD) if table.title.startswith("Stages"))
     sums = dict(stages.rows)
     assert sums["sum without segmentation and network"] == "10.0"  # five stages of 2 ms
-    assert sums["the same with the annotated image"] == "14.0"
+    assert sums["the same sum with the annotated image"] == "14.0"
 
 
-def test_parts_that_were_not_measured_are_left_out() -> None:
-    assert build_tables({"machine": RECORD["machine"], "stages": RECORD["stages"][:1]})[0].rows == (
-        ("segmentation, labels", "2.00 (1.50–2.50)"),
-    )
+def test_build_tables_leaves_out_parts_that_were_not_measured() -> None:
+    (table,) = build_tables(BenchmarkRecord(MACHINE, 2, stages=RECORD.stages[:1]))
+    assert table.rows == (("segmentation, labels", "2.00 (1.50–2.50)"),)
 
 
 @pytest.mark.parametrize("part", ["network", "stages", "live", None])
-def test_any_part_can_be_drawn(tmp_path: Path, part: str | None) -> None:
-    plot_record({part: RECORD[part]} if part else RECORD, tmp_path / "plot.png")
+def test_plot_record_draws_any_part(tmp_path: Path, part: str | None) -> None:
+    record = BenchmarkRecord.from_json({**EMPTY, part: RECORD.to_json()[part]}) if part else RECORD
+    plot_record(record, tmp_path / "plot.png")
     assert min(cv2.imread(str(tmp_path / "plot.png")).shape[:2]) > 400
 
 
-def test_a_page_keeps_its_words_and_gets_its_figures_anew(tmp_path: Path) -> None:
+def test_update_page_replaces_the_tables_and_keeps_the_text(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
     page.write_text(f"# Speed\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     update_page(page, RECORD)
@@ -83,11 +93,11 @@ def test_a_page_keeps_its_words_and_gets_its_figures_anew(tmp_path: Path) -> Non
     assert once.startswith("# Speed\n\nbefore\n") and once.endswith("\n\nafter\n") and "old" not in once
     assert "| quick | 2.00 (1.50–2.50) ×1 | 0.40 (0.30–0.50) ×1 | 0e+00 |" in once and "](images/speed.png)" in once
     assert (tmp_path / "images" / "speed.png").is_file()
-    assert json.loads((tmp_path / "speed.json").read_text()) == RECORD
+    assert read_record(tmp_path / "speed.json") == RECORD
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}{BEGIN}"])
-def test_a_page_without_marks_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_update_page_rejects_a_page_without_marks(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(text)
     with pytest.raises(DataError, match="must hold the lines"):

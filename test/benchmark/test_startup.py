@@ -1,4 +1,4 @@
-"""Cold starts get an empty cache each, warm ones follow a start that is not timed, and failures are reported."""
+"""Start-up time of new processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 
 @pytest.fixture
 def runs(monkeypatch):
-    """The processes that are started, as pairs of command and environment; none runs."""
+    """Record command and environment of each process instead of running it."""
     started = []
 
     def run(command, env, **_):
@@ -29,20 +29,20 @@ def runs(monkeypatch):
     return started
 
 
-def test_cold_starts_share_no_cache(runs):
+def test_time_start_gives_each_cold_process_an_empty_cache(runs):
     timing = startup.time_start(NetworkConfig(), cold=True, repeats=3)
     folders = [env[name] for _, env in runs for name in CACHES]
     assert timing.count == len(runs) == 3
     assert len(set(folders)) == 3
 
 
-def test_warm_starts_follow_one_that_is_not_timed(runs):
+def test_time_start_runs_an_untimed_process_before_warm_ones(runs):
     timing = startup.time_start(NetworkConfig(), cold=False, repeats=3)
     assert timing.count == 3 and len(runs) == 4
     assert not any(name in env for _, env in runs for name in CACHES)
 
 
-def test_process_gets_the_whole_configuration(runs):
+def test_time_start_passes_the_whole_configuration(runs):
     config = NetworkConfig(engine="pytorch", threads=1)
     startup.time_start(config, cold=True, repeats=1)
     command, _ = runs[0]
@@ -50,14 +50,14 @@ def test_process_gets_the_whole_configuration(runs):
     assert NetworkConfig.from_mapping(json.loads(command[-1])) == config
 
 
-def test_failed_process_is_reported_with_its_last_words(monkeypatch):
+def test_time_start_reports_the_last_output_of_a_failed_process(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "Traceback: no such model")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(startup.StartError, match="no such model"):
         startup.time_start(NetworkConfig(), cold=True, repeats=1)
 
 
-def test_process_that_hangs_is_reported(monkeypatch):
+def test_time_start_reports_a_process_that_does_not_end(monkeypatch):
     def run(command, timeout, **_):
         raise subprocess.TimeoutExpired(command, timeout)
 

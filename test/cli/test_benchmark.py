@@ -1,4 +1,4 @@
-"""The benchmark end to end, small: what it writes, and that nothing it started stays."""
+"""The command ``benchmark``."""
 
 import argparse
 import json
@@ -14,7 +14,10 @@ import pytest
 
 from clipose_ros.benchmark.frame_stages import frame_stages, process_frame
 from clipose_ros.benchmark.inputs import BenchmarkInputs
+from clipose_ros.benchmark.machine import describe_machine
+from clipose_ros.benchmark.record import BenchmarkRecord
 from clipose_ros.benchmark.result_tables import IMAGE_STAGES, NODE_STAGES, build_tables
+from clipose_ros.benchmark.rows import LiveRow
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import benchmark, live_benchmark, live_system
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
@@ -34,7 +37,7 @@ LIVE_KEYS = [
 
 @pytest.fixture
 def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
-    """Every process started, in a domain of their own."""
+    """Return the processes that a test starts, in a separate ROS domain."""
     monkeypatch.setattr(live_benchmark, "SETTLING_S", 0.1)
     for name, value in live_system.live_environment().items():
         monkeypatch.setenv(name, value)
@@ -48,8 +51,9 @@ def wait_for(condition, limit_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children) -> None:
-    record = run_live(LiveCase(objects=2, seconds=2.0, rate_hz=10.0, camera=SMALL), tmp_path).as_record()
+def test_run_live_measures_a_case_and_stops_its_processes(tmp_path: Path, children) -> None:
+    row = run_live(LiveCase(objects=2, seconds=2.0, rate_hz=10.0, camera=SMALL), tmp_path)
+    record = row.to_json()
     assert len(children) == 2 and not children.alive
     assert list(record) == LIVE_KEYS
     assert record["frames_in"] >= record["frames_posed"] >= 1 and record["dropped"] < record["frames_in"]
@@ -57,11 +61,11 @@ def test_a_live_case_is_measured_and_ends_its_processes(tmp_path: Path, children
     assert 0.0 < record["rate_hz"] < 30.0 and 0.0 < record["objects_posed"] <= 2.0
     assert list(record["processes"]) == ["camera", "node", "subscriber"]
     assert all(usage["cpu_percent"] >= 0.0 < usage["rss_most_mib"] for usage in record["processes"].values())
-    assert json.loads(json.dumps(record, allow_nan=False))["objects"] == 2
-    assert len(build_tables({"live": [record]})) == 2
+    assert LiveRow.from_json(json.loads(json.dumps(record, allow_nan=False))).to_json()["objects"] == 2
+    assert len(build_tables(BenchmarkRecord(describe_machine(), 1, live=(row,)))) == 2
 
 
-def test_a_node_that_dies_ends_the_run_with_its_last_words(
+def test_run_live_reports_the_log_of_a_node_that_dies(
     tmp_path: Path, children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_system, "POSE_NODE", (*live_system.POSE_NODE, "--crash"))
@@ -70,7 +74,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_words(
     assert len(children) == 2 and not children.alive
 
 
-def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, children) -> None:
+def test_run_live_reports_a_camera_that_is_killed(tmp_path: Path, children) -> None:
     def kill() -> None:
         wait_for(lambda: len(children) == 2)
         os.kill(children[0].pid, signal.SIGKILL)
@@ -84,7 +88,7 @@ def test_a_camera_that_is_killed_while_measuring_ends_the_run(tmp_path: Path, ch
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children, runs, number: int) -> None:
+def test_main_stops_all_processes_when_interrupted(tmp_path: Path, children, runs, number: int) -> None:
     command = [sys.executable, "-m", "clipose_ros.cli.benchmark", "--only", "live", "--output", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     log = tmp_path / "live_0" / "camera.log"
@@ -105,16 +109,16 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, children, runs,
         (["--record", __file__], "must be a file written by --json"),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_starts(tmp_path, children, capsys, arguments, message) -> None:
+def test_main_names_wrong_arguments_before_it_starts_a_process(tmp_path, children, capsys, arguments, message) -> None:
     assert benchmark.main([*arguments, "--output", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
     assert children == [] and not list(tmp_path.iterdir())
 
 
-def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
+def test_main_writes_draws_and_reads_a_record(tmp_path: Path, capsys) -> None:
     arguments = ["--output", str(tmp_path), "--json", str(tmp_path / "mine.json")]
     assert benchmark.main([*arguments, "--only", "stages", "--budget", "0", "--max-passes", "1"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     record = json.loads((tmp_path / "mine.json").read_text())
     assert (
         list(record) == ["format", "machine", "looks", "stages"]
@@ -122,25 +126,31 @@ def test_a_part_is_written_drawn_and_read_again(tmp_path: Path, capsys) -> None:
         and (tmp_path / "benchmark.png").is_file()
     )
     assert set(NODE_STAGES) | set(IMAGE_STAGES) | {"network"} == {row["stage"] for row in record["stages"]}
-    assert "sum without segmentation and network" in told
+    assert "sum without segmentation and network" in printed
     assert benchmark.main(["--output", str(tmp_path), "--record", str(tmp_path / "mine.json")]) == 0
-    assert told.partition("Stages of")[2] == capsys.readouterr().out.partition("Stages of")[2]
+    assert printed.partition("Stages of")[2] == capsys.readouterr().out.partition("Stages of")[2]
 
 
-def test_stages_do_what_the_node_does() -> None:
+def test_stages_process_the_frame_like_the_node() -> None:
     inputs = BenchmarkInputs.rendered()
     predictor = Predictor.load("clipose_small", "cpu")
-    seen = process_frame(inputs, predictor)
-    results = {name: call() for name, call in frame_stages(inputs, predictor, seen).items()}
-    results |= {name: call() for name, call in message_stages(inputs.frame, seen.tracks).items()}
-    assert len(results["clouds"]) == len(results["network"]) == len(results["plausibility"]) == len(seen.tracks) == 5
-    found = LabelSegmenter(SegmentationConfig(backend="labels"), NOCS_CATEGORIES).segment(results["messages in"])
-    assert [item.box for item in found] == [item.box for item in results["segmentation, labels"]]
+    processed = process_frame(inputs, predictor)
+    results = {name: call() for name, call in frame_stages(inputs, predictor, processed).items()}
+    results |= {name: call() for name, call in message_stages(inputs.frame, processed.tracks).items()}
+    assert (
+        len(results["point clouds"])
+        == len(results["network"])
+        == len(results["pose checks"])
+        == len(processed.tracks)
+        == 5
+    )
+    masks = LabelSegmenter(SegmentationConfig(backend="labels"), NOCS_CATEGORIES).segment(results["read messages"])
+    assert [item.box for item in masks] == [item.box for item in results["segmentation, labels"]]
     assert (results["drawing"] != inputs.frame.rgb).any()
-    assert results["picture out"].encoding == "rgb8"
+    assert results["write image message"].encoding == "rgb8"
 
 
-def test_live_cases_hand_the_node_one_parameter_per_setting() -> None:
+def test_live_cases_have_one_node_parameter_per_setting() -> None:
     options = argparse.Namespace(settings=[], frames=12, minutes=0.1, rate=30.0, objects=[1], segmenter=[])
     (case,) = benchmark.live_cases(options, NetworkConfig(tta=TtaConfig(max_passes=2)))
     assert case.node["network.tta.max_passes"] == 2

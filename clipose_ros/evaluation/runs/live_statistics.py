@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -144,9 +144,24 @@ class LiveSummary:
         """Return True if any published object was matched with a true one; never the case without ground truth."""
         return any(category.matched for category in self.categories.values())
 
-    def as_record(self) -> dict[str, Any]:
+    @property
+    def objects_per_answer(self) -> float:
+        """Return the mean number of published objects per answered frame."""
+        return sum(category.count for category in self.categories.values()) / max(self.frames_answered, 1)
+
+    def as_record(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> LiveSummary:
+        """Build from the values of ``as_record``; other keys are ignored.
+
+        Raises:
+            KeyError: A key is missing.
+        """
+        categories = {name: CategorySummary(**category) for name, category in values["categories"].items()}
+        return cls(**{field.name: values[field.name] for field in fields(cls)} | {"categories": categories})
 
 
 class LiveStatistics:
