@@ -96,7 +96,8 @@ class MediaRecorder:
     Args:
         folder: Output folder. Files of an earlier run are removed on entry.
         every_s: Interval between two images in ``pictures/``, seconds.
-        animation_s: Duration of ``demo.webp``, an animated picture of the first images, seconds; 0 writes none.
+        animation_s: Duration of ``demo.webp``, an animated picture from the first image with an object on, seconds; 0
+            writes none.
     """
 
     def __init__(self, folder: Path, every_s: float, animation_s: float = 0.0) -> None:
@@ -135,13 +136,18 @@ class MediaRecorder:
             DataError: A file cannot be written.
         """
         self._video.add(image.rgb, image.stamp_ns)
-        if self._animation_ns and image.stamp_ns - (self._animation or [image])[0].stamp_ns < self._animation_ns:
+        if self._belongs_to_animation(image):
             self._animation.append(image)
         if self._best is None or image.object_count >= self._best.object_count:
             self._best = image
         if image.stamp_ns >= self._next_stamp_ns:
             _write_image(self._images_folder / f"{self._count:03d}.png", image.rgb)
             self._next_stamp_ns, self._count = image.stamp_ns + self._every_ns, self._count + 1
+
+    def _belongs_to_animation(self, image: Picture) -> bool:
+        """Return True for images from the first with an object on, for the duration of the animation."""
+        first = self._animation[0] if self._animation else image
+        return first.objects > 0 and image.stamp_ns - first.stamp_ns < self._animation_ns
 
 
 def _write_image(path: Path, rgb: ByteArray) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray, InstanceMask, Rejection, TrackedObject
+from clipose_ros.types import (
+    BoolArray,
+    ByteArray,
+    CameraIntrinsics,
+    FloatArray,
+    FrameResult,
+    InstanceMask,
+    Rejection,
+    TrackedObject,
+)
 from clipose_ros.visualization.labels import Colour, IntArray, Label, draw_labels
 from clipose_ros.visualization.lines import EDGES, project_object_lines
 
@@ -73,6 +83,28 @@ def draw_tracks(
     labels += [_rejection_label(rejection, instance) for rejection, instance in rejected]  # objects get better places
     draw_labels(image, labels)
     return image
+
+
+def draw_result(rgb: ByteArray, result: FrameResult, intrinsics: CameraIntrinsics) -> ByteArray:
+    """Draw the poses, masks and rejected instances of a single frame onto a copy of its colour image.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8, R G B; it is not changed.
+        result: Result of ``PosePipeline.process`` for the frame.
+        intrinsics: Intrinsics of ``rgb``.
+
+    Returns:
+        A new ``(H, W, 3)`` uint8 image as ``draw_tracks`` draws it. The objects of a category are numbered from 1 in
+        order of detection score.
+    """
+    numbers: Counter[str] = Counter()
+    tracks = []
+    for pose in result.poses:
+        numbers[pose.category] += 1
+        number, T, uncertainty = numbers[pose.category], pose.T_camera_object, np.zeros((6, 6))
+        tracks.append(TrackedObject(number, pose.category, T, pose.size, pose.score, uncertainty, 0.0, True))
+    masks = [cloud.instance for cloud in result.clouds]
+    return draw_tracks(rgb, tracks, intrinsics, masks, result.rejections)
 
 
 def _draw_objects(image: ByteArray, tracks: Sequence[TrackedObject], intrinsics: CameraIntrinsics) -> list[Label]:

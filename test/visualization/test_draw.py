@@ -11,9 +11,26 @@ from hypothesis.extra.numpy import arrays
 from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import exp_se3, exp_so3, make_transform
-from clipose_ros.types import CameraIntrinsics, InstanceMask, Rejection, RejectionReason, TrackedObject
+from clipose_ros.types import (
+    CameraIntrinsics,
+    FrameResult,
+    InstanceMask,
+    ObjectCloud,
+    PoseEstimate,
+    Rejection,
+    RejectionReason,
+    StageTimes,
+    TrackedObject,
+)
 from clipose_ros.visualization import draw
-from clipose_ros.visualization.draw import AXIS_COLOURS, CATEGORY_COLOURS, REJECTED_COLOUR, category_colour, draw_tracks
+from clipose_ros.visualization.draw import (
+    AXIS_COLOURS,
+    CATEGORY_COLOURS,
+    REJECTED_COLOUR,
+    category_colour,
+    draw_result,
+    draw_tracks,
+)
 from clipose_ros.visualization.labels import Label, draw_labels
 from clipose_ros.visualization.lines import project_object_lines
 
@@ -228,3 +245,15 @@ def test_a_rejected_mask_is_grey_and_carries_its_reason(monkeypatch):
 
 def test_a_rejection_without_an_instance_draws_nothing():
     assert not draw_tracks(blank(), [], CAMERA, rejections=[rejected(None, RejectionReason.UNKNOWN_LABEL)]).any()
+
+
+def test_the_result_of_a_frame_is_drawn_as_numbered_tracks():
+    mask = InstanceMask("mug", 0.9, (300, 200, 340, 260), np.ones((60, 40), np.bool_))
+    small = InstanceMask("can", 0.9, (10, 10, 30, 30), np.ones((20, 20), np.bool_))
+    lost = Rejection("can", RejectionReason.TOO_FEW_POINTS, "12 of 64 points", small)
+    tracks = [track((0, 0, 1.0), number=1), track((0.3, 0, 1.0), number=2)]
+    poses = tuple(PoseEstimate("mug", item.T_frame_object, item.size, item.score, (0.9, 0.9)) for item in tracks)
+    clouds = tuple(ObjectCloud(mask, np.zeros((8, 3), np.float32)) for _ in poses)
+    result = FrameResult(poses, clouds, (lost,), StageTimes(0.0, 0.0, 0.0))
+    expected = draw_tracks(blank(), tracks, CAMERA, [mask, mask], [lost])
+    assert np.array_equal(draw_result(blank(), result, CAMERA), expected)
