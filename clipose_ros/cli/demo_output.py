@@ -144,7 +144,7 @@ class MediaRecorder:
             _write_image(self._images_folder / f"{self._count:03d}.png", image.rgb)
             self._next_stamp_ns, self._count = image.stamp_ns + self._every_ns, self._count + 1
 
-    def _belongs_to_animation(self, image: Picture) -> bool:
+    def _belongs_to_animation(self, image: AnnotatedImage) -> bool:
         """Return True for images from the first with an object on, for the duration of the animation."""
         first = self._animation[0] if self._animation else image
         return first.objects > 0 and image.stamp_ns - first.stamp_ns < self._animation_ns
