@@ -147,7 +147,7 @@ class MediaRecorder:
     def _belongs_to_animation(self, image: AnnotatedImage) -> bool:
         """Return True for images from the first with an object on, for the duration of the animation."""
         first = self._animation[0] if self._animation else image
-        return first.objects > 0 and image.stamp_ns - first.stamp_ns < self._animation_ns
+        return first.object_count > 0 and image.stamp_ns - first.stamp_ns < self._animation_ns
 
 
 def _write_image(path: Path, rgb: ByteArray) -> None:
