@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -105,8 +106,7 @@ def test_it_is_refused_for_a_cpu(network: CLIPoseNet) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("name", "tolerance"), [("cuda", 1e-4), ("cuda_bf16", 0.05), ("cuda_fp16", 0.05)])
 def test_on_a_gpu_it_agrees_and_waits_once(network: CLIPoseNet, name: str, tolerance: float) -> None:
-    reference = PytorchEngine(CLIPoseNet(TINY, NOCS_CATEGORIES).eval())
-    reference._network.load_state_dict(network.state_dict())
+    reference = PytorchEngine(copy.deepcopy(network))  # stays on the CPU
     engine = CudaEngine(network, "cuda:0", name)
     engine.warm_up(POINTS)
     for batch in BATCHES:

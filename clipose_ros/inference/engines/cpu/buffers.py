@@ -20,7 +20,7 @@ Stage = Callable[[int], None]
 
 
 class CloudBuffers:
-    """Points of the three levels and their neighbourhoods.
+    """Points of the three levels of one cloud and their neighbourhoods.
 
     Args:
         points: Number of points of the cloud.
@@ -47,6 +47,7 @@ class CloudBuffers:
 
     def load(self, centred: FloatArray, category: int) -> None:
         """Copy a centred cloud ``(N, 3)`` in the network's unit into the buffers."""
+        # The cloud is in random order, so the first points of a level are a random subset: those of the level above.
         for level, count in zip(self.neighbourhoods, self.counts, strict=True):
             level.points[:] = centred[:count].T
         self.category = category

@@ -25,7 +25,7 @@ from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray, IndexArray
 
 GEMMS: dict[str, GemmFactory] = {"cpu": Float32Gemm, "cpu_int8": Int8Gemm}
-"""Matrix products by name of the engine."""
+"""Class of the matrix products by name of the engine."""
 
 _INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
 
@@ -66,15 +66,11 @@ class CpuEngine:
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         """Predict as ``Engine`` describes; clouds that are not finite get NaN."""
         check_shape(points_camera.shape)
-        points_camera = points_camera[:, : self._architecture.points or None]
         unit = np.float32(self._architecture.unit_m)
-        with np.errstate(invalid="ignore"):  # clouds that are not finite are zeroed here and get NaN below
-            mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
-            finite = np.isfinite(mean).all(axis=1)
-            centred = np.where(finite[:, None, None], (points_camera - mean[:, None]) / unit, np.float32(0.0))
+        centred, mean = centre_clouds(points_camera[:, : self._architecture.points or None], unit)
         with self._lock:  # callers in several threads share the buffers
             values = self._compute_heads(centred, category)
-        values[~finite] = np.nan
+        values[~np.isfinite(mean).all(axis=1)] = np.nan
         return RawPoses(
             axis_y=_normalise(values[:, 0, 1:4]),
             axis_x=_normalise(values[:, 1, 1:4]),
@@ -93,7 +89,7 @@ class CpuEngine:
         """Return the raw values of the heads ``(B, 3, 6)`` for centred clouds ``(B, N, 3)`` in the network's unit."""
         self._allocate(centred.shape[1])
         count, threads = len(centred), self._pool.size
-        whole = count - count % threads
+        whole = count - count % threads  # these clouds are computed by one thread each
         values = np.empty((count, 3, 6), np.float32)
 
         def compute_whole_clouds(thread: int) -> None:
@@ -107,6 +103,7 @@ class CpuEngine:
 
         if whole:
             self._pool.run([compute_whole_clouds])
+        # For the rest, a thread per cloud would leave threads idle: all threads share each cloud.
         shared = self._passes[0]
         for i in range(whole, count):
             shared.load(centred[i], int(category[i]))
@@ -126,6 +123,23 @@ class CpuEngine:
             )
             for _ in range(self._pool.size)
         ]
+
+
+def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatArray, FloatArray]:
+    """Centre clouds about their means.
+
+    Args:
+        points_camera: ``(B, N, 3)`` float32, metres.
+        unit_m: The network's unit of length, metres.
+
+    Returns:
+        Centred clouds ``(B, N, 3)`` in the network's unit, and the means ``(B, 3)``, metres. A cloud with a point that
+        is not finite becomes zeros, and its mean is not finite.
+    """
+    with np.errstate(invalid="ignore"):
+        mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
+        finite = np.isfinite(mean).all(axis=1)
+        return np.where(finite[:, None, None], (points_camera - mean[:, None]) / unit_m, np.float32(0.0)), mean
 
 
 def create_float32_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:

@@ -1,4 +1,15 @@
-"""Matrix products with constant weights, in float32 or int8."""
+"""Matrix products with constant weights, in float32 or int8.
+
+Rows x ``(P, C)`` are multiplied with a weight W ``(C', C)``. Products are stored without their factors::
+
+    float32:  x W^T = out                              row and column scales are 1
+    int8:     x W^T ~ out[i, m] * rows[i] * columns[m]
+              rows[i] = max |x[i]| / 127,     q[i] = round(x[i] / rows[i])
+              columns[m] = max |W[m]| / 127,  w[m] = round(W[m] / columns[m])
+              out = q w^T                              exact sums in int32
+
+The kernels that read a product multiply by the scales.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +35,14 @@ class BufferRows:
         scales: ``(N,)`` row scales of the product, for all rows of the buffer.
 
     Attributes:
-        tensor: ``(stop - start, C)``, the operand. The view is made once: making one takes as long as a small product.
+        tensor: ``(stop - start, C)``, the operand.
     """
 
     def __init__(self, view: ColumnView, width: int, rows: tuple[int, int], scales: FloatArray) -> None:
         self.buffer, self.first_column = view.buffer, view.first_column
         self.start, self.stop = rows
         self.scales = scales
+        # The view is made once: making one takes as long as a small product.
         self.tensor = torch.from_numpy(self.buffer)[slice(*rows), self.first_column : self.first_column + width]
 
 
@@ -98,7 +110,7 @@ class Int8Gemm:
     result_type: DTypeLike = np.int32
 
     def __init__(self, weight: Tensor) -> None:
-        columns = weight.abs().amax(dim=1).clamp_min(1e-30) / 127.0
+        columns = weight.abs().amax(dim=1).clamp_min(1e-30) / 127.0  # an output without weights gets a positive scale
         self._weight = (weight / columns.unsqueeze(1)).round().to(torch.int8).t().contiguous()
         self.width = len(self._weight)
         self.columns: FloatArray = columns.numpy()

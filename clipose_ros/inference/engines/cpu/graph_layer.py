@@ -1,8 +1,17 @@
 """Graph layer of the CPU engine: its buffers, and the stages that fill them.
 
-With input x, response r = conv(x) and mean neighbourhood maximum g of r, a layer computes
-``relu(norm(merge [r, g] + straight x))``. ``weights`` folds this into one product with ``[r, x]`` and a shift that
-depends on g.
+Shapes: N points, k neighbours, C_in input and C output channels, S supports. A layer of the hybrid-scope encoder maps
+features x ``(N, C_in)`` to y ``(N, C)``::
+
+    p = project x                                      (N, C + S * C)   stage _project
+    j(i) = k nearest rows of x[i]                      (N, k)           stage _project
+    r = graph convolution of p over j                  (N, C)           stage _convolve
+    g = mean over i of max over neighbours in space r  (C,)             stage _sum_maxima
+    y = relu(norm(r + merge [r, g] + straight x))      (N, C)           stage _merge
+
+``weights`` folds the last line into ``relu([r, x] W + shift(g))``: one matrix product whose operand lies side by side
+in one buffer. The surface layer has no features to project: x are the coordinates, and ``_convolve_surface`` replaces
+the first three lines. The layers of ``gcn3d`` search no neighbours in feature space and compute ``y = relu(norm(r))``.
 """
 
 from __future__ import annotations
@@ -11,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from clipose_ros.inference.engines.cpu import kernels_dense, kernels_graph
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers, Stage
@@ -24,7 +34,8 @@ class LayerColumns:
     """Buffers that a layer reads and writes.
 
     Attributes:
-        response: Response in the columns from 0 on; the view begins with the layer's input x behind it.
+        response: Buffer ``(N, C + C_in)`` of response and input. The response is written to its first C columns; the
+            view begins behind them, at the input.
         target: Columns that receive the layer's result.
     """
 
@@ -42,13 +53,14 @@ class GraphLayerPass:
         columns: Buffers of input and result.
 
     Attributes:
+        columns: Buffers of input and result.
         neighbours: ``(N, k)`` int32, the neighbours of the convolution: in feature space in the hybrid-scope encoder,
             else in space.
         stages: Stages in order.
     """
 
     def __init__(self, cloud: CloudBuffers, level: int, weights: LayerWeights, columns: LayerColumns) -> None:
-        self._weights, self._joined, self._target = weights, columns.response, columns.target
+        self._weights, self.columns = weights, columns
         self._neighbourhood = cloud.neighbourhoods[level]
         self._count = cloud.counts[level]
         self._rows = [cloud.part_rows(self._count, part) for part in range(cloud.parts)]
@@ -59,69 +71,86 @@ class GraphLayerPass:
             self._allocate_projection(weights.project)
             self.stages = [self._project, self._convolve]
         if weights.merge is not None:
-            self._totals = np.zeros((cloud.parts, weights.channels), np.float32)
-            merged, sources = torch.zeros(self._count, weights.channels), torch.from_numpy(self._joined.buffer)
-            self._merged = merged.numpy()
-            self._merges = [(sources[slice(*rows), : len(weights.merge)], merged[slice(*rows)]) for rows in self._rows]
+            self._allocate_merge(weights.merge, cloud.parts)
             self.stages += [self._sum_maxima, self._merge]
         else:
             self.stages += [self._scale_shift_relu]
 
     def _allocate_projection(self, product: Gemm) -> None:
         """Allocate the projected features, and the neighbours in feature space."""
-        joined, scales = self._joined, np.ones(self._count, np.float32)
+        response, scales = self.columns.response, np.ones(self._count, np.float32)
         values = np.zeros((self._count, len(self._weights.shift)), product.result_type)
         self._projected = ProjectedFeatures(values, scales, product.columns, self._weights.shift)
-        self._projects = [
-            (BufferRows(joined, product.width, rows, scales), torch.from_numpy(values)[slice(*rows)])
+        self._projections = [
+            (BufferRows(response, product.width, rows, scales), torch.from_numpy(values)[slice(*rows)])
             for rows in self._rows
         ]
         if self._hybrid:
             self.neighbours = np.zeros_like(self.neighbours)
+            # Distances are searched in float32 in the int8 engine, too: neighbours decide which features are compared.
             products = torch.zeros(self._count, self._count)
             self._products = products.numpy()
-            columns = slice(joined.first_column, joined.first_column + product.width)
-            self._features = torch.from_numpy(joined.buffer)[:, columns].t()
+            inputs = slice(response.first_column, response.first_column + product.width)
+            self._features = torch.from_numpy(response.buffer)[:, inputs].t()
             self._product_rows = [products[slice(*rows)] for rows in self._rows]
         self._feature_neighbourhood = Neighbourhood(self._neighbourhood.points, self.neighbours)
+
+    def _allocate_merge(self, weight: Tensor, parts: int) -> None:
+        """Allocate the sums of the maxima, and the result of the product with ``[r, x]``."""
+        self._sums = np.zeros((parts, self._weights.channels), np.float32)
+        merged, sources = (
+            torch.zeros(self._count, self._weights.channels),
+            torch.from_numpy(self.columns.response.buffer),
+        )
+        self._merged = merged.numpy()
+        self._merges = [(sources[slice(*rows), : len(weight)], merged[slice(*rows)]) for rows in self._rows]
 
     def _convolve_surface(self, part: int) -> None:
         """Compute the response of bare coordinates."""
         kernels_graph.surface_convolution(
-            self._neighbourhood, self._weights.supports, *self._rows[part], self._joined.buffer
+            self._neighbourhood, self._weights.supports, *self._rows[part], self.columns.response.buffer
         )
 
     def _project(self, part: int) -> None:
         """Project the features, and find the neighbours in feature space."""
-        source, out = self._projects[part]
+        source, out = self._projections[part]
         assert self._weights.project is not None
         self._weights.project(source, out)
         if self._hybrid:
             torch.mm(source.tensor, self._features, out=self._product_rows[part])
-            kernels_graph.nearest_features(self._products, self._joined.squares, *self._rows[part], self.neighbours)
+            kernels_graph.nearest_features(
+                self._products, self.columns.response.squares, *self._rows[part], self.neighbours
+            )
 
     def _convolve(self, part: int) -> None:
         """Compute the response of the projected features."""
         kernels_graph.graph_convolution(
-            self._feature_neighbourhood, self._weights.supports, self._projected, *self._rows[part], self._joined.buffer
+            self._feature_neighbourhood,
+            self._weights.supports,
+            self._projected,
+            *self._rows[part],
+            self.columns.response.buffer,
         )
 
     def _sum_maxima(self, part: int) -> None:
         """Sum the neighbourhood maxima of the response over the part's points."""
         neighbours = self._neighbourhood.neighbours
-        kernels_graph.sum_of_maxima(self._joined.buffer, neighbours, *self._rows[part], self._totals[part])
+        kernels_graph.sum_of_maxima(self.columns.response.buffer, neighbours, *self._rows[part], self._sums[part])
 
     def _merge(self, part: int) -> None:
         """Add the global feature (ORL) and the straight-through path (STE), normalise and rectify."""
         weights, (source, out) = self._weights, self._merges[part]
         assert weights.merge is not None
         torch.mm(source, weights.merge, out=out)
+        # Every part computes this small vector itself, which needs no further stage and barrier.
         shift = kernels_dense.global_feature_shift(
-            self._totals, self._count, weights.global_feature, weights.output.shift
+            self._sums, self._count, weights.global_feature, weights.output.shift
         )
         function = ScaleShift(weights.output.scale, shift, weights.output.lower_bound)
-        kernels_dense.scale_shift_relu(self._merged, function, *self._rows[part], self._target)
+        kernels_dense.scale_shift_relu(self._merged, function, *self._rows[part], self.columns.target)
 
     def _scale_shift_relu(self, part: int) -> None:
         """Normalise and rectify the response alone."""
-        kernels_dense.scale_shift_relu(self._joined.buffer, self._weights.output, *self._rows[part], self._target)
+        kernels_dense.scale_shift_relu(
+            self.columns.response.buffer, self._weights.output, *self._rows[part], self.columns.target
+        )

@@ -1,4 +1,18 @@
-"""Heads of the CPU engine: their buffers, and the stages that fill them."""
+"""Heads of the CPU engine: their buffers, and the stages that fill them.
+
+Shapes: N points of the heads, M and L points of the upper levels, W and V the widths of a head's two point layers, P
+points of a block. The three heads (y axis, x axis, translation and size) are computed side by side::
+
+    middle, coarse = features of the upper levels times weights      (M, 3 W), (L, 3 W)   stage _project_upper_levels
+    for each block of P points:                                                           stage _compute_points
+        fine = features of the first level times weights             (P, 3 W)
+        hidden = relu(fine + middle[nearest] + coarse[nearest] + ..) (3, P, W)            kernels_dense.head_input
+        best = max(best, hidden times weights)                       (3, V)
+    values = layers behind the maximum                               (3, 6)               stage _compute_output
+
+A part keeps its own maximum over its points. Only the maximum leaves a block, so the wide features of all points never
+exist at once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +30,7 @@ from clipose_ros.inference.engines.cpu.weights import HeadWeights
 from clipose_ros.types import FloatArray
 
 BLOCK = 128
-"""Points whose wide head features are held at a time: enough for fast products, few enough for the cache."""
+"""P, the number of points of a block: enough for fast products, few enough for their features to stay in the cache."""
 
 
 @dataclass(frozen=True)

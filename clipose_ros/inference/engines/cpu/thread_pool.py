@@ -1,4 +1,4 @@
-"""Threads that compute one thing together, each with a single thread of torch."""
+"""Pool of threads that share one computation, each with a single thread of torch."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ class ThreadPool:
                     step(number)
                     barrier.wait()
             except BaseException:
-                barrier.abort()
+                barrier.abort()  # the other threads would wait for this one for ever
                 raise
 
         futures = [self._pool.submit(work, number) for number in range(count)]
+        # The error of the step goes first, those of the aborted barrier are its consequences.
         errors = [error for future in futures if (error := future.exception()) is not None]
         for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
             raise error

@@ -1,8 +1,16 @@
 """Weights of a network, folded once for the CPU engine.
 
-Batch normalisation in evaluation mode is a scale and a shift per channel, and is folded into the linear layer before
-it. ORL adds ``merge [r, g]`` to the response r, where g is one vector for all points: ``(1 + W_r) r + W_g g``. With the
-straight-through path of the input x this is one product with ``[r, x]`` and one vector per cloud.
+Batch normalisation in evaluation mode is ``norm(v) = s * v + o`` with scale s and shift o per channel. It is folded
+into the linear layer before it::
+
+    norm(W v + b) = (s * W) v + (s * b + o)
+
+The layers of the hybrid-scope encoder add the global feature g (ORL), one vector for all points, and the
+straight-through path of the input x (STE) to the response r, ``(N, C)``::
+
+    norm(r + W_r r + W_g g + W_x x) = [r, x] (s * [1 + W_r, W_x])^T + (s * W_g g + o)
+
+This is one product with the rows ``[r, x]`` of a buffer and one vector per cloud.
 """
 
 from __future__ import annotations
@@ -23,10 +31,12 @@ from clipose_ros.inference.engines.cpu.kernel_arguments import (
     SupportVectors,
 )
 from clipose_ros.model.encoder import GraphLayer, PointNorm, SurfaceLayer
+from clipose_ros.model.heads import CloudHead
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.types import FloatArray
 
 GemmFactory = Callable[[Tensor], Gemm]
+"""Maker of the matrix product with a weight ``(C', C)``."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +83,25 @@ class HeadWeights:
     output: HeadOutputWeights
 
 
-def encoder_weights(network: CLIPoseNet, make: GemmFactory) -> tuple[LayerWeights, ...]:
+def encoder_weights(network: CLIPoseNet, create_gemm: GemmFactory) -> tuple[LayerWeights, ...]:
     """Fold the five graph layers.
 
     Args:
         network: Float32 network without gradients, on the CPU.
-        make: Makes the matrix product with a weight ``(C', C)``.
+        create_gemm: Makes the larger matrix products.
     """
     encoder = network.encoder
     return (
-        _layer(encoder.layer0, None, make),
-        _layer(encoder.layer1, encoder.norm1, make),
-        _layer(encoder.layer2, encoder.norm2, make),
-        _layer(encoder.layer3, encoder.norm3, make),
-        _layer(encoder.layer4, None, make, lower_bound=-np.inf),
+        _fold_layer(encoder.layer0, None, create_gemm),
+        _fold_layer(encoder.layer1, encoder.norm1, create_gemm),
+        _fold_layer(encoder.layer2, encoder.norm2, create_gemm),
+        _fold_layer(encoder.layer3, encoder.norm3, create_gemm),
+        _fold_layer(encoder.layer4, None, create_gemm, lower_bound=-np.inf),
     )
 
 
-def _layer(
-    layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, make: GemmFactory, lower_bound: float = 0.0
+def _fold_layer(
+    layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, create_gemm: GemmFactory, lower_bound: float = 0.0
 ) -> LayerWeights:
     """Fold one graph layer; a lower bound of 0 is the ReLU that follows it."""
     _, count, channels = layer.conv.supports.shape
@@ -99,14 +109,15 @@ def _layer(
     project: Gemm | None = None
     shift: FloatArray = np.zeros(0, np.float32)
     if isinstance(layer, GraphLayer):
-        project = make(layer.conv.project.weight)
+        project = create_gemm(layer.conv.project.weight)
+        # The kernel adds the shift before it multiplies by the column scales: (value * row + shift) * column.
         shift = layer.conv.project.bias.numpy() / project.columns
     merge, global_feature = None, torch.zeros(channels, channels)
     if layer.overall is not None and layer.straight is not None:
         response_weight, global_weight = layer.overall.merge.weight.split(channels, dim=1)
         straight = layer.straight.weight
-        joined = torch.cat([response_weight + torch.eye(channels), straight], dim=1)
-        merge = (scale.unsqueeze(1) * joined).t().contiguous()
+        both = torch.cat([response_weight + torch.eye(channels), straight], dim=1)
+        merge = (scale.unsqueeze(1) * both).t().contiguous()
         global_feature, scale = scale.unsqueeze(1) * global_weight, torch.ones(channels)
     supports = F.normalize(layer.conv.supports, dim=0).reshape(3, count * channels)
     return LayerWeights(
@@ -119,41 +130,54 @@ def _layer(
     )
 
 
-def head_weights(network: CLIPoseNet, make: GemmFactory) -> HeadWeights:
+def head_weights(network: CLIPoseNet, create_gemm: GemmFactory) -> HeadWeights:
     """Fold the three heads; arguments as of ``encoder_weights``."""
-    w0, w1, w2, w3, w4 = network.architecture.widths
-    categories = len(network.categories)
     heads = (network.head_y, network.head_x, network.head_ts)
-    firsts = [_fold_norm(head.point1, head.norm1) for head in heads]
+    levels, head_input = _fold_first_layer(network, heads, create_gemm)
     seconds = [_fold_norm(head.point2, head.norm2) for head in heads]
     thirds = [_fold_norm(head.cloud1, head.norm3) for head in heads]
-    lasts = [(head.cloud2.weight, head.cloud2.bias) for head in heads]
-    wide = len(firsts[0][0])
-    encoded = torch.cat([weight[:, : sum((w0, w1, w2, w3, w4))] for weight, _ in firsts])
-    rest = [weight[:, sum((w0, w1, w2, w3, w4)) :] for weight, _ in firsts]
-    position = torch.cat([torch.zeros(2 * wide, 3), rest[2][:, :3]])  # only the third head reads coordinates
-    bias = torch.cat([bias for _, bias in firsts]).expand(categories, -1)
-    if network.architecture.one_hot:
-        bias = bias + torch.cat([rest[0], rest[1], rest[2][:, 3:]]).t()
-    fine, middle, coarse = (make(part) for part in encoded.split((w0 + w1, w2 + w3, w4), dim=1))
-    second = tuple(make(weight) for weight, _ in seconds)
-    padded = [(F.pad(weight, (0, 0, 0, 6 - len(weight))), F.pad(bias, (0, 6 - len(bias)))) for weight, bias in lasts]
+    # The axis heads have four outputs; zeros make them as wide as the third head.
+    lasts = [
+        (
+            F.pad(head.cloud2.weight, (0, 0, 0, 6 - len(head.cloud2.weight))),
+            F.pad(head.cloud2.bias, (0, 6 - len(head.cloud2.bias))),
+        )
+        for head in heads
+    ]
+    second = tuple(create_gemm(weight) for weight, _ in seconds)
     return HeadWeights(
-        levels=(fine, middle, coarse),
-        input=HeadInputWeights(
-            column_scales=np.stack([fine.columns, middle.columns, coarse.columns]),
-            position=position.t().contiguous().numpy(),
-            bias=bias.contiguous().numpy(),
-        ),
+        levels=levels,
+        input=head_input,
         second=second,
         output=HeadOutputWeights(
             column_scales=np.stack([product.columns for product in second]),
             bias=torch.stack([bias for _, bias in seconds]).numpy(),
             third=torch.stack([weight.t() for weight, _ in thirds]).numpy(),
             third_bias=torch.stack([bias for _, bias in thirds]).numpy(),
-            last=torch.stack([weight.t() for weight, _ in padded]).numpy(),
-            last_bias=torch.stack([bias for _, bias in padded]).numpy(),
+            last=torch.stack([weight.t() for weight, _ in lasts]).numpy(),
+            last_bias=torch.stack([bias for _, bias in lasts]).numpy(),
         ),
+    )
+
+
+def _fold_first_layer(
+    network: CLIPoseNet, heads: tuple[CloudHead, CloudHead, CloudHead], create_gemm: GemmFactory
+) -> tuple[tuple[Gemm, Gemm, Gemm], HeadInputWeights]:
+    """Fold the first layer of the heads and split its inputs: features of each level, coordinates, category."""
+    w0, w1, w2, w3, w4 = network.architecture.widths
+    firsts = [_fold_norm(head.point1, head.norm1) for head in heads]
+    wide, encoded = len(firsts[0][0]), sum(network.architecture.widths)
+    features = torch.cat([weight[:, :encoded] for weight, _ in firsts])
+    rest = [weight[:, encoded:] for weight, _ in firsts]
+    position = torch.cat([torch.zeros(2 * wide, 3), rest[2][:, :3]])  # the axis heads read no coordinates
+    bias = torch.cat([bias for _, bias in firsts]).expand(len(network.categories), -1)
+    if network.architecture.one_hot:  # multiplying by a one-hot vector selects a column, which is added to the bias
+        bias = bias + torch.cat([rest[0], rest[1], rest[2][:, 3:]]).t()
+    fine, middle, coarse = (create_gemm(part) for part in features.split((w0 + w1, w2 + w3, w4), dim=1))
+    return (fine, middle, coarse), HeadInputWeights(
+        column_scales=np.stack([fine.columns, middle.columns, coarse.columns]),
+        position=position.t().contiguous().numpy(),
+        bias=bias.contiguous().numpy(),
     )
 
 
