@@ -9,6 +9,7 @@ OUTPUT ?= demo_output
 TESTS ?= test
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DOCS_BUILDER ?= html
 
 PY := $(abspath $(VENV))/bin/python
 # The demo, the benchmark and the tests choose a ROS domain of their own unless ROS_DOMAIN_ID is set.
@@ -16,7 +17,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo animation test test-slow bench lint lock ros-deps ros-build ros-test clean
+.PHONY: help env demo animation test test-slow bench docs lint lock ros-deps ros-build ros-test clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -42,13 +43,18 @@ test-slow: env ## Run the slow tests (training runs, notebooks, browser, long fu
 bench: env ## Measure stages and the whole way on this machine, which should be idle: BENCH_ARGS=options
 	@'$(PY)' -m clipose_ros.cli.benchmark $(BENCH_ARGS)
 
+docs: env ## Build the documentation site in docs/_build: DOCS_BUILDER=html|linkcheck
+	@'$(PY)' environment/make_docs_env.py --venv '$(VENV)' --pip-args '$(PIP_ARGS)'
+	PYTHONPATH='$(abspath $(VENV))/docs-packages:$(PYTHONPATH)' '$(PY)' -m sphinx -W --keep-going -q -b $(DOCS_BUILDER) docs docs/_build/$(DOCS_BUILDER)
+	@echo 'docs/_build/$(DOCS_BUILDER)/index.html'
+
 lint: env ## Style, types and layers
 	'$(PY)' -m ruff check .
 	'$(PY)' -m ruff format --check .
 	'$(PY)' -m mypy
 	'$(dir $(PY))lint-imports'
 
-lock: env ## Renew environment/constraints.txt
+lock: env ## Renew the constraints files in environment/
 	'$(PY)' environment/lock.py
 
 ros-deps: ## Install what the package needs from the sourced ROS 2 distribution (rosdep, apt)
@@ -61,5 +67,5 @@ ros-test: ## Run tests, launch tests and ament linters with colcon; after ros-bu
 	.ci/ros test '$(VENV)'
 
 clean: ## Remove what builds, tests and the demo leave behind; the environment stays
-	rm -rf build install log demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf build install log docs/_build demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

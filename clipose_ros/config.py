@@ -1,8 +1,8 @@
 """Settings as a tree of frozen dataclasses that check types and bounds when they are built.
 
-``option`` declares the default, the description and the bounds of a field. ROS parameter descriptors are made from
-them; the tests compare ``config/pose.yaml`` and ``docs/node.md`` with them. Unknown keys raise an error that names the
-nearest known key.
+``option`` declares the default, the description and the bounds of a field. ROS parameter descriptors and
+the reference page (``docs/_ext/reference_tables.py``) are made from them; the tests compare ``config/pose.yaml`` with
+them. Unknown keys raise an error that names the nearest known key.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="Write the record to this file (benchmark.json in --output).")
     add(
         "--page", type=Path, metavar="FILE",
-        help="Replace the tables of this Markdown page, such as docs/performance.md.",
+        help="Replace the tables of this Markdown page, such as docs/reference/performance.md.",
     )  # fmt: skip
     add("--record", type=Path, metavar="FILE", help="Show and draw this record of an earlier run; measure nothing.")
 

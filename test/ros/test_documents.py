@@ -1,17 +1,14 @@
-"""Shipped parameters and the reference page say what the configuration says."""
+"""The shipped parameter file agrees with the configuration."""
 
 from __future__ import annotations
 
-import typing
 from pathlib import Path
 
-import pytest
 import yaml
 
-from clipose_ros.config import ConfigField, PoseNodeConfig, config_fields
+from clipose_ros.config import PoseNodeConfig, config_fields
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "node.md"
 
 
 def shipped() -> dict:
@@ -25,27 +22,6 @@ def without_blanks(values):
     return tuple(v for v in values if v != "") if isinstance(values, list) else values
 
 
-def row(leaf: ConfigField) -> str:
-    """A setting's row in the reference page."""
-    kind = (
-        "string list"
-        if typing.get_origin(leaf.type) is tuple
-        else {"str": "string", "float": "double"}.get(leaf.type.__name__, leaf.type.__name__)
-    )
-    value = (
-        ", ".join(leaf.value)
-        if isinstance(leaf.value, tuple)
-        else str(leaf.value).lower()
-        if leaf.type is bool
-        else str(leaf.value)
-    )
-    bounds = (
-        ", ".join(leaf.choices) if leaf.choices else f"{leaf.low:g} … {leaf.high:g}" if leaf.low is not None else ""
-    )
-    cells = (f"`{leaf.path}`", kind, f"`{value}`" if value else "empty", bounds, "yes" if leaf.live else "", leaf.doc)
-    return f"| {' | '.join(cells)} |"
-
-
 def test_shipped_parameters_are_all_there_are_at_their_defaults():
     values = without_blanks(shipped())
     assert PoseNodeConfig.from_mapping(values) == PoseNodeConfig()
@@ -56,15 +32,3 @@ def test_shipped_parameters_are_explained():
     words = " ".join((ROOT / "config" / "pose.yaml").read_text().replace("#", " ").split())
     for leaf in config_fields(PoseNodeConfig()):
         assert leaf.doc in words, leaf.path
-
-
-@pytest.mark.parametrize("leaf", config_fields(PoseNodeConfig()), ids=lambda leaf: leaf.path)
-def test_reference_page_has_every_parameter(leaf):
-    assert row(leaf) in PAGE.read_text().splitlines()
-
-
-def test_reference_page_has_no_other_parameter():
-    known = {leaf.path for leaf in config_fields(PoseNodeConfig())}
-    table = PAGE.read_text().split("## Parameters")[1].split("\n## ")[0]
-    rows = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert set(rows) == known

@@ -1,0 +1,64 @@
+"""Sphinx extension that puts generated Markdown into pages, and pages of the repository into the site.
+
+``<!-- generated: NAME ARGUMENTS -->`` becomes the result of that function in ``reference_tables``.
+``<!-- file: PATH -->`` becomes the text of a file of the repository, its links made relative to the page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from reference_tables import ROOT, TABLES
+from sphinx.application import Sphinx
+
+GENERATED = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
+FILE = re.compile(r"^<!-- file: (.+?) -->$", re.MULTILINE)
+LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
+PAGES = {
+    "models/clipose_small.md": "docs/explanation/clipose-small.md",
+    "models/clipose_segmenter.md": "docs/explanation/clipose-segmenter.md",
+    "CONTRIBUTING.md": "docs/contributing.md",
+}
+"""Files of the repository that are pages of the site."""
+
+
+def relink(text: str, source: Path, page: Path) -> str:
+    """Make the relative links of a text of ``source`` hold in ``page``; files that are pages become links to these."""
+
+    def change(match: re.Match[str]) -> str:
+        target = match[2]
+        if re.match(r"\w+:", target):
+            return match[0]
+        inside = Path(os.path.normpath(source.parent / target)).relative_to(ROOT).as_posix()
+        moved = os.path.relpath(ROOT / PAGES.get(inside, inside), page.parent)
+        return f"{match[1]}{moved}{match[3]}"
+
+    return LINK.sub(change, text)
+
+
+def expand(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Replace the marks of a page."""
+    page = ROOT / "docs" / Path(app.env.doc2path(docname)).relative_to(app.srcdir)
+
+    def generate(match: re.Match[str]) -> str:
+        name, *arguments = match[1].split()
+        return TABLES[name](*arguments)
+
+    def read(match: re.Match[str]) -> str:
+        path = ROOT / match[1]
+        app.env.note_dependency(str(path))
+        return relink(path.read_text(encoding="utf-8"), path, page)
+
+    text = FILE.sub(read, source[0])
+    if GENERATED.search(text):
+        app.env.note_reread()
+        text = GENERATED.sub(generate, text)
+    source[0] = relink(text, page, page)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to the reading of pages."""
+    app.connect("source-read", expand)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

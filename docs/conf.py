@@ -1,0 +1,61 @@
+"""Settings of the documentation site; ``make docs`` builds it. Read also by rosdoc2."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = Path(os.environ.get("CLIPOSE_ROOT", DOCS.parent))
+sys.path[:0] = [str(DOCS / "_ext"), str(ROOT)]
+
+project = "clipose_ros"
+author = "clipose_ros maintainers"
+copyright = author
+release = version = re.search(r'version="([\d.]+)"', (ROOT / "setup.py").read_text(encoding="utf-8")).group(1)
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "mathml",
+    "generated_pages",
+]
+exclude_patterns = ["_build", "**/.*"]
+suppress_warnings = ["config.cache"]  # functions among the settings
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
+myst_heading_anchors = 4
+myst_links_external_new_tab = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_mock_imports = [
+    name
+    for name in ("torch", "torchvision", "numba", "cv2", "scipy", "safetensors", "trimesh", "webdataset", "open_clip")
+    if find_spec(name) is None  # rosdoc2 builds without the package's environment
+]
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_attr_annotations = False  # types such as numpy.str_ would be read as link targets
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+python_maximum_signature_line_length = 100
+
+copybutton_exclude = ".linenos, .gp, .go"
+
+html_theme = "furo"
+html_title = f"clipose_ros {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sourcelink = False
+templates_path: list[str] = []
