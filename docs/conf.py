@@ -34,7 +34,10 @@ myst_links_external_new_tab = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
+autodoc_type_aliases = {
+    name: name for name in ("FloatArray", "BoolArray", "ByteArray", "LabelArray", "IndexArray", "FlatIndexArray")
+}
 autodoc_mock_imports = [
     name
     for name in ("torch", "torchvision", "numba", "cv2", "scipy", "safetensors", "trimesh", "webdataset", "open_clip")

@@ -241,7 +241,7 @@ def api_modules(room: str) -> list[str]:
         parts = path.relative_to(ROOT).with_suffix("").parts
         if not any(part.startswith("_") and part != "__init__" for part in parts):
             names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    return names
+    return sorted(names, key=lambda name: (name.count(".") > 2, name))  # subpackages last
 
 
 def api(room: str) -> str:
