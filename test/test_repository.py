@@ -144,3 +144,9 @@ def test_ros_script_names_what_is_missing() -> None:
     )
     assert done.returncode == 1
     assert "expected a sourced ROS 2 distribution" in done.stderr and "'none'" in done.stderr
+
+
+def test_pytest_starts_beside_the_plugins_of_a_distribution() -> None:
+    """launch_testing's plugin declares hook arguments that pytest 9 refuses."""
+    options = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["addopts"]
+    assert "-p no:launch_testing" in options and "-p no:launch_ros" in options
