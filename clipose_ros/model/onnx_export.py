@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from torch import Tensor, nn
 from clipose_ros.errors import ExportError
 from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 FORMAT = "clipose_ros.onnx/1"
 """Name of the file's layout: inputs, outputs and metadata."""
@@ -96,10 +100,18 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
             verbose=False,
         )
     assert program is not None, "with dynamo=True torch returns a program"
+    _clear_traces(program.model)
     program.model.metadata_props.update(_metadata(network, points), **(notes or {}))
     partial = path.with_name(path.name + ".part")
     program.save(partial)
     partial.replace(path)
+
+
+def _clear_traces(model: ir.Model) -> None:
+    """Remove the stack traces that the exporter writes into every node: they hold folders of this machine."""
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    ClearMetadataAndDocStringPass()(model)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -108,6 +109,14 @@ def test_the_file_says_what_its_outputs_mean(exported: tuple[CLIPoseNet, Path]) 
     assert shapes["points_camera"] == ["batch", POINTS, 3] and shapes["category"] == ["batch"]
     assert shapes["confidence_x"] == ["batch"] and shapes["size"] == ["batch", 3]
     assert not list(path.parent.glob("*.part*"))
+
+
+def test_exported_file_holds_no_path_of_the_exporting_machine(exported: tuple[CLIPoseNet, Path]) -> None:
+    _, path = exported
+    content = path.read_bytes()
+    for folder in (Path(onnx_export.__file__).parents[2], Path(torch.__file__).parents[1], path.parent):
+        assert str(folder).encode() not in content
+    assert b".py" not in content and not any(node.metadata_props for node in onnx.load(path).graph.node)
 
 
 def test_a_file_of_other_weights_is_told_apart(exported: tuple[CLIPoseNet, Path]) -> None:
