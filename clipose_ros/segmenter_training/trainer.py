@@ -197,14 +197,13 @@ def export_weights(checkpoint: Path, target: Path) -> Path:
     """
     with isolate_ultralytics():
         content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        model = content.get("ema") or content.get("model") if isinstance(content, Mapping) else None
-        if not isinstance(model, torch.nn.Module):
+        trained = content.get("ema") or content.get("model") if isinstance(content, Mapping) else None
+        if not isinstance(trained, torch.nn.Module):
             raise CheckpointError(f"expected weights that ultralytics has trained, got '{checkpoint}'")
-        model = model.half().eval()
+        model: Any = trained.half().eval()  # untyped for ultralytics' own attributes below
         settings = {"task": "segment", "imgsz": int(content["train_args"]["imgsz"])}
         # ultralytics keeps its training arguments, its loss and the path of the starting weights on the model.
-        for name, value in {"args": settings, "criterion": None, "pt_path": target.name}.items():
-            setattr(model, name, value)
+        model.args, model.criterion, model.pt_path = settings, None, target.name
         for parameter in model.parameters():
             parameter.requires_grad = False
         kept = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": settings}

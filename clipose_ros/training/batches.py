@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipose_ros.data.cloud_source import CloudSource
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.cloud_source import CloudSource, InMemorySource
 from clipose_ros.data.prompts import PromptConfig, make_prompt
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.sampling import IndexArray
@@ -16,6 +17,7 @@ from clipose_ros.errors import ConfigError
 from clipose_ros.training.augment import AugmentationRules, BatchRng, augment
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.pose import PoseTruth
+from clipose_ros.training.runtime.distributed import rank_and_size
 from clipose_ros.types import ByteArray
 
 
@@ -90,6 +92,44 @@ NO_IMAGES = (
     "this recipe needs images, the clouds have none: make them with `generate --image-size 224`, or train with texts "
     "alone: clip_loss.cloud_image=0 clip_loss.image_text=0 clip_loss.classification=0"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Clouds of a run.
+
+    Attributes:
+        categories: Categories of the clouds.
+        training: Source of the training clouds.
+        validation: Validation clouds, of other instances than the training clouds.
+        batches: Training batches of this rank.
+    """
+
+    categories: CategorySet
+    training: CloudSource
+    validation: CloudSamples
+    batches: BatchSource
+
+    @classmethod
+    def create(
+        cls,
+        config: TrainConfig,
+        categories: CategorySet,
+        training: CloudSamples | CloudSource,
+        validation: CloudSamples,
+    ) -> TrainingData:
+        """Build from clouds in memory or a source of clouds.
+
+        Raises:
+            ConfigError: The recipe needs images, and the clouds have none.
+        """
+        if isinstance(training, CloudSamples):
+            training = InMemorySource(training, config.seed, config.sampling)
+        rank, ranks = rank_and_size()
+        batches = BatchSource(training, config, rank, ranks)
+        if config.with_images and validation.images is None:
+            raise ConfigError(f"{NO_IMAGES}; validation clouds need images, too")
+        return cls(categories, training, validation, batches)
 
 
 def stored_batch(samples: CloudSamples, rows: IndexArray, axial: Tensor, images: ByteArray | None = None) -> Batch:

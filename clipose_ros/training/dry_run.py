@@ -48,7 +48,7 @@ def describe_run(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
     sections = [
         ("data", _data(trainer, files)),
         ("model", _model(trainer)),
-        ("schedule", _schedule(config, trainer.step)),
+        ("schedule", _schedule(config, trainer.progress.step)),
         ("losses", _losses(config)),
         ("time", _time(trainer)),
     ]
@@ -57,14 +57,14 @@ def describe_run(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
 
 def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
     """Files, clouds and how many there are of each category."""
-    training, validation = trainer.clouds, trainer.validation
+    training, validation = trainer.data.training, trainer.data.validation
     lines = [f"{name:<12}{', '.join(paths)}" for name, paths in files.items()]
     clouds, _ = training.fetch(range(1))
     images = "none" if clouds.images is None else "x".join(str(n) for n in clouds.images.shape[1:3])
     how = "streamed from shards" if training.in_memory is None else "in memory"
     lines.append(f"{'points':<12}{clouds.points.shape[1]} in each cloud, images: {images}, {how}")
     lines.append(f"{'category':<12}{'training':>10}{'validation':>12}")
-    for place, name in enumerate(trainer.categories.names):
+    for place, name in enumerate(trainer.data.categories.names):
         lines.append(f"{name:<12}{training.counts[place]:>10}{int((validation.category_index == place).sum()):>12}")
     lines.append(f"{'all':<12}{training.counts.sum():>10}{len(validation):>12}")
     return lines
@@ -72,12 +72,12 @@ def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _model(trainer: Trainer) -> list[str]:
     """Parameters by part."""
-    config, network = trainer.config, trainer.network
+    config, network = trainer.config, trainer.modules.network
     precision = "bf16" if uses_bf16(config.precision, trainer.device) else "fp32"
     lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
     lines += [_counted(name, module) for name, module in network.named_children()]
     lines.append(_counted("the network", network))
-    for name, module in (("training only", trainer.objective), ("CLIP", trainer.clip_features)):
+    for name, module in (("training only", trainer.modules.loss), ("CLIP", trainer.modules.clip_features)):
         if module is not None and any(True for _ in module.parameters()):
             lines.append(_counted(name, module))
     return lines
@@ -122,7 +122,7 @@ def _losses(config: TrainConfig) -> list[str]:
 
 def _time(trainer: Trainer) -> list[str]:
     """From a few timed steps."""
-    config, early, done = trainer.config, initial_steps(trainer.config), trainer.step
+    config, early, done = trainer.config, initial_steps(trainer.config), trainer.progress.step
     total, lines = 0.0, []
     for name, first, end in (("early steps", done, early), ("steps", max(done, early), config.steps)):
         if (steps := end - first) > 0:
@@ -130,9 +130,10 @@ def _time(trainer: Trainer) -> list[str]:
             each = _seconds(partial(trainer.optimise_at, first), TIMED_STEPS)
             total += steps * each
             lines.append(f"{name:<12}{steps:>8} of {each:.3f} s")
-    count = min(32, len(trainer.validation))
+    clouds = len(trainer.data.validation)
+    count = min(32, clouds)
     predict_fn = trainer.predict_fn()
-    each = _seconds(partial(predict_fn, slice(0, count))) * len(trainer.validation) / count
+    each = _seconds(partial(predict_fn, slice(0, count))) * clouds / count
     validations = -(-config.steps // config.validate_every) - done // config.validate_every
     lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
     minutes = (total + validations * each) / 60.0

@@ -1,4 +1,4 @@
-"""From a batch to its loss: the one call that every process of a run makes in step with the others."""
+"""Forward pass of a training step: from a batch to its loss, in every process of a run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from clipose_ros.training.runtime.precision import to_float32
 
 
 class Forward(nn.Module):
-    """Network, companions and objective as one module.
+    """Network, CLIP features and loss as one module.
 
     Args:
-        network: What is trained.
-        objective: What it is told.
-        clip_features: Texts and images, where they take part.
-        fusion: What a fusion network sees of them.
-        autocast_bf16: Whether networks, heads and companions multiply in bfloat16; losses never do.
+        network: Network that is trained.
+        loss: Total loss.
+        clip_features: Provider of CLIP features; None if the recipe uses no CLIP.
+        fusion: Fusion of the second modality in the network.
+        autocast_bf16: Compute matrix products of networks and heads in bfloat16; losses stay in float32.
     """
 
     def __init__(
         self,
         network: CLIPoseNet,
-        objective: TotalLoss,
+        loss: TotalLoss,
         clip_features: ClipFeatureProvider | None,
         fusion: FusionConfig,
         autocast_bf16: bool,
     ) -> None:
         super().__init__()
-        self.network, self.objective, self.clip_features, self.fusion = network, objective, clip_features, fusion
+        self.network, self.loss, self.clip_features, self.fusion = network, loss, clip_features, fusion
         self.autocast_bf16 = autocast_bf16
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -43,8 +43,8 @@ class Forward(nn.Module):
         with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.autocast_bf16):
             clip_features = None if self.clip_features is None else self.clip_features(batch)
             output = self._output(batch, clip_features)
-            auxiliary = self.objective.predict_auxiliary(batch, output)
-        return self.objective(batch, *(to_float32(value) for value in (output, auxiliary, clip_features)))
+            auxiliary = self.loss.predict_auxiliary(batch, output)
+        return self.loss(batch, *(to_float32(value) for value in (output, auxiliary, clip_features)))
 
     def _output(self, batch: Batch, clip_features: ClipFeatures | None) -> NetworkOutput:
         """Return the output of the network; a fusion network also gets the features of the other modality."""
@@ -55,27 +55,33 @@ class Forward(nn.Module):
 
 
 class JointPointNorm(nn.SyncBatchNorm):
-    """``PointNorm`` over the joint batch."""
+    """``PointNorm`` over the joint batch of all ranks."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """``(B, N, C)`` to the same."""
+        """Normalise ``(B, N, C)``."""
         return super().forward(features.flatten(0, 1)).reshape(features.shape)
 
 
 def join_norms(module: nn.Module) -> None:
-    """Let every batch norm below a module see the joint batch; parameters and statistics stay the same objects."""
+    """Replace every batch norm inside a module by one over the joint batch, with the same parameters and statistics."""
     for name, child in module.named_children():
         join_norms(child)
         if isinstance(child, nn.BatchNorm1d):
-            kind = JointPointNorm if isinstance(child, PointNorm) else nn.SyncBatchNorm
-            joint = kind(child.num_features, child.eps, child.momentum).train(child.training)
-            for key, value in (*child.named_parameters(), *child.named_buffers()):
-                setattr(joint, key, value)
-            setattr(module, name, joint)
+            module.register_module(name, _make_joint_norm(child))
+
+
+def _make_joint_norm(norm: nn.BatchNorm1d) -> nn.SyncBatchNorm:
+    """Create a norm over the joint batch that holds the parameters and statistics of another norm, not copies."""
+    kind = JointPointNorm if isinstance(norm, PointNorm) else nn.SyncBatchNorm
+    joint = kind(norm.num_features, norm.eps, norm.momentum).train(norm.training)
+    joint.weight, joint.bias = norm.weight, norm.bias
+    joint.running_mean, joint.running_var = norm.running_mean, norm.running_var
+    joint.num_batches_tracked = norm.num_batches_tracked
+    return joint
 
 
 def across_ranks(forward: Forward, device: str) -> nn.Module:
-    """Return the same module, whose gradients are averaged over the ranks; on CUDA batch norms see the joint batch."""
+    """Return the module so that gradients are averaged over the ranks; on CUDA batch norms use the joint batch."""
     if rank_and_size()[1] == 1:
         return forward
     if device.startswith("cuda"):
@@ -84,7 +90,7 @@ def across_ranks(forward: Forward, device: str) -> nn.Module:
 
 
 def over_ranks(total: Tensor, terms: dict[str, float]) -> tuple[Tensor, dict[str, float]]:
-    """Loss and terms of the joint batch, without gradient; not finite on all ranks where it is so on one."""
+    """Compute loss and terms of the joint batch, without gradient; a value that is not finite spreads to all ranks."""
     if rank_and_size()[1] == 1:
         return total.detach(), terms
     values = torch.tensor([*terms.values()], dtype=total.dtype, device=total.device)

@@ -80,7 +80,7 @@ def _timed(trainer: Trainer) -> tuple[float, float]:
 
 def use_pytorch_ops(trainer: Trainer) -> None:
     """Let the network compute with the PyTorch formulas."""
-    trainer.network.use_ops(PYTORCH_OPS)
+    trainer.modules.network.use_ops(PYTORCH_OPS)
 
 
 def box_clouds(count: int, points: int) -> CloudSamples:

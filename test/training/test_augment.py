@@ -253,12 +253,12 @@ def test_a_shift_changes_no_loss_and_is_left_out(
     shape = {**dict.fromkeys(terms, 1.0), "symmetry_widths": [8], "face_widths": [8]}
     config = TrainConfig.from_mapping({"batch": 6, "threads": 1, "shape_loss": shape})
     trainer = Trainer(config, NOCS_CATEGORIES, seen_samples, seen_samples, tmp_path)
-    trainer.network.eval()
-    batch = trainer.source.at(0)
+    trainer.modules.network.eval()
+    batch = trainer.data.batches.at(0)
     shift = 0.05 * (2.0 * torch.rand(6, 3) - 1.0)
     truth = replace(batch.truth, t=batch.truth.t + shift)
     shifted = replace(batch, points=batch.points + shift.unsqueeze(1), truth=truth)
-    (loss, values), (same, others) = trainer.forward(batch), trainer.forward(shifted)
+    (loss, values), (same, others) = trainer.modules.forward(batch), trainer.modules.forward(shifted)
     torch.testing.assert_close(same, loss, rtol=1e-3, atol=1e-3)
     assert others == pytest.approx(values, rel=1e-2, abs=1e-3)
 

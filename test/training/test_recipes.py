@@ -60,7 +60,11 @@ def test_every_row_of_the_tables_has_a_recipe() -> None:
 def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path) -> None:
     trainer = build(name, small, seen_samples, tmp_path, optimizer="adamw")
     config = trainer.config
-    before = {n: p.detach().clone() for m in (trainer.network, trainer.extras) for n, p in m.named_parameters()}
+    before = {
+        n: p.detach().clone()
+        for m in (trainer.modules.network, trainer.modules.extras)
+        for n, p in m.named_parameters()
+    }
     terms = trainer.optimise()
     counted = {n for n, weight in config.clip_loss.to_mapping().items() if weight} - {
         "temperature",
@@ -72,14 +76,17 @@ def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: C
     }
     assert all(np.isfinite(value) for value in terms.values())
     moved = {
-        n for m in (trainer.network, trainer.extras) for n, p in m.named_parameters() if not torch.equal(p, before[n])
+        n
+        for m in (trainer.modules.network, trainer.modules.extras)
+        for n, p in m.named_parameters()
+        if not torch.equal(p, before[n])
     }
     assert any(n.startswith("encoder.") for n in moved) and any(n.startswith("head_ts.") for n in moved)
     tokens = any(n.endswith("tower.prompts") for n in moved)
     assert tokens == (config.clip_loss.with_images and config.clip.prompt_length > 0)
     assert any(n.endswith("text_projection.weight") for n in moved) == config.clip.tune_text
     assert not any("tower.visual" in n for n in moved if not n.endswith("visual.proj"))
-    assert isinstance(trainer.network, FusionNet) == (config.fusion.kind != "none")
+    assert isinstance(trainer.modules.network, FusionNet) == (config.fusion.kind != "none")
 
 
 @pytest.mark.parametrize("name", ["table6_1", "table6_2", "table6_6"])
@@ -98,14 +105,14 @@ def test_the_whole_method_resumes_as_if_never_stopped(
     whole = build("clipose", small, seen_samples, tmp_path / "whole", **changes)
     whole.run()
     half = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
-    while half.step < 4:
+    while half.progress.step < 4:
         half.optimise()
     half.save({})
     torch.manual_seed(99)
     rest = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
     rest.resume()
     rest.run()
-    for one, other in ((whole.network, rest.network), (whole.extras, rest.extras)):
+    for one, other in ((whole.modules.network, rest.modules.network), (whole.modules.extras, rest.modules.extras)):
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
     state = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
@@ -125,8 +132,8 @@ def test_texts_alone_train_from_a_file_without_clip(
     blind = replace(seen_samples, images=None)
     trainer = build("table3_b1", small, blind, tmp_path / "run", text_features=str(tmp_path / "six.npy"))
     assert "cloud_text" in trainer.optimise()
-    assert trainer.clip_features is not None and trainer.clip_features.width == 12
-    words = trainer.clip_features.category_text()
+    assert trainer.modules.clip_features is not None and trainer.modules.clip_features.width == 12
+    words = trainer.modules.clip_features.category_text()
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(words.numpy(), expected, atol=1e-6)
     with pytest.raises(DataError, match="texts have no feature"):

@@ -59,5 +59,5 @@ def test_a_run_passes_it_on(held: bool, seen_samples: CloudSamples, seen_shards:
     config = TrainConfig(preset="clipose_tiny", batch=len(seen_samples), sampling=WEIGHTED, tensorboard=False)
     clouds = seen_samples if held else open_clouds(seen_shards, seed=0, images=False, sampling=config.sampling)
     trainer = Trainer(config, seen_samples.categories, clouds, seen_samples, tmp_path)
-    mugs = (trainer.source.at(0).category == seen_samples.categories.index("mug")).float().mean()
+    mugs = (trainer.data.batches.at(0).category == seen_samples.categories.index("mug")).float().mean()
     assert mugs == pytest.approx(3 / (len(set(seen_samples.category_index.tolist())) + 2), abs=0.1)

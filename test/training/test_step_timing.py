@@ -46,4 +46,4 @@ def test_plain_means_that_nothing_of_the_network_is_fused(
     config = step_timing.TrainConfig(preset="clipose_small", batch=4, tensorboard=False)
     trainer = Trainer(config, clouds.categories, clouds, clouds, tmp_path)
     step_timing.use_pytorch_ops(trainer)
-    assert {module.ops for module in trainer.network.modules() if hasattr(module, "ops")} == {PYTORCH_OPS}
+    assert {module.ops for module in trainer.modules.network.modules() if hasattr(module, "ops")} == {PYTORCH_OPS}

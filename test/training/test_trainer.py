@@ -81,17 +81,17 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, optimize
     whole = trainer(tmp_path / "whole", optimizer=optimizer)
     whole.run()
     half = trainer(tmp_path / "parts", optimizer=optimizer)
-    while half.step < 6:
+    while half.progress.step < 6:
         half.optimise()
     half.save({})
     rest = trainer(tmp_path / "parts", optimizer=optimizer)
     rest.resume()
-    assert rest.step == 6
+    assert rest.progress.step == 6
     rest.run()
-    for name, value in whole.network.state_dict().items():
-        assert torch.equal(value, rest.network.state_dict()[name]), name
-    for name, value in whole.average.state_dict().items():
-        assert torch.equal(value, rest.average.state_dict()[name]), name
+    for name, value in whole.modules.network.state_dict().items():
+        assert torch.equal(value, rest.modules.network.state_dict()[name]), name
+    for name, value in whole.modules.average.state_dict().items():
+        assert torch.equal(value, rest.modules.average.state_dict()[name]), name
 
 
 def test_streamed_training_resumes_as_if_never_stopped(
@@ -104,14 +104,14 @@ def test_streamed_training_resumes_as_if_never_stopped(
     whole = streaming(tmp_path / "whole")
     whole.run()
     half = streaming(tmp_path / "parts")
-    while half.step < 5:
+    while half.progress.step < 5:
         half.optimise()
     half.save({})
     rest = streaming(tmp_path / "parts")
     rest.resume()
     rest.run()
-    for name, value in whole.average.state_dict().items():
-        assert torch.equal(value, rest.average.state_dict()[name]), name
+    for name, value in whole.modules.average.state_dict().items():
+        assert torch.equal(value, rest.modules.average.state_dict()[name]), name
 
 
 def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +122,8 @@ def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypa
     assert second.validate() != first.validate()
     second.start_from(model)
     assert second.validate() == first.validate()
-    for name, value in first.average.module.state_dict().items():
-        assert torch.equal(value, second.network.state_dict()[name]), name
+    for name, value in first.modules.average.module.state_dict().items():
+        assert torch.equal(value, second.modules.network.state_dict()[name]), name
     monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, head_points=64, dropout=0.1))
     trainer(tmp_path / "fewer", points=128).start_from(model)
     monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, widths=tuple(2 * w for w in TINY.widths)))
@@ -152,7 +152,7 @@ def test_a_stop_signal_saves_the_state_first(tmp_path: Path, capsys: pytest.Capt
 
     def optimise_then_stop() -> object:
         result = optimise()
-        if run.step == 3:
+        if run.progress.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return result
 
@@ -163,13 +163,13 @@ def test_a_stop_signal_saves_the_state_first(tmp_path: Path, capsys: pytest.Capt
     assert "stopped at step 3 of 10000: go on with --resume" in capsys.readouterr().out
     again = trainer(tmp_path, steps=10_000, validate_every=10_000)
     again.resume()
-    assert again.step == run.step == 3
+    assert again.progress.step == run.progress.step == 3
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_names_the_remedy(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     with torch.no_grad():
-        run.network.head_ts.cloud2.bias.fill_(float("nan"))
+        run.modules.network.head_ts.cloud2.bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="learning_rate"):
         run.run()
     assert not (tmp_path / "model.safetensors").exists()
@@ -333,11 +333,11 @@ def test_states_tell_where_random_numbers_stand(tmp_path: Path, monkeypatch: pyt
 def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.save({})
-    run.parameters[0].register_hook(lambda gradient: gradient * float("inf"))
-    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
+    run.modules.parameters[0].register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: p.detach().clone() for name, p in run.modules.network.named_parameters()}
     with pytest.raises(TrainingError, match=r"gradient.*last good state is"):
         run.run()
-    assert all(torch.equal(p, before[name]) for name, p in run.network.named_parameters())
+    assert all(torch.equal(p, before[name]) for name, p in run.modules.network.named_parameters())
 
 
 def full_disk(path: Path, data: object) -> None:
@@ -366,14 +366,14 @@ def test_a_disk_full_for_a_while_does_not_end_a_run(
     write_bytes = Path.write_bytes
 
     def full_until_the_end(path: Path, data: bytes) -> int:
-        return write_bytes(path, data) if run.step == 12 else full_disk(path, data) or 0
+        return write_bytes(path, data) if run.progress.step == 12 else full_disk(path, data) or 0
 
     monkeypatch.setattr(Path, "write_bytes", full_until_the_end)
     run.run()
     assert "No space left" in capsys.readouterr().err
     again = trainer(tmp_path)
     again.resume()
-    assert again.step == 12
+    assert again.progress.step == 12
 
 
 def test_a_model_that_cannot_be_written_leaves_no_part(tmp_path: Path) -> None:

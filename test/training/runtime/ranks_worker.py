@@ -39,7 +39,7 @@ def main(folder: Path, shards: Path, clip: Path) -> None:
         configure_process(config.seed, config.threads, device)
         stream = ShardStream(shards, seed=0, window=2)
         trainer = Trainer(config, NOCS_CATEGORIES, stream, read_shards(shards), folder, device)
-        for module in (trainer.network, trainer.objective):
+        for module in (trainer.modules.network, trainer.modules.loss):
             module.eval()  # batch norm would see a slice of the batch
         trainer.run()
 

@@ -43,18 +43,18 @@ def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: Clou
     full = trainer("fp32", seen_samples, tmp_path / "full", tiny_clip)
     low = trainer("bf16", seen_samples, tmp_path / "low", tiny_clip)
     seen: list[Tensor] = []
-    for module in (*low.network.modules(), *low.objective.shape.modules()):
+    for module in (*low.modules.network.modules(), *low.modules.loss.shape.modules()):
         if isinstance(module, torch.nn.Linear):
             module.register_forward_hook(lambda _, inputs, output: seen.append(output))
     for run in (full, low):
-        run.network.eval()  # dropout draws other numbers in another precision
+        run.modules.network.eval()  # dropout draws other numbers in another precision
     expected, terms = full.optimise(), low.optimise()
     assert seen and all(output.dtype == torch.bfloat16 for output in seen)
     for name, value in terms.items():
         assert value == pytest.approx(expected[name], rel=0.03, abs=0.01), name
     assert terms != expected
     low.optimise()
-    for parameter in low.parameters:
+    for parameter in low.modules.parameters:
         assert parameter.dtype == torch.float32 and parameter.isfinite().all()
     assert low.validate()
 
