@@ -1,7 +1,7 @@
-"""Category-level 6D object pose and size from RGB-D, for ROS 2 and without it.
+"""Estimation of the category-level 6D pose and size of objects from RGB-D images, with or without ROS 2.
 
-``Predictor`` turns object clouds into poses; ``PosePipeline`` turns an ``RgbdFrame`` into poses. Both are imported
-when they are first asked for: geometry and messages can be used without torch.
+``Predictor`` estimates poses from object clouds, ``PosePipeline`` from an ``RgbdFrame``. Both are imported on first
+access, so that geometry and messages can be used without torch.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = ["PosePipeline", "Predictor"]
 
-_HOMES = {"PosePipeline": "clipose_ros.inference.pipeline", "Predictor": "clipose_ros.inference.predictor"}
+_MODULES = {"PosePipeline": "clipose_ros.inference.pipeline", "Predictor": "clipose_ros.inference.predictor"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    """Import ``PosePipeline`` or ``Predictor`` on first access."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'clipose_ros' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

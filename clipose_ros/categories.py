@@ -1,4 +1,4 @@
-"""The object categories: ids, symmetry, mean sizes and object frames, stated once.
+"""Object categories: ids, symmetries, mean sizes and object frames.
 
 Object frames follow NOCS: origin at the centre of the box, y up.
 
@@ -10,7 +10,7 @@ bowl       y along the axis, opening at +y
 camera     top at +y, lens along +x, width along z
 can        y along the axis
 laptop     y is the keyboard's normal, hinge along z, lid at -x
-mug        y along the axis, opening at +y, handle along +x, mirrored by the plane z = 0
+mug        y along the axis, opening at +y, handle along +x, mirror plane z = 0
 =========  ==============================================================================================
 """
 
@@ -28,13 +28,13 @@ from clipose_ros.types import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:
-    """Which motions leave a category's shape the same.
+    """Rotations and reflections that leave the shape of a category unchanged.
 
     Attributes:
-        axial_y: Any turn about the y axis.
-        mirror_xy: Mirroring by the xy plane (z -> -z).
-        mirror_xz: Mirroring by the xz plane (y -> -y).
-        mirror_yz: Mirroring by the yz plane (x -> -x).
+        axial_y: Rotation about the y axis by any angle.
+        mirror_xy: Reflection in the xy plane (z -> -z).
+        mirror_xz: Reflection in the xz plane (y -> -y).
+        mirror_yz: Reflection in the yz plane (x -> -x).
     """
 
     axial_y: bool = False
@@ -44,7 +44,7 @@ class Symmetry:
 
     @property
     def flags(self) -> tuple[bool, bool, bool, bool]:
-        """The four flags in the order the field writes them: axial, xy, xz, yz."""
+        """Return the flags in the order of published category tables: axial, xy, xz, yz."""
         return (self.axial_y, self.mirror_xy, self.mirror_xz, self.mirror_yz)
 
 
@@ -53,10 +53,10 @@ class Category:
     """One object category.
 
     Attributes:
-        id: NOCS class id, from 1; 0 is the background.
-        name: Lower-case name, used as ``class_id`` on the wire.
-        symmetry: Motions that leave the shape the same.
-        mean_size: Mean full extent (x, y, z) in metres, object frame.
+        id: NOCS class id, at least 1; 0 is the background.
+        name: Lower-case name, also the ``class_id`` of ROS detections.
+        symmetry: Symmetry of the shape.
+        mean_size: Mean full extent (x, y, z), metres, object frame.
     """
 
     id: int
@@ -76,7 +76,16 @@ class Category:
 
 @dataclass(frozen=True)
 class CategorySet:
-    """An ordered set of categories, looked up by name or id. A model carries the one it was trained on."""
+    """Ordered set of categories with unique names and ids.
+
+    A checkpoint contains the set on which its network was trained.
+
+    Attributes:
+        categories: The categories in order; the position of a category is its index in the network.
+
+    Raises:
+        ConfigError: Two categories have the same name or id.
+    """
 
     categories: tuple[Category, ...]
 
@@ -96,14 +105,14 @@ class CategorySet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names in order; a category's place here is its index in the network."""
+        """Return the names in order."""
         return tuple(c.name for c in self.categories)
 
     def __getitem__(self, name: str) -> Category:
-        """Return the category of that name.
+        """Return the category with a name.
 
         Raises:
-            ConfigError: There is none; the message lists those there are.
+            ConfigError: The name is unknown; the message lists the known names.
         """
         for category in self.categories:
             if category.name == name:
@@ -111,24 +120,24 @@ class CategorySet:
         raise ConfigError(f"unknown category '{name}': expected one of {', '.join(self.names)}")
 
     def index(self, name: str) -> int:
-        """Place of a category in the network's one-hot vector.
+        """Return the index of a category in the set and in the network's one-hot vector.
 
         Raises:
-            ConfigError: There is no category of that name.
+            ConfigError: The name is unknown.
         """
         return self.categories.index(self[name])
 
     def by_id(self, category_id: int) -> Category | None:
-        """Return the category with that NOCS id, or None."""
+        """Return the category with a NOCS id, or None."""
         return next((c for c in self.categories if c.id == category_id), None)
 
     @property
     def mean_sizes(self) -> FloatArray:
-        """``(C, 3)`` float32, metres, in order."""
+        """Return the mean sizes ``(C, 3)`` float32, metres, in order."""
         return np.array([c.mean_size for c in self.categories], dtype=np.float32)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Plain values for YAML or JSON; ``from_records`` reads them back."""
+        """Convert the categories to plain values for YAML or JSON, which ``from_records`` reads."""
         return [
             {"id": c.id, "name": c.name, "symmetry": [int(f) for f in c.symmetry.flags], "mean_size": list(c.mean_size)}
             for c in self.categories
@@ -136,7 +145,7 @@ class CategorySet:
 
     @classmethod
     def from_records(cls, records: list[Mapping[str, Any]]) -> CategorySet:
-        """Categories from plain values (YAML, JSON).
+        """Create a set from the plain values that ``to_records`` returns.
 
         Raises:
             ConfigError: A record lacks a key, or a value is out of range.
@@ -168,4 +177,4 @@ NOCS_CATEGORIES = CategorySet(
         Category(6, "mug", Symmetry(mirror_xy=True), (0.146, 0.083, 0.114)),
     )
 )
-"""The six NOCS categories with their REAL mean sizes."""
+"""The six NOCS categories with their mean sizes in the REAL data."""

@@ -12,7 +12,10 @@ MODEL_SUFFIX = ".safetensors"
 
 
 def share_folders() -> list[Path]:
-    """Return the folders that may hold ``models`` and ``config``: checkout, installation, sourced workspaces."""
+    """Return the existing folders that may contain ``models`` and ``config``, in search order.
+
+    The order is: source checkout, ``share`` of the installation, ``share`` of the sourced workspaces.
+    """
     here = Path(__file__).resolve().parent
     checkout = [here.parent] if (here.parent / "package.xml").is_file() else []
     installed = [folder / "share" / PACKAGE for folder in here.parents]
@@ -28,7 +31,7 @@ def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
     """Return the file of a model.
 
     Args:
-        model: Name of a shipped model (``clipose_small``), or path of a file, returned as it is.
+        model: Name of a shipped model (``clipose_small``), or path of a file, which is returned unchanged.
         suffix: Suffix of the file name.
 
     Raises:
@@ -44,7 +47,7 @@ def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
     shipped = sorted({path.stem for folder in folders for path in folder.glob(f"*{suffix}")})
     raise CheckpointError(
         f"expected the path of a {suffix} file or the name of a shipped model "
-        f"({', '.join(shipped) or 'there are none'}), got '{model}'; searched {_listed(folders)}"
+        f"({', '.join(shipped) or 'there are none'}), got '{model}'; searched {_format_folders(folders)}"
     )
 
 
@@ -52,7 +55,7 @@ def config_path(name: str) -> Path:
     """Return the path of a shipped configuration file, such as ``pose.yaml``.
 
     Raises:
-        ConfigError: There is none of that name; the message lists the searched folders and the shipped files.
+        ConfigError: No shipped file has that name; the message lists the searched folders and the shipped files.
     """
     folders = [folder / "config" for folder in share_folders()]
     for folder in folders:
@@ -63,11 +66,12 @@ def config_path(name: str) -> Path:
     )
     raise ConfigError(
         f"expected one of the shipped configuration files ({', '.join(shipped) or 'there are none'}), got '{name}'; "
-        f"searched {_listed(folders)}"
+        f"searched {_format_folders(folders)}"
     )
 
 
-def _listed(folders: list[Path]) -> str:
+def _format_folders(folders: list[Path]) -> str:
+    """Format the searched folders for an error message."""
     return (
         ", ".join(str(folder) for folder in folders) or f"no folder: neither a checkout nor share/{PACKAGE} was found"
     )

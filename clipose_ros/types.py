@@ -1,7 +1,7 @@
-"""Frozen values that pass between the stages of a frame.
+"""Frozen values that the stages of the pipeline exchange.
 
-``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. What gets no pose is a
-``Rejection`` with its reason, never None or zeros. Arrays are passed on without a copy and must not be modified.
+``RgbdFrame`` -> ``InstanceMask`` -> ``ObjectCloud`` -> ``PoseEstimate`` -> ``TrackedObject``. An instance without a
+pose is a ``Rejection`` with a reason, not None. Arrays are passed without a copy and must not be modified.
 """
 
 from __future__ import annotations
@@ -21,21 +21,33 @@ ByteArray: TypeAlias = NDArray[np.uint8]
 LabelArray: TypeAlias = NDArray[np.uint16]
 IndexArray: TypeAlias = NDArray[np.int64]
 FlatIndexArray: TypeAlias = NDArray[np.intp]
-"""Positions as ``numpy.flatnonzero`` and ``numpy.argsort`` return them."""
+"""Indices in the type that ``numpy.flatnonzero`` and ``numpy.argsort`` return."""
 
 LABEL_BASE = 1000
-"""Pixel value of a label image: category id x LABEL_BASE + instance number; 0 is the background."""
+"""Factor of the category id in a label image: category id x LABEL_BASE + instance number; 0 is the background."""
 
 AXIS_CONFIDENCE_DECAY = 13.7
-"""Decay k of the axis confidence exp(-k d^2), d the chord between the predicted and the true unit axis (GPV-Pose)."""
+"""Decay k of the axis confidence exp(-k d^2), with the distance d between predicted and true unit axis (GPV-Pose)."""
 
 TIME_JUMP_NS = 100_000_000
-"""Stamps that step back further mean a restarted clock or bag; smaller steps mean messages out of order."""
+"""Backward step of the stamps, nanoseconds, above which a clock or bag has restarted; smaller steps are reordering."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraIntrinsics:
-    """A pinhole camera without distortion (rectified images), in pixels. Pixel centres have integer coordinates."""
+    """Intrinsics of a pinhole camera with rectified images, pixels. Pixel centres have integer coordinates.
+
+    Attributes:
+        fx: Focal length along x.
+        fy: Focal length along y.
+        cx: Column of the principal point.
+        cy: Row of the principal point.
+        width: Image width.
+        height: Image height.
+
+    Raises:
+        FrameError: A focal length or the image size is not positive, or a value is not finite.
+    """
 
     fx: float
     fy: float
@@ -48,7 +60,7 @@ class CameraIntrinsics:
         if not (self.fx > 0.0 and self.fy > 0.0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
             raise FrameError(
                 f"camera intrinsics need positive focal lengths, got fx={self.fx} fy={self.fy} cx={self.cx} "
-                f"cy={self.cy}: is the camera calibrated?"
+                f"cy={self.cy}: calibrate the camera, or check its CameraInfo"
             )
         if self.width <= 0 or self.height <= 0:
             raise FrameError(f"camera intrinsics need a positive image size, got {self.width}x{self.height}")
@@ -61,15 +73,15 @@ class CameraIntrinsics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RgbdFrame:
-    """One registered colour and depth image.
+    """A colour image with a registered depth image.
 
     Attributes:
-        rgb: ``(H, W, 3)`` uint8, R G B.
+        rgb: ``(H, W, 3)`` uint8, channels R, G, B.
         depth: ``(H, W)`` float32, metres along the optical axis; invalid pixels are NaN, infinite, zero or negative.
         intrinsics: The camera of both images.
         stamp_ns: Time of exposure, nanoseconds.
         frame_id: Camera optical frame: x right, y down, z forward (REP-103).
-        labels: ``(H, W)`` uint16, category id x 1000 + instance, where a label image is available.
+        labels: ``(H, W)`` uint16, category id x 1000 + instance, or None without a label image.
     """
 
     rgb: ByteArray
@@ -114,7 +126,7 @@ class InstanceMask:
 
     @classmethod
     def from_full(cls, category: str, score: float, mask: BoolArray) -> InstanceMask | None:
-        """Crop an image-sized mask to its box, as a copy; None if no pixel is set."""
+        """Create an instance from an image-sized mask ``(H, W)`` bool, or None if no pixel is set."""
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
             return None
@@ -133,7 +145,7 @@ class RejectionReason(Enum):
     CENTRE_OUTSIDE_POINTS = "the predicted centre lies far from the observed points"
     SIZE_CONTRADICTS_POINTS = "the predicted size contradicts the observed points"
     TOO_LARGE_FOR_CATEGORY = "the predicted size is too large for the category"
-    NOT_FINITE = "the network gave a value that is not finite"
+    NOT_FINITE = "an output of the network is not finite"
     LOW_SCORE = "the score lies below the threshold"
 
 
@@ -145,7 +157,7 @@ class Rejection:
         category: Name of the category.
         reason: Reason of the rejection.
         detail: Measured values and thresholds, for messages to the user.
-        instance: The rejected instance; None if the rejection stands for no single mask.
+        instance: The rejected instance; None if the rejection belongs to no single mask.
     """
 
     category: str
@@ -180,9 +192,8 @@ class PoseEstimate:
         category: Name of the category.
         T_camera_object: ``(4, 4)`` float64, maps object coordinates (NOCS axes, box centre) into camera coordinates.
         size: ``(3,)`` float64, full extent (x, y, z) in metres, object frame.
-        score: In [0, 1]: detection score times ``pose_confidence``; the detection score counts as 1 where none is
-            known.
-        axis_confidences: Confidence in [0, 1] of the y axis and of the x axis, in that order.
+        score: Detection score times ``pose_confidence``, in [0, 1]; an unknown detection score counts as 1.
+        axis_confidences: Confidences in [0, 1] of the y axis and of the x axis, in that order.
     """
 
     category: str
@@ -194,19 +205,19 @@ class PoseEstimate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedObject:
-    """Pose of a tracked object, with an identity over frames.
+    """Pose of a tracked object.
 
     Attributes:
-        track_id: Stable over frames, unique within a category.
+        track_id: Id that is constant over frames and unique within a category.
         category: Name of the category.
-        T_frame_object: ``(4, 4)`` float64, object into the reference frame (the camera frame unless transformed).
+        T_frame_object: ``(4, 4)`` float64 pose in the reference frame, metres; the camera frame unless transformed.
         size: ``(3,)`` float64, full extent in metres, object frame.
-        score: In [0, 1], as ``PoseEstimate.score``, smoothed.
-        covariance: ``(6, 6)`` float64 of (x, y, z, turn about X, Y, Z), m^2 and rad^2, about the fixed axes of that
-            same frame.
+        score: Smoothed ``PoseEstimate.score`` in [0, 1].
+        covariance: ``(6, 6)`` float64 covariance of (x, y, z, rotation about X, Y, Z), m^2 and rad^2, about the fixed
+            axes of the reference frame.
         age_s: Age of the track, seconds.
-        seen: True if this frame observed the object, false if it is carried on from earlier frames.
-        cloud: Observed points; None if this frame did not observe the object.
+        seen: True if the object was observed in this frame, False if the pose is predicted from earlier frames.
+        cloud: Observed points; None if the object was not observed in this frame.
     """
 
     track_id: int
@@ -221,13 +232,19 @@ class TrackedObject:
 
     @property
     def name(self) -> str:
-        """Return category and id, as in TF: ``mug_3``."""
+        """Return category and id, the name of the TF frame: ``mug_3``."""
         return f"{self.category}_{self.track_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """Wall time of each stage of one frame, milliseconds."""
+    """Wall times of the stages of one frame, milliseconds.
+
+    Attributes:
+        segmentation_ms: Instance segmentation.
+        cloud_ms: Extraction of the object clouds.
+        network_ms: Pose network.
+    """
 
     segmentation_ms: float
     cloud_ms: float
@@ -236,7 +253,14 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """Result of one frame: poses with their clouds (same order), rejections and times."""
+    """Result of the pipeline for one frame.
+
+    Attributes:
+        poses: Poses of the instances.
+        clouds: Cloud of each pose, in the same order.
+        rejections: Instances without a pose.
+        times: Wall times of the stages.
+    """
 
     poses: tuple[PoseEstimate, ...]
     clouds: tuple[ObjectCloud, ...]

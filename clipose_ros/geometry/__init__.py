@@ -1,4 +1,5 @@
-"""Cameras, rigid motions, rotations from axes, boxes, symmetry and similarity fits, in NumPy float64.
+"""Camera projection, rigid transforms, rotations from axes, boxes, symmetry and similarity fits, in NumPy float64.
 
-Points carry their frame in their name; ``T_a_b`` maps coordinates of b into coordinates of a, so neighbours cancel.
+Names of points contain their frame: ``points_camera``. ``T_a_b`` maps coordinates of frame b to frame a, so adjacent
+frames cancel in a product: ``T_a_c = T_a_b @ T_b_c``.
 """

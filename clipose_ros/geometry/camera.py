@@ -1,4 +1,7 @@
-"""Projection and back-projection with a pinhole camera."""
+"""Projection and back-projection with a pinhole camera, in the camera optical frame (x right, y down, z forward).
+
+A point (x, y, z) has the pixel u = fx x / z + cx, v = fy y / z + cy. Pixel centres have integer coordinates.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from clipose_ros.types import CameraIntrinsics, FloatArray
 def backproject(
     depth: FloatArray, intrinsics: CameraIntrinsics, box: tuple[int, int, int, int] | None = None
 ) -> FloatArray:
-    """Compute the points of all pixels of a depth image, or of a box of it.
+    """Compute the points of all pixels of a depth image or of a pixel box in it.
 
     Args:
-        depth: ``(H, W)``, metres along the optical axis, the whole image; invalid pixels are not finite or <= 0.
-        intrinsics: The camera of ``depth``.
-        box: Pixels (x0, y0, x1, y1) to work on, x1 and y1 exclusive; all when None.
+        depth: ``(H, W)`` depth along the optical axis, metres; invalid pixels are not finite or <= 0.
+        intrinsics: Intrinsics of the whole image.
+        box: Pixel box (x0, y0, x1, y1), x1 and y1 exclusive; the whole image if None.
 
     Returns:
-        ``(h, w, 3)`` float64, metres, camera optical frame; NaN where the depth is invalid.
+        ``(h, w, 3)`` float64 points of the box, metres, camera optical frame; NaN at invalid pixels.
 
     Raises:
-        ShapeError: ``depth`` has another size than ``intrinsics``.
+        ShapeError: The image size differs from that of ``intrinsics``.
     """
     if depth.shape != (intrinsics.height, intrinsics.width):
         raise ShapeError(f"depth must have shape {(intrinsics.height, intrinsics.width)}, got {depth.shape}")
@@ -35,16 +38,16 @@ def backproject(
 
 
 def backproject_pixels(u: FloatArray, v: FloatArray, depth_m: FloatArray, intrinsics: CameraIntrinsics) -> FloatArray:
-    """Compute the points of single pixels.
+    """Compute the points of a list of pixels.
 
     Args:
-        u: ``(N,)`` column of each pixel; pixel centres have integer coordinates.
-        v: ``(N,)`` row of each pixel.
-        depth_m: ``(N,)``, metres along the optical axis.
-        intrinsics: The camera.
+        u: ``(N,)`` columns, pixels.
+        v: ``(N,)`` rows, pixels.
+        depth_m: ``(N,)`` depth along the optical axis, metres.
+        intrinsics: Camera intrinsics.
 
     Returns:
-        ``(N, 3)`` float64, metres, camera optical frame.
+        ``(N, 3)`` float64 points, metres, camera optical frame.
     """
     points_camera = np.empty((len(depth_m), 3))
     points_camera[:, 2] = depth_m
@@ -57,11 +60,11 @@ def project(points_camera: FloatArray, intrinsics: CameraIntrinsics) -> FloatArr
     """Project points to pixels.
 
     Args:
-        points_camera: ``(N, 3)``, camera optical frame.
-        intrinsics: The camera.
+        points_camera: ``(N, 3)`` points, metres, camera optical frame.
+        intrinsics: Camera intrinsics.
 
     Returns:
-        ``(N, 2)`` float64 pixels (u, v), also beyond the image's border; NaN for points that are not in front (z <= 0).
+        ``(N, 2)`` float64 pixels (u, v), not limited to the image; NaN for points with z <= 0.
     """
     points_camera = np.asarray(points_camera, dtype=np.float64)
     z = np.where(points_camera[:, 2] > 0.0, points_camera[:, 2], np.nan)

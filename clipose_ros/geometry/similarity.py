@@ -1,4 +1,13 @@
-"""Similarity transforms (rotation, translation, uniform scale) from point pairs."""
+"""Least-squares and RANSAC fits of similarity transforms (rotation, translation, uniform scale) to point pairs.
+
+Umeyama's solution for N pairs (x_i, y_i) with the means mx and my uses the variance v = mean norm(x_i - mx)^2 and the
+singular value decomposition U D V^T of the covariance mean (y_i - my)(x_i - mx)^T::
+
+    S = diag(1, 1, det(U) det(V))        excludes reflections
+    R = U S V^T
+    s = trace(D S) / v
+    t = my - s R mx
+"""
 
 from __future__ import annotations
 
@@ -9,17 +18,18 @@ import numpy as np
 from clipose_ros.errors import DegenerateInputError, ShapeError
 from clipose_ros.types import BoolArray, FloatArray
 
-_SAMPLE = 4  # pairs per RANSAC hypothesis: one more than determines it, so that a flat triple is rare
+_PAIRS_PER_HYPOTHESIS = 4
+"""Number of pairs of a RANSAC hypothesis. Three determine a similarity; a fourth makes collinear samples rare."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Similarity:
-    """``points_camera = scale * R @ points_object + t``.
+    """Similarity transform ``points_camera = scale * R @ points_object + t``.
 
     Attributes:
         R: ``(3, 3)`` rotation.
         t: ``(3,)`` translation, metres.
-        scale: Metres per unit of the object's coordinates.
+        scale: Metres per unit of the object coordinates.
     """
 
     R: FloatArray
@@ -27,51 +37,54 @@ class Similarity:
     scale: float
 
     def apply(self, points_object: FloatArray) -> FloatArray:
-        """Transform points ``(N, 3)`` of the object into the camera frame, metres."""
+        """Transform object points ``(N, 3)`` to the camera frame, metres."""
         return self.scale * np.asarray(points_object, dtype=np.float64) @ self.R.T + self.t
 
     @property
     def T_camera_object(self) -> FloatArray:
-        """Return the rigid part ``(4, 4)``, for metric object coordinates."""
+        """Return rotation and translation as ``(4, 4)``, the pose for object coordinates in metres."""
         T = np.eye(4)
         T[:3, :3], T[:3, 3] = self.R, self.t
         return T
 
 
 def fit_similarity(points_object: FloatArray, points_camera: FloatArray) -> Similarity:
-    """Fit the similarity that maps object points onto camera points, least squares.
+    """Fit the similarity from object points to camera points by least squares.
 
     Args:
-        points_object: ``(N, 3)``, unitless NOCS coordinates, N >= 3.
-        points_camera: ``(N, 3)``, metres, camera optical frame.
+        points_object: ``(N, 3)`` NOCS coordinates without unit, N >= 3.
+        points_camera: ``(N, 3)`` corresponding points, metres, camera optical frame.
 
     Returns:
-        Camera-from-object similarity; scale in metres per NOCS unit.
+        The similarity; its scale is in metres per NOCS unit.
 
     Raises:
         ShapeError: The arrays differ in shape or hold fewer than three points.
-        DegenerateInputError: The points are collinear or not finite.
+        DegenerateInputError: The points are collinear or not finite, or the best scale is not positive.
 
     References:
         Umeyama, TPAMI 1991, equations 40 to 43.
     """
-    source, target = _pairs(points_object, points_camera)
+    source, target = _validate_pairs(points_object, points_camera)
     mean_source, mean_target = source.mean(axis=0), target.mean(axis=0)
     source, target = source - mean_source, target - mean_target
+    # Collinear points leave the rotation about their line undetermined: their second singular value vanishes.
     variance = float(np.square(source).sum()) / len(source)
     for name, points in (("points_object", source), ("points_camera", target)):
         spread = np.linalg.svd(points, compute_uv=False)
         if not spread[1] > 1e-6 * spread[0]:
             raise DegenerateInputError(
-                f"a similarity needs {name} that span a plane at least, got singular values {spread.tolist()}: "
-                "the points are collinear"
+                f"{name} are collinear: a similarity needs points that span at least a plane, got singular values "
+                f"{spread.tolist()}"
             )
     U, D, Vt = np.linalg.svd(target.T @ source / len(source))
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(U) * np.linalg.det(Vt))])
     R = (U * signs) @ Vt
     scale = float(D @ signs) / variance
     if not scale > 0.0:
-        raise DegenerateInputError(f"the points of both sides do not correspond: the best scale is {scale}")
+        raise DegenerateInputError(
+            f"points_object and points_camera do not correspond: the best scale must be positive, got {scale}"
+        )
     return Similarity(R, mean_target - scale * R @ mean_source, scale)
 
 
@@ -83,29 +96,31 @@ def fit_similarity_ransac(
     inlier_m: float = 0.01,
     iterations: int = 128,
 ) -> tuple[Similarity, BoolArray]:
-    """Fit a similarity to pairs of which some are wrong.
+    """Fit a similarity to point pairs that contain outliers.
+
+    Each hypothesis is fitted to four random pairs. The hypothesis with the most inliers is refined on all its inliers.
 
     Args:
-        points_object: ``(N, 3)``, unitless NOCS coordinates, N >= 4.
-        points_camera: ``(N, 3)``, metres, camera optical frame.
-        rng: Draws the hypotheses; the same state gives the same answer.
-        inlier_m: Pairs that the fit brings within this distance count as right, metres.
-        iterations: Hypotheses tried.
+        points_object: ``(N, 3)`` NOCS coordinates without unit, N >= 4.
+        points_camera: ``(N, 3)`` corresponding points, metres, camera optical frame.
+        rng: Random generator of the samples; equal states give equal results.
+        inlier_m: Largest residual of an inlier, metres.
+        iterations: Number of hypotheses.
 
     Returns:
-        The similarity fitted to all inliers of the best hypothesis, and the ``(N,)`` bool mask of those inliers.
+        The refined similarity, and a mask ``(N,)`` bool of its inliers.
 
     Raises:
         ShapeError: The arrays differ in shape or hold fewer than four points.
-        DegenerateInputError: No hypothesis finds four inliers that determine a similarity.
+        DegenerateInputError: The points are not finite, or no hypothesis has four inliers that determine a similarity.
 
     References:
         Fischler, Bolles, "Random sample consensus", 1981.
     """
-    source, target = _pairs(points_object, points_camera, least=_SAMPLE)
+    source, target = _validate_pairs(points_object, points_camera, minimum=_PAIRS_PER_HYPOTHESIS)
     best = np.zeros(len(source), dtype=np.bool_)
     for _ in range(iterations):
-        sample = rng.choice(len(source), _SAMPLE, replace=False)
+        sample = rng.choice(len(source), _PAIRS_PER_HYPOTHESIS, replace=False)
         try:
             hypothesis = fit_similarity(source[sample], target[sample])
         except DegenerateInputError:
@@ -113,21 +128,24 @@ def fit_similarity_ransac(
         inliers = np.linalg.norm(hypothesis.apply(source) - target, axis=1) <= inlier_m
         if inliers.sum() > best.sum():
             best = inliers
-    if best.sum() < _SAMPLE:
+    if best.sum() < _PAIRS_PER_HYPOTHESIS:
         raise DegenerateInputError(
-            f"no similarity brings {_SAMPLE} of {len(source)} pairs within {inlier_m} m: the best brings {best.sum()}"
+            f"no similarity fits {_PAIRS_PER_HYPOTHESIS} of {len(source)} pairs within {inlier_m} m: the best one fits "
+            f"{best.sum()}"
         )
     return fit_similarity(source[best], target[best]), best
 
 
-def _pairs(points_object: FloatArray, points_camera: FloatArray, least: int = 3) -> tuple[FloatArray, FloatArray]:
-    """Validate both point sets and convert them to float64."""
+def _validate_pairs(
+    points_object: FloatArray, points_camera: FloatArray, minimum: int = 3
+) -> tuple[FloatArray, FloatArray]:
+    """Check shape, number and values of point pairs and convert them to float64."""
     source, target = np.asarray(points_object, dtype=np.float64), np.asarray(points_camera, dtype=np.float64)
-    if source.ndim != 2 or source.shape[1] != 3 or source.shape != target.shape or len(source) < least:
+    if source.ndim != 2 or source.shape[1] != 3 or source.shape != target.shape or len(source) < minimum:
         raise ShapeError(
-            f"points_object and points_camera must both be (N, 3) with N >= {least}, "
+            f"points_object and points_camera must both be (N, 3) with N >= {minimum}, "
             f"got {source.shape} and {target.shape}"
         )
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
-        raise DegenerateInputError("points_object and points_camera must be finite: leave out invalid pixels")
+        raise DegenerateInputError("points_object and points_camera must be finite: remove invalid pixels")
     return source, target

@@ -69,7 +69,7 @@ def test_listing_engines_imports_neither_torch_nor_numba() -> None:
         "import sys; from clipose_ros.inference.engines.registry import engine_names; engine_names(); "
         "sys.exit(bool({'torch', 'numba'} & set(sys.modules)))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_entry_point_adds_an_engine(site: Path, network: CLIPoseNet) -> None:
