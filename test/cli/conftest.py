@@ -1,4 +1,4 @@
-"""Commands that start processes: each is noted, and the pose node among them needs no weights."""
+"""Fixtures for commands that start processes, with a pose node that needs no weights."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ BOX_NODE = Path(__file__).resolve().parents[1] / "ros" / "box_pose_node.py"
 
 
 class Started(list[Subprocess]):
-    """The processes that a command started, in order."""
+    """Processes that a command started, in order."""
 
     @property
     def alive(self) -> list[int]:
-        """Ids of those that still run; one that has ended and is not yet waited for does not."""
+        """Return the ids of the processes that run; zombies are left out."""
         return [child.pid for child in self if _runs(child.pid)]
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
-    """Every process that the test's command starts."""
-    noted, original = Started(), Subprocess.__init__
+    """Record every process that the tested command starts."""
+    recorded, original = Started(), Subprocess.__init__
 
-    def note(self: Subprocess, *arguments) -> None:
+    def record(self: Subprocess, *arguments) -> None:
         original(self, *arguments)
-        noted.append(self)
+        recorded.append(self)
 
-    monkeypatch.setattr(Subprocess, "__init__", note)
+    monkeypatch.setattr(Subprocess, "__init__", record)
     monkeypatch.setattr(live_system, "POSE_NODE", (str(BOX_NODE),))
-    return noted
+    return recorded
 
 
 @pytest.fixture
 def runs() -> Callable[[int], bool]:
-    """Whether a process still runs, by its id."""
+    """Return a function that checks whether a process runs, by its id."""
     return _runs
 
 

@@ -47,7 +47,7 @@ def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
 def wait_for(condition, limit_s: float = 60.0) -> None:
     end = time.monotonic() + limit_s
     while not condition():
-        assert time.monotonic() < end, "the condition never held"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.02)
 
 

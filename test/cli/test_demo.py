@@ -1,4 +1,4 @@
-"""The demo end to end over real DDS, with a pose node that needs no weights, and what can go wrong with it."""
+"""The command ``demo`` over DDS, with a pose node that needs no weights."""
 
 import json
 import os
@@ -24,7 +24,7 @@ DATA = os.environ.get("CLIPOSE_DATA", "")
 
 @pytest.fixture(autouse=True)
 def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
-    """Every process that the demo started, in a domain of their own."""
+    """Return the processes that the demo starts, in a separate ROS domain."""
     monkeypatch.setattr(demo, "FIRST_POSE_LIMIT_S", 1.0)
     for name in (
         "ROS_AUTOMATIC_DISCOVERY_RANGE",
@@ -37,7 +37,7 @@ def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     return started
 
 
-def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, children) -> None:
+def test_demo_writes_summary_video_and_images_and_stops_its_processes(tmp_path: Path, children) -> None:
     status = demo.main(
         ["--segmenter", "labels", "--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)]
     )
@@ -52,7 +52,7 @@ def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, chi
     for figures in summary["categories"].values():
         assert list(figures) == ["count", "matched", "translation_error_cm_median", "rotation_error_deg_median"]
         assert figures["count"] >= 1
-    # the box around the visible points of an object is not far from the object
+    # the test node returns the bounding box of the visible points, which is near the object
     errors = [figures["translation_error_cm_median"] for figures in summary["categories"].values()]
     assert min(e for e in errors if e is not None) < 10.0
     capture = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
@@ -62,31 +62,34 @@ def test_the_demo_poses_measures_films_and_ends_its_children(tmp_path: Path, chi
 
 
 @pytest.mark.timeout(300)
-def test_unless_told_otherwise_the_shipped_detector_finds_the_objects(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_demo_uses_the_shipped_detector_by_default(tmp_path: Path, monkeypatch, capsys) -> None:
     pytest.importorskip("ultralytics", reason="the shipped detector runs through ultralytics")
     monkeypatch.setattr(live_system, "POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     monkeypatch.setattr(demo, "FIRST_POSE_LIMIT_S", 60.0)
     status = demo.main(["--duration", "3", "--frames", "3", "--rate", "5", "--output", str(tmp_path)])
     assert status == 0, (tmp_path / "pose_node.log").read_text()
-    assert "Segmentation: the shipped detector." in (told := capsys.readouterr().out)
-    assert "camera: rendered 3 of 3 frames" in told and "camera: (nothing)" not in told
+    assert "Segmentation: the shipped detector." in (printed := capsys.readouterr().out)
+    assert "camera: rendered 3 of 3 frames" in printed and "camera: (nothing)" not in printed
     categories = json.loads((tmp_path / "summary.json").read_text())["categories"]
     assert any(figures["matched"] for figures in categories.values())
 
 
-def test_no_poses_is_a_failure_with_its_reason(tmp_path: Path, children, capsys) -> None:
-    watched = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
-    arguments = ["--segmenter", "labels", *watched]
+def test_demo_without_poses_fails_with_the_reason(tmp_path: Path, children, capsys) -> None:
+    short_run = ["--duration", "1.5", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
+    arguments = ["--segmenter", "labels", *short_run]
     assert demo.main([*arguments, "--set", "check.score_threshold=1.0"]) == 1
     assert "no poses were published in 1.5 s" in capsys.readouterr().err
     assert not children.alive
 
 
-def test_a_dead_node_is_a_failure_with_its_last_words(tmp_path: Path, children, monkeypatch, capsys) -> None:
+def test_demo_reports_the_log_of_a_node_that_dies(tmp_path: Path, children, monkeypatch, capsys) -> None:
     monkeypatch.setattr(live_system, "POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
-    watched = ["--segmenter", "labels", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
-    assert demo.main([*watched, "--model", "/nowhere/absent.safetensors"]) == 1
-    assert "pose node ended unexpectedly" in (told := capsys.readouterr().err) and "/nowhere/absent.safetensors" in told
+    short_run = ["--segmenter", "labels", "--frames", "2", "--rate", "5", "--output", str(tmp_path)]
+    assert demo.main([*short_run, "--model", "/nowhere/absent.safetensors"]) == 1
+    assert (
+        "pose node ended unexpectedly" in (printed := capsys.readouterr().err)
+        and "/nowhere/absent.safetensors" in printed
+    )
     assert not children.alive
 
 
@@ -102,16 +105,16 @@ def test_a_dead_node_is_a_failure_with_its_last_words(tmp_path: Path, children, 
         (["--animation", "-1"], "--animation must not be negative, got -1"),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_starts(arguments, message, children, capsys, tmp_path) -> None:
+def test_demo_names_wrong_arguments_before_it_starts_a_process(arguments, message, children, capsys, tmp_path) -> None:
     assert demo.main([*arguments, "--output", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
     assert children == []
 
 
-def test_what_is_shown_says_how_far_off() -> None:
-    seen = PublishedObject("mug_3", "mug", np.eye(4), np.array([0.12, 0.08, 0.1]), 0.87)
+def test_demo_output_shows_pose_errors() -> None:
+    mug_pose = PublishedObject("mug_3", "mug", np.eye(4), np.array([0.12, 0.08, 0.1]), 0.87)
     rows = [
-        ObservedObject(seen, 2.5, LiveError(1.24, 7.6)),
+        ObservedObject(mug_pose, 2.5, LiveError(1.24, 7.6)),
         ObservedObject(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None),
     ]
     mug, can = CategorySummary(3, 2, 1.24, 4.0), CategorySummary(2, 0, None, None)
@@ -129,7 +132,7 @@ def test_what_is_shown_says_how_far_off() -> None:
     assert "2 poses, 2 of no such object" in text
 
 
-def test_without_truth_nothing_is_said_to_be_off() -> None:
+def test_demo_output_without_truth_shows_no_errors() -> None:
     rows = [ObservedObject(PublishedObject("can_1", "can", np.eye(4), np.ones(3), 0.5), 0.0, None)]
     summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"can": CategorySummary(2, 0, None, None)})
     assert progress_line(rows, summary, 3.0).endswith("can_1 0.50")
@@ -137,7 +140,7 @@ def test_without_truth_nothing_is_said_to_be_off() -> None:
 
 
 @pytest.mark.skipif(not DATA, reason="CLIPOSE_DATA does not name a folder with real weights and images")
-def test_a_folder_of_real_frames_has_no_errors_to_tell(tmp_path: Path, monkeypatch) -> None:
+def test_demo_of_a_folder_has_no_errors_in_the_summary(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(live_system, "POSE_NODE", ("-m", "clipose_ros.ros.pose_node"))
     if not list((ROOT / "models").glob("clipose_small.safetensors")):
         pytest.skip("models/clipose_small.safetensors is not in this checkout")

@@ -1,4 +1,4 @@
-"""``evaluate --nocs``: a model on NOCS images, and its predictions scored again from their files."""
+"""The command ``evaluate --nocs``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from clipose_ros.model.network import Architecture, CLIPoseNet
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
 
 
-def test_a_model_on_nocs_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_of_nocs_images_equals_that_of_the_saved_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.manual_seed(0)
     write_nocs_fixture(tmp_path / "nocs", "real_test", scenes=1, frames=2, seed=4)
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
@@ -39,7 +41,7 @@ def test_a_model_on_nocs_images(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "IoU released" in capsys.readouterr().out
 
 
-def test_missing_data_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_names_missing_nocs_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(["--nocs", str(tmp_path / "nowhere")]) == 1
     assert "nowhere" in capsys.readouterr().err
     for wrong, message in (

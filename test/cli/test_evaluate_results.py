@@ -1,4 +1,4 @@
-"""``evaluate --results``: files alone, scored without a model."""
+"""The command ``evaluate --results``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Two images: a can posed well, and a mug posed 3 cm off."""
+    """Write two result files: a can with its true pose, and a mug with a translation error of 3 cm."""
     for number, (class_id, offset) in enumerate(((4, 0.0), (6, 0.03))):
         true = make_transform(np.eye(3), [0.0, 0.0, 1.0])
-        found = make_transform(np.eye(3), [offset, 0.0, 1.0])
+        estimate = make_transform(np.eye(3), [offset, 0.0, 1.0])
         truths = NocsObjects.from_poses([class_id], true[None], [[0.12, 0.1, 0.12]])
-        predictions = NocsObjects.from_poses([class_id], found[None], [[0.12, 0.1, 0.12]])
+        predictions = NocsObjects.from_poses([class_id], estimate[None], [[0.12, 0.1, 0.12]])
         frame = NocsFrame("", truths, np.ones(1, dtype=bool), predictions, np.array([0.9]))
         write_results(tmp_path / f"results_{number}.pkl", frame)
     return tmp_path
 
 
-def test_files_alone_are_scored(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_scores_result_files(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "figures.json"
     assert evaluate.main(["--results", f"{results}/results_*.pkl", "--json", str(report)]) == 0
     figures = json.loads(report.read_text())
@@ -40,16 +40,16 @@ def test_files_alone_are_scored(results: Path, tmp_path: Path, capsys: pytest.Ca
         "corrected",
         "oriented",
     }
-    of_mugs = figures["iou"]["oriented"]["categories"]["mug"]
-    assert (of_mugs["truths"], of_mugs["IoU50"], of_mugs["5deg2cm"]) == (1, 100.0, 0.0)
-    assert of_mugs["5deg5cm"] == 100.0
+    mugs = figures["iou"]["oriented"]["categories"]["mug"]
+    assert (mugs["truths"], mugs["IoU50"], mugs["5deg2cm"]) == (1, 100.0, 0.0)
+    assert mugs["5deg5cm"] == 100.0
     assert figures["iou"]["corrected"]["categories"]["mean"]["5deg2cm"] == 50.0
     assert figures["iou"]["corrected"]["categories"]["bowl"]["IoU25"] is None
     printed = capsys.readouterr().out
     assert "IoU oriented" in printed and "10deg5cm" in printed
 
 
-def test_no_torch_is_needed(results: Path) -> None:
+def test_evaluate_of_result_files_does_not_import_torch(results: Path) -> None:
     program = (
         "import sys; from clipose_ros.cli import evaluate; "
         f"status = evaluate.main(['--results', {str(results)!r}]); sys.exit(status or 'torch' in sys.modules)"
@@ -58,7 +58,7 @@ def test_no_torch_is_needed(results: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_bad_files_and_patterns_are_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_names_wrong_files_and_patterns(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(["--results", f"{results}/nothing_*.pkl"]) == 1
     assert "nothing_*.pkl" in capsys.readouterr().err
     (results / "results_9.pkl").write_bytes(pickle.dumps({"gt_class_ids": print}))
@@ -67,14 +67,14 @@ def test_bad_files_and_patterns_are_named(results: Path, capsys: pytest.CaptureF
     assert "results_9.pkl" in error and "print" in error
 
 
-def test_either_files_or_clouds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_requires_exactly_one_source(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--results", "a", "--data", "b"]):
         with pytest.raises(SystemExit):
             evaluate.main(arguments)
     assert "--results" in capsys.readouterr().err
 
 
-def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_writes_a_report(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "report.html"
     assert evaluate.main(["--results", str(results), "--report", str(page)]) == 0
     assert "2 result files" in page.read_text(encoding="utf-8")
@@ -83,34 +83,34 @@ def test_a_report_on_request(results: Path, tmp_path: Path, capsys: pytest.Captu
     assert "--report goes with" in capsys.readouterr().err
 
 
-def test_folders_of_outputs_are_made_and_figures_not_lost_with_them(
+def test_evaluate_creates_output_folders_and_prints_tables_before_it_fails(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["--results", str(results)]
+    source = ["--results", str(results)]
     new = tmp_path / "new" / "folder" / "figures.json"
-    assert evaluate.main([*asked, "--json", str(new), "--report", str(tmp_path / "other" / "page.html")]) == 0
+    assert evaluate.main([*source, "--json", str(new), "--report", str(tmp_path / "other" / "page.html")]) == 0
     assert new.is_file() and (tmp_path / "other" / "page.html").is_file()
     capsys.readouterr()
-    assert evaluate.main([*asked, "--json", str(tmp_path)]) == 1, "a folder is in the way"
-    said = capsys.readouterr()
-    assert "IoU oriented" in said.out and str(tmp_path) in said.err
-    assert evaluate.main([*asked, "--json", str(new / "below.json")]) == 1, "a file is in the way"
-    assert not capsys.readouterr().out, "told before the work"
+    assert evaluate.main([*source, "--json", str(tmp_path)]) == 1, "the path is a folder"
+    printed = capsys.readouterr()
+    assert "IoU oriented" in printed.out and str(tmp_path) in printed.err
+    assert evaluate.main([*source, "--json", str(new / "below.json")]) == 1, "the parent is a file"
+    assert not capsys.readouterr().out, "the error comes before the evaluation"
 
 
-def test_categories_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A seventh, told to be axially symmetric, is scored as such by its class id."""
+def test_evaluate_scores_an_added_category_by_its_class_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The added category is axially symmetric, so a rotation about y is no error."""
     turned = make_transform(exp_so3([0.0, 0.4, 0.0]), [0.0, 0.0, 1.0])
     truths = NocsObjects.from_poses([7], make_transform(np.eye(3), [0.0, 0.0, 1.0])[None], [[0.06, 0.1, 0.06]])
     predictions = NocsObjects.from_poses([7], turned[None], [[0.06, 0.1, 0.06]])
     frame = NocsFrame("", truths, np.ones(1, dtype=bool), predictions, np.ones(1))
     write_results(tmp_path / "results_0.pkl", frame)
     arguments = ["--results", str(tmp_path), "--json", str(tmp_path / "figures.json")]
-    for extra, counted in ([], False), (["--categories", str(ROOT / "config/categories/with_candle.yaml")], True):
+    for extra, is_known in ([], False), (["--categories", str(ROOT / "config/categories/with_candle.yaml")], True):
         assert evaluate.main([*arguments, *extra]) == 0
         figures = json.loads((tmp_path / "figures.json").read_text())["iou"]["oriented"]["categories"]
-        assert ("candle" in figures) == counted
-        assert figures["mean"]["5deg2cm"] == (100.0 if counted else None)
+        assert ("candle" in figures) == is_known
+        assert figures["mean"]["5deg2cm"] == (100.0 if is_known else None)
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "clouds.npz", "--categories", "categories.yaml"])
     assert "--categories goes with --results" in capsys.readouterr().err

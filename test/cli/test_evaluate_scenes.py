@@ -1,4 +1,4 @@
-"""``evaluate --scenes``: a model and a segmenter on simulated scenes, from the command line."""
+"""The command ``evaluate --scenes``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_wid
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """An untrained network, and pictures small enough for a test."""
+    """Return the options of an untrained network and of small images."""
     monkeypatch.setattr(scene_views, "ViewRecipe", partial(scene_views.ViewRecipe, width=160, height=120))
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
@@ -33,7 +33,7 @@ def without_times(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != "latency"}
 
 
-def test_figures_of_kept_frames_are_those_of_passing_ones(
+def test_evaluate_gives_equal_results_with_stored_frames(
     model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept, records = tmp_path / "frames", []
@@ -42,17 +42,17 @@ def test_figures_of_kept_frames_are_those_of_passing_ones(
         assert evaluate.main([*model, "--json", str(path), *options]) == 0
         records.append(json.loads(path.read_text()))
         rendered = "1 of 1 scenes rendered" in capsys.readouterr().err
-        assert rendered == (number < 2)  # then the folder has them
+        assert rendered == (number < 2)  # the third run reads the stored frames
     assert without_times(records[0]) == without_times(records[1]) == without_times(records[2])
-    everything = records[0]["found"]["all"]
-    assert everything["objects"] >= 3
-    assert everything["mask_recall"] == everything["mask_precision"] == 100.0
-    assert records[0]["iou"]["oriented"]["categories"]["mean"]["truths"] == everything["objects"]
+    counts = records[0]["found"]["all"]
+    assert counts["objects"] >= 3
+    assert counts["mask_recall"] == counts["mask_precision"] == 100.0
+    assert records[0]["iou"]["oriented"]["categories"]["mean"]["truths"] == counts["objects"]
     assert records[0]["latency"]["median_ms"] > 0.0
     assert "masks: labels" in records[0]["source"] and "seed 10000000" in records[0]["source"]
 
 
-def test_tables_and_page_tell_what_is_found(
+def test_evaluate_shows_recall_in_tables_and_report(
     model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.html"
@@ -62,7 +62,7 @@ def test_tables_and_page_tell_what_is_found(
     assert "Objects detected and posed" in page.read_text(encoding="utf-8")
 
 
-def test_other_frames_and_categories_are_refused_by_name(
+def test_evaluate_names_frames_and_categories_that_do_not_match(
     model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "categories.yaml").write_text(
@@ -98,7 +98,7 @@ def test_other_frames_and_categories_are_refused_by_name(
         (["--results", "a"], ["--model", "b"], "--data or --sequence or --nocs or --scenes"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(
+def test_evaluate_rejects_options_without_effect(
     source: list[str], option: list[str], goes_with: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -106,13 +106,13 @@ def test_options_that_mean_nothing_are_refused(
     assert f"{option[0]} goes with {goes_with}\n" in capsys.readouterr().err
 
 
-def test_what_is_left_out_gets_its_default() -> None:
+def test_read_options_sets_defaults() -> None:
     options = read_options(None, ["--scenes", "1"])
     assert (options.workers, options.split, options.mesh_share, options.breakdown) == (1, "val", 0.5, False)
     assert read_options(None, ["--nocs", "a"]).subset == "real_test"
 
 
-def test_interrupted_it_ends_with_a_sentence_and_can_go_on(
+def test_evaluate_resumes_after_an_interrupt(
     model: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frames, real, drawn = tmp_path / "frames", scene_views.make_scene, []
@@ -126,13 +126,13 @@ def test_interrupted_it_ends_with_a_sentence_and_can_go_on(
     monkeypatch.setattr(scene_views, "make_scene", second_interrupted)
     kept = [*model, "--scenes", "2", "--frames-in", str(frames)]
     assert evaluate.main(kept) == 130
-    told = capsys.readouterr().err
-    assert "evaluate: interrupted; the same command continues after the completed scenes\n" in told
+    printed = capsys.readouterr().err
+    assert "evaluate: interrupted; the same command continues after the completed scenes\n" in printed
     assert evaluate.main(kept) == 0
-    assert len(drawn) == 3  # the first was kept
+    assert len(drawn) == 3  # the first scene is stored
 
 
-def test_numbers_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_rejects_numbers_below_one(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, message in (
         (["--scenes", "0"], "--scenes must be at least 1, got 0"),
         (["--scenes", "1", "--workers", "0"], "--workers must be at least 1, got 0"),

@@ -1,4 +1,4 @@
-"""``evaluate --sequence --film``: an existing sequence is used only if it fits the options."""
+"""The command ``evaluate --sequence`` with a stored sequence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_wid
         (["--sequence", "1", "--seed", "0"], "does not store its seed: leave out --seed, or name a new file"),
     ],
 )
-def test_another_sequence_is_refused(
+def test_evaluate_rejects_a_stored_sequence_of_other_options(
     asked: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))

@@ -1,4 +1,4 @@
-"""``generate`` over NOCS data."""
+"""The command ``generate --nocs``."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def generated(root: Path, out: Path, *more: str) -> CloudSamples:
     return CloudSamples.load(out)
 
 
-def test_clouds_and_images_of_nocs_frames(root: Path, tmp_path: Path) -> None:
+def test_generate_extracts_clouds_and_images_of_nocs_frames(root: Path, tmp_path: Path) -> None:
     samples = generated(root, tmp_path / "all.npz", "--image-size", "32")
     assert len(samples) >= 6 and samples.categories == NOCS_CATEGORIES
     assert samples.images is not None and samples.images.shape == (len(samples), 32, 32, 3)
     assert 0 < len(generated(root, tmp_path / "one.npz", "--frames", "1")) < len(samples)
 
 
-def test_mugs_are_centred_as_asked(root: Path, tmp_path: Path) -> None:
+def test_generate_centres_mugs_on_their_box_on_request(root: Path, tmp_path: Path) -> None:
     axis = generated(root, tmp_path / "axis.npz")
     box = generated(root, tmp_path / "box.npz", "--box-centred-mugs")
     moved = np.linalg.norm(axis.T_camera_object[:, :3, 3] - box.T_camera_object[:, :3, 3], axis=1)
@@ -41,14 +41,16 @@ def test_mugs_are_centred_as_asked(root: Path, tmp_path: Path) -> None:
     assert mug.any() and not moved[~mug].any()
 
 
-def test_a_frame_that_lacks_a_file_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_leaves_out_frames_with_missing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_nocs_fixture(tmp_path, "real_train", frames=2, seed=1)
     (tmp_path / "Real" / "train" / "scene_1" / "0001_coord.png").unlink()
     generated(tmp_path, tmp_path / "clouds.npz")
     assert "0001_coord.png" in capsys.readouterr().out
 
 
-def test_objects_come_from_one_side_only(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_rejects_simulation_options_with_nocs(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = ["--seed", "0", "--out", str(tmp_path / "x.npz")]
     for of_simulation in (["--meshes", "a"], ["--categories", "a"], ["--scenes", "400"]):
         with pytest.raises(SystemExit):

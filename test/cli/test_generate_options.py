@@ -1,4 +1,4 @@
-"""``generate`` of simulated scenes: options that mean nothing are refused, and what is made is told."""
+"""Options and messages of the command ``generate``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CANDLE = """categories:
         (["--scenes-per-shard", "2"], "--shards"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(
+def test_generate_rejects_options_without_effect(
     option: list[str], goes_with: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -40,14 +40,16 @@ def test_options_that_mean_nothing_are_refused(
 
 
 @pytest.mark.parametrize("target", ["--out", "--shards"])
-def test_folders_are_made_and_clouds_counted(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_creates_folders_and_prints_counts(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "candle.yaml").write_text(f"base: nocs\n{CANDLE}")
     path = tmp_path / "new" / "folder" / "clouds.npz"
     options = ["--scenes", "1", "--seed", "3", "--categories", str(tmp_path / "candle.yaml"), target, str(path)]
     assert generate.main(options) == 0
-    said = capsys.readouterr()
-    assert "there is neither a shape nor a mesh of candle" in said.err
-    last = said.out.splitlines()[-1]
+    printed = capsys.readouterr()
+    assert "there is neither a shape nor a mesh of candle" in printed.err
+    last = printed.out.splitlines()[-1]
     assert last.startswith(f"{path}: ") and last.endswith(", candle 0")
     if target == "--out":
         samples = CloudSamples.load(path)
@@ -55,7 +57,7 @@ def test_folders_are_made_and_clouds_counted(target: str, tmp_path: Path, capsys
         assert f"{len(samples)} clouds: bottle " in last and f", mug {mugs}," in last
 
 
-def test_categories_of_which_nothing_can_be_drawn_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_names_categories_without_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "candle.yaml").write_text(CANDLE)
     options = ["--scenes", "1", "--seed", "3", "--categories", str(tmp_path / "candle.yaml")]
     assert generate.main([*options, "--out", str(tmp_path / "x.npz")]) == 1
@@ -63,7 +65,7 @@ def test_categories_of_which_nothing_can_be_drawn_are_named(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("target", ["--out", "--shards"])
-def test_only_shards_are_gone_on_with(
+def test_generate_can_be_resumed_with_shards_only(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
@@ -72,5 +74,5 @@ def test_only_shards_are_gone_on_with(
     monkeypatch.setattr(generate, "generate_samples", interrupted)
     monkeypatch.setattr(shard_writing, "generate_shards", interrupted)
     assert generate.main(["--seed", "3", target, str(tmp_path / "x")]) == 130
-    goes_on = "; the same command continues after the completed shards" if target == "--shards" else ""
-    assert capsys.readouterr().err == f"generate: interrupted{goes_on}\n"
+    resume_hint = "; the same command continues after the completed shards" if target == "--shards" else ""
+    assert capsys.readouterr().err == f"generate: interrupted{resume_hint}\n"

@@ -1,4 +1,4 @@
-"""``generate`` and ``evaluate`` from the command line."""
+"""The commands ``generate`` and ``evaluate`` together."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_generated_clouds_can_be_evaluated(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_reports_on_generated_clouds(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "tiny.safetensors", CLIPoseNet(TINY, NOCS_CATEGORIES))
-    figures_at, page = tmp_path / "figures.json", tmp_path / "report.html"
+    figures_path, page = tmp_path / "figures.json", tmp_path / "report.html"
     arguments = [
         "--model",
         str(tmp_path / "tiny.safetensors"),
@@ -42,13 +42,13 @@ def test_generated_clouds_can_be_evaluated(clouds: Path, tmp_path: Path, capsys:
         "--device",
         "cpu",
         "--json",
-        str(figures_at),
+        str(figures_path),
         "--report",
         str(page),
         "--breakdown",
     ]
     assert evaluate.main(arguments) == 0
-    figures = json.loads(figures_at.read_text())
+    figures = json.loads(figures_path.read_text())
     counts = {name: row["count"] for name, row in figures["shares"].items()}
     assert counts.pop("mean") == sum(counts.values()) == len(CloudSamples.load(clouds))
     assert figures["iou"]["corrected"]["categories"]["mean"]["truths"] == len(CloudSamples.load(clouds))
@@ -57,12 +57,12 @@ def test_generated_clouds_can_be_evaluated(clouds: Path, tmp_path: Path, capsys:
     printed = capsys.readouterr().out
     for words in ("10deg5cm", "distance, m", "whose score is"):
         assert words in " ".join(printed.split()), words
-    shown = page.read_text(encoding="utf-8")
-    assert "Where poses fail" in shown and "Worst poses" in shown and "poses of six clouds at once on cpu" in shown
+    html = page.read_text(encoding="utf-8")
+    assert "Where poses fail" in html and "Worst poses" in html and "poses of six clouds at once on cpu" in html
 
 
-class Still:
-    """Puts every object where its points are."""
+class MeanPredictor:
+    """Predictor that places every object at the mean of its points."""
 
     categories = NOCS_CATEGORIES
     device = "cpu"
@@ -72,7 +72,7 @@ class Still:
         return [PoseEstimate(c, T, np.full(3, 0.1), 0.9, (0.9, 0.9)) for c, T in zip(categories, poses, strict=True)]
 
 
-def test_tracks_on_a_sequence(
+def test_evaluate_measures_tracks_on_a_sequence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = np.repeat(np.arange(30), 2)
@@ -83,7 +83,7 @@ def test_tracks_on_a_sequence(
     )
     recorded.save(tmp_path / "film.npz")
     sequence = ["--sequence", "1", "--film", str(tmp_path / "film.npz"), "--smoothing", "0", "0.8"]
-    monkeypatch.setattr(Predictor, "load", lambda *_, **__: Still())
+    monkeypatch.setattr(Predictor, "load", lambda *_, **__: MeanPredictor())
     assert evaluate.main([*sequence, "--json", str(tmp_path / "figures.json")]) == 0
     settings = json.loads((tmp_path / "figures.json").read_text())["settings"]
     assert [(s["frame"], s["smoothing"]) for s in settings] == [(f, v) for f in ("world", "camera") for v in (0.0, 0.8)]
@@ -93,7 +93,9 @@ def test_tracks_on_a_sequence(
             evaluate.main(wrong)
 
 
-def test_what_is_missing_is_named(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_name_missing_files_and_scenes(
+    clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert evaluate.main(["--model", str(tmp_path / "no.safetensors"), "--data", str(clouds)]) == 1
     assert "no.safetensors" in capsys.readouterr().err
     assert generate.main(["--scenes", "0", "--seed", "1", "--out", str(tmp_path / "x.npz")]) == 1

@@ -1,4 +1,4 @@
-"""The pose node's settings as commands say them: read as ROS reads them, every mistake named."""
+"""Settings of the pose node from command line options."""
 
 import importlib.util
 from pathlib import Path
@@ -25,15 +25,15 @@ def as_config(settings: dict[str, Any]) -> PoseNodeConfig:
 
 @pytest.fixture
 def ultralytics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let it seem to be installed; here nothing runs it."""
+    """Make ultralytics appear to be installed; no test runs it."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
 
 
-def test_the_shipped_file_says_what_holds_without_it() -> None:
+def test_shipped_parameters_equal_the_defaults() -> None:
     assert as_config(read_parameters(config_path("pose.yaml"))) == PoseNodeConfig()
 
 
-def test_nested_and_dotted_names_of_the_pose_node_are_read_and_others_passed_over(tmp_path: Path) -> None:
+def test_read_parameters_reads_nested_and_dotted_names_of_the_pose_node(tmp_path: Path) -> None:
     path = written(
         tmp_path / "robot.yaml",
         """
@@ -63,42 +63,42 @@ def test_nested_and_dotted_names_of_the_pose_node_are_read_and_others_passed_ove
         ("{", "cannot be read"),
     ],
 )
-def test_what_is_no_parameter_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_read_parameters_names_a_malformed_file(tmp_path: Path, text: str, message: str) -> None:
     path = written(tmp_path / "wrong.yaml", text)
     with pytest.raises(ConfigError, match=message) as caught:
         read_parameters(path)
     assert "wrong.yaml" in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_read_parameters_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         read_parameters(tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.parametrize("wrong", ["", "yolo", "yolo:", "yolo:nowhere.pt", "labels:file", "cnn:{here}"])
-def test_a_segmenter_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
+def test_segmenter_settings_rejects_unknown_segmenters(tmp_path: Path, wrong: str) -> None:
     here = written(tmp_path / "weights.pt", "")
     with pytest.raises(ConfigError, match="--segmenter must be shipped, labels, or yolo:WEIGHTS"):
         segmenter_settings(wrong.format(here=here))
 
 
 @pytest.mark.parametrize("backend", ["yolo", "mask_rcnn"])
-def test_weights_are_told_wholly_for_processes_run_elsewhere(
+def test_segmenter_settings_have_absolute_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, ultralytics: None
 ) -> None:
     here = written(tmp_path / "weights.pt", "")
     monkeypatch.chdir(tmp_path)
-    told = {"segmentation.backend": backend, "segmentation.model": str(here)}
-    assert segmenter_settings(f"{backend}:weights.pt") == told
+    expected = {"segmentation.backend": backend, "segmentation.model": str(here)}
+    assert segmenter_settings(f"{backend}:weights.pt") == expected
 
 
-def test_the_shipped_detector_comes_with_all_its_settings(ultralytics: None) -> None:
+def test_segmenter_settings_of_the_shipped_detector_are_complete(ultralytics: None) -> None:
     segmentation = as_config(segmenter_settings("shipped")).segmentation
     assert (segmentation.backend, segmentation.model) == ("yolo", "clipose_segmenter")
     assert segmentation.class_map == tuple(f"{name}:{name}" for name in NOCS_CATEGORIES.names)
 
 
-def test_without_ultralytics_what_needs_it_is_refused_with_a_way_out(
+def test_segmenter_settings_name_a_missing_package_and_an_alternative(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -109,7 +109,7 @@ def test_without_ultralytics_what_needs_it_is_refused_with_a_way_out(
     assert segmenter_settings(f"mask_rcnn:{here}") and segmenter_settings("labels")
 
 
-def test_the_command_line_holds_against_the_file(tmp_path: Path, ultralytics: None) -> None:
+def test_node_config_options_override_the_parameter_file(tmp_path: Path, ultralytics: None) -> None:
     path = written(
         tmp_path / "robot.yaml",
         "/**: {ros__parameters: {segmentation: {model: theirs.pt, image_size: 320, every_n: 3},"
@@ -117,20 +117,22 @@ def test_the_command_line_holds_against_the_file(tmp_path: Path, ultralytics: No
     )
     weights = written(tmp_path / "weights.pt", "")
 
-    def told(*arguments: str) -> PoseNodeConfig:
+    def config_of(*arguments: str) -> PoseNodeConfig:
         return node_config(read_options(None, ["--scenes", "1", *arguments]))
 
-    alone = told("--params", str(path))
-    assert (alone.segmentation.backend, alone.segmentation.model) == ("yolo", "theirs.pt")
-    assert alone.network == NetworkConfig(model="x", device="cpu", engine="cpu_int8", threads=2)
-    beside = told("--params", str(path), "--model", "new", "--engine", "pytorch", "--max-passes", "3").network
-    assert beside == NetworkConfig(model="new", device="cpu", engine="pytorch", threads=2, tta=TtaConfig(max_passes=3))
-    assert told().network == NetworkConfig()
-    assert alone.segmentation.every_n == 1  # views are no film
-    other = told("--params", str(path), "--segmenter", f"yolo:{weights}")
+    from_file = config_of("--params", str(path))
+    assert (from_file.segmentation.backend, from_file.segmentation.model) == ("yolo", "theirs.pt")
+    assert from_file.network == NetworkConfig(model="x", device="cpu", engine="cpu_int8", threads=2)
+    overridden = config_of("--params", str(path), "--model", "new", "--engine", "pytorch", "--max-passes", "3").network
+    assert overridden == NetworkConfig(
+        model="new", device="cpu", engine="pytorch", threads=2, tta=TtaConfig(max_passes=3)
+    )
+    assert config_of().network == NetworkConfig()
+    assert from_file.segmentation.every_n == 1  # single views are no sequence
+    other = config_of("--params", str(path), "--segmenter", f"yolo:{weights}")
     assert (other.segmentation.model, other.segmentation.image_size) == (str(weights), 320)
-    assert told().segmentation.backend == "labels"
-    shipped = told("--params", str(path), "--segmenter", "shipped").segmentation
+    assert config_of().segmentation.backend == "labels"
+    shipped = config_of("--params", str(path), "--segmenter", "shipped").segmentation
     assert (shipped.model, "can:can" in shipped.class_map) == ("clipose_segmenter", True)
-    masks = told("--params", str(path), "--segmenter", "labels").segmentation
+    masks = config_of("--params", str(path), "--segmenter", "labels").segmentation
     assert (masks.backend, masks.model) == ("labels", "")

@@ -1,4 +1,4 @@
-"""Options that need others are refused without them, and renamed flags name their new name."""
+"""Dependencies between command line options, and renamed flags."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def run(*arguments):
     return parse(parser(), arguments, GOES_WITH, APART)
 
 
-def test_defaults_stay_where_nothing_is_given():
+def test_parse_keeps_defaults():
     options = run()
     assert (options.lag_ms, options.top, options.sequence, options.meshes) == (3.0, 5, None, None)
 
 
-def test_given_options_keep_their_values():
+def test_parse_keeps_given_values():
     options = run("--sequence", "a", "--lag-ms", "3.0")
     assert (options.sequence, options.lag_ms, options.top) == ("a", 3.0, 5)
 
 
 @pytest.mark.parametrize("other", ["--meshes", "--index"])
-def test_any_one_of_the_others_is_enough(other):
+def test_parse_accepts_any_required_option(other):
     assert run("--top", "7", other, "x").top == 7
 
 
@@ -51,14 +51,14 @@ def test_any_one_of_the_others_is_enough(other):
         (["--emphasis", "value"], "--emphasis is now called --sampling"),
     ],
 )
-def test_options_that_do_not_fit_end_the_program_with_the_reason(arguments, message, capsys):
+def test_parse_rejects_contradicting_and_renamed_options(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         run(*arguments)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_renamed_flags_are_not_in_the_help(capsys):
+def test_renamed_flag_is_hidden_from_the_help(capsys):
     with pytest.raises(SystemExit):
         run("--help")
     assert "emphasis" not in capsys.readouterr().out

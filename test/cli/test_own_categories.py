@@ -1,4 +1,4 @@
-"""A seventh category and the user's own meshes, from `generate` over one step of `train` to a pose."""
+"""An added category with meshes in the commands ``generate`` and ``train``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def generated(path: Path, *more: str) -> CloudSamples:
     return CloudSamples.load(path)
 
 
-def test_a_seventh_category_is_generated_trained_and_posed(tmp_path: Path, meshes: Path) -> None:
+def test_added_category_is_generated_trained_and_posed(tmp_path: Path, meshes: Path) -> None:
     clouds = {
         split: generated(tmp_path / f"{split}.npz", "--meshes", str(meshes), "--split", split, "--mesh-share", "1")
         for split in ("train", "val")
@@ -59,7 +59,7 @@ def test_a_seventh_category_is_generated_trained_and_posed(tmp_path: Path, meshe
     assert (pose.size > 0).all()
 
 
-def test_clouds_of_different_categories_do_not_meet(
+def test_train_rejects_clouds_of_different_categories(
     tmp_path: Path, meshes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generated(tmp_path / "seven.npz")
@@ -71,7 +71,7 @@ def test_clouds_of_different_categories_do_not_meet(
     assert "candle" in capsys.readouterr().err
 
 
-def test_wrong_options_are_told(tmp_path: Path, meshes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_names_wrong_mesh_options(tmp_path: Path, meshes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--scenes", "1", "--seed", "4", "--out", str(tmp_path / "x.npz")]
     assert generate.main([*out, "--meshes", str(meshes)]) == 1
     assert "unknown category 'candle'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Children end, whatever they do, and tell why they ended by themselves."""
+"""Subprocesses of a command: how they stop and what they report."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def python(code: str, log: Path, stop_signals=STOP_SIGNALS) -> Subprocess:
 def wait_for(condition) -> None:
     end = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < end, "the condition never held"
+        assert time.monotonic() < end, "the condition did not hold in time"
         os.sched_yield()
 
 
@@ -38,34 +38,34 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_child_that_listens_ends_by_interrupt(tmp_path: Path) -> None:
+def test_subprocess_ends_by_sigint(tmp_path: Path) -> None:
     code = "import time\nprint('up', flush=True)\ntry:\n time.sleep(600)\nexcept KeyboardInterrupt:\n print('clean')"
-    with python(code, tmp_path / "log") as child:
-        wait_for(lambda: "up" in child.tail())
-        child.check()
-    assert "clean" in child.tail()
-    assert not is_alive(child.pid)
+    with python(code, tmp_path / "log") as process:
+        wait_for(lambda: "up" in process.tail())
+        process.check()
+    assert "clean" in process.tail()
+    assert not is_alive(process.pid)
 
 
-def test_a_stubborn_child_and_its_helpers_end_too(tmp_path: Path) -> None:
+def test_subprocess_that_ignores_signals_is_killed_with_its_helpers(tmp_path: Path) -> None:
     signals = ((signal.SIGINT, 0.1), (signal.SIGTERM, 0.1), (signal.SIGKILL, 30.0))
-    with python(STUBBORN, tmp_path / "log", signals) as child:
+    with python(STUBBORN, tmp_path / "log", signals) as process:
         wait_for(lambda: (tmp_path / "log").read_text().strip().isdigit())
         helper = int((tmp_path / "log").read_text())
-    assert not is_alive(child.pid)
+    assert not is_alive(process.pid)
     wait_for(lambda: not is_alive(helper))
 
 
-def test_the_last_words_of_a_dead_child_are_told(tmp_path: Path) -> None:
-    with python("import sys; sys.exit('no weights found')", tmp_path / "log") as child:
-        wait_for(lambda: not is_alive(child.pid))
+def test_subprocess_check_reports_the_last_log_lines(tmp_path: Path) -> None:
+    with python("import sys; sys.exit('no weights found')", tmp_path / "log") as process:
+        wait_for(lambda: not is_alive(process.pid))
         with pytest.raises(
             SubprocessDiedError, match=r"helper ended unexpectedly \(exit status 1\)(.|\n)*no weights found"
         ):
-            child.check()
+            process.check()
 
 
-def test_an_error_on_our_side_ends_the_child(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), python("import time; time.sleep(600)", tmp_path / "log") as child:
+def test_subprocess_ends_when_its_context_raises(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), python("import time; time.sleep(600)", tmp_path / "log") as process:
         raise KeyboardInterrupt
-    assert not is_alive(child.pid)
+    assert not is_alive(process.pid)

@@ -1,4 +1,4 @@
-"""The command that makes detectors: what it writes and what it says."""
+"""The command ``train_segmenter``."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from clipose_ros.cli.train_segmenter import main
 
 
-def test_pictures_are_drawn_as_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_renders_the_images_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["pictures", "--out", str(tmp_path), "--part", "val", "--scenes", "1", "--size", "96x64", "--seed", "2"]
     assert main(command) == 0
     assert "6 images in part val" in capsys.readouterr().out
@@ -16,18 +16,20 @@ def test_pictures_are_drawn_as_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "begun with other settings" in capsys.readouterr().err
 
 
-def test_a_size_that_is_none_is_a_mistake_of_use(tmp_path: Path) -> None:
+def test_pictures_rejects_a_malformed_size(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as leaving:
         main(["pictures", "--out", str(tmp_path), "--size", "big"])
     assert leaving.value.code == 2
 
 
-def test_training_without_data_says_how_to_get_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_without_data_names_the_command_that_makes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", "--data", str(tmp_path / "dataset.yaml"), "--out", str(tmp_path)]) == 1
     assert "train_segmenter pictures" in capsys.readouterr().err
 
 
-def test_a_recipe_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_names_a_missing_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "--data",
         str(tmp_path / "dataset.yaml"),
@@ -40,7 +42,7 @@ def test_a_recipe_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no.yaml" in capsys.readouterr().err
 
 
-def test_weights_that_are_missing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_names_missing_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ultralytics")
     arguments = ["--weights", str(tmp_path / "none.pt"), "--data", str(tmp_path / "dataset.yaml")]
     assert main(["evaluate", *arguments]) == 1

@@ -1,4 +1,4 @@
-"""From nothing to figures, by the commands: shards, a killed run and its continuation, two processes, evaluation."""
+"""Training session by commands: shards, a resumed run, two processes, evaluation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRAIN = ["-m", "clipose_ros.cli.train"]
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of two scenes."""
+    """Generate shards of two scenes."""
     folder = tmp_path_factory.mktemp("session") / "shards"
     assert generate.main(["--scenes", "2", "--scenes-per-shard", "1", "--seed", "1", "--shards", str(folder)]) == 0
     return folder
@@ -41,15 +41,15 @@ def arguments(shards: Path, out: Path, *settings: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_killed_run_is_gone_on_with_and_its_model_judged(shards: Path, tmp_path: Path) -> None:
+def test_killed_run_is_resumed_and_its_model_evaluated(shards: Path, tmp_path: Path) -> None:
     settings = ["steps=12", "validate_every=3"]
     command = [sys.executable, *TRAIN, *arguments(shards, tmp_path / "killed", *settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("step 3:")  # its state is written
+        assert process.stdout.readline().startswith("step 3:")  # the state is written before this line
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    # in processes of their own as well: renderers may change how this one rounds
+    # separate processes, since the renderer may change the rounding mode of this process
     whole = [sys.executable, *TRAIN, *arguments(shards, tmp_path / "whole", *settings)]
     for run in ([*command, "--resume"], whole):
         subprocess.run(run, check=True, timeout=300, stdout=subprocess.DEVNULL)
@@ -70,13 +70,13 @@ def test_a_killed_run_is_gone_on_with_and_its_model_judged(shards: Path, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_processes_make_a_model_of_the_same_clouds(shards: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_model(shards: Path, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN[:1]]
     command = [*torchrun, TRAIN[1], *arguments(shards, tmp_path / "two", "steps=2", "validate_every=2")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     records = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records] == [2], "one of them writes"
+    assert [record["step"] for record in records] == [2], "one process writes the log"
     model = ["--model", str(tmp_path / "two" / "model.safetensors"), "--device", "cpu"]
     assert evaluate.main([*model, "--data", str(shards)]) == 0

@@ -1,4 +1,4 @@
-"""The field's result files, read and written."""
+"""NOCS result files."""
 
 import pickle
 import pickletools
@@ -14,7 +14,7 @@ from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 
 def entries(truths=2, predictions=3):
-    """As others' code pickles them."""
+    """Return the entries of a result file of the released code."""
     rng = np.random.default_rng(0)
 
     def poses(n):
@@ -42,14 +42,14 @@ def stored(tmp_path: Path, content, protocol=2) -> Path:
     return path
 
 
-def only(path: Path) -> NocsFrame:
+def read_one(path: Path) -> NocsFrame:
     (frame,) = read_results(path)
     return frame
 
 
-def test_official_entries_are_read(tmp_path):
+def test_read_results_reads_released_entries(tmp_path):
     content = entries()
-    frame = only(stored(tmp_path, content))
+    frame = read_one(stored(tmp_path, content))
     assert frame.name == "results_test_scene_1_0000"
     np.testing.assert_array_equal(frame.truths.class_ids, [1, 2])
     np.testing.assert_array_equal(frame.predictions.S_camera_object, content["pred_RTs"])
@@ -59,13 +59,13 @@ def test_official_entries_are_read(tmp_path):
     assert set(frame.extras) == {"image_path", "pred_masks"}
 
 
-def test_what_is_written_comes_back_whole_here_and_by_plain_pickle(tmp_path):
+def test_write_results_can_be_read_back_and_by_plain_pickle(tmp_path):
     content = entries()
     content["gt_handle_visibility"][1] = 0
-    frame = only(stored(tmp_path, content))
+    frame = read_one(stored(tmp_path, content))
     written = tmp_path / "results_again.pkl"
     write_results(written, frame)
-    again, plain = only(written), pickle.loads(written.read_bytes())
+    again, plain = read_one(written), pickle.loads(written.read_bytes())
     assert set(plain) == set(content)
     for key, value in content.items():
         np.testing.assert_array_equal(plain[key], value)
@@ -73,8 +73,8 @@ def test_what_is_written_comes_back_whole_here_and_by_plain_pickle(tmp_path):
     np.testing.assert_array_equal(again.predictions.boxes, frame.predictions.boxes)
 
 
-def test_written_files_name_nothing_that_moved_between_versions_of_numpy(tmp_path):
-    write_results(tmp_path / "results_0.pkl", only(stored(tmp_path, entries())))
+def test_write_results_avoids_private_modules_of_numpy(tmp_path):
+    write_results(tmp_path / "results_0.pkl", read_one(stored(tmp_path, entries())))
     strings = [
         arg for op, arg, _ in pickletools.genops((tmp_path / "results_0.pkl").read_bytes()) if isinstance(arg, str)
     ]
@@ -82,24 +82,24 @@ def test_written_files_name_nothing_that_moved_between_versions_of_numpy(tmp_pat
     assert not [s for s in strings if "multiarray" in s or s.startswith("numpy.")]
 
 
-def test_older_files_lack_visibility_or_name_it_shorter(tmp_path):
+def test_read_results_accepts_earlier_keys_of_handle_visibility(tmp_path):
     content = entries()
     del content["gt_handle_visibility"]
-    assert only(stored(tmp_path, content)).handle_visible.all()
+    assert read_one(stored(tmp_path, content)).handle_visible.all()
     content["handle_visibility"] = np.array([0, 1])
-    assert only(stored(tmp_path, content)).handle_visible.tolist() == [False, True]
+    assert read_one(stored(tmp_path, content)).handle_visible.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("empty", [np.zeros(0), np.zeros((0, 4, 4)), [], None])
-def test_no_objects_in_whatever_form(tmp_path, empty):
+def test_read_results_accepts_any_form_of_no_objects(tmp_path, empty):
     content = entries()
     for key in ("pred_class_ids", "pred_bboxes", "pred_scores", "pred_RTs", "pred_scales"):
         content[key] = empty
-    frame = only(stored(tmp_path, content))
+    frame = read_one(stored(tmp_path, content))
     assert frame.predictions.S_camera_object.shape == (0, 4, 4) and frame.scores.shape == (0,)
 
 
-def test_a_list_of_frames(tmp_path):
+def test_read_results_reads_a_list_of_frames(tmp_path):
     frames = list(read_results(stored(tmp_path, [entries(), entries(0, 1)])))
     assert [len(f.truths.class_ids) for f in frames] == [2, 0]
     assert frames[1].name.endswith("[1]")
@@ -116,34 +116,34 @@ def test_a_list_of_frames(tmp_path):
         ({"gt_handle_visibility": np.ones(5)}, "gt_handle_visibility"),
     ],
 )
-def test_malformed_entries_are_named(tmp_path, change, message):
+def test_read_results_names_malformed_entries(tmp_path, change, message):
     with pytest.raises(DataError, match=message) as caught:
-        only(stored(tmp_path, {**entries(), **change}))
+        read_one(stored(tmp_path, {**entries(), **change}))
     assert "results_test_scene_1_0000.pkl" in str(caught.value)
 
 
-def test_missing_entries_and_files_are_named(tmp_path):
+def test_read_results_names_missing_entries_and_files(tmp_path):
     content = entries()
     del content["pred_scales"]
     with pytest.raises(DataError, match="expected an entry 'pred_scales', got only"):
-        only(stored(tmp_path, content))
+        read_one(stored(tmp_path, content))
     with pytest.raises(DataError, match="dictionary per image, got int"):
-        only(stored(tmp_path, 3))
+        read_one(stored(tmp_path, 3))
     with pytest.raises(DataError, match=r"nothing matches.*none\*"):
         find_results([str(tmp_path / "none*")])
 
 
-class Caller:
+class PickledCall:
     def __reduce__(self):
         return print, ("run",)
 
 
-def test_a_file_that_would_call_something_is_refused_by_name(tmp_path):
+def test_read_results_rejects_pickles_that_call_functions(tmp_path):
     with pytest.raises(DataError, match=r"results_test.*print"):
-        only(stored(tmp_path, {**entries(), "extra": Caller()}))
+        read_one(stored(tmp_path, {**entries(), "extra": PickledCall()}))
 
 
-def test_folders_stand_for_their_results(tmp_path):
+def test_find_results_searches_folders(tmp_path):
     for name in ("results_b.pkl", "results_a.pkl", "other.pkl"):
         (tmp_path / name).touch()
     expected = [tmp_path / "results_a.pkl", tmp_path / "results_b.pkl"]
@@ -151,7 +151,7 @@ def test_folders_stand_for_their_results(tmp_path):
     assert find_results([str(tmp_path / "results_*"), str(tmp_path / "results_a.pkl")]) == expected
 
 
-def test_metric_poses_become_similarities_and_extents():
+def test_from_poses_converts_to_similarities_and_extents():
     T = make_transform(exp_so3([0.3, 0.2, -0.5]), [0.1, -0.2, 0.9])
     size = np.array([0.12, 0.08, 0.1])
     objects = NocsObjects.from_poses([6], T[None], size[None])

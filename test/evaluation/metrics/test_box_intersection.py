@@ -1,4 +1,4 @@
-"""Shared volume of oriented boxes: cases known in closed form, and points thrown at random."""
+"""Intersection volume of oriented boxes."""
 
 import math
 
@@ -29,16 +29,16 @@ def turn_y(degrees):
         (EYE, [0.25, 0.0, 0.0], [1.0, 1.0, 1.0], 0.75),
         (EYE, [0.5, 0.5, -0.5], [1.0, 1.0, 1.0], 0.125),
         (EYE, [1.0, 0.0, 0.0], [1.0, 1.0, 1.0], 0.0),  # faces touch
-        (EYE, [0.0, 0.2, 0.0], [0.5, 0.2, 3.0], 0.1),  # through and through
+        (EYE, [0.0, 0.2, 0.0], [0.5, 0.2, 3.0], 0.1),  # passes through both faces
         (EYE, [0.1, 0.2, -0.1], [0.2, 0.3, 0.4], 0.024),  # inside
         (EYE, [0.0, 0.0, 9.0], [1.0, 1.0, 1.0], 0.0),
         (turn_y(90.0), [0.0, 0.0, 0.0], [2.0, 1.0, 0.5], 0.5),
         (turn_y(45.0), [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], 2.0 * (math.sqrt(2.0) - 1.0)),  # a regular octagon
-        # an edge of the small box looks at the large one's face: a prism of a triangle lies inside
+        # an edge of the second box enters a face of the first: the intersection is a triangular prism
         (turn_y(45.0), [0.5 + 0.25 * math.sqrt(2.0), 0.0, 0.0], [1.0, 1.0, 1.0], 0.125),
     ],
 )
-def test_known_volumes(R, offset, size, expected):
+def test_intersection_volume_of_known_cases(R, offset, size, expected):
     for turn in (EYE, exp_so3([0.3, -1.1, 0.7])):
         both = (turn @ R, turn @ np.array(offset), np.array(size))
         assert intersection_volume(turn, ORIGIN, UNIT, *both) == pytest.approx(expected, abs=1e-8)
@@ -46,7 +46,7 @@ def test_known_volumes(R, offset, size, expected):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_volume_is_the_share_of_random_points_in_both_boxes(seed):
+def test_intersection_volume_agrees_with_random_points(seed):
     rng = np.random.default_rng(seed)
     R_a, R_b = exp_so3(rng.normal(size=(2, 3)))
     offset, size_a, size_b = rng.normal(size=3) * 0.15, rng.uniform(0.3, 1.0, 3), rng.uniform(0.3, 1.0, 3)
@@ -55,13 +55,13 @@ def test_volume_is_the_share_of_random_points_in_both_boxes(seed):
     share = points_in_box(points, make_transform(R_b, offset), size_b).mean()
     deviation = math.sqrt(share * (1.0 - share) / count)
     volume = intersection_volume(R_a, ORIGIN, size_a, R_b, offset, size_b)
-    assert 0.05 < share < 0.95  # else the case shows nothing
+    assert 0.05 < share < 0.95  # otherwise the case is trivial
     assert volume / size_a.prod() == pytest.approx(share, abs=4.5 * deviation)
 
 
 @settings(max_examples=200, deadline=None)
 @given(turns, turns, shifts, sizes, sizes, turns, shifts)
-def test_volume_is_symmetric_bounded_and_the_same_from_anywhere(R_a, R_b, offset, size_a, size_b, turn, shift):
+def test_intersection_volume_is_symmetric_bounded_and_invariant(R_a, R_b, offset, size_a, size_b, turn, shift):
     volume = intersection_volume(R_a, ORIGIN, size_a, R_b, offset, size_b)
     smaller = min(size_a.prod(), size_b.prod())
     assert 0.0 <= volume <= smaller
@@ -71,7 +71,7 @@ def test_volume_is_symmetric_bounded_and_the_same_from_anywhere(R_a, R_b, offset
     assert moved == pytest.approx(volume, abs=1e-6 * smaller)
 
 
-def test_many_pairs_at_once_are_as_one_by_one():
+def test_intersection_volume_broadcasts_pairs():
     rng = np.random.default_rng(1)
     R, centres, size = exp_so3(rng.normal(size=(5, 3))), rng.normal(size=(5, 3)) * 0.2, rng.uniform(0.2, 1.0, (5, 3))
     table = intersection_volume(R[:, None], centres[:, None], size[:, None], R[None], centres[None], size[None])

@@ -1,4 +1,4 @@
-"""Counts of what is detected and posed, on masks and poses made by hand."""
+"""Recall and precision of masks and poses."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def mask(category, x0, width=10, score=1.0):
 
 
 def objects(*things):
-    """Objects of (category, metres to the right, degrees about z), each of 10 cm."""
+    """Return objects of 10 cm from (category, metres to the right, degrees about z)."""
     poses = np.tile(np.eye(4), (len(things), 1, 1))
     for T, (_, x, degrees) in zip(poses, things, strict=True):
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
@@ -23,54 +23,54 @@ def objects(*things):
     return NocsObjects.from_poses(ids, poses, np.full((len(things), 3), 0.1))
 
 
-def counted(truths, poses, masks=(), true_masks=()):
+def count(truths, poses, masks=(), true_masks=()):
     visible = np.ones(len(truths), dtype=bool)
     frame = NocsFrame("view", objects(*truths), visible, objects(*poses), np.linspace(1.0, 0.5, len(poses)))
     return count_detections(frame, masks, true_masks, NOCS_CATEGORIES)
 
 
-def test_iou_of_masks_is_of_their_pixels():
+def test_mask_iou_counts_pixels():
     assert mask_iou(mask("mug", 0), mask("mug", 0)) == 1.0
     assert mask_iou(mask("mug", 0), mask("mug", 5)) == pytest.approx(5 / 15)
     assert mask_iou(mask("mug", 0), mask("mug", 10)) == 0.0
 
 
-def test_a_mask_finds_one_object_of_its_category_that_it_overlaps_by_more_than_half():
+def test_count_detections_matches_masks_one_to_one_above_half_iou():
     truths = [("mug", 0.0, 0.0), ("mug", 1.0, 0.0), ("can", 2.0, 0.0)]
     true = [mask("mug", 0), mask("mug", 20), mask("can", 40)]
-    found = [
-        mask("mug", 1, score=0.9),  # finds the first
-        mask("mug", 0, score=0.5),  # again
-        mask("mug", 26, score=0.8),  # too far beside the second
+    masks = [
+        mask("mug", 1, score=0.9),  # detects the first
+        mask("mug", 0, score=0.5),  # detects the first again
+        mask("mug", 26, score=0.8),  # IoU with the second is too low
         mask("bowl", 40, score=0.7),  # another category
     ]
-    counts = counted(truths, [], found, true)
+    counts = count(truths, [], masks, true)
     assert counts["mug"] == DetectionRecall(objects=2, detections=3, detected=1)
     assert counts["can"] == DetectionRecall(objects=1)
     assert counts["bowl"] == DetectionRecall(detections=1)
 
 
-def test_a_pose_is_right_within_ten_degrees_and_five_centimetres_and_each_truth_is_found_once():
+def test_count_detections_matches_poses_one_to_one_within_thresholds():
     truths = [("laptop", 0.0, 0.0), ("laptop", 1.0, 0.0), ("laptop", 2.0, 0.0)]
     poses = [("laptop", 0.04, 9.0), ("laptop", 0.0, 0.0), ("laptop", 1.06, 0.0), ("laptop", 2.0, 11.0)]
     true = [mask("laptop", 20 * k) for k in range(3)]
-    counts = counted(truths, poses, true_masks=true)
+    counts = count(truths, poses, true_masks=true)
     assert counts["laptop"] == DetectionRecall(objects=3, poses=4, posed=1)
 
 
-def test_a_mug_is_judged_by_its_axis_while_its_handle_is_hidden():
+def test_count_detections_ignores_yaw_of_mugs_with_hidden_handle():
     turned = NocsObjects.from_poses([6], [np.diag([-1.0, 1.0, -1.0, 1.0])], [0.1] * 3)  # half a turn about y
     straight = NocsObjects.from_poses([6], [np.eye(4)], [0.1] * 3)
-    posed = []
+    posed_counts = []
     for visible in (True, False):
         frame = NocsFrame("view", straight, np.array([visible]), turned, np.ones(1))
-        posed.append(count_detections(frame, [], [mask("mug", 0)], NOCS_CATEGORIES)["mug"].posed)
-    assert posed == [0, 1]
+        posed_counts.append(count_detections(frame, [], [mask("mug", 0)], NOCS_CATEGORIES)["mug"].posed)
+    assert posed_counts == [0, 1]
 
 
-def test_views_add_up_and_shares_of_nothing_are_nothing():
-    one = counted([("can", 0.0, 0.0)], [("can", 0.0, 0.0)], [mask("can", 0)], [mask("can", 0)])
-    none = counted([("can", 0.0, 0.0)], [], [], [mask("can", 0)])
+def test_sum_counts_adds_views_and_shares_without_objects_are_none():
+    one = count([("can", 0.0, 0.0)], [("can", 0.0, 0.0)], [mask("can", 0)], [mask("can", 0)])
+    none = count([("can", 0.0, 0.0)], [], [], [mask("can", 0)])
     table = sum_counts([one, none], NOCS_CATEGORIES)
     assert list(table) == [*NOCS_CATEGORIES.names, "all"]
     assert table["all"] == table["can"] == DetectionRecall(2, 1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""The three kinds of box IoU: what each is, and where they part."""
+"""The three kinds of 3D IoU."""
 
 import numpy as np
 import pytest
@@ -26,28 +26,28 @@ def one(kind, S_a, e_a, S_b, e_b, axial=NOT_AXIAL):
 
 
 positions = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), st.floats(1.0, 1.6))
-"""In front of the camera: where a corner's x, y and z are equal, the released kind is nought by nought."""
+"""Positions in front of the camera. If x, y and z of a corner are equal, the released IoU is 0 / 0."""
 poses = st.builds(similarity, st.tuples(*[st.floats(-3.0, 3.0)] * 3), positions, st.floats(0.05, 0.6))
 
 
 @settings(max_examples=100, deadline=None)
 @given(poses, extents, poses, extents, st.sampled_from(KINDS), st.booleans())
-def test_between_nothing_and_all(S_a, e_a, S_b, e_b, kind, axial):
+def test_iou_lies_between_zero_and_one(S_a, e_a, S_b, e_b, kind, axial):
     value = one(kind, S_a, e_a, S_b, e_b, np.array([axial]))
     assert 0.0 <= value <= 1.0
-    assert value >= one(kind, S_a, e_a, S_b, e_b) - 1e-12  # the best turn is no worse than none
+    assert value >= one(kind, S_a, e_a, S_b, e_b) - 1e-12  # the maximum over turns is at least the IoU without a turn
     assert one(kind, S_a, e_a, S_a, e_a, np.array([axial])) == pytest.approx(1.0, abs=1e-7)
 
 
 @settings(max_examples=100, deadline=None)
 @given(poses, extents, poses, extents, st.sampled_from(KINDS))
-def test_symmetric_in_its_boxes(S_a, e_a, S_b, e_b, kind):
+def test_iou_is_symmetric(S_a, e_a, S_b, e_b, kind):
     assert one(kind, S_a, e_a, S_b, e_b) == pytest.approx(one(kind, S_b, e_b, S_a, e_a), abs=1e-7)
 
 
 @settings(max_examples=100, deadline=None)
 @given(poses, extents, poses, extents, vectors, vectors, st.booleans())
-def test_oriented_kind_is_the_same_from_any_camera(S_a, e_a, S_b, e_b, rotation, t, axial):
+def test_oriented_iou_does_not_depend_on_the_camera(S_a, e_a, S_b, e_b, rotation, t, axial):
     T = make_transform(exp_so3(3.0 * rotation), t)
     flag = np.array([axial])
     here, there = one(KINDS[2], S_a, e_a, S_b, e_b, flag), one(KINDS[2], T @ S_a, e_a, T @ S_b, e_b, flag)
@@ -55,7 +55,7 @@ def test_oriented_kind_is_the_same_from_any_camera(S_a, e_a, S_b, e_b, rotation,
 
 
 @given(vectors)
-def test_along_the_axes_corrected_is_oriented(offset):
+def test_corrected_iou_equals_oriented_iou_of_aligned_boxes(offset):
     S_a, S_b = similarity(), similarity(t=np.array([0.0, 0.0, 1.0]) + 0.2 * offset)
     e_a, e_b = np.array([0.5, 0.7, 0.4]), np.array([0.6, 0.5, 0.5])
     assert one(IouKind.CORRECTED, S_a, e_a, S_b, e_b) == pytest.approx(
@@ -63,25 +63,26 @@ def test_along_the_axes_corrected_is_oriented(offset):
     )
 
 
-def test_a_cube_shifted_by_half():
+def test_iou_of_a_cube_shifted_by_half_is_a_third():
     S_a, S_b, cube = similarity(), similarity(t=(0.05, 0.0, 1.0)), np.full(3, 0.5)
     for kind in (IouKind.CORRECTED, IouKind.ORIENTED):
         assert one(kind, S_a, cube, S_b, cube) == pytest.approx(1.0 / 3.0)
 
 
-def test_released_kind_multiplies_the_spread_of_each_corners_coordinates():
-    # two cubes of side 2 at (0, 0, 10) and (0, 0, 11): a corner at (x, y, z + c) spreads from min(x, y) to z + c
+def test_released_iou_uses_the_range_of_the_coordinates_of_each_corner():
+    # two cubes of side 2 at (0, 0, 10) and (0, 0, 11): the coordinates of a corner (x, y, z + c) range from min(x, y)
+    # to z + c
     cube, S_a, S_b = np.full(3, 2.0), similarity(t=(0, 0, 10), scale=1.0), similarity(t=(0, 0, 11), scale=1.0)
     corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     spread_a = np.prod([10 + z - min(x, y) for x, y, z in corners])
     spread_b = np.prod([11 + z - min(x, y) for x, y, z in corners])
-    shared = spread_a  # each corner's interval in a lies within the one in b
+    shared = spread_a  # the range of each corner of a lies within that of b
     expected = shared / (spread_a + spread_b - shared)
     assert one(IouKind.RELEASED, S_a, cube, S_b, cube) == pytest.approx(expected)
     assert one(IouKind.RELEASED, S_a, cube, S_b, cube) > one(IouKind.CORRECTED, S_a, cube, S_b, cube)
 
 
-def test_only_the_oriented_kind_sees_a_turn_of_a_quarter():
+def test_oriented_iou_of_a_quarter_turn():
     tilt = np.array([0.6, 0.0, 0.0])
     flat = np.array([0.8, 0.2, 0.4])
     S, turned = similarity(tilt), similarity(tilt)
@@ -91,7 +92,7 @@ def test_only_the_oriented_kind_sees_a_turn_of_a_quarter():
     assert one(IouKind.ORIENTED, turned, square, S, square) == pytest.approx(1.0, abs=1e-7)
 
 
-def test_axial_objects_get_the_best_of_twenty_turns():
+def test_pairwise_iou_of_axial_objects_is_the_maximum_over_twenty_turns():
     assert TURNS.shape == (20, 4, 4)
     extents_ = np.array([0.3, 0.8, 0.6])
     S = similarity((0.4, 0.2, -0.3))
@@ -99,7 +100,7 @@ def test_axial_objects_get_the_best_of_twenty_turns():
         assert one(IouKind.ORIENTED, S @ turn, extents_, S, extents_, AXIAL) == pytest.approx(1.0, abs=1e-7)
     between = S @ make_transform(exp_so3([0.0, np.radians(9.0), 0.0]), np.zeros(3))
     assert 0.7 < one(IouKind.ORIENTED, between, extents_, S, extents_, AXIAL) < 0.99
-    # the flag goes with the truth
+    # the flag belongs to the truth
     S_true = np.stack([S, S])
     row = pairwise_iou(
         IouKind.ORIENTED,
@@ -113,7 +114,7 @@ def test_axial_objects_get_the_best_of_twenty_turns():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_failed_estimates_overlap_nothing(kind):
+def test_pairwise_iou_of_failed_estimates_is_zero(kind):
     S, e = similarity(), np.full(3, 0.5)
     for failed, size in ((np.zeros((4, 4)), np.zeros(3)), (np.full((4, 4), np.nan), e), (S, np.full(3, np.inf))):
         for axial in (AXIAL, NOT_AXIAL):

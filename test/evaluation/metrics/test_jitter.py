@@ -1,4 +1,4 @@
-"""Jitter and lag of signals whose jitter and lag are known; the tracker's settings move them as they must."""
+"""Jitter, lag and identity switches of tracked objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from clipose_ros.types import FloatArray, PoseEstimate
 
 
 class NoisyPredictor:
-    """Knows where the objects of ``recorded_sequence`` are, up to noise."""
+    """Predictor that returns the poses of ``recorded_sequence`` with noise."""
 
     categories = NOCS_CATEGORIES
     device = "cpu"
@@ -44,7 +44,7 @@ class NoisyPredictor:
 
 
 def recorded_sequence(seconds: float) -> RecordedSequence:
-    """A can and a mug half a metre apart, before a camera that stands still: its frame is the world's."""
+    """Return a sequence of a can and a mug half a metre apart; the camera frame is the world frame."""
     frames = round(30 * seconds)
     box = 0.05 * np.random.default_rng(1).uniform(-1, 1, (256, 3))
     box -= box.mean(axis=0)
@@ -63,7 +63,7 @@ def frames() -> list[SequenceFramePoses]:
     return pose_sequence(recorded_sequence(8.0), NoisyPredictor(mm=2.0, deg=1.5))
 
 
-def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[SequenceFramePoses]) -> None:
+def test_trajectory_jitter_equals_the_added_noise(frames: list[SequenceFramePoses]) -> None:
     trajectories = single_frame_trajectories(frames)
     assert trajectories.keys() == {7, 9} and len(trajectories[7].times_s) == 240
     of_can, of_mug = (
@@ -73,11 +73,13 @@ def test_jitter_of_single_frames_is_the_noise_that_was_put_in(frames: list[Seque
     for each in (of_can, of_mug):
         assert each.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
         assert each.position_step_mm == pytest.approx(2.0 * np.sqrt(6), rel=0.1)
-    assert of_can.angle_deg == pytest.approx(1.5 * np.sqrt(2), rel=0.1), "a turn about its y axis is none"
+    assert of_can.angle_deg == pytest.approx(1.5 * np.sqrt(2), rel=0.1), (
+        "a rotation about the symmetry axis is no error"
+    )
     assert of_mug.angle_deg == pytest.approx(1.5 * np.sqrt(3), rel=0.1)
 
 
-def test_a_known_delay_is_found() -> None:
+def test_trajectory_lags_equal_a_known_delay() -> None:
     times = np.arange(0.0, 5.0, 1 / 30)
     poses = [[swing_motion(time - late, np.zeros(3)) for time in times] for late in (0.0, 0.12)]
     raw, late = (ObjectTrajectory("mug", times.tolist(), list(trajectory)) for trajectory in poses)
@@ -85,7 +87,7 @@ def test_a_known_delay_is_found() -> None:
     np.testing.assert_allclose(trajectory_lags_ms(raw, raw, NOCS_CATEGORIES), 0.0)
 
 
-def test_smoothing_trades_jitter_for_lag(frames: list[SequenceFramePoses]) -> None:
+def test_evaluate_tracking_shows_less_jitter_and_more_lag_with_smoothing(frames: list[SequenceFramePoses]) -> None:
     off, some, much = (evaluate_tracking(frames, TrackingConfig(smoothing=s), NOCS_CATEGORIES) for s in (0.0, 0.6, 0.9))
     assert off.lag_ms == off.turn_lag_ms == 0.0 and off.objects == 2
     assert off.jitter.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
@@ -93,11 +95,11 @@ def test_smoothing_trades_jitter_for_lag(frames: list[SequenceFramePoses]) -> No
     assert much.jitter.angle_deg < some.jitter.angle_deg < off.jitter.angle_deg
     assert much.lag_ms > some.lag_ms > 0.0 and much.turn_lag_ms > some.turn_lag_ms > 0.0
     assert off.identity_switches == 0
-    assert off.reported == pytest.approx(239 / 240)  # the first of each object waits for the second
+    assert off.reported == pytest.approx(239 / 240)  # the first pose of each object is not yet confirmed
     assert off.worst.position_mm >= off.jitter.position_mm
 
 
-def test_an_object_that_jumps_away_gets_another_identity(frames: list[SequenceFramePoses]) -> None:
+def test_track_sequence_switches_identity_after_a_jump(frames: list[SequenceFramePoses]) -> None:
     there, beyond = make_transform(np.eye(3), [0.0, 0.0, 0.0]), make_transform(np.eye(3), [0.0, 1.0, 0.0])
     moved = [
         SequenceFramePoses(f.result, f.instances, there if number < 100 else beyond, f.time_s)
@@ -109,7 +111,7 @@ def test_an_object_that_jumps_away_gets_another_identity(frames: list[SequenceFr
     assert [np.count_nonzero(np.diff(trajectory.ids)) for trajectory in in_camera.values()] == [0, 0]
 
 
-def test_a_sequence_shows_every_object_where_it_stands_and_outlives_a_file(tmp_path: Path) -> None:
+def test_recorded_sequence_is_static_in_the_world_and_can_be_stored(tmp_path: Path) -> None:
     made = record_sequence(0.1, seed=3, workers=1)
     assert made.frames == 3 and made.points.shape[1:] == (1024, 3)
     made.save(tmp_path / "sequence.npz")
@@ -121,7 +123,7 @@ def test_a_sequence_shows_every_object_where_it_stands_and_outlives_a_file(tmp_p
         T = read.T_world_camera[frame]
         centres.setdefault(int(instance), []).append(np.median(read.points[row], axis=0) @ T[:3, :3].T + T[:3, 3])
     assert len(centres) >= 6
-    for places in centres.values():  # seen from elsewhere, other sides are seen, no more
+    for places in centres.values():  # the visible side changes, not the position
         assert np.ptp(places, axis=0).max() < 0.12
     whole = (tmp_path / "sequence.npz").read_bytes()
     for other in (b"no sequence", whole[: len(whole) // 2]):
@@ -130,6 +132,6 @@ def test_a_sequence_shows_every_object_where_it_stands_and_outlives_a_file(tmp_p
             RecordedSequence.load(tmp_path / "other.npz")
 
 
-def test_a_sequence_of_nothing_is_told(frames: list[SequenceFramePoses]) -> None:
+def test_evaluate_tracking_rejects_a_sequence_without_tracks(frames: list[SequenceFramePoses]) -> None:
     with pytest.raises(DataError, match="no object was tracked in 1 frames"):
         evaluate_tracking(frames[:1], TrackingConfig(), NOCS_CATEGORIES)

@@ -1,4 +1,4 @@
-"""The NOCS protocol: the release's figures, cases worked out by hand, and what must always hold."""
+"""The NOCS evaluation protocol: figures of the released code, known cases and invariants."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ SIZE = np.array([0.12, 0.09, 0.1])
 
 
 def pose(x=0.0, turn_deg=0.0, tilt_deg=0.0, z=1.0):
-    """Metres, and degrees about y and then x."""
+    """Return a pose from metres and from degrees about y, then about x."""
     R = exp_so3(np.radians([tilt_deg, 0.0, 0.0])) @ exp_so3(np.radians([0.0, turn_deg, 0.0]))
     return make_transform(R, [x, 0.0, z])
 
@@ -49,7 +49,7 @@ def figures(frames, name="mean", kind=IouKind.CORRECTED, thresholds=TABLE):
 
 
 def recorded():
-    """Frames, and what the released code made of them."""
+    """Return stored frames and their figures by the released code."""
     content = json.loads((Path(__file__).parent / "released_figures.json").read_text(encoding="utf-8"))
 
     def side(items):
@@ -71,7 +71,7 @@ def recorded():
     return frames, content["released_figures"]
 
 
-def test_the_releases_figures():
+def test_evaluate_frames_reproduces_the_released_figures():
     frames, expected = recorded()
     table = evaluate_frames(frames, NOCS_CATEGORIES, [IouKind.RELEASED])[IouKind.RELEASED]
     assert list(table) == list(expected)
@@ -80,7 +80,7 @@ def test_the_releases_figures():
         assert {key: ours[key] for key in row} == pytest.approx(row, abs=1e-4), name
 
 
-def test_order_of_frames_and_objects_does_not_count_where_no_scores_tie():
+def test_evaluate_frames_does_not_depend_on_the_order_of_frames_and_objects():
     frames, _ = recorded()
     rng = np.random.default_rng(0)
 
@@ -97,7 +97,7 @@ def test_order_of_frames_and_objects_does_not_count_where_no_scores_tie():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(KINDS))
-def test_perfect_predictions_give_a_hundred(seed, kind):
+def test_perfect_predictions_have_average_precision_100(seed, kind):
     rng = np.random.default_rng(seed)
     frames = []
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_perfect_predictions_give_a_hundred(seed, kind):
             assert row.iou_ap == pytest.approx(100.0) and row.pose_ap == pytest.approx(100.0)
 
 
-def test_a_false_prediction_costs_iou_but_no_pose():
+def test_false_prediction_lowers_iou_precision_only():
     truths = [("mug", pose())]
     both = figures([frame(truths, [("mug", pose(x=0.8)), ("mug", pose())], [0.9, 0.5])], "mug")
     assert (both["truths"], both["predictions"], both["matched"]) == (1, 2, 1)
@@ -120,14 +120,14 @@ def test_a_false_prediction_costs_iou_but_no_pose():
     assert both["5deg2cm"] == pytest.approx(100.0)
 
 
-def test_recall_of_poses_is_over_matched_truths_alone():
+def test_pose_recall_is_relative_to_matched_truths():
     row = figures([frame([("mug", pose()), ("mug", pose(x=0.5))], [("mug", pose())])], "mug")
     assert row["IoU25"] == pytest.approx(50.0)
     assert row["5deg2cm"] == pytest.approx(100.0)
     assert (row["truths"], row["matched"]) == (2, 1)
 
 
-def test_thresholds_of_angle_and_distance():
+def test_pose_thresholds_apply_to_angle_and_distance():
     row = figures([frame([("laptop", pose())], [("laptop", pose(x=0.03, tilt_deg=7.0))])], "laptop")
     assert {key: row[key] for key in row if "deg" in key} == {
         "5deg2cm": 0.0,
@@ -138,15 +138,17 @@ def test_thresholds_of_angle_and_distance():
     }
 
 
-def test_another_class_matches_nothing():
+def test_prediction_of_another_class_is_not_matched():
     mean = figures([frame([("mug", pose())], [("can", pose())])])
     assert (mean["IoU25"], mean["5deg2cm"], mean["matched"]) == (0.0, 0.0, 0)
 
 
-def test_each_truth_is_found_once():
+def test_truth_is_matched_once():
     twice = [("mug", pose()), ("mug", pose(x=0.001))]
     row = figures([frame([("mug", pose())], twice)], "mug")
-    assert row["IoU75"] == pytest.approx(100.0)  # the second is false, but nothing is left to recall after it
+    assert row["IoU75"] == pytest.approx(
+        100.0
+    )  # the second prediction is false but does not change the precision at full recall
     later = figures([frame([("mug", pose())], twice), frame([("mug", pose())], [("mug", pose())], [0.1])], "mug")
     assert later["IoU75"] == pytest.approx(100.0 * (0.5 + 0.5 * 2 / 3))
 
@@ -160,10 +162,10 @@ def test_each_truth_is_found_once():
         ("mug", False, True),
         ("mug", True, False),
         ("camera", True, False),
-        ("laptop", False, False),  # a hidden handle is a matter of mugs
+        ("laptop", False, False),  # the handle is considered for mugs only
     ],
 )
-def test_a_turn_about_y_counts_unless_it_cannot_be_seen(name, visible, good):
+def test_rotation_about_y_is_ignored_for_axial_objects(name, visible, good):
     turned = frame([(name, pose())], [(name, pose(turn_deg=90.0))], handles=[visible])
     row = figures([turned], name, IouKind.ORIENTED)
     assert row["5deg2cm"] == pytest.approx(100.0 if good else 0.0)
@@ -172,19 +174,19 @@ def test_a_turn_about_y_counts_unless_it_cannot_be_seen(name, visible, good):
 
 
 @pytest.mark.parametrize("visible", [True, False])
-def test_a_hidden_handle_of_a_category_of_ones_own_counts_as_a_mugs(visible):
+def test_added_category_with_hidden_handle_is_axially_symmetric(visible):
     kettle = Category(7, "kettle", Symmetry(), (0.2, 0.2, 0.2))
     assert axially_symmetric(kettle, np.array([visible])).tolist() == [not visible]
 
 
-def test_categories_without_truths_stay_out_of_the_mean():
+def test_mean_leaves_out_categories_without_truths():
     frames = [frame([("mug", pose())], [("mug", pose()), ("can", pose(x=0.5))])]
     assert figures(frames)["IoU50"] == pytest.approx(100.0)
     can = figures(frames, "can")
     assert can["IoU50"] is None and can["5deg2cm"] is None and can["predictions"] == 1
 
 
-def test_nothing_at_all():
+def test_evaluate_frames_without_truths_is_undefined():
     for frames in ([], [frame([], [])], [frame([], [("mug", pose())])]):
         mean = figures(frames)
         assert mean["IoU25"] is None and mean["truths"] == 0
@@ -192,7 +194,7 @@ def test_nothing_at_all():
     assert (missed["IoU25"], missed["10deg10cm"], missed["truths"]) == (0.0, 0.0, 1)
 
 
-def test_a_failed_prediction_is_a_false_one():
+def test_failed_prediction_is_a_false_positive():
     f = frame([("mug", pose())], [("mug", pose())])
     broken = dataclasses.replace(f.predictions, S_camera_object=np.zeros((1, 4, 4)))
     for kind in KINDS:
@@ -200,7 +202,7 @@ def test_a_failed_prediction_is_a_false_one():
         assert (row["IoU25"], row["matched"], row["predictions"]) == (0.0, 0, 1)
 
 
-def test_errors_in_degrees_and_centimetres():
+def test_pose_errors_are_in_degrees_and_centimetres():
     S_true = objects([("mug", pose()), ("mug", pose())]).S_camera_object
     S = objects([("mug", pose(x=0.03, turn_deg=40.0, tilt_deg=25.0, z=1.04))]).S_camera_object
     degrees, cm = pose_errors(S, S_true, np.array([True, False]))
@@ -210,8 +212,8 @@ def test_errors_in_degrees_and_centimetres():
     assert pose_errors(np.zeros((1, 4, 4)), S_true, np.array([True, False]))[0].tolist() == [[180.0, 180.0]]
 
 
-def test_among_matched_truths_the_nearest_pose_counts_not_the_matched_one():
-    """Two mugs in one place: boxes pair one way, poses the other; the release judges poses afresh."""
+def test_poses_are_matched_independently_of_boxes():
+    """Two laptops are in one place: boxes and poses match in different ways, as in the released code."""
     truths = [("laptop", pose(tilt_deg=0.0)), ("laptop", pose(tilt_deg=8.0))]
     predictions = [("laptop", pose(tilt_deg=8.0, x=0.004)), ("laptop", pose(tilt_deg=0.0, x=0.004))]
     row = figures([frame(truths, predictions)], "laptop", IouKind.CORRECTED)
@@ -235,7 +237,7 @@ def many_frames(rng, truths_per_class):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 100_000), st.sampled_from(KINDS))
-def test_a_higher_iou_threshold_never_gives_more(seed, kind):
+def test_average_precision_decreases_with_the_iou_threshold(seed, kind):
     thresholds = Thresholds(iou=tuple(np.linspace(0.0, 1.0, 21)), pose=())
     for row in evaluate_frames(many_frames(np.random.default_rng(seed), 3), NOCS_CATEGORIES, [kind], thresholds)[
         kind
@@ -245,7 +247,7 @@ def test_a_higher_iou_threshold_never_gives_more(seed, kind):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 100_000))
-def test_looser_pose_thresholds_never_give_less_where_objects_do_not_compete(seed):
+def test_average_precision_increases_with_pose_thresholds_of_single_objects(seed):
     pairs = ((2.0, 2.0), (5.0, 2.0), (5.0, 5.0), (10.0, 5.0), (30.0, 20.0), (360.0, 100.0))
     kind = IouKind.CORRECTED
     frames = many_frames(np.random.default_rng(seed), 1)
@@ -255,7 +257,7 @@ def test_looser_pose_thresholds_never_give_less_where_objects_do_not_compete(see
         assert row.matched == 0 or row.truths == 0 or row.pose_ap[-1] == pytest.approx(row.pose_ap.max())
 
 
-def test_matched_pairs_carry_their_errors():
+def test_matched_pairs_have_errors_and_corners():
     table = evaluate_frames([frame([("can", pose())], [("can", pose(x=0.01, tilt_deg=3.0))])], NOCS_CATEGORIES)
     for kind in KINDS:
         (pair,) = table[kind]["can"].pairs
@@ -267,14 +269,14 @@ def test_matched_pairs_carry_their_errors():
         np.testing.assert_allclose(np.ptp(pair.corners_true, axis=0), SIZE)
 
 
-def test_truths_that_no_box_was_matched_with_offer_no_pose():
+def test_truths_without_a_matched_box_take_no_part_in_poses():
     turned, beside = pose(turn_deg=90.0), pose(x=0.03)
     row = figures([frame([("laptop", turned), ("laptop", beside)], [("laptop", pose())])], "laptop")
-    # the box of the turned one overlaps more, so the pose of the other cannot count
+    # the box of the rotated laptop overlaps more, so the other laptop takes no part
     assert (row["matched"], row["5deg5cm"]) == (1, 0.0)
 
 
-def test_overlaps_are_rounded_to_single_precision_and_must_exceed_the_threshold():
+def test_iou_is_compared_in_single_precision_and_must_exceed_the_threshold():
     T = pose()[None]
     halves = NocsObjects.from_poses([6], T, [[0.12, 0.05, 0.1]]), NocsObjects.from_poses([6], T, [[0.12, 0.1, 0.1]])
     thirds = NocsObjects.from_poses([6], T, [[0.12, 0.04, 0.1]]), NocsObjects.from_poses([6], T, [[0.12, 0.12, 0.1]])
@@ -287,5 +289,5 @@ def test_overlaps_are_rounded_to_single_precision_and_must_exceed_the_threshold(
         thresholds = Thresholds(iou=limits, pose=())
         frames = [NocsFrame("", true, one, predicted, score)]
         above[name] = evaluate_frames(frames, NOCS_CATEGORIES, [KINDS[1]], thresholds)[KINDS[1]]["mug"].iou_ap.tolist()
-    # a third is a little more in single precision, and the release compares that
+    # 1/3 is larger in single precision, which the released code compares
     assert above == {"half": [100.0, 0.0], "third": [100.0, 0.0]}

@@ -1,4 +1,4 @@
-"""Accuracy against cases worked out by hand."""
+"""Pose errors and accuracy by category."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clipose_ros.evaluation.metrics.pose_accuracy import PoseError, as_records, 
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 
-def test_errors_in_degrees_centimetres_and_per_cent() -> None:
+def test_pose_error_has_degrees_centimetres_and_per_cent() -> None:
     true = make_transform(np.eye(3), [0.0, 0.0, 1.0])
     off = make_transform(exp_so3([0.0, np.radians(30.0), 0.0]), [0.03, 0.0, 1.04])
     size = np.array([0.1, 0.2, 0.1])
@@ -21,7 +21,7 @@ def test_errors_in_degrees_centimetres_and_per_cent() -> None:
     assert pose_error("can", Symmetry(axial_y=True), off, true, size, size).rotation_deg == pytest.approx(0.0, abs=1e-5)
 
 
-def test_the_mean_is_over_categories_not_objects() -> None:
+def test_summarize_averages_over_categories() -> None:
     errors = [PoseError("mug", 4.0, 1.0, 0.0)] * 9 + [PoseError("can", 40.0, 1.0, 0.0)]
     table = summarize(errors, NOCS_CATEGORIES)
     assert list(table) == ["can", "mug", "mean"]
@@ -30,12 +30,12 @@ def test_the_mean_is_over_categories_not_objects() -> None:
     assert table["mean"].rotation_deg_median == pytest.approx(22.0)
 
 
-def test_thresholds_need_both_angle_and_distance() -> None:
+def test_summarize_requires_angle_and_distance_within_thresholds() -> None:
     table = summarize([PoseError("mug", 7.0, 3.0, 0.0)], NOCS_CATEGORIES)["mug"].within
     assert table == {"5deg2cm": 0.0, "5deg5cm": 0.0, "10deg2cm": 0.0, "10deg5cm": 100.0, "10deg10cm": 100.0}
 
 
-def test_records_are_plain() -> None:
+def test_as_records_returns_plain_values() -> None:
     import json
 
     assert (
@@ -46,5 +46,5 @@ def test_records_are_plain() -> None:
     )
 
 
-def test_nothing_gives_an_empty_table() -> None:
+def test_summarize_of_no_errors_is_empty() -> None:
     assert summarize([], NOCS_CATEGORIES) == {}

@@ -1,4 +1,4 @@
-"""Clouds are sorted by how they were seen; poses of single clouds are scored by the NOCS protocol."""
+"""Accuracy by visibility, distance and viewpoint, and scores of single clouds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = ["mug", "mug", "can", "laptop"]
 
 
 def samples() -> CloudSamples:
-    """Axes as the camera's, but for the can, which is seen from below and far; the second mug hides its handle."""
+    """Return four clouds; the can is tilted and far, the handle of the second mug is hidden."""
     R = np.stack([np.eye(3), np.eye(3), exp_so3(np.array([np.radians(-70.0), 0.0, 0.0])), np.eye(3)])
     t = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 1.0], [0.0, 0.0, 1.5], [-1.0, 0.0, 0.01]])
     return CloudSamples(
@@ -34,8 +34,8 @@ def samples() -> CloudSamples:
     )
 
 
-class Clumsy:
-    """Knows every pose, but turns the first mug by a quarter about y; is sure of the others."""
+class QuarterTurnPredictor:
+    """Predictor of true poses, but the first mug is rotated by 90 degrees about y with a low score."""
 
     categories = NOCS_CATEGORIES
     device = "cpu"
@@ -45,18 +45,18 @@ class Clumsy:
         rows = [int(np.argmin(np.abs(known.points[:, 0] - p[0]).sum(axis=1))) for p in points_camera]
         poses = known.T_camera_object.astype(np.float64)
         poses[0, :3, :3] = exp_so3(np.array([0.0, np.pi / 2, 0.0]))
-        sure = [0.2, 0.9, 0.9, 0.9]
-        return [PoseEstimate(NAMES[r], poses[r], np.full(3, 0.1), sure[r], (sure[r], sure[r])) for r in rows]
+        scores = [0.2, 0.9, 0.9, 0.9]
+        return [PoseEstimate(NAMES[r], poses[r], np.full(3, 0.1), scores[r], (scores[r], scores[r])) for r in rows]
 
 
 @pytest.fixture(scope="module")
 def posed() -> PosedClouds:
-    return pose_clouds(Clumsy(), samples())
+    return pose_clouds(QuarterTurnPredictor(), samples())
 
 
-def test_every_cloud_is_in_the_bin_it_belongs_to(posed: PosedClouds) -> None:
+def test_breakdown_assigns_every_cloud_to_its_bin(posed: PosedClouds) -> None:
     table = breakdown(posed)
-    wrong = {
+    wrong_bins = {
         ("visible share of the outline", "below 0.5"),
         ("distance, m", "below 0.6"),
         ("handle of a mug", "visible"),
@@ -64,7 +64,7 @@ def test_every_cloud_is_in_the_bin_it_belongs_to(posed: PosedClouds) -> None:
     for factor, bins in table.items():
         for label, cells in bins.items():
             percent = cells["mug"].percent
-            if (factor, label) in wrong:
+            if (factor, label) in wrong_bins:
                 assert cells["mug"].count == 1 and percent == 0.0, (factor, label)
             elif cells["mug"].count == 1:
                 assert percent == 100.0, (factor, label)
@@ -77,33 +77,35 @@ def test_every_cloud_is_in_the_bin_it_belongs_to(posed: PosedClouds) -> None:
     assert breakdown_records(table)["distance, m"]["below 0.6"]["mug"] == {"count": 1, "percent": 0.0}
 
 
-def test_a_camera_above_is_above(posed: PosedClouds) -> None:
+def test_breakdown_elevation_is_positive_for_a_camera_above(posed: PosedClouds) -> None:
     elevation = breakdown(posed)["elevation over the object's xz plane, degrees"]
     T = posed.samples.T_camera_object[2].astype(np.float64)
-    height = (-T[:3, 3]) @ T[:3, 1]  # of the camera along the can's y axis
+    height = (-T[:3, 3]) @ T[:3, 1]  # height of the camera along the y axis of the can
     assert elevation["from 60" if height > 0 else "below 0"]["can"].count == 1
 
 
-def test_each_cloud_is_an_image_of_its_own(posed: PosedClouds) -> None:
+def test_as_frames_yields_one_image_per_cloud(posed: PosedClouds) -> None:
     def precision(ranked: bool) -> dict[str, float]:
         frames = as_frames(posed, NOCS_CATEGORIES, ranked)
         return as_record(evaluate_frames(frames, NOCS_CATEGORIES, [IouKind.ORIENTED])[IouKind.ORIENTED]["mug"])
 
     shares = summarize(posed.errors, NOCS_CATEGORIES)["mug"].within
     assert shares["10deg5cm"] == 50.0
-    assert precision(ranked=True)["10deg5cm"] == pytest.approx(50.0), "the pose that is right is ranked first"
-    assert precision(ranked=False)["10deg5cm"] in (pytest.approx(50.0), pytest.approx(25.0)), "by chance"
+    assert precision(ranked=True)["10deg5cm"] == pytest.approx(50.0), "the correct pose has the higher score"
+    assert precision(ranked=False)["10deg5cm"] in (pytest.approx(50.0), pytest.approx(25.0)), (
+        "the order of equal scores is arbitrary"
+    )
     assert precision(ranked=True)["truths"] == 2
-    assert precision(ranked=True)["IoU75"] == pytest.approx(100.0), "a quarter turn of a cube is none"
+    assert precision(ranked=True)["IoU75"] == pytest.approx(100.0), "a cube is equal after a quarter turn"
 
 
-def test_latency_is_of_six_clouds(posed: PosedClouds) -> None:
+def test_latencies_are_of_six_clouds(posed: PosedClouds) -> None:
     counts = []
 
-    class Counting(Clumsy):
+    class CountingPredictor(QuarterTurnPredictor):
         def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
             counts.append(len(points_camera))
             return super().predict(points_camera, categories)
 
-    times = latencies_ms(Counting(), samples())
+    times = latencies_ms(CountingPredictor(), samples())
     assert set(counts) == {6} and len(counts) == len(times) + 1 and min(times) > 0.0

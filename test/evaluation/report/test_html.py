@@ -1,4 +1,4 @@
-"""Pieces of a page are escaped, stand alone and show numbers as a reader expects them."""
+"""Building blocks of the HTML page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Reader(HTMLParser):
 
 
 @given(st.text(alphabet="<>&\"'ab", min_size=1))
-def test_text_survives_and_makes_no_tags(text):
+def test_text_is_escaped(text):
     read = Reader(html.note(text))
     assert read.text == text and read.tags == ["p"]
     cells = Reader(html.table([text], [[text]]))
@@ -40,7 +40,7 @@ def test_text_survives_and_makes_no_tags(text):
     assert cells.text.replace("\n", "") == text + text
 
 
-def test_only_the_named_rows_stand_out():
+def test_table_emphasizes_the_named_rows():
     table = html.table(["name", "x"], [["a", "1"], ["mean", "2"]], strong={"mean"})
     classes = [
         attributes.get("class") for tag, attributes in zip(*tags_and_attributes(table), strict=True) if tag == "tr"
@@ -53,7 +53,7 @@ def tags_and_attributes(text):
     return read.tags, read.attributes
 
 
-def test_page_needs_no_other_file():
+def test_page_is_self_contained():
     page = html.page("A & B", [html.note("first"), html.note("second")])
     assert page.startswith("<!DOCTYPE html>") and page.index("first") < page.index("second")
     assert not re.search(r"(src|href)\s*=\s*['\"]?(?!data:)", page)
@@ -61,7 +61,7 @@ def test_page_needs_no_other_file():
     assert read.tags.count("title") == read.tags.count("h1") == 1 and read.text.count("A & B") == 2
 
 
-def test_figure_becomes_a_picture_inside_the_page():
+def test_embed_figure_returns_an_inline_image():
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2, 1))
@@ -74,5 +74,5 @@ def test_figure_becomes_a_picture_inside_the_page():
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (3, "3"), (2.04, "2.0"), (99.96, "100.0")])
-def test_numbers_have_one_digit_and_nothing_is_a_dash(value, expected):
+def test_format_number_has_one_decimal_and_a_dash_for_none(value, expected):
     assert html.format_number(value) == expected

@@ -1,4 +1,4 @@
-"""The page: complete in itself, and its figures are the scores."""
+"""HTML report of an evaluation."""
 
 import base64
 import re
@@ -19,11 +19,11 @@ from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 
 class Reader(HTMLParser):
-    """Tables as rows of cells, pictures, and tags left open."""
+    """Parser that collects rows of cells, images and open tags."""
 
     def __init__(self):
         super().__init__()
-        self.rows, self.pictures, self.open, self.text = [], [], [], ""
+        self.rows, self.images, self.open, self.text = [], [], [], ""
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
@@ -32,7 +32,7 @@ class Reader(HTMLParser):
         if tag in ("td", "th"):
             self.rows[-1].append("")
         if tag == "img":
-            self.pictures.append(values["src"])
+            self.images.append(values["src"])
         if tag not in ("img", "meta"):
             self.open.append(tag)
         assert not {"href", "srcset"} & set(values)
@@ -46,24 +46,24 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def one_of_each():
+def sample_frame():
     rng = np.random.default_rng(0)
     names = ["mug", "can", "laptop", "mug"]
     ids = [NOCS_CATEGORIES[name].id for name in names]
     truths = make_transform(exp_so3(rng.normal(size=(4, 3))), [[0.3 * k, 0.0, 1.0] for k in range(4)])
-    found = truths @ make_transform(exp_so3(rng.normal(size=(4, 3)) * 0.15), rng.normal(size=(4, 3)) * 0.01)
+    estimates = truths @ make_transform(exp_so3(rng.normal(size=(4, 3)) * 0.15), rng.normal(size=(4, 3)) * 0.01)
     sizes = [[0.12, 0.1, 0.11]] * 4
     scores = np.array([0.9, 0.8, 0.7, 0.6])
-    truths_, found_ = (NocsObjects.from_poses(ids, T, sizes) for T in (truths, found))
-    return NocsFrame("<scene & frame>", truths_, np.ones(4, dtype=bool), found_, scores)
+    true_objects, predictions = (NocsObjects.from_poses(ids, T, sizes) for T in (truths, estimates))
+    return NocsFrame("<scene & frame>", true_objects, np.ones(4, dtype=bool), predictions, scores)
 
 
 @pytest.fixture(scope="module")
 def scores():
-    return evaluate_frames([one_of_each()], NOCS_CATEGORIES, thresholds=REPORT_THRESHOLDS)
+    return evaluate_frames([sample_frame()], NOCS_CATEGORIES, thresholds=REPORT_THRESHOLDS)
 
 
-def test_page_is_whole_and_carries_the_figures(scores):
+def test_report_html_is_complete_and_has_the_figures(scores):
     pairs = [pair for of_category in scores[IouKind.ORIENTED].values() for pair in of_category.pairs]
     cases = cases_of_pairs(pairs, NOCS_CATEGORIES)
     latency = Latency("of a test", [10.0, 20.0, 30.0])
@@ -74,31 +74,31 @@ def test_page_is_whole_and_carries_the_figures(scores):
     assert not re.search(r"https?:|<script|<link", page)
     assert "Title <1>" in reader.text and "from a & b" in reader.text
     assert "20.0 ms (median), 29.0 ms (95th percentile), of a test" in reader.text
-    assert len(reader.pictures) == len(IouKind) + 1
-    for picture in reader.pictures:
-        assert base64.b64decode(picture.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    assert len(reader.images) == len(IouKind) + 1
+    for image in reader.images:
+        assert base64.b64decode(image.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     rows = {tuple(row[:1]): row for row in reader.rows}
-    of_last_kind = as_record(scores[IouKind.ORIENTED]["mug"])
+    oriented = as_record(scores[IouKind.ORIENTED]["mug"])
     assert rows[("mug",)][1:4] == ["2", "2", "2"]
-    assert rows[("mug",)][4:] == [f"{of_last_kind[name]:.1f}" for name in TABLE.names]
+    assert rows[("mug",)][4:] == [f"{oriented[name]:.1f}" for name in TABLE.names]
     assert rows[("bowl",)][4:] == ["–"] * len(TABLE.names)
-    of_all = as_record(scores[IouKind.RELEASED]["mean"])
-    assert rows[("these results",)][1:] == [f"{of_all[name]:.1f}" for name in TABLE.names[3:]]
+    mean = as_record(scores[IouKind.RELEASED]["mean"])
+    assert rows[("these results",)][1:] == [f"{mean[name]:.1f}" for name in TABLE.names[3:]]
     assert rows[("CLIPose",)][1:] == ["48.7", "58.3", "70.4", "85.2", "86.2"]
 
 
-def test_curves_pass_through_the_tables_figures(scores):
-    plain = evaluate_frames([one_of_each()], NOCS_CATEGORIES)
+def test_report_thresholds_include_those_of_the_tables(scores):
+    plain = evaluate_frames([sample_frame()], NOCS_CATEGORIES)
     for kind, table in plain.items():
         for name, row in table.items():
             assert as_record(row) == as_record(scores[kind][name])
 
 
-def test_nothing_to_show_is_shown_as_such():
+def test_report_html_without_objects_shows_dashes():
     table = evaluate_frames([], NOCS_CATEGORIES, thresholds=REPORT_THRESHOLDS)
-    page = report_html(Report("empty", "", Latency("nobody knows"), table))
-    assert "Worst poses" not in page and "–" in page and "Latency: nobody knows." in page
+    page = report_html(Report("empty", "", Latency("not measured"), table))
+    assert "Worst poses" not in page and "–" in page and "Latency: not measured." in page
 
 
-def test_papers_figures_are_at_the_tables_thresholds():
+def test_paper_table_has_one_figure_per_threshold():
     assert all(len(figures) == len(THRESHOLDS) for figures in PAPER_TABLE_I.values())

@@ -1,4 +1,4 @@
-"""The worst poses are chosen, and drawn where they are."""
+"""Figures of the worst poses."""
 
 import numpy as np
 import pytest
@@ -31,17 +31,19 @@ def pair(degrees, cm, frame="", place=(0.0, 0.0, 1.0)):
     return MatchedPair(frame, "mug", 0.5, degrees, cm, corners + np.array([0.01, 0.0, 0.0]), corners)
 
 
-def test_worst_come_first():
+def test_worst_pairs_are_in_descending_order():
     pairs = [pair(1.0, 1.0), pair(30.0, 0.0), pair(0.0, 20.0), pair(2.0, 2.0)]
     assert worst_pairs(pairs, 3) == [pairs[2], pairs[1], pairs[3]]
 
 
-def test_boxes_lie_on_the_image_where_the_camera_sees_them():
-    shot = FailureImage(np.zeros((240, 320, 3), dtype=np.uint8), CAMERA)
-    asked = []
-    cases = cases_of_pairs([pair(1.0, 1.0, "scene_1/0000")], NOCS_CATEGORIES, lambda name: asked.append(name) or shot)
+def test_draw_cases_projects_boxes_onto_the_image():
+    image = FailureImage(np.zeros((240, 320, 3), dtype=np.uint8), CAMERA)
+    requested = []
+    cases = cases_of_pairs(
+        [pair(1.0, 1.0, "scene_1/0000")], NOCS_CATEGORIES, lambda name: requested.append(name) or image
+    )
     panel = draw_cases(cases).axes[0]
-    assert asked == ["scene_1/0000"] and len(panel.images) == 1
+    assert requested == ["scene_1/0000"] and len(panel.images) == 1
     drawn = {TRUE_COLOUR: set(), ESTIMATE_COLOUR: set()}
     for line in panel.lines:
         drawn[line.get_color()] |= {tuple(point) for point in np.round(line.get_xydata(), 6)}
@@ -49,7 +51,7 @@ def test_boxes_lie_on_the_image_where_the_camera_sees_them():
         assert {tuple(point) for point in np.round(project(corners, CAMERA), 6)} <= drawn[colour]
 
 
-def test_clouds_are_shown_with_the_worst_of_every_category():
+def test_cases_of_clouds_have_the_worst_of_every_category():
     names = ["mug", "mug", "mug", "can"]
     poses = make_transform(np.tile(np.eye(3), (4, 1, 1)), np.tile([0.0, 0.0, 1.0], (4, 1)))
     samples = CloudSamples(
@@ -67,12 +69,12 @@ def test_clouds_are_shown_with_the_worst_of_every_category():
     assert [case.caption.split(":")[0] for case in cases] == ["cloud 0, mug", "cloud 3, can"]
     assert [case.has_front for case in cases] == [True, False]
     figure = draw_cases(cases)
-    assert len([panel for panel in figure.axes if panel.get_title()]) == 4, "from the camera and from the right"
+    assert len([panel for panel in figure.axes if panel.get_title()]) == 4, "two views of each cloud"
     assert all(len(panel.collections) == 1 for panel in figure.axes), "points are drawn"
 
 
 @pytest.mark.parametrize("z", [0.02, -0.5])
-def test_a_box_behind_the_camera_breaks_no_picture(z):
+def test_draw_cases_limits_the_view_for_a_box_behind_the_camera(z):
     far, near = pair(1.0, 1.0), pair(1.0, 1.0, place=(0.0, 0.0, z))
     wrong = MatchedPair("", "mug", 0.5, 90.0, 99.0, near.corners_estimate, far.corners_true)
     panel = draw_cases(cases_of_pairs([wrong], NOCS_CATEGORIES)).axes[0]

@@ -1,4 +1,4 @@
-"""Live figures: matching, symmetric-aware errors, drops and latencies."""
+"""Statistics of a running pose node."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def published(category: str, T: np.ndarray) -> PublishedObject:
     return PublishedObject(f"{category}_1", category, T, SIZE, 0.9)
 
 
-def test_errors_are_in_centimetres_and_degrees() -> None:
+def test_match_errors_are_in_centimetres_and_degrees() -> None:
     errors = match_errors([published("mug", pose(0.02, 30.0))], [TrueObject("mug", pose(0.0))], NOCS_CATEGORIES)
     assert errors[0] is not None
     assert errors[0].translation_cm == pytest.approx(2.0)
@@ -37,22 +37,22 @@ def test_errors_are_in_centimetres_and_degrees() -> None:
 
 
 @given(st.floats(-180, 180), st.floats(0, 90))
-def test_a_turn_about_the_axis_counts_only_where_it_can_be_seen(turn: float, tilt: float) -> None:
+def test_match_errors_ignore_rotation_about_a_symmetry_axis(turn: float, tilt: float) -> None:
     for category, handle in (("bottle", True), ("mug", False)):
         true = [TrueObject(category, pose(0.0), handle)]
         error = match_errors([published(category, pose(0.0, turn, tilt))], true, NOCS_CATEGORIES)[0]
         assert error is not None and error.rotation_deg == pytest.approx(tilt, abs=1e-4)
 
 
-def test_the_whole_assignment_is_the_best_one_not_the_first() -> None:
-    # greedily, the first would take the truth at 0.10 from the second
+def test_match_errors_minimize_the_sum_of_distances() -> None:
+    # a greedy match would assign the truth at 0.10 to the first
     found = [published("can", pose(0.06)), published("can", pose(0.11))]
     true = [TrueObject("can", pose(0.0)), TrueObject("can", pose(0.10))]
     errors = match_errors(found, true, NOCS_CATEGORIES)
     assert [round(e.translation_cm, 3) for e in errors if e] == [6.0, 1.0]
 
 
-def test_no_partner_no_error() -> None:
+def test_match_errors_are_none_for_unmatched_objects() -> None:
     true = [TrueObject("mug", pose(0.0)), TrueObject("can", pose(1.0))]
     found = [published("can", pose(0.0)), published("mug", pose(MATCH_WITHIN_M + 0.01)), published("mug", pose(0.01))]
     errors = match_errors(found, true, NOCS_CATEGORIES)
@@ -71,7 +71,7 @@ def test_summary_counts_frames_drops_and_latency() -> None:
     for stamp, latency, found in ((0, 20, mug), (20, 30, mug), (40, 40, []), (60, 50, mug)):
         statistics.add_answer(stamp * ms, (stamp + latency) * ms, found)
         statistics.add_errors(found, match_errors(found, true, NOCS_CATEGORIES))
-    statistics.add_answer(60 * ms, 900 * ms, mug)  # told twice
+    statistics.add_answer(60 * ms, 900 * ms, mug)  # second answer to the same frame
     assert statistics.summary().as_record() == {
         "frames_in": 7,  # 70, 80 and 90 came after the last answer
         "frames_posed": 3,
@@ -86,7 +86,7 @@ def test_summary_counts_frames_drops_and_latency() -> None:
     }
 
 
-def test_summary_of_nothing_and_without_truth() -> None:
+def test_summary_without_answers_or_truth_has_no_figures() -> None:
     statistics = LiveStatistics()
     statistics.add_frame(5)
     assert statistics.summary() == LiveSummary(1, 0, 1, None, None, None, None, {})
@@ -96,7 +96,7 @@ def test_summary_of_nothing_and_without_truth() -> None:
     assert (summary.frames_answered, summary.has_matches) == (1, False)
 
 
-def test_the_record_has_the_keys_of_summary_json() -> None:
+def test_summary_record_has_the_keys_of_summary_json() -> None:
     category = CategorySummary(3, 2, 1.24, 4.0)
     summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"mug": category})
     assert summary.has_matches and summary.frames_answered == 3

@@ -1,4 +1,4 @@
-"""From NOCS images to figures, with a predictor that knows the truth and one that does not."""
+"""Poses of NOCS images, with predictors that return the true poses or none."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def root(tmp_path_factory):
     return root
 
 
-class Knowing:
-    """Poses a cloud as the true object of its category whose centre is nearest."""
+class TruePredictor:
+    """Predictor that returns the nearest true pose of the category, or no pose if ``blind``."""
 
     categories, device = NOCS_CATEGORIES, "cpu"
 
@@ -48,7 +48,7 @@ def posed(root, blind=False, **options):
     dataset = NocsDataset(root, "real_test", correct_mugs=False)
     frames = []
     for index in range(len(dataset)):
-        predictor = Knowing(dataset.read_official(index))
+        predictor = TruePredictor(dataset.read_official(index))
         predictor.blind = blind
         (image,) = pose_images(dataset, predictor, [index], CLOUD, **options)
         assert image.latency_ms > 0.0
@@ -56,7 +56,7 @@ def posed(root, blind=False, **options):
     return frames
 
 
-def test_the_truth_scores_a_hundred_by_its_own_files_and_nearly_so_by_the_maps(root):
+def test_true_poses_have_average_precision_100(root):
     for options in ({}, {"official_truths": False}):
         for table in evaluate_frames(posed(root, **options), NOCS_CATEGORIES).values():
             mean = as_record(table["mean"])
@@ -65,14 +65,14 @@ def test_the_truth_scores_a_hundred_by_its_own_files_and_nearly_so_by_the_maps(r
             assert mean["matched"] == mean["truths"]
 
 
-def test_detections_without_a_pose_are_false_ones(root):
+def test_detections_without_a_pose_are_false_positives(root):
     for table in evaluate_frames(posed(root, blind=True), NOCS_CATEGORIES).values():
         mean = as_record(table["mean"])
         assert mean["predictions"] >= 4
         assert (mean["matched"], mean["IoU25"], mean["5deg2cm"]) == (0, 0.0, 0.0)
 
 
-def test_saved_frames_give_the_same_figures(root, tmp_path):
+def test_saved_frames_give_equal_scores(root, tmp_path):
     frames = posed(root)
     for number, frame in enumerate(frames):
         write_results(tmp_path / f"results_{number}.pkl", frame)
@@ -83,15 +83,15 @@ def test_saved_frames_give_the_same_figures(root, tmp_path):
             assert as_record(row) == as_record(table[name])
 
 
-def test_boxes_are_top_left_bottom_right(root):
+def test_boxes_have_the_order_of_the_release(root):
     for frame in posed(root):
         top, left, bottom, right = frame.predictions.boxes.T
         assert (top < bottom).all() and (left < right).all()
         assert (bottom <= 480).all() and (right <= 640).all()
 
 
-def test_parts_without_detections_say_so(root):
+def test_pose_images_rejects_a_subset_without_detections(root):
     write_nocs_fixture(root, "real_train", scenes=1, frames=1, seed=4)
     dataset = NocsDataset(root, "real_train", correct_mugs=False)
     with pytest.raises(DataError, match="detections of real_train"):
-        next(pose_images(dataset, Knowing([]), [0], CLOUD))
+        next(pose_images(dataset, TruePredictor([]), [0], CLOUD))

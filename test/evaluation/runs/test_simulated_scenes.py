@@ -1,4 +1,4 @@
-"""The pipeline on simulated views, with a predictor that knows the truth and segmenters that fail in known ways."""
+"""The pose pipeline on simulated views, with a predictor of true poses and altered masks."""
 
 import dataclasses
 
@@ -38,8 +38,8 @@ def views(tmp_path_factory):
     return [stored.read(name) for name in stored.names]
 
 
-class Knowing:
-    """Poses every cloud of a view as the object on whose pixels it lies, whatever it is called."""
+class TruePredictor:
+    """Predictor that returns the true pose of the object on whose pixels a cloud lies, for any category."""
 
     categories, device = NOCS_CATEGORIES, "cpu"
 
@@ -58,8 +58,8 @@ class Knowing:
         return poses
 
 
-class Altered:
-    """True masks, altered; with scores of their own."""
+class AlteredSegmenter:
+    """Segmenter that returns altered true masks with a given score."""
 
     def __init__(self, alter, score=1.0):
         self.inner, self.alter, self.score = LabelSegmenter(CONFIG.segmentation, NOCS_CATEGORIES), alter, score
@@ -75,7 +75,7 @@ class Altered:
 def run(views, alter=lambda masks: masks, score=1.0, confidence=1.0):
     posed = []
     for view in views:
-        pipeline = PosePipeline(Altered(alter, score), Knowing(view, confidence), CONFIG)
+        pipeline = PosePipeline(AlteredSegmenter(alter, score), TruePredictor(view, confidence), CONFIG)
         posed += pose_views([view], pipeline, NOCS_CATEGORIES)
     return posed
 
@@ -93,11 +93,11 @@ def visible_enough(view):
             yield truth
 
 
-def test_the_truth_under_true_masks_scores_a_hundred(views):
+def test_true_poses_under_true_masks_have_average_precision_100(views):
     posed = run(views)
     expected = sum(len(list(visible_enough(view))) for view in views)
     hidden = sum(len(view.truths) for view in views) - expected
-    assert expected >= 10 and hidden >= 1  # or the views show too little to test with
+    assert expected >= 10 and hidden >= 1  # the views have visible and hidden objects
     for mean in figures(posed):
         assert (mean["truths"], mean["predictions"], mean["matched"]) == (expected, expected, expected)
         assert mean["IoU75"] == pytest.approx(100.0)
@@ -108,15 +108,15 @@ def test_the_truth_under_true_masks_scores_a_hundred(views):
     assert all(view.latency_ms > 0.0 for view in posed)
 
 
-def test_every_view_is_judged_against_its_own_objects(views):
+def test_view_is_evaluated_against_its_visible_objects(views):
     for view, posed in zip(views, run(views), strict=True):
         ids = [NOCS_CATEGORIES[truth.category].id for truth in visible_enough(view)]
         assert posed.frame.name == view.name
         assert posed.frame.truths.class_ids.tolist() == ids
 
 
-def test_what_the_segmenter_drops_is_missing(views):
-    """Half of the objects dropped cost their share of boxes, but no pose: that recall is over what was matched."""
+def test_missed_masks_lower_recall_and_iou_precision(views):
+    """Missed objects lower the precision of boxes, not of poses, whose recall is relative to matched objects."""
     posed = run(views, lambda masks: masks[::2])
     found = sum_counts((view.recall for view in posed), NOCS_CATEGORIES)
     for table in evaluate_frames((view.frame for view in posed), NOCS_CATEGORIES).values():
@@ -132,8 +132,8 @@ def test_what_the_segmenter_drops_is_missing(views):
     assert everything.shares()["mask_precision"] == everything.shares()["pose_precision"] == 100.0
 
 
-def test_what_the_segmenter_calls_by_another_name_is_missed_and_invented(views):
-    """Every bottle called a can: no bottle is found, and so many cans are false."""
+def test_misclassified_masks_are_missed_and_false(views):
+    """Every bottle is detected as a can: no bottle is detected, and as many cans are false."""
 
     def misnamed(masks):
         return [dataclasses.replace(m, category="can") if m.category == "bottle" else m for m in masks]
@@ -148,7 +148,7 @@ def test_what_the_segmenter_calls_by_another_name_is_missed_and_invented(views):
     assert wrong["mug"] == right["mug"]
 
 
-def test_masks_without_anything_below_are_false(views):
+def test_false_masks_lower_precision(views):
     def doubled(masks):
         return [m for mask in masks for m in (mask, dataclasses.replace(mask, category="laptop", score=0.5))]
 
@@ -158,39 +158,39 @@ def test_masks_without_anything_below_are_false(views):
     assert found["laptop"].detected == right["laptop"].detected
 
 
-def test_scores_are_those_that_the_node_publishes(views):
+def test_scores_are_products_of_detection_and_pose_confidence(views):
     for view in run(views, score=0.8, confidence=0.5):
         np.testing.assert_allclose(view.frame.scores, 0.4)
 
 
-def test_poses_that_the_node_would_not_publish_are_none(views):
+def test_rejected_poses_are_not_counted(views):
     strict = dataclasses.replace(CONFIG, check=dataclasses.replace(CONFIG.check, score_threshold=0.6))
-    pipeline = PosePipeline(Altered(lambda masks: masks, 0.9), Knowing(views[0], 0.5), strict)
+    pipeline = PosePipeline(AlteredSegmenter(lambda masks: masks, 0.9), TruePredictor(views[0], 0.5), strict)
     (posed,) = pose_views([views[0]], pipeline, NOCS_CATEGORIES)
     found = sum_counts([posed.recall], NOCS_CATEGORIES)["all"]
     assert (found.poses, found.posed) == (0, 0)
     assert found.detected == found.objects > 0
 
 
-def test_of_categories_that_are_not_judged_nothing_counts(views):
-    judged = evaluated_categories(NOCS_OBJECT_LIBRARY, NOCS_CATEGORIES, ["mug", "can"])
+def test_categories_outside_the_evaluated_set_are_ignored(views):
+    evaluated = evaluated_categories(NOCS_OBJECT_LIBRARY, NOCS_CATEGORIES, ["mug", "can"])
     everything = sum_counts((view.recall for view in run(views)), NOCS_CATEGORIES)
     posed = []
     for view in views:
-        posed += pose_views([view], PosePipeline(Altered(list), Knowing(view), CONFIG), judged)
-    found = sum_counts((view.recall for view in posed), judged)
+        posed += pose_views([view], PosePipeline(AlteredSegmenter(list), TruePredictor(view), CONFIG), evaluated)
+    found = sum_counts((view.recall for view in posed), evaluated)
     assert list(found) == ["can", "mug", "all"]
     assert (found["can"], found["mug"]) == (everything["can"], everything["mug"])
     assert set(np.concatenate([view.frame.predictions.class_ids for view in posed])) <= {4, 6}
 
 
-def test_a_model_that_does_not_know_what_is_on_the_tables_is_not_judged():
+def test_evaluated_categories_rejects_a_model_without_a_category():
     few = CategorySet(tuple(NOCS_CATEGORIES)[:5])
     with pytest.raises(ConfigError, match="category 'mug' with id 6, but the model has 1 bottle"):
         evaluated_categories(NOCS_OBJECT_LIBRARY, few)
 
 
-def test_equal_views_give_equal_figures(views):
+def test_pose_views_is_deterministic(views):
     for first, second in zip(run(views), run(views), strict=True):
         assert first.recall == second.recall
         np.testing.assert_array_equal(first.frame.predictions.S_camera_object, second.frame.predictions.S_camera_object)
