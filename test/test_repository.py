@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import subprocess
@@ -55,7 +56,7 @@ def test_changelog_can_be_released() -> None:
 
 
 def test_there_are_workflows_and_forms() -> None:
-    assert {path.stem for path in WORKFLOWS} >= {"ci", "ros"}
+    assert {path.stem for path in WORKFLOWS} == {"ci", "ros", "docs"}
     assert {path.stem for path in FORMS} == {"bug", "feature", "question"}
 
 
@@ -124,7 +125,7 @@ def test_slow_tests_are_left_out_by_default() -> None:
 
 def test_ci_runs_targets_that_exist() -> None:
     called = re.findall(r"^make ([a-z-]+)$", read(".ci", "run"), re.MULTILINE)
-    assert called[:2] == ["lint", "test"] and called[-1] == "test-slow"
+    assert called == ["lint", "test", "docs", "test-slow"]
     assert set(called) <= TARGETS
 
 
@@ -150,3 +151,23 @@ def test_pytest_starts_beside_the_plugins_of_a_distribution() -> None:
     """launch_testing's plugin declares hook arguments that pytest 9 refuses."""
     options = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["addopts"]
     assert "-p no:launch_testing" in options and "-p no:launch_ros" in options
+
+
+def test_containers_install_as_make_env_does() -> None:
+    """Image targets named by the compose file and the dev containers exist, and the page on containers names them."""
+    targets = set(re.findall(r"^FROM \S+ AS (\w+)$", read("Dockerfile"), re.MULTILINE))
+    services = yaml.safe_load(read("compose.yaml"))["services"]
+    used = {service["build"]["target"] for service in services.values()}
+    for path in sorted((ROOT / ".devcontainer").glob("*/devcontainer.json")):
+        build = json.loads(path.read_text(encoding="utf-8"))["build"]
+        used.add(build["target"])
+        assert (path.parent / build["dockerfile"]).resolve() == ROOT / "Dockerfile"
+        assert (path.parent / build["context"]).resolve() == ROOT
+    assert used == {"base", "cpu", "cuda"} and used <= targets
+    page = read("docs", "how-to", "containers.md")
+    assert all(f"--target {target} " in page for target in ("cpu", "cuda"))
+
+
+def test_the_image_has_the_python_of_a_wheel() -> None:
+    supported = runpy.run_path(str(ROOT / "environment" / "make_env.py"))["WHEEL_PYTHONS"]
+    assert re.search(r"^ARG PYTHON_VERSION=(\S+)$", read("Dockerfile"), re.MULTILINE)[1] in supported
