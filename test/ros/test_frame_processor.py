@@ -1,0 +1,185 @@
+"""One frame from messages to published poses, over DDS, without the node around it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from box_pose_node import BoxPredictor, box_pipeline
+from rclpy.lifecycle import LifecycleNode
+from vision_msgs.msg import Detection3DArray
+
+from clipose_ros.config import PoseNodeConfig
+from clipose_ros.errors import FrameError, SegmentationError
+from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
+from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
+from clipose_ros.ros.publishers import Publishers
+from clipose_ros.ros.transforms import Transforms
+
+TOPICS = Topics("/color", "/depth", "/info", "/labels")
+STAGES = ("conversion", "segmentation", "point_cloud", "network", "tracking", "publishing")
+
+
+class Processing:
+    """A frame processor with a lifecycle node for its publishers."""
+
+    def __init__(self, ros, camera, config: PoseNodeConfig) -> None:
+        self.camera, self.config = camera, config
+        self.node = LifecycleNode("processor_test")
+        self.diagnostics = NodeDiagnostics(self.node.get_logger())
+        pipeline = box_pipeline(config, BoxPredictor())
+        self.transforms = Transforms(self.node, config.tracking.frame, config.publish.target_frame)
+        publishers = Publishers(self.node, pipeline.predictor.categories)
+        interfaces = RosInterfaces(TOPICS, self.transforms, publishers, self.diagnostics)
+        self.processor = FrameProcessor(pipeline, config, interfaces)
+        self.node.trigger_configure()
+        self.node.trigger_activate()
+        self.detections = ros.listen(Detection3DArray, "processor_test/detections")
+        topic = ros.node.resolve_topic_name("processor_test/detections")
+        ros.wait_for(lambda: self.node.count_subscribers(topic) == 1, "the subscription to the detections")
+
+    def process(self, change=None, confirm: bool = False) -> list[str]:
+        """Process the next frame of the camera, perhaps changed; return the names of the published tracks."""
+        self.camera.stamp_ns += 33_000_000
+        messages = self.camera.scene()
+        if change is not None:
+            change(messages)
+        frame = FrameMessages(messages["color"], messages["depth"], messages["info"], messages["labels"])
+        return [track.name for track in self.processor.process(frame, confirm)]
+
+    def reconfigure(self, **sections) -> None:
+        """Apply changed settings, given as ``tracking={"min_hits": 3}``."""
+        for section, values in sections.items():
+            changed = dataclasses.replace(getattr(self.config, section), **values)
+            self.config = dataclasses.replace(self.config, **{section: changed})
+        self.processor.reconfigure(self.config)
+
+    def values(self) -> dict[str, str]:
+        """The diagnostics by key."""
+        status = self.diagnostics.status("processor", "cpu", {"state": "active"})
+        return {value.key: value.value for value in status.values}
+
+    def stop(self) -> None:
+        self.transforms.close()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def start(ros, camera):
+    """Makes processors; sections of settings are given by name."""
+    started = []
+
+    def make(**sections) -> Processing:
+        config = PoseNodeConfig.from_mapping({"segmentation": {"backend": "labels"}, **sections})
+        started.append(Processing(ros, camera, config))
+        return started[-1]
+
+    yield make
+    for processing in started:
+        processing.stop()
+
+
+def without_mug(messages):
+    pixels = np.frombuffer(messages["labels"].data, "<u2")
+    pixels[pixels == 6001] = 0
+
+
+def hollow_mug(messages):
+    labels = np.frombuffer(messages["labels"].data, "<u2")
+    np.frombuffer(messages["depth"].data, "<u2")[labels == 6001] = 0
+
+
+def test_the_returned_tracks_are_published_under_the_stamp_of_the_image(ros, camera, start):
+    processing = start(tracking={"min_hits": 1})
+    assert sorted(processing.process()) == ["bowl_1", "mug_1"]
+    (message,) = ros.wait_for(lambda: processing.detections, "the detections")
+    assert {detection.id for detection in message.detections} == {"bowl_1", "mug_1"}
+    assert stamp_ns(message.header.stamp) == camera.stamp_ns and message.header.frame_id == "camera_optical"
+    values = processing.values()
+    assert all(float(values[f"{stage}_ms_p50"]) >= 0.0 for stage in STAGES)
+    assert values["last_problem"] == "" and "rejections" not in values
+
+
+def test_objects_are_published_after_min_hits_unless_the_frame_was_requested(ros, start):
+    processing = start(tracking={"min_hits": 3})
+    assert processing.process() == []
+    assert sorted(processing.process(confirm=True)) == ["bowl_1", "mug_1"]
+    processing.processor.reset()
+    assert [len(processing.process()) for _ in range(3)] == [0, 0, 2]
+
+
+def test_reset_restarts_the_names(ros, camera, start):
+    processing = start(tracking={"min_hits": 1, "max_age_s": 0.1})
+    processing.process()
+    for _ in range(5):
+        assert processing.process(without_mug) == ["bowl_1"]
+    assert sorted(processing.process()) == ["bowl_1", "mug_2"], "the first mug's track is older than max_age_s"
+    processing.processor.reset()
+    assert sorted(processing.process()) == ["bowl_1", "mug_1"]
+
+
+def test_changed_settings_reach_pipeline_tracker_and_publication(ros, start):
+    processing = start(tracking={"min_hits": 1, "max_age_s": 10.0})
+    processing.process()
+    assert processing.process(without_mug) == ["bowl_1"]
+    processing.reconfigure(publish={"coasting": True})
+    assert sorted(processing.process(without_mug)) == ["bowl_1", "mug_1"], "a coasting track is published"
+    processing.config = dataclasses.replace(processing.config, categories=("mug",))
+    processing.reconfigure(publish={"coasting": False})
+    assert processing.process() == ["mug_1"]
+    processing.reconfigure(tracking={"min_hits": 9})
+    processing.processor.reset()
+    assert processing.process() == []
+
+
+def test_a_rejection_is_counted_and_described_with_topic_and_remedy(ros, start):
+    processing = start(tracking={"min_hits": 1})
+    assert processing.process(hollow_mug) == ["bowl_1"]
+    values = processing.values()
+    assert values["rejections"] == values["rejections.no_depth"] == "1"
+    assert (
+        values["last_problem"].startswith("'/depth': a mug got no pose")
+        and "cloud.depth_min_m" in (values["last_problem"])
+    )
+
+
+def test_an_unknown_label_names_the_label_topic(ros, start):
+    def mislabel(messages):
+        np.frombuffer(messages["labels"].data, "<u2").reshape(120, 160)[:9, :9] = 42
+
+    processing = start(tracking={"min_hits": 1})
+    assert sorted(processing.process(mislabel)) == ["bowl_1", "mug_1"]
+    assert processing.values()["last_problem"].startswith("'/labels': ") and "42" in processing.values()["last_problem"]
+
+
+def test_a_low_score_is_counted_without_a_warning(ros, start):
+    processing = start(tracking={"min_hits": 1}, check={"score_threshold": 0.95})
+    assert processing.process() == []
+    values = processing.values()
+    assert values["rejections.low_score"] == "2" and values["last_problem"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda messages: setattr(messages["color"], "encoding", "bayer_rggb8"), FrameError, "'/color' has encoding"),
+        (lambda messages: messages.update(labels=None), SegmentationError, "'/color': backend 'labels' needs"),
+    ],
+)
+def test_unusable_input_is_named_by_its_topic_and_nothing_is_published(ros, start, change, error, message):
+    processing = start(tracking={"min_hits": 1})
+    with pytest.raises(error, match=message):
+        processing.process(change)
+    processing.process()
+    ros.wait_for(lambda: processing.detections, "the next frame's detections")
+    assert len(processing.detections) == 1
+
+
+@pytest.mark.parametrize("setting", [("tracking", "frame"), ("publish", "target_frame")])
+def test_a_missing_transform_is_named_by_its_parameter(ros, start, setting):
+    section, name = setting
+    processing = start(**{section: {name: "base", **({"min_hits": 1} if section == "tracking" else {})}})
+    with pytest.raises(FrameError, match=rf"'base' \({section}\.{name}\)"):
+        processing.process()
