@@ -1,4 +1,4 @@
-"""Earlier names of settings load, and warn once with the present name."""
+"""Renamed settings: old names are read with one warning that states the new name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def nothing_warned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config_aliases, "_warned", set())
 
 
-def test_old_names_of_settings_warn_once_and_name_the_new_one() -> None:
+def test_old_names_warn_once_with_the_new_name() -> None:
     old = {"network": {"looks": 2, "agree_deg": 5.0, "engine": "fused"}, "sync": {"silence_s": 7.0}}
     with pytest.warns(FutureWarning) as warned:
         config, _ = [PoseNodeConfig.from_mapping(old) for _ in range(2)]
@@ -25,12 +25,12 @@ def test_old_names_of_settings_warn_once_and_name_the_new_one() -> None:
     assert len(messages) == len(set(messages)) and any("'network.tta.max_passes'" in message for message in messages)
 
 
-def test_a_key_and_its_group_may_both_have_old_names() -> None:
+def test_key_and_group_are_translated_together() -> None:
     assert config_aliases.find_new_name("emphasis.from_below") == "sampling.below_view_weight"
     with pytest.warns(FutureWarning):
         config = TrainConfig.from_mapping({"emphasis": {"from_below": 3, "handle_in_sight": 2}})
     assert (config.sampling.below_view_weight, config.sampling.visible_handle_weight) == (3, 2)
 
 
-def test_earlier_names_hold_in_their_own_tree_only() -> None:
+def test_old_names_are_translated_in_their_own_tree_only() -> None:
     assert ClipConfig.from_mapping({"weights": "file.bin"}).weights == "file.bin"

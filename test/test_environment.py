@@ -1,4 +1,4 @@
-"""The script behind ``make env`` chooses rightly and says what is missing."""
+"""Script of ``make env``: choice of the interpreter, missing packages, and reuse of environments."""
 
 import importlib.util
 import os
@@ -22,7 +22,7 @@ def make_env():
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """A PATH with the given programs alone."""
+    """Return a function that replaces PATH by a folder with the given programs."""
 
     def use(**programs):
         folder = tmp_path / "bin"
@@ -36,29 +36,29 @@ def tools(tmp_path, monkeypatch):
     return use
 
 
-def test_running_python_is_taken_where_it_fits(make_env, tools):
+def test_running_python_is_chosen_if_supported(make_env, tools):
     tools(python3=f'exec {sys.executable} "$@"')
     assert make_env.choose_python("", None) == "python3"
 
 
-def test_newer_python_is_passed_over_for_one_that_fits(make_env, tools):
+def test_unsupported_python_is_skipped(make_env, tools):
     tools(python3="echo 3.14", python3_12="echo 3.12")
     assert make_env.choose_python("", None) == "python3.12"
 
 
 @pytest.mark.parametrize("wanted", ["", "python3.14"])
-def test_no_fitting_python_is_said_with_what_was_found(make_env, tools, wanted):
+def test_no_supported_python_exits_with_the_versions_found(make_env, tools, wanted):
     tools(python3="echo 3.14", python3_14="echo 3.14")
     with pytest.raises(SystemExit, match=r"3\.11 or 3\.12 or 3\.13.*= 3\.14[\s\S]*PYTHON="):
         make_env.choose_python(wanted, None)
 
 
-def test_broken_python_is_passed_over(make_env, tools):
+def test_broken_python_is_skipped(make_env, tools):
     tools(python3="exit 1", python3_12="exit 127", python3_11="echo 3.11")
     assert make_env.choose_python("", None) == "python3.11"
 
 
-def test_missing_compilers_and_headers_are_named_as_debian_packages(make_env, tools):
+def test_missing_tools_are_listed_as_debian_packages(make_env, tools):
     tools(
         bare="""case "$2" in
         *version_info*) echo 3.12;; *sysconfig*) echo /nowhere;; *find_spec*) echo ensurepip;; esac"""
@@ -73,7 +73,7 @@ def test_missing_compilers_and_headers_are_named_as_debian_packages(make_env, to
     assert make_env.missing_system_packages("bare", "jazzy") == ["python3.12-venv"]
 
 
-def test_nothing_is_missing_here(make_env):
+def test_running_environment_lacks_no_system_package(make_env):
     assert make_env.missing_system_packages(sys.executable, None) == []
 
 
@@ -86,16 +86,14 @@ def test_nothing_is_missing_here(make_env):
         ("", "/opt/ros/jazzy", True, None),
     ],
 )
-def test_distribution_counts_only_where_it_is_whole(
-    make_env, tools, monkeypatch, distribution, prefix, has_rclpy, expected
-):
+def test_distribution_is_used_only_if_complete(make_env, tools, monkeypatch, distribution, prefix, has_rclpy, expected):
     tools(python3="echo" if has_rclpy else "echo rclpy")
     monkeypatch.setenv("ROS_DISTRO", distribution)
     monkeypatch.setenv("AMENT_PREFIX_PATH", prefix)
     assert make_env.sourced_distribution() == expected
 
 
-def test_packages_that_the_distribution_lacks_are_named(make_env, tools):
+def test_missing_distribution_packages_exit_with_an_install_command(make_env, tools):
     tools(python3="echo vision_msgs tf_transformations")
     with pytest.raises(SystemExit, match="apt-get install ros-jazzy-vision-msgs ros-jazzy-tf-transformations"):
         make_env.check_distribution("jazzy")
@@ -104,7 +102,7 @@ def test_packages_that_the_distribution_lacks_are_named(make_env, tools):
         make_env.check_distribution("jazzy")
 
 
-def test_folder_of_something_else_is_left_alone(make_env, tmp_path):
+def test_folder_without_an_environment_is_not_touched(make_env, tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(SystemExit, match="VENV="):
         make_env.create_venv(sys.executable, tmp_path, None)
@@ -116,7 +114,7 @@ def test_working_environment_is_kept(make_env, monkeypatch):
     make_env.create_venv(sys.executable, Path(sys.prefix), None)
 
 
-def test_key_follows_python_distribution_and_requirements(make_env, tmp_path, monkeypatch):
+def test_key_depends_on_python_distribution_and_requirements(make_env, tmp_path, monkeypatch):
     keys = {make_env.key_of(sys.executable, name) for name in (None, "jazzy", "humble")}
     assert len(keys) == 3
     assert make_env.key_of(sys.executable, None) in keys
@@ -155,6 +153,6 @@ def test_second_process_waits_for_the_first(make_env, tmp_path, capfd):
     assert order == ["first", "second"]
 
 
-def test_failed_step_stops_with_its_command(make_env):
+def test_failed_step_exits_with_its_command(make_env):
     with pytest.raises(SystemExit, match=r"'false' failed \(status 1\)"):
         make_env.step("A step", "false")

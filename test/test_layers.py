@@ -1,4 +1,4 @@
-"""Rooms import only from those before them, and what does not compute with torch does not load it."""
+"""Import contracts: layers of the package, and packages that load neither torch nor ROS."""
 
 import subprocess
 import sys
@@ -14,35 +14,35 @@ ROS_ROOMS = {"ros", "ros_tools", "cli"}
 
 
 def loaded_by(*modules):
-    """Top-level modules that a fresh interpreter holds after importing ``modules``."""
+    """Return the top-level modules that a new interpreter loads when it imports ``modules``."""
     program = f"import sys; import {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_contracts_are_kept():
+def test_import_contracts_are_kept():
     linter = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_room_without_ros_is_under_the_contract_that_says_so():
+def test_ros_contract_covers_every_package_without_ros():
     contract = next(each for each in CONTRACTS if each["name"] == "Only ros, ros_tools and cli import ROS")
     assert {f"clipose_ros.{room}" for room in ROOMS if room not in ROS_ROOMS} <= set(contract["source_modules"])
 
 
 @pytest.mark.parametrize("room", ["geometry", "visualization", "tracking", "segmentation", "inference", "data", "ros"])
-def test_room_itself_loads_neither_torch_nor_ros(room):
+def test_package_init_loads_neither_torch_nor_ros(room):
     assert not {"torch", "torchvision", "ultralytics", "rclpy"} & loaded_by(f"clipose_ros.{room}")
 
 
-def test_cloud_and_tracker_load_no_torch():
+def test_point_cloud_and_tracker_load_no_torch():
     assert "torch" not in loaded_by(
         "clipose_ros.inference.point_cloud", "clipose_ros.tracking.tracker", "clipose_ros.config"
     )
 
 
-def test_node_loads_nothing_that_only_training_needs():
+def test_pose_node_loads_no_training_packages():
     program = (
         "import sys; import clipose_ros.ros.pose_node; "
         "print(*(name for name in sys.modules if name.startswith('clipose_ros.')), *sys.modules)"

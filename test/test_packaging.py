@@ -1,4 +1,4 @@
-"""What ``colcon build`` and ``pip install`` make of the package is complete and in the right places."""
+"""Packaging: declared dependencies, entry points, and files installed by colcon and pip."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ ROS_PACKAGE = re.compile(
 
 
 def setup_arguments(monkeypatch, command):
-    """What setup.py hands to setuptools when called with ``command``."""
+    """Return the arguments that setup.py passes to setuptools for a command."""
     given = {}
     monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
     monkeypatch.setattr(sys, "argv", ["setup.py", command])
@@ -35,13 +35,13 @@ def setup_arguments(monkeypatch, command):
 
 
 def console_scripts(monkeypatch, command):
-    """Entry point of each executable's name."""
+    """Return the entry points by executable name."""
     scripts = setup_arguments(monkeypatch, command)["entry_points"]["console_scripts"]
     return dict(each.split(" = ") for each in scripts)
 
 
 def imported_packages():
-    """Top-level names imported anywhere in the package and its launch files."""
+    """Return the top-level names that the package and its launch files import."""
     names = set()
     for path in [*(ROOT / "clipose_ros").rglob("*.py"), *(ROOT / "launch").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -52,14 +52,14 @@ def imported_packages():
     return names
 
 
-def test_every_ros_package_imported_is_declared():
+def test_imported_ros_packages_are_declared():
     declared = {dependency.name for dependency in parse_package(str(ROOT)).exec_depends}
     used = {name for name in imported_packages() if ROS_PACKAGE.fullmatch(name)}
     assert used <= declared
     assert "tf2_ros_py" in declared  # where the Python module tf2_ros lies; the package tf2_ros is the C++ one
 
 
-def test_rosdep_can_resolve_the_build_tool():
+def test_package_xml_has_no_build_tool_dependency():
     package = parse_package(str(ROOT))
     assert not package.buildtool_depends  # ament_python is a build type, and no key of rosdep
 
@@ -74,13 +74,13 @@ def test_package_xml_is_valid_and_agrees_with_setup(monkeypatch):
     assert arguments["license"] in package.licenses
 
 
-def test_pip_puts_no_bare_names_on_the_path(monkeypatch):
+def test_pip_executables_have_the_package_prefix(monkeypatch):
     on_path, for_colcon = console_scripts(monkeypatch, "bdist_wheel"), console_scripts(monkeypatch, "install")
     assert on_path and all(name.startswith("clipose-") for name in on_path)
     assert set(on_path.values()) == set(for_colcon.values())
 
 
-def test_every_entry_point_exists(monkeypatch):
+def test_entry_points_exist(monkeypatch):
     for target in console_scripts(monkeypatch, "install").values():
         module, function = target.split(":")
         tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ def test_every_entry_point_exists(monkeypatch):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Install space of a workspace with this checkout in it, built by colcon."""
+    """Return the install folder of a colcon workspace that contains this checkout."""
     workspace = tmp_path_factory.mktemp("workspace")
     (workspace / "src").mkdir()
     (workspace / "src" / "clipose_ros").symlink_to(ROOT, target_is_directory=True)
@@ -114,7 +114,7 @@ def test_colcon_installs_every_shared_file(installed):
     assert (installed / "share" / "ament_index" / "resource_index" / "packages" / "clipose_ros").is_file()
 
 
-def test_colcon_installs_executables_where_ros2_run_looks(installed, monkeypatch):
+def test_colcon_installs_executables_for_ros2_run(installed, monkeypatch):
     names = {
         each.split(" = ")[0] for each in setup_arguments(monkeypatch, "install")["entry_points"]["console_scripts"]
     }

@@ -1,4 +1,4 @@
-"""Entry points of other packages are read, and replace nothing that is built in."""
+"""Entry points of other packages: reading, reserved names and duplicates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_builtin_names_are_not_replaced(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(found) == ["other"]
 
 
-def test_the_first_of_two_packages_with_one_name_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_of_two_equal_names_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "a", "one", "blobs = json:dumps")
     install(tmp_path / "b", "two", "blobs = json:loads")
     for folder in ("a", "b"):
@@ -45,7 +45,7 @@ def test_the_first_of_two_packages_with_one_name_is_kept(tmp_path: Path, monkeyp
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_package_found_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_package_found_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("build", "install"):
         install(tmp_path / folder, "foreign", "blobs = json:loads")
         monkeypatch.syspath_prepend(tmp_path / folder)

@@ -1,4 +1,4 @@
-"""Shipped files are found in a checkout and in an installation, and a wrong name is answered with the right ones."""
+"""Shipped files: search in checkouts, installations and workspaces, and error messages."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "clipose_ros"
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A sourced workspace whose share folder holds a model and a configuration."""
+    """Return the share folder of a sourced workspace with a model and a configuration."""
     share = tmp_path / "share" / "clipose_ros"
     for name in ("models/unit_test.safetensors", "config/deep/unit_test.yaml"):
         path = share / name
@@ -25,7 +25,7 @@ def workspace(tmp_path, monkeypatch):
     return share
 
 
-def test_checkout_comes_first():
+def test_checkout_is_searched_first():
     assert share_folders()[0] == SOURCE.parent
 
 
@@ -34,7 +34,7 @@ def test_sourced_workspace_is_searched(workspace):
     assert config_path("deep/unit_test.yaml") == workspace / "config" / "deep" / "unit_test.yaml"
 
 
-def test_other_kinds_of_model_are_found_by_their_suffix(workspace):
+def test_model_is_found_by_its_suffix(workspace):
     (workspace / "models" / "unit_test.pt").touch()
     assert model_path("unit_test", ".pt") == workspace / "models" / "unit_test.pt"
     with pytest.raises(CheckpointError, match=r"path of a \.pt file.*unit_test"):
@@ -42,7 +42,7 @@ def test_other_kinds_of_model_are_found_by_their_suffix(workspace):
 
 
 @pytest.mark.parametrize("given", ["/somewhere/model.safetensors", "relative/model.safetensors"])
-def test_path_is_returned_as_given(given):
+def test_path_is_returned_unchanged(given):
     assert model_path(given) == Path(given)
 
 
@@ -50,17 +50,17 @@ def test_home_is_expanded():
     assert model_path("~/model.safetensors") == Path.home() / "model.safetensors"
 
 
-def test_unknown_model_is_answered_with_those_there_are(workspace):
+def test_unknown_model_raises_with_the_shipped_names(workspace):
     with pytest.raises(CheckpointError, match=r"unit_test.*got 'clipose_smal'.*searched .*models"):
         model_path("clipose_smal")
 
 
-def test_unknown_configuration_is_answered_with_those_there_are(workspace):
+def test_unknown_configuration_raises_with_the_shipped_names(workspace):
     with pytest.raises(ConfigError, match=r"deep/unit_test\.yaml.*got 'pse\.yaml'"):
         config_path("pse.yaml")
 
 
-def test_installed_package_finds_its_own_share(tmp_path):
+def test_installed_package_finds_its_share_folder(tmp_path):
     packages = tmp_path / "lib" / "python3" / "site-packages"
     shutil.copytree(SOURCE, packages / "clipose_ros", ignore=shutil.ignore_patterns("__pycache__"))
     model = tmp_path / "share" / "clipose_ros" / "models" / "unit_test.safetensors"

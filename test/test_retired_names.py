@@ -1,4 +1,4 @@
-"""Names that were given up stay given up: an identifier, a module or a setting never comes back under its old name."""
+"""Retired names: identifiers, modules and settings that were renamed do not use their old names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ EXEMPT = {ROOT / "clipose_ros" / "config_aliases.py", ROOT / "test" / "test_conf
 
 
 def tracked_files(suffix: str) -> list[Path]:
-    """Return the files of the working tree with a suffix, but for the golden ones and those that hold old names."""
+    """Return the files of the working tree with a suffix, except golden files and files that list old names."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", f"*{suffix}"],
         cwd=ROOT,
@@ -66,7 +66,7 @@ def tracked_files(suffix: str) -> list[Path]:
 
 
 def retired_identifiers(source: str) -> Iterator[tuple[int, str]]:
-    """Yield line and name of each retired identifier; lines that refuse a renamed flag are exempt."""
+    """Yield line and name of each retired identifier; lines that declare a renamed flag are exempt."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         retired = token.type == tokenize.NAME and token.string in IDENTIFIERS
@@ -92,7 +92,7 @@ def mapping_keys(value: Any) -> Iterator[str]:
             yield from mapping_keys(inner)
 
 
-def test_no_retired_identifier_is_used() -> None:
+def test_retired_identifiers_are_not_used() -> None:
     uses = [
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path in tracked_files(".py")
@@ -102,12 +102,12 @@ def test_no_retired_identifier_is_used() -> None:
     assert not uses, "\n".join(uses)
 
 
-def test_no_module_has_a_retired_name() -> None:
+def test_modules_have_no_retired_names() -> None:
     files = [str(path.relative_to(ROOT)) for path in tracked_files(".py") if path.stem.removeprefix("test_") in MODULES]
     assert not files, "\n".join(files)
 
 
-def test_no_configuration_file_uses_a_retired_setting() -> None:
+def test_configuration_files_have_no_retired_settings() -> None:
     uses = [
         f"{path.relative_to(ROOT)}: {key}"
         for path in tracked_files(".yaml")
@@ -128,9 +128,9 @@ def test_no_configuration_file_uses_a_retired_setting() -> None:
         ('add_renamed_flag(parser, "--emphasis", "--sampling"); emphasis', []),
     ],
 )
-def test_identifiers_are_found_in_code_alone(source: str, expected: list[str]) -> None:
+def test_identifiers_are_found_in_code_only(source: str, expected: list[str]) -> None:
     assert [name for _, name in retired_identifiers(source)] == expected
 
 
-def test_ordinary_words_are_refused_as_definitions_alone() -> None:
+def test_ordinary_words_are_rejected_as_definitions_only() -> None:
     assert [name for _, name in retired_definitions("looks = 3\ndef looks(): ...")] == ["looks"]

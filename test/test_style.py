@@ -1,4 +1,4 @@
-"""Suppressed checks carry a reason, and the layers of CONTRIBUTING.md are those that import-linter holds."""
+"""Style rules: reasons of suppressed checks, and the layers documented in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def suppressions_without_reason(source: str) -> Iterator[tuple[int, str]]:
-    """Yield line and comment of each ``noqa`` and ``type: ignore`` that no words follow."""
+    """Yield line and comment of each ``noqa`` and ``type: ignore`` without a reason."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         match = SUPPRESSION.search(token.string) if token.type == tokenize.COMMENT else None
         if match and not REASON.match(token.string[match.end() :]):
@@ -41,7 +41,7 @@ def documented_layers() -> list[set[str]]:
     return [set(LAYER.findall(layer)) for layer in chain.split("←")]
 
 
-def test_every_suppression_carries_a_reason() -> None:
+def test_suppressions_have_a_reason() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {comment}"
         for folder in FOLDERS
@@ -68,7 +68,7 @@ def test_reasons_are_recognised(comment: str, accepted: bool) -> None:
     assert (not list(suppressions_without_reason(f"x = 1  {comment}\n"))) is accepted
 
 
-def test_documented_layers_are_those_of_the_contract() -> None:
+def test_documented_layers_equal_the_contract() -> None:
     contract = [set(re.findall(r"\w+", layer)) for layer in reversed(layer_contract())]
     assert documented_layers() == contract
 
@@ -80,8 +80,8 @@ def test_siblings_in_a_layer_are_independent() -> None:
     assert set(re.findall(r"\w+", training)) == {"training", "segmenter_training"}
 
 
-def test_an_import_between_siblings_would_be_refused(tmp_path: Path) -> None:
-    """The same kind of layer over two small packages: one that imports its sibling breaks the contract."""
+def test_import_between_siblings_breaks_the_contract(tmp_path: Path) -> None:
+    """A layer of two independent packages is checked; one package imports the other."""
     for name, text in (("one", "import house.two.inner\n"), ("two", "")):
         (tmp_path / "house" / name).mkdir(parents=True)
         (tmp_path / "house" / name / "__init__.py").write_text("")

@@ -1,1 +1,1 @@
-"""Drawing of results on NumPy images."""
+"""Drawing of results on NumPy images, and writing of videos and animations."""

@@ -31,19 +31,20 @@ CATEGORY_COLOURS: dict[str, Colour] = {
     "laptop": (150, 225, 110),
     "mug": (255, 225, 80),
 }
-"""R G B of the categories; others get one made from their name by ``category_colour``."""
+"""R, G, B of the NOCS categories; ``category_colour`` derives the colours of other categories from their names."""
 
 AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((255, 40, 40), (40, 220, 40), (60, 90, 255))
-"""R G B of the axes x, y, z."""
+"""R, G, B of the axes x, y, z."""
 
 REJECTED_COLOUR: Colour = (150, 150, 150)
-"""R G B of instances that got no pose."""
+"""R, G, B of instances without a pose."""
 
-_SUBPIXEL = 4  # bits of the fraction of a pixel that OpenCV draws with
+_SUBPIXEL_BITS = 4
+"""Number of fractional bits of the coordinates that are passed to OpenCV."""
 
 
 def category_colour(category: str) -> Colour:
-    """Return the colour of a category, R G B: deterministic and bright."""
+    """Return the bright colour of a category, R, G, B; equal names give equal colours."""
     if category in CATEGORY_COLOURS:
         return CATEGORY_COLOURS[category]
     hue = zlib.crc32(category.encode()) % 180
@@ -60,18 +61,19 @@ def draw_tracks(
 ) -> ByteArray:
     """Draw tracked objects and rejected instances onto a copy of a colour image.
 
-    Near objects are drawn over far ones. Edges on the far side of a box are thin. An object that this frame did not
-    observe is dimmed. A rejected instance is a grey mask with the reason as its label.
+    Near objects are drawn over far ones. Edges on the far side of a box are thin. An object that was not observed in
+    this frame is dimmed. A rejected instance is drawn as a grey mask with the reason as its label.
 
     Args:
-        rgb: ``(H, W, 3)`` uint8, R G B; it is not changed.
-        tracks: Objects to draw, in the camera frame.
+        rgb: ``(H, W, 3)`` uint8, channels R, G, B; not modified.
+        tracks: Objects to draw; ``T_frame_object`` must be in the camera frame.
         intrinsics: Intrinsics of ``rgb``.
         masks: Instances to tint in the colours of their categories.
         rejections: Rejected instances; those without a mask are not drawn.
 
     Returns:
-        A new ``(H, W, 3)`` uint8 image, R G B: box, axes (x red, y green, z blue), name, score and size in centimetres.
+        A new ``(H, W, 3)`` uint8 image with the box, axes (x red, y green, z blue), name, score and size (cm) of each
+        object.
     """
     image = np.array(rgb, dtype=np.uint8, order="C")
     rejected = [(rejection, rejection.instance) for rejection in rejections if rejection.instance is not None]
@@ -80,7 +82,8 @@ def draw_tracks(
     for mask in masks:
         _tint(image, mask, category_colour(mask.category))
     labels = _draw_objects(image, tracks, intrinsics) if tracks else []
-    labels += [_rejection_label(rejection, instance) for rejection, instance in rejected]  # objects get better places
+    # Earlier labels get better places, so those of rejections come last.
+    labels += [_make_rejection_label(rejection, instance) for rejection, instance in rejected]
     draw_labels(image, labels)
     return image
 
@@ -89,7 +92,7 @@ def draw_result(rgb: ByteArray, result: FrameResult, intrinsics: CameraIntrinsic
     """Draw the poses, masks and rejected instances of a single frame onto a copy of its colour image.
 
     Args:
-        rgb: ``(H, W, 3)`` uint8, R G B; it is not changed.
+        rgb: ``(H, W, 3)`` uint8, channels R, G, B; not modified.
         result: Result of ``PosePipeline.process`` for the frame.
         intrinsics: Intrinsics of ``rgb``.
 
@@ -113,20 +116,20 @@ def _draw_objects(image: ByteArray, tracks: Sequence[TrackedObject], intrinsics:
     lines = project_object_lines(
         np.array([t.T_frame_object for t in ordered]), np.array([t.size for t in ordered]), intrinsics
     )
-    ends = np.rint(lines.pixels * 2**_SUBPIXEL).clip(-(2**30), 2**30).astype(np.int32)
+    ends = np.rint(lines.pixels * 2**_SUBPIXEL_BITS).clip(-(2**30), 2**30).astype(np.int32)
     for k, track in enumerate(ordered):
         _draw_box(image, track, ends[k, :EDGES], lines.shown[k, :EDGES], lines.facing[k])
         _draw_axes(image, track, ends[k, EDGES:], lines.shown[k, EDGES:], lines.far_first[k])
     inside = [_overlaps_image(bounds, intrinsics) for bounds in lines.bounds()]
     return [
-        Label(_label_lines(ordered[k]), lines.pixels[k][lines.shown[k]].reshape(-1, 2), _colour(ordered[k]))
+        Label(_format_label(ordered[k]), lines.pixels[k][lines.shown[k]].reshape(-1, 2), _track_colour(ordered[k]))
         for k in reversed(range(len(ordered)))
         if inside[k]
     ]
 
 
 def _tint(image: ByteArray, instance: InstanceMask, colour: Colour) -> None:
-    """Blend a colour into the pixels of a mask and trace its outline."""
+    """Blend a colour into the pixels of a mask in place and draw its outline."""
     x0, y0, x1, y1 = instance.box
     window, mask = image[y0:y1, x0:x1], instance.mask.view(np.uint8)
     red, green, blue = (0.35 * value for value in colour)
@@ -137,24 +140,40 @@ def _tint(image: ByteArray, instance: InstanceMask, colour: Colour) -> None:
 
 
 def _draw_box(image: ByteArray, track: TrackedObject, ends: IntArray, shown: BoolArray, facing: BoolArray) -> None:
-    """Draw the hidden edges of a box, thin, and then its visible edges; ``ends`` is ``(12, 2, 2)``."""
-    thickness = _thickness(image)
-    colour = _colour(track)
+    """Draw the edges of a box: first those on the far side, thin and dark, then those that face the camera.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, modified in place.
+        track: The object.
+        ends: ``(12, 2, 2)`` int32 end points (u, v) of the edges, fixed-point pixels.
+        shown: ``(12,)`` bool, True for edges in front of the camera.
+        facing: ``(12,)`` bool, True for edges of a face that faces the camera.
+    """
+    thickness = _line_width(image)
+    colour = _track_colour(track)
     shade: Colour = (round(0.6 * colour[0]), round(0.6 * colour[1]), round(0.6 * colour[2]))
-    cv2.polylines(image, list(ends[shown & ~facing]), False, shade, thickness, cv2.LINE_AA, _SUBPIXEL)
-    cv2.polylines(image, list(ends[shown & facing]), False, colour, 2 * thickness, cv2.LINE_AA, _SUBPIXEL)
+    cv2.polylines(image, list(ends[shown & ~facing]), False, shade, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(image, list(ends[shown & facing]), False, colour, 2 * thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _draw_axes(
     image: ByteArray, track: TrackedObject, ends: IntArray, shown: BoolArray, far_first: NDArray[np.intp]
 ) -> None:
-    """Draw the axes as arrows ``(3, 2, 2)`` from the centre, the farthest tip first."""
-    thickness = 2 * _thickness(image)
+    """Draw the axes as arrows from the centre, the arrow with the farthest tip first.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, modified in place.
+        track: The object.
+        ends: ``(3, 2, 2)`` int32 start and tip (u, v) of the arrows, fixed-point pixels.
+        shown: ``(3,)`` bool, True for arrows in front of the camera.
+        far_first: ``(3,)`` order of the arrows.
+    """
+    thickness = 2 * _line_width(image)
     for k in far_first.tolist():
         if shown[k]:
-            colour = AXIS_COLOURS[k] if track.seen else _dimmed(AXIS_COLOURS[k])
+            colour = AXIS_COLOURS[k] if track.seen else _dim(AXIS_COLOURS[k])
             start, tip = ends[k].tolist()
-            cv2.arrowedLine(image, start, tip, colour, thickness, cv2.LINE_AA, _SUBPIXEL, 0.18)
+            cv2.arrowedLine(image, start, tip, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS, 0.18)
 
 
 def _overlaps_image(bounds: FloatArray, intrinsics: CameraIntrinsics) -> bool:
@@ -163,29 +182,30 @@ def _overlaps_image(bounds: FloatArray, intrinsics: CameraIntrinsics) -> bool:
     return bool(x1 >= 0 and y1 >= 0 and x0 <= intrinsics.width - 1 and y0 <= intrinsics.height - 1)
 
 
-def _label_lines(track: TrackedObject) -> tuple[str, str]:
+def _format_label(track: TrackedObject) -> tuple[str, str]:
     """Return the two lines of a label: name and score; size."""
     x, y, z = 100.0 * np.asarray(track.size)
     return f"{track.name}  {track.score:.2f}" + ("" if track.seen else "  unseen"), f"{x:.1f} x {y:.1f} x {z:.1f} cm"
 
 
-def _rejection_label(rejection: Rejection, instance: InstanceMask) -> Label:
+def _make_rejection_label(rejection: Rejection, instance: InstanceMask) -> Label:
     """Return the label of a rejected instance: category and reason."""
     x0, y0, x1, y1 = instance.box
     corners = np.array([(x0, y0), (x1 - 1, y0), (x1 - 1, y1 - 1), (x0, y1 - 1)], dtype=np.float64)
     return Label((f"{rejection.category} rejected", rejection.short_reason), corners, REJECTED_COLOUR)
 
 
-def _colour(track: TrackedObject) -> Colour:
+def _track_colour(track: TrackedObject) -> Colour:
+    """Return the colour of the category, dimmed for an object that was not observed."""
     colour = category_colour(track.category)
-    return colour if track.seen else _dimmed(colour)
+    return colour if track.seen else _dim(colour)
 
 
-def _dimmed(colour: Colour) -> Colour:
+def _dim(colour: Colour) -> Colour:
     """Blend a colour halfway to grey."""
     return (colour[0] // 2 + 64, colour[1] // 2 + 64, colour[2] // 2 + 64)
 
 
-def _thickness(image: ByteArray) -> int:
+def _line_width(image: ByteArray) -> int:
     """Return the width of a thin line, pixels."""
     return int(max(1, round(image.shape[1] / 960)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -25,7 +25,8 @@ Colour: TypeAlias = tuple[int, int, int]
 IntArray: TypeAlias = NDArray[np.int32]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_CELLS = 160  # cells of the grid along the image width
+_CELLS = 160
+"""Number of grid cells along the image width."""
 _OBJECT_COST, _LABEL_COST = 10.0, 100.0
 _DISTANCE_COST, _OFFSET_COST, _BELOW_COST = 0.3, 0.1, 0.1
 
@@ -45,9 +46,29 @@ class Label:
     colour: Colour
 
 
+class _LabelSize(NamedTuple):
+    """Size of a label, pixels.
+
+    Attributes:
+        width: Width of the background.
+        height: Height of the background.
+        row: Height of a line of text.
+    """
+
+    width: int
+    height: int
+    row: int
+
+
 @dataclass(frozen=True, slots=True)
 class _TextStyle:
-    """Font scale, stroke width and spacing of all labels of an image, pixels."""
+    """Style of all labels of an image.
+
+    Attributes:
+        scale: Font scale of OpenCV.
+        thickness: Stroke width, pixels.
+        pad: Space around the text, pixels.
+    """
 
     scale: float
     thickness: int
@@ -55,14 +76,15 @@ class _TextStyle:
 
     @classmethod
     def for_width(cls, width: int) -> _TextStyle:
+        """Return the style of an image of the given width, pixels."""
         scale = max(0.4, 0.42 * width / 640.0)
         return cls(scale, max(1, round(scale)), max(3, round(7 * scale)))
 
-    def measure(self, lines: Sequence[str]) -> tuple[int, int, int]:
-        """Return width and height of a label and the height of a line, pixels."""
+    def measure(self, lines: Sequence[str]) -> _LabelSize:
+        """Return the size of a label."""
         extents = [cv2.getTextSize(line, _FONT, self.scale, self.thickness)[0] for line in lines]
         row = round(1.65 * extents[0][1])
-        return max(extent[0] for extent in extents) + 2 * self.pad, row * len(lines) + self.pad, row
+        return _LabelSize(max(extent[0] for extent in extents) + 2 * self.pad, row * len(lines) + self.pad, row)
 
 
 def draw_labels(image: ByteArray, labels: Sequence[Label]) -> None:
@@ -124,7 +146,7 @@ class _PlacementGrid:
         x = np.minimum(np.arange(occupied.shape[1]) * cell, max(self._image_width - width, 0))
         y = np.minimum(np.arange(occupied.shape[0]) * cell, max(self._image_height - height, 0))
         (x0, y0), (x1, y1) = hull.min(axis=0), hull.max(axis=0)
-        # distances between the label and the rectangle around the object, zero where they overlap in that direction
+        # Distance between the label and the rectangle around the object; 0 if they overlap in that direction.
         apart_x = np.maximum(np.maximum(x0 - gap - (x + width), x - (x1 + gap)), 0)
         apart_y = np.maximum(np.maximum(y0 - gap - (y + height), y - (y1 + gap)), 0)
         offset = np.abs(x + 0.5 * width - 0.5 * (x0 + x1)) / width

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import trimesh
@@ -37,9 +38,9 @@ def write_meshes(folder: Path) -> None:
     (folder / "index.csv").write_text(INDEX)
 
 
-def run(command: object, *arguments: object) -> None:
+def run(command: ModuleType, *arguments: object) -> None:
     """Run a command of the package and stop if it fails."""
-    if command.main([str(argument) for argument in arguments]) != 0:  # type: ignore[attr-defined]
+    if command.main([str(argument) for argument in arguments]) != 0:
         raise SystemExit("the command above failed")
 
 

@@ -1,4 +1,4 @@
-"""Files of named arrays: whatever is broken is the file's fault, and the message names it."""
+"""Reading of ``.npz`` files: errors name the damaged file."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -29,20 +29,22 @@ def read(path: Path) -> tuple[int, list[str]]:
         return int(archive["numbers"].sum()), archive["names"].tolist()
 
 
-def test_a_whole_file_is_read(place: Path, whole: bytes) -> None:
+def test_open_arrays_reads_a_complete_file(place: Path, whole: bytes) -> None:
     place.write_bytes(whole)
     assert read(place) == (1225, ["can", "mug"])
 
 
 @given(share=st.floats(0.0, 1.0, exclude_max=True))
-def test_a_file_cut_anywhere_is_named(place: Path, whole: bytes, share: float) -> None:
+def test_open_arrays_names_a_truncated_file(place: Path, whole: bytes, share: float) -> None:
     place.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(DataError, match=r"broken\.npz is not a box of arrays \(.*\): make another"):
         read(place)
 
 
 @given(where=st.floats(0.0, 1.0, exclude_max=True), value=st.integers(0, 255))
-def test_a_damaged_byte_is_told_or_does_no_harm(place: Path, whole: bytes, where: float, value: int) -> None:
+def test_open_arrays_detects_a_damaged_byte_or_reads_the_same_values(
+    place: Path, whole: bytes, where: float, value: int
+) -> None:
     damaged = bytearray(whole)
     damaged[int(where * len(whole))] = value
     place.write_bytes(damaged)
@@ -50,7 +52,7 @@ def test_a_damaged_byte_is_told_or_does_no_harm(place: Path, whole: bytes, where
         assert read(place) == (1225, ["can", "mug"])
 
 
-def test_what_is_no_archive_or_lacks_an_array_is_named(tmp_path: Path) -> None:
+def test_open_arrays_names_a_file_without_the_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "lacking.npz", numbers=np.arange(3))
     with (tmp_path / "single.npz").open("wb") as stream:
         np.save(stream, np.arange(3))
@@ -59,7 +61,7 @@ def test_what_is_no_archive_or_lacks_an_array_is_named(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
-def test_what_its_reader_cannot_use_is_the_files_fault_too(place: Path, whole: bytes) -> None:
+def test_open_arrays_reports_errors_of_its_context_as_errors_of_the_file(place: Path, whole: bytes) -> None:
     place.write_bytes(whole)
     with pytest.raises(DataError, match="no such category"), open_arrays(place, "a box", "make another"):
         raise ConfigError("no such category")

@@ -1,4 +1,4 @@
-"""The square around an object: in the middle, whole, of the asked size."""
+"""Square image crops around objects: position, size and border."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipose_ros.errors import DegenerateInputError
 
 @given(x=st.integers(0, 30), y=st.integers(0, 20), w=st.integers(4, 30), h=st.integers(4, 20))
 @settings(max_examples=50, deadline=None)
-def test_the_object_is_whole_and_in_the_middle(x: int, y: int, w: int, h: int) -> None:
+def test_crop_contains_the_whole_object_at_its_centre(x: int, y: int, w: int, h: int) -> None:
     rgb, mask = np.zeros((41, 61, 3), np.uint8), np.zeros((41, 61), bool)
     mask[y : y + h, x : x + w] = True
     rgb[mask] = 200
@@ -27,6 +27,6 @@ def test_the_object_is_whole_and_in_the_middle(x: int, y: int, w: int, h: int) -
     np.testing.assert_allclose(extent, np.array([h, w]) * pixel, atol=2.6 * pixel + 2)
 
 
-def test_an_empty_mask_is_refused() -> None:
+def test_crop_of_an_empty_mask_raises() -> None:
     with pytest.raises(DegenerateInputError, match="empty mask"):
         crop_object_image(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), 8)

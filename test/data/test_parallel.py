@@ -1,4 +1,4 @@
-"""Work dealt out to processes: in order, and over when one of them is killed."""
+"""Process pools: order of the results and killed workers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from clipose_ros.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order(workers: int) -> None:
+def test_parallel_map_keeps_the_order(workers: int) -> None:
     assert list(parallel_map(abs, range(-9, 9), workers)) == [abs(i) for i in range(-9, 9)]
 
 
-def test_nobody_is_no_worker() -> None:
+def test_parallel_map_without_workers_raises() -> None:
     with pytest.raises(ConfigError, match="workers must be at least 1"):
         next(parallel_map(abs, [1], 0))
 
 
-def test_a_killed_worker_ends_the_work_and_the_others() -> None:
+def test_killed_worker_raises_and_ends_the_other_workers() -> None:
     before = set(multiprocessing.active_children())
     work = parallel_map(time.sleep, [0.05] * 3000, 2)
     next(work)
@@ -31,5 +31,5 @@ def test_a_killed_worker_ends_the_work_and_the_others() -> None:
         list(work)
     end = time.monotonic() + 30.0
     while alive := workers.intersection(multiprocessing.active_children()):
-        assert time.monotonic() < end, f"a process that nobody ends keeps this one from ending: {alive}"
+        assert time.monotonic() < end, f"workers are still alive: {alive}"
         time.sleep(0.02)

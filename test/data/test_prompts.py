@@ -1,4 +1,4 @@
-"""The paper's sentences to the letter, and numbers that say the pose they were made of."""
+"""Text prompts: wording of the paper, units, and recovery of the pose from the numbers."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def numbers(text: str) -> list[float]:
     return [float(value) for value in re.findall(r"-?\d+\.?\d*", text)]
 
 
-def test_the_papers_example_to_the_letter() -> None:
+def test_prompt_with_pose_equals_the_example_of_the_paper() -> None:
     T = pose((-103.73, 58.98, 71.62), (0.1063, 0.4878, 0.4132))
     assert prompt_with_pose("mug", T, PromptConfig()) == PAPER
 
 
-def test_the_papers_text_without_pose() -> None:
+def test_prompt_without_pose_equals_the_text_of_the_paper() -> None:
     assert prompt_without_pose("bowl") == "a point cloud model of a bowl whose pose is to be estimated."
 
 
-def test_units_decimals_and_order_are_settings() -> None:
+def test_prompt_follows_units_decimals_and_euler_order() -> None:
     T = pose((90.0, 0.0, 0.0), (0.1, -0.2, 1.0))
     text = prompt_with_pose("can", T, PromptConfig(length="mm", angle="rad", decimals=1))
     assert text.endswith("is <1.6, 0.0, 0.0> and translation is <100.0, -200.0, 1000.0>.")
@@ -50,18 +50,18 @@ def test_units_decimals_and_order_are_settings() -> None:
 
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
-def test_the_numbers_say_the_pose(seed: int) -> None:
+def test_prompt_numbers_determine_the_pose(seed: int) -> None:
     T = random_pose(np.random.default_rng(seed))
     values = numbers(prompt_with_pose("mug", T, PromptConfig(decimals=6)))
     again = pose(tuple(values[:3]), tuple(np.array(values[3:]) / 100))
     np.testing.assert_allclose(again, T, atol=1e-6)
 
 
-def test_no_number_is_minus_zero() -> None:
+def test_prompt_contains_no_minus_zero() -> None:
     assert "-0.00" not in prompt_with_pose("mug", pose((-1e-5, 0.0, 0.0), (-1e-6, 0.0, 1.0)), PromptConfig())
 
 
-def test_each_wording() -> None:
+def test_make_prompt_with_true_random_and_no_pose() -> None:
     T = pose((10.0, 20.0, 30.0), (0.1, 0.2, 0.3))
     rng = np.random.default_rng(0)
     assert make_prompt("mug", T, PromptConfig(), rng) == prompt_without_pose("mug")
@@ -73,6 +73,6 @@ def test_each_wording() -> None:
     assert one == make_prompt("mug", T, drawn, np.random.default_rng(0))
 
 
-def test_a_pose_of_another_shape_is_refused() -> None:
+def test_prompt_of_a_pose_with_wrong_shape_raises() -> None:
     with pytest.raises(ShapeError, match=r"\(3, 3\)"):
         prompt_with_pose("mug", np.eye(3), PromptConfig())

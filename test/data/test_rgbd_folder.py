@@ -1,4 +1,4 @@
-"""A folder of RGB-D frames: every accepted spelling, every mistake named."""
+"""Folders of RGB-D frames: accepted file names and formats, and error messages."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_frames_come_in_order_in_metres_and_red_stays_red(folder: Path) -> None:
+def test_read_returns_frames_in_order_with_metres_and_rgb(folder: Path) -> None:
     frames = open_rgbd_folder(folder)
     assert len(frames) == 2
     frame = frames.read(0, stamp_ns=7, frame_id="camera")
@@ -54,7 +54,7 @@ def test_frames_come_in_order_in_metres_and_red_stays_red(folder: Path) -> None:
         ("a.colour.png", "a.depth.png"),
     ],
 )
-def test_names_are_matched_tolerantly(tmp_path: Path, colour: str, depth: str) -> None:
+def test_colour_and_depth_are_paired_by_name(tmp_path: Path, colour: str, depth: str) -> None:
     write_frame(tmp_path, colour, depth)
     (tmp_path / "camera.json").write_text(json.dumps(PINHOLE))
     assert [(c.name, d.name) for c, d in open_rgbd_folder(tmp_path).pairs] == [(colour, depth)]
@@ -80,7 +80,7 @@ P = [610.0, 0.0, 4.5, 0.0, 0.0, 612.0, 3.5, 0.0, 0.0, 0.0, 1.0, 0.0]
         ("a.yml", {"width": WIDTH, "height": HEIGHT, "k": K, "p": P}),
     ],
 )
-def test_intrinsics_in_every_spelling(folder: Path, name: str, values: dict) -> None:
+def test_intrinsics_are_read_from_every_format(folder: Path, name: str, values: dict) -> None:
     (folder / "camera.json").unlink()
     (folder / name).write_text(json.dumps(values) if name.endswith("json") else yaml.safe_dump(values))
     k = open_rgbd_folder(folder).intrinsics
@@ -88,7 +88,7 @@ def test_intrinsics_in_every_spelling(folder: Path, name: str, values: dict) -> 
 
 
 @pytest.mark.parametrize(("key", "value"), [("depth_scale", 0.0001), ("factor_depth", 10000)])
-def test_other_depth_units(folder: Path, key: str, value: float) -> None:
+def test_depth_unit_is_read_from_the_camera_file(folder: Path, key: str, value: float) -> None:
     (folder / "camera.json").write_text(json.dumps({**PINHOLE, key: value}))
     np.testing.assert_allclose(open_rgbd_folder(folder).read(0).depth[1:], 0.15, rtol=1e-6)
 
@@ -103,13 +103,13 @@ def test_other_depth_units(folder: Path, key: str, value: float) -> None:
         ({"fx": "wide"}, "not a number"),
     ],
 )
-def test_wrong_intrinsics_are_named(folder: Path, changes: dict, message: str) -> None:
+def test_invalid_intrinsics_raise(folder: Path, changes: dict, message: str) -> None:
     (folder / "camera.json").write_text(json.dumps({**PINHOLE, **changes}))
     with pytest.raises(DataError, match=message):
         open_rgbd_folder(folder)
 
 
-def test_missing_things_are_named(tmp_path: Path) -> None:
+def test_missing_folder_images_and_intrinsics_raise(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         open_rgbd_folder(tmp_path / "absent")
     with pytest.raises(DataError, match="0 colour and 0 depth images"):
@@ -125,19 +125,19 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
         open_rgbd_folder(tmp_path)
 
 
-def test_a_depth_image_of_eight_bits_is_named(folder: Path) -> None:
+def test_depth_image_of_eight_bits_raises(folder: Path) -> None:
     cv2.imwrite(str(folder / "000000-depth.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
     with pytest.raises(DataError, match="000000-depth.png.*16-bit.*uint8"):
         open_rgbd_folder(folder).read(0)
 
 
-def test_a_depth_image_of_another_size_is_named(folder: Path) -> None:
+def test_depth_image_of_another_size_raises(folder: Path) -> None:
     cv2.imwrite(str(folder / "000000-depth.png"), np.zeros((2, 2), np.uint16))
     with pytest.raises(DataError, match="000000-depth.png.*2x2.*registered"):
         open_rgbd_folder(folder).read(0)
 
 
-def test_a_broken_image_is_named(folder: Path) -> None:
+def test_damaged_image_raises(folder: Path) -> None:
     (folder / "000001-color.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="000001-color.png"):
         open_rgbd_folder(folder).read(1)

@@ -1,4 +1,4 @@
-"""Plain values and arrays are read, whatever pickled them; anything else is refused before it runs."""
+"""Safe pickles: plain values and arrays are read, code is rejected."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ from clipose_ros.errors import DataError
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_arrays_and_plain_values_come_back(tmp_path, protocol):
+def test_read_pickle_restores_arrays_and_plain_values(tmp_path, protocol):
     value = {
         "gt_RTs": np.random.default_rng(0).normal(size=(2, 4, 4)),
         "pred_masks": np.eye(3, dtype=bool),
@@ -29,7 +29,7 @@ def test_arrays_and_plain_values_come_back(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("home", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_arrays_of_both_numpy_generations(tmp_path, home):
+def test_read_pickle_accepts_arrays_of_numpy_1_and_2(tmp_path, home):
     data = pickle.dumps(np.arange(3.0), protocol=2)
     for known in (b"numpy._core.multiarray", b"numpy.core.multiarray"):
         data = data.replace(b"c" + known, b"c" + home)
@@ -37,7 +37,7 @@ def test_arrays_of_both_numpy_generations(tmp_path, home):
     np.testing.assert_array_equal(read_pickle(tmp_path / "old.pkl"), np.arange(3.0))
 
 
-class Evil:
+class CodeInPickle:
     def __init__(self, target):
         self.target = target
 
@@ -45,14 +45,14 @@ class Evil:
         return os.mkdir, (str(self.target),)
 
 
-def test_code_is_refused_and_does_not_run(tmp_path):
-    (tmp_path / "evil.pkl").write_bytes(pickle.dumps({"a": Evil(tmp_path / "ran")}))
+def test_read_pickle_rejects_code_without_running_it(tmp_path):
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps({"a": CodeInPickle(tmp_path / "ran")}))
     with pytest.raises(DataError, match=r"evil\.pkl.*mkdir"):
         read_pickle(tmp_path / "evil.pkl")
     assert not (tmp_path / "ran").exists()
 
 
-def test_missing_and_broken_files_are_named(tmp_path):
+def test_read_pickle_names_missing_and_damaged_files(tmp_path):
     (tmp_path / "cut.pkl").write_bytes(pickle.dumps(np.arange(100))[:50])
     (tmp_path / "text.pkl").write_text("no pickle")
     for name in ("cut.pkl", "text.pkl", "missing.pkl"):

@@ -1,4 +1,4 @@
-"""Training clouds lie on the objects that their truth describes."""
+"""Training clouds of synthetic scenes: ground truth, files, masks and image windows."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def in_object_frame(samples):
     return np.einsum("sij,snj->sni", T[:, :3, :3], samples.points) + T[:, None, :3, 3]
 
 
-def test_shapes_and_types(samples):
+def test_samples_have_the_documented_shapes_and_types(samples):
     count = len(samples)
     assert count > 20
     assert samples.points.shape == (count, 1024, 3) and samples.points.dtype == np.float32
@@ -38,7 +38,7 @@ def test_shapes_and_types(samples):
     assert np.isfinite(samples.points).all() and (samples.points[..., 2] > 0).all()
 
 
-def test_points_lie_in_the_true_box_but_for_noise_and_bleeding(samples):
+def test_points_lie_in_the_true_box_except_for_noise(samples):
     beyond = (np.abs(in_object_frame(samples)) - samples.size[:, None] / 2).max(axis=2)
     assert np.median((beyond < 0.01).mean(axis=1)) > 0.97
     assert (beyond < 0.03).mean() > 0.97
@@ -51,7 +51,7 @@ def test_poses_are_rigid_and_in_front_of_the_camera(samples):
     assert (samples.T_camera_object[:, 2, 3] > 0.1).all()
 
 
-def test_visible_handles_show_in_the_cloud_and_only_mugs_lack_them(samples):
+def test_visible_handles_have_points_in_the_cloud(samples):
     mug = samples.category_index == NOCS_CATEGORIES.index("mug")
     assert samples.handle_visible[~mug].all()
     local, size = in_object_frame(samples)[mug], samples.size[mug]
@@ -63,7 +63,7 @@ def test_visible_handles_show_in_the_cloud_and_only_mugs_lack_them(samples):
     assert (beyond_body.sum(axis=1)[shown] >= 8).all()
 
 
-def test_equal_seeds_give_equal_samples_and_more_scenes_only_add():
+def test_equal_seeds_give_equal_samples_and_more_scenes_extend_them():
     two, again, three = generate_samples(2, 9), generate_samples(2, 9), generate_samples(3, 9)
     np.testing.assert_array_equal(two.points, again.points)
     np.testing.assert_array_equal(two.points, three.points[: len(two)])
@@ -71,23 +71,23 @@ def test_equal_seeds_give_equal_samples_and_more_scenes_only_add():
     assert not np.array_equal(other.size[0], two.size[0])
 
 
-def test_only_the_categories_asked_for_and_as_many_points():
+def test_samples_have_the_requested_categories_and_number_of_points():
     samples = generate_samples(2, 1, categories=("mug",), cloud=CloudConfig(points=256))
     assert set(samples.category_index) == {NOCS_CATEGORIES.index("mug")}
     assert samples.points.shape[1] == 256
 
 
-def test_written_and_read_again(samples, tmp_path):
+def test_saved_samples_are_loaded_and_concatenated(samples, tmp_path):
     path = tmp_path / "train.npz"
     samples.save(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["train.npz"], "no half-written file is left"
+    assert [p.name for p in tmp_path.iterdir()] == ["train.npz"], "no partial file remains"
     twice = CloudSamples.load(path, path)
     assert len(twice) == 2 * len(samples)
     np.testing.assert_array_equal(twice.points[len(samples) :], samples.points)
     np.testing.assert_array_equal(twice.handle_visible[: len(samples)], samples.handle_visible)
 
 
-def test_files_of_another_kind_are_refused_by_name(samples, tmp_path):
+def test_load_names_files_of_another_format(samples, tmp_path):
     samples.save(tmp_path / "whole.npz")
     whole = (tmp_path / "whole.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
@@ -98,14 +98,14 @@ def test_files_of_another_kind_are_refused_by_name(samples, tmp_path):
             CloudSamples.load(tmp_path / name)
 
 
-def test_no_sample_is_an_error_that_says_what_to_do():
+def test_generation_without_samples_raises():
     with pytest.raises(DataError, match="request more scenes"):
         generate_samples(0, 1)
 
 
 @given(seed=st.integers(0, 10_000), row=st.integers(0, 90), column=st.integers(0, 120))
 @settings(max_examples=40, deadline=None)
-def test_perturbed_masks_stay_near_the_true_one(seed, row, column):
+def test_augmented_mask_stays_near_the_true_mask(seed, row, column):
     whole = np.zeros((130, 170), dtype=bool)
     whole[row : row + 40, column : column + 50] = True
     mask = InstanceMask.from_full("can", 0.5, whole)
@@ -120,7 +120,7 @@ def test_perturbed_masks_stay_near_the_true_one(seed, row, column):
     assert not (image & ~near).any()
 
 
-def test_masks_are_both_grown_and_shrunk():
+def test_mask_augmentation_grows_and_shrinks():
     whole = np.zeros((130, 170), dtype=bool)
     whole[40:90, 40:100] = True
     mask = InstanceMask.from_full("can", 0.5, whole)
@@ -131,7 +131,7 @@ def test_masks_are_both_grown_and_shrunk():
     assert areas.min() < 0.9 and areas.max() > 1.1
 
 
-def test_a_crop_sees_the_same_rays():
+def test_cropped_intrinsics_shift_pixels_by_whole_numbers():
     camera = CameraIntrinsics(580.0, 590.0, 320.0, 240.0, 640, 480)
     T = np.eye(4)
     T[:3, 3] = 0.1, -0.05, 0.8
@@ -144,7 +144,7 @@ def test_a_crop_sees_the_same_rays():
     assert (inside > 0).all() and (inside < [crop.width, crop.height]).all()
 
 
-def test_there_is_no_crop_of_what_is_out_of_sight_or_too_near():
+def test_crop_of_an_object_outside_the_view_or_too_near_is_none():
     camera = CameraIntrinsics(580.0, 580.0, 320.0, 240.0, 640, 480)
     size = np.full(3, 0.1)
     for place in ((5.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.0, 0.0, 0.05)):
@@ -153,14 +153,18 @@ def test_there_is_no_crop_of_what_is_out_of_sight_or_too_near():
         assert crop_intrinsics(T, size, camera) is None
 
 
-def test_images_are_made_where_asked_for_and_change_no_cloud(tmp_path: Path) -> None:
-    plain, seen = generate_samples(1, 5), generate_samples(1, 5, image_side=48)
-    np.testing.assert_array_equal(plain.points, seen.points)
-    assert plain.images is None and seen.images is not None and seen.images.shape == (len(seen), 48, 48, 3)
-    assert seen.images.std(axis=(1, 2, 3)).min() > 5.0  # something is to be seen in each
+def test_images_are_optional_and_do_not_change_the_clouds(tmp_path: Path) -> None:
+    plain, with_images = generate_samples(1, 5), generate_samples(1, 5, image_side=48)
+    np.testing.assert_array_equal(plain.points, with_images.points)
+    assert (
+        plain.images is None
+        and with_images.images is not None
+        and with_images.images.shape == (len(with_images), 48, 48, 3)
+    )
+    assert with_images.images.std(axis=(1, 2, 3)).min() > 5.0  # no image is uniform
     plain.save(tmp_path / "plain.npz")
-    seen.save(tmp_path / "seen.npz")
+    with_images.save(tmp_path / "seen.npz")
     again = CloudSamples.load(tmp_path / "seen.npz", tmp_path / "seen.npz").images
     assert again is not None
-    np.testing.assert_array_equal(again, np.concatenate([seen.images, seen.images]))
+    np.testing.assert_array_equal(again, np.concatenate([with_images.images, with_images.images]))
     assert CloudSamples.load(tmp_path / "seen.npz", tmp_path / "plain.npz").images is None

@@ -1,4 +1,4 @@
-"""Every category comes its share of times, and within one every cloud as often as it has copies."""
+"""Sampling order: frequencies of categories and of samples within a category."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = NOCS_CATEGORIES.names
 
 
 def views(kinds: list[int], below: list[bool] | None = None, handle: list[bool] | None = None) -> SampleMetadata:
-    """Objects a metre ahead; their y axes point away from the camera where it is below them."""
+    """Return metadata of objects at 1 m; their y axes point away from a camera that is below them."""
     T = np.tile(np.eye(4, dtype=np.float32), (len(kinds), 1, 1))
     away = np.array(below or [False] * len(kinds))
     T[:, :3, 1] = np.where(away[:, None], [0.0, 0.6, 0.8], [0.0, 0.6, -0.8])
@@ -30,7 +30,7 @@ def drawn(seen: SampleMetadata, sampling: SamplingConfig, seed: int = 0) -> np.n
 
 
 @given(kinds=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 99), times=st.integers(1, 4))
-def test_every_category_comes_its_share_of_times(kinds: list[int], seed: int, times: int) -> None:
+def test_order_contains_categories_in_proportion_to_their_weights(kinds: list[int], seed: int, times: int) -> None:
     array, sampling = np.array(kinds), SamplingConfig(categories=(f"camera:{times}",))
     rows = drawn(views(kinds), sampling, seed)
     assert len(rows) == len(kinds)
@@ -40,16 +40,16 @@ def test_every_category_comes_its_share_of_times(kinds: list[int], seed: int, ti
         assert Counter(array[rows[start : start + together]].tolist()) == expected
     for kind in set(kinds):
         each = Counter(rows[array[rows] == kind].tolist()).values()
-        assert max(each, default=0) - (min(each) if len(each) == kinds.count(kind) else 0) <= 1, "in turn"
+        assert max(each, default=0) - (min(each) if len(each) == kinds.count(kind) else 0) <= 1, "samples take turns"
 
 
 @given(seed=st.integers(0, 99))
-def test_hard_views_come_as_often_as_they_have_weights(seed: int) -> None:
+def test_order_contains_samples_in_proportion_to_their_weights(seed: int) -> None:
     mug, can = NAMES.index("mug"), NAMES.index("can")
     seen = views([mug] * 4 + [can] * 2, [True, True, False, False, True, False], [True, False, True, False, True, True])
     sampling = SamplingConfig(below_view_weight=3, visible_handle_weight=2)
     assert sampling.compute_sample_weights(seen, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], (
-        "a can is alike from both sides"
+        "a can is symmetric about its xz plane"
     )
     many = SampleMetadata(
         *(np.tile(getattr(seen, n), (20,) + (1,) * (getattr(seen, n).ndim - 1)) for n in SampleMetadata.__slots__)
@@ -61,11 +61,11 @@ def test_hard_views_come_as_often_as_they_have_weights(seed: int) -> None:
 
 
 @pytest.mark.parametrize("entry", ["mug", "mug:", "mug:0", "mug:-1", "mug:1.5", "mug:101", "cup:2"])
-def test_shares_of_nothing_are_refused(entry: str) -> None:
+def test_invalid_category_weight_raises(entry: str) -> None:
     with pytest.raises(ConfigError, match=entry.split(":")[0]):
         SamplingConfig(categories=(entry,)).compute_category_weights(NOCS_CATEGORIES)
 
 
-def test_a_category_is_named_once() -> None:
+def test_repeated_category_weight_raises() -> None:
     with pytest.raises(ConfigError, match="twice"):
         SamplingConfig(categories=("mug:2", "mug:3")).compute_category_weights(NOCS_CATEGORIES)

@@ -1,4 +1,4 @@
-"""Orthogonalisation of two predicted axes (CLIPose eqs. 7-8)."""
+"""Orthogonalization of two predicted axes, CLIPose Eq. (7) and Eq. (8)."""
 
 import math
 
@@ -39,39 +39,39 @@ def test_axes_turn_in_inverse_proportion_to_their_confidences(y, x, confidence_y
 
 
 @given(vectors, vectors, confidences)
-def test_x_without_confidence_leaves_y_as_it_is(y, x, confidence_y):
+def test_zero_confidence_of_x_keeps_y(y, x, confidence_y):
     R = rotation_from_axes(y, x, confidence_y, 0.0)
     assert np.allclose(R[:, 1], y / np.linalg.norm(y), atol=1e-12)
     assert np.allclose(R.T @ R, np.eye(3), atol=1e-12)
 
 
 @given(vectors, vectors)
-def test_y_hardly_moves_when_its_confidence_dominates(y, x):
+def test_dominant_confidence_of_y_keeps_y(y, x):
     assume(0.05 < angle(y, x) < math.pi - 0.05)
     assert angle(rotation_from_axes(y, x, 1.0, 1e-4)[:, 1], y) < 2e-4
 
 
 @given(arrays(np.float64, 3, elements=st.floats(-3, 3)), confidences, confidences, st.floats(0.1, 10))
-def test_axes_that_are_orthogonal_already_are_kept(phi, confidence_y, confidence_x, length):
+def test_orthogonal_axes_are_kept(phi, confidence_y, confidence_x, length):
     R = exp_so3(phi)
     assert np.allclose(rotation_from_axes(length * R[:, 1], R[:, 0], confidence_y, confidence_x), R, atol=1e-12)
 
 
 @given(vectors, vectors, arrays(np.float64, 3, elements=st.floats(-3, 3)), confidences, confidences)
-def test_turning_the_axes_turns_the_result(y, x, phi, confidence_y, confidence_x):
+def test_result_is_equivariant_to_rotation(y, x, phi, confidence_y, confidence_x):
     assume(0.05 < angle(y, x) < math.pi - 0.05)
     Q = exp_so3(phi)
     expected = Q @ rotation_from_axes(y, x, confidence_y, confidence_x)
     assert np.allclose(rotation_from_axes(Q @ y, Q @ x, confidence_y, confidence_x), expected, atol=1e-9)
 
 
-def test_no_confidence_at_all_shares_evenly():
+def test_zero_confidences_turn_both_axes_equally():
     R = rotation_from_axes(np.array([0.0, 1.0, 0.0]), np.array([1.0, 1.0, 0.0]), 0.0, 0.0)
     assert math.degrees(angle(R[:, 1], np.array([0.0, 1.0, 0.0]))) == pytest.approx(22.5)
 
 
 @pytest.mark.parametrize("x", [[0.0, 3.0, 0.0], [0.0, -3.0, 0.0]])
-def test_parallel_axes_determine_no_rotation_but_of_a_symmetric_object(x):
+def test_parallel_axes_raise_unless_x_has_no_confidence(x):
     y = np.array([0.0, 1.0, 0.0])
     with pytest.raises(DegenerateInputError, match="parallel"):
         rotation_from_axes(y, np.array(x), 0.9, 0.5)
@@ -80,7 +80,7 @@ def test_parallel_axes_determine_no_rotation_but_of_a_symmetric_object(x):
 
 
 @pytest.mark.parametrize("bad", [[0.0, 0.0, 0.0], [np.nan, 0.0, 1.0], [np.inf, 0.0, 1.0], [1.0, 0.0]])
-def test_axes_without_direction_are_named(bad):
+def test_invalid_axis_raises(bad):
     good = np.array([1.0, 0.0, 0.0])
     with pytest.raises(DegenerateInputError, match="axis_y"):
         rotation_from_axes(np.array(bad), good, 0.5, 0.5)
@@ -89,6 +89,6 @@ def test_axes_without_direction_are_named(bad):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1])
-def test_confidences_that_are_no_confidences_are_refused(bad):
+def test_invalid_confidence_raises(bad):
     with pytest.raises(DegenerateInputError, match="confidences"):
         rotation_from_axes(np.eye(3)[1], np.eye(3)[0], bad, 0.5)

@@ -1,4 +1,4 @@
-"""Group axioms of rotations and rigid motions, near the identity and near the half turn as everywhere else."""
+"""Rotations and rigid transforms: group axioms, inverses and batches, also near 0 and 180 degrees."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ rotations = rotation_vectors.map(exp_so3)
 
 
 @given(rotation_vectors)
-def test_exp_so3_is_the_rotation_of_that_vector(phi):
+def test_exp_so3_agrees_with_scipy(phi):
     R = exp_so3(phi)
     assert np.allclose(R @ R.T, np.eye(3), atol=1e-14)
     assert np.linalg.det(R) == pytest.approx(1.0)
@@ -48,25 +48,25 @@ def test_exp_so3_is_the_rotation_of_that_vector(phi):
 
 
 @given(rotation_vectors)
-def test_log_so3_undoes_exp(phi):
+def test_log_so3_is_the_inverse_of_exp(phi):
     assert np.allclose(log_so3(exp_so3(phi)), phi, atol=1e-9, rtol=0)
 
 
 @given(units)
-def test_log_of_a_half_turn_is_one_of_the_two_half_turns(axis):
+def test_log_so3_of_a_half_turn_has_length_pi(axis):
     phi = log_so3(2.0 * np.outer(axis, axis) - np.eye(3))
     assert np.linalg.norm(phi) == pytest.approx(np.pi)
     assert abs(phi @ axis) == pytest.approx(np.pi)
 
 
 @given(twists)
-def test_log_se3_undoes_exp(twist):
+def test_log_se3_is_the_inverse_of_exp(twist):
     assert np.allclose(log_se3(exp_se3(twist)), twist, atol=1e-8, rtol=0)
 
 
 @given(twists)
 def test_exp_se3_is_the_limit_of_many_small_steps(twist):
-    """Integrates the constant twist by squaring a step so small that two terms of the series suffice."""
+    """The reference is the square, taken 20 times, of a step for which two terms of the series suffice."""
     X = np.zeros((4, 4))
     X[:3, :3] = np.cross(np.eye(3), twist[3:])
     X[:3, 3] = twist[:3]
@@ -78,14 +78,14 @@ def test_exp_se3_is_the_limit_of_many_small_steps(twist):
 
 
 @given(transforms, transforms, transforms)
-def test_group_axioms(A, B, C):
+def test_transforms_satisfy_the_group_axioms(A, B, C):
     assert np.allclose((A @ B) @ C, A @ (B @ C))
     assert np.allclose(A @ invert_transform(A), np.eye(4), atol=1e-12)
     assert np.allclose(invert_transform(A @ B), invert_transform(B) @ invert_transform(A), atol=1e-9)
 
 
 @given(transforms, transforms, arrays(np.float64, (5, 3), elements=st.floats(-5, 5)))
-def test_transforming_points_twice_is_transforming_by_the_product(A, B, points):
+def test_transform_points_by_a_product_is_the_composition(A, B, points):
     assert np.allclose(transform_points(A, transform_points(B, points)), transform_points(A @ B, points), atol=1e-9)
 
 
@@ -104,18 +104,18 @@ def test_quaternion_order_is_x_y_z_w():
 
 
 @pytest.mark.parametrize("quat_xyzw", [[0.0] * 4, [np.nan, 0, 0, 1]])
-def test_a_quaternion_without_direction_is_refused(quat_xyzw):
+def test_invalid_quaternion_raises(quat_xyzw):
     with pytest.raises(DegenerateInputError, match="quat_xyzw"):
         rotation_from_quat_xyzw(quat_xyzw)
 
 
 @given(rotations, units, angles)
-def test_rotation_angle(R, axis, angle):
+def test_rotation_angle_of_a_known_rotation(R, axis, angle):
     assert rotation_angle_deg(R, R @ exp_so3(axis * angle)) == pytest.approx(np.degrees(angle), abs=1e-6)
 
 
 @given(rotations, st.integers(0, 2**31))
-def test_a_rotated_covariance_is_that_of_rotated_samples(R, seed):
+def test_rotated_covariance_is_the_covariance_of_rotated_samples(R, seed):
     samples = np.random.default_rng(seed).normal(size=(50, 6))
     covariance = np.cov(samples.T)
     rotated = np.concatenate([samples[:, :3] @ R.T, samples[:, 3:] @ R.T], axis=1)
@@ -124,7 +124,7 @@ def test_a_rotated_covariance_is_that_of_rotated_samples(R, seed):
 
 @pytest.mark.parametrize("batch", [(), (1,), (4,), (2, 3), (0,)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_batches_are_computed_one_by_one_and_in_float64(batch, dtype):
+def test_batches_equal_single_results_in_float64(batch, dtype):
     rng = np.random.default_rng(5)
     twist = rng.normal(size=(*batch, 6)).astype(dtype)
     points = rng.normal(size=(*batch, 7, 3)).astype(dtype)
@@ -157,6 +157,6 @@ def test_batches_are_computed_one_by_one_and_in_float64(batch, dtype):
         (rotation_from_quat_xyzw, np.zeros(3), "quat_xyzw"),
     ],
 )
-def test_wrong_shapes_are_named(function, value, name):
+def test_wrong_shape_raises(function, value, name):
     with pytest.raises(ShapeError, match=rf"{name} must have shape .* got \({value.shape[0]}"):
         function(value)

@@ -50,7 +50,7 @@ def test_fit_to_mirrored_points_is_no_reflection(truth, seed):
 
 
 @given(st.integers(2, 20), st.integers(0, 2**31))
-def test_collinear_points_are_refused(count, seed):
+def test_fit_to_collinear_points_raises(count, seed):
     rng = np.random.default_rng(seed)
     line = rng.normal(size=3) + np.outer(rng.normal(size=count + 1), rng.normal(size=3))
     cloud = rng.normal(size=(count + 1, 3))
@@ -60,24 +60,24 @@ def test_collinear_points_are_refused(count, seed):
         fit_similarity(cloud, line)
 
 
-def test_equal_points_are_refused():
+def test_fit_to_equal_points_raises():
     with pytest.raises(DegenerateInputError, match="collinear"):
         fit_similarity(np.ones((5, 3)), np.ones((5, 3)))
 
 
 @pytest.mark.parametrize(("source", "target"), [((2, 3), (2, 3)), ((5, 3), (4, 3)), ((5, 2), (5, 2)), ((3,), (3,))])
-def test_wrong_shapes_are_refused(source, target):
+def test_fit_to_wrong_shapes_raises(source, target):
     with pytest.raises(ShapeError, match="points_object and points_camera"):
         fit_similarity(np.zeros(source), np.zeros(target))
 
 
-def test_points_that_are_not_finite_are_refused():
+def test_fit_to_points_that_are_not_finite_raises():
     with pytest.raises(DegenerateInputError, match="finite"):
         fit_similarity(np.full((4, 3), np.nan), np.zeros((4, 3)))
 
 
 @given(similarities.filter(lambda s: s.scale < 1.0), st.integers(0, 2**31))
-def test_ransac_ignores_wrong_pairs(truth, seed):
+def test_ransac_ignores_outliers(truth, seed):
     rng = np.random.default_rng(seed)
     points = rng.uniform(-0.5, 0.5, (200, 3))
     target = truth.apply(points)
@@ -103,6 +103,6 @@ def test_ransac_is_deterministic():
     assert np.array_equal(fits[0].R, fits[1].R) and np.array_equal(fits[0].t, fits[1].t)
 
 
-def test_the_rigid_part_of_a_similarity():
+def test_rigid_part_has_rotation_and_translation_without_scale():
     fit = Similarity(exp_so3([0.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), 2.0)
     assert np.array_equal(fit.T_camera_object[:3, :3], fit.R) and np.array_equal(fit.T_camera_object[:3, 3], fit.t)

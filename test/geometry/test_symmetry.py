@@ -1,4 +1,4 @@
-"""The free yaw is fixed by a convention, and errors count only what the shape determines."""
+"""Yaw and rotation errors of axially symmetric objects."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def pose(R):
 
 
 @given(rotations, yaws)
-def test_any_yaw_of_an_axial_object_gives_the_same_pose(R, yaw):
+def test_canonical_pose_is_independent_of_yaw(R, yaw):
     canonical = canonicalize_yaw(pose(R), True)
     assert np.allclose(canonical, canonicalize_yaw(pose(R @ about_y(yaw)), True), atol=1e-6)
     assert np.allclose(canonical[:3, 1], R[:, 1]) and np.allclose(canonical[:3, 3], [0.1, 0.2, 0.9])
@@ -34,26 +34,26 @@ def test_any_yaw_of_an_axial_object_gives_the_same_pose(R, yaw):
 
 
 @given(rotations, rotations, yaws)
-def test_with_a_previous_rotation_too(R, previous, yaw):
+def test_canonical_pose_with_a_previous_rotation_is_independent_of_yaw(R, previous, yaw):
     canonical = canonicalize_yaw(pose(R), True, previous)
     assert np.allclose(canonical, canonicalize_yaw(pose(R @ about_y(yaw)), True, previous), atol=1e-6)
 
 
-def test_x_of_an_upright_object_is_the_frames_x():
+def test_canonical_x_of_an_upright_object_is_the_frame_x():
     R = np.diag([-1.0, -1.0, 1.0]) @ about_y(0.7)  # upright before a camera: y up is -y of the image
     assert np.allclose(canonicalize_yaw(pose(R), True)[:3, 0], [1, 0, 0])
 
 
 @given(rotations)
-def test_other_objects_are_left_alone(R):
+def test_objects_without_axial_symmetry_are_unchanged(R):
     T = pose(R)
     result = canonicalize_yaw(T, False, np.eye(3))
     assert np.array_equal(result, T) and result is not T
     assert np.array_equal(align_yaw(T, False, np.eye(3)), T)
 
 
-def test_axes_never_spin_while_y_passes_through_the_degenerate_direction():
-    """A trembling bottle tips over until it lies along the frame's x axis, and on to the other side."""
+def test_canonical_axes_are_continuous_through_the_degenerate_direction():
+    """The y axis of a bottle rotates with noise through the frame's x axis."""
     rng = np.random.default_rng(2)
     previous, largest = None, 0.0
     for angle in np.linspace(0.0, np.pi, 400):
@@ -69,7 +69,7 @@ def test_axes_never_spin_while_y_passes_through_the_degenerate_direction():
 
 
 @given(rotations, rotations)
-def test_aligned_yaw_is_the_nearest_of_all(R, reference):
+def test_aligned_yaw_has_the_smallest_angle(R, reference):
     aligned = align_yaw(pose(R), True, reference)[:3, :3]
     assert np.allclose(aligned[:, 1], R[:, 1])
     nearest = rotation_angle_deg(aligned, reference)
@@ -78,14 +78,14 @@ def test_aligned_yaw_is_the_nearest_of_all(R, reference):
 
 
 @given(rotations, arrays(np.float64, 3, elements=st.floats(-1, 1)), yaws)
-def test_errors_of_axial_objects_ignore_yaw(R, phi, yaw):
+def test_rotation_error_of_axial_objects_ignores_yaw(R, phi, yaw):
     other = exp_so3(phi) @ R
     error = rotation_error_deg(R, other, AXIAL)
     assert rotation_error_deg(R @ about_y(yaw), other, AXIAL) == pytest.approx(error, abs=1e-5)
     assert error <= rotation_angle_deg(R, other) + 1e-6
 
 
-def test_errors_by_hand():
+def test_rotation_error_of_known_rotations():
     tilt = exp_so3([np.radians(10.0), 0.0, 0.0])
     assert rotation_error_deg(tilt @ about_y(1.0), np.eye(3), AXIAL) == pytest.approx(10.0)
     assert rotation_error_deg(about_y(np.radians(30.0)), np.eye(3), NOCS_CATEGORIES["mug"].symmetry) == pytest.approx(
@@ -94,8 +94,8 @@ def test_errors_by_hand():
     assert rotation_error_deg(exp_so3([np.pi, 0, 0]), np.eye(3), AXIAL) == pytest.approx(180.0)
 
 
-def canonicalized_one(T, reference_R):
-    """The convention in words of single vectors: turn x about y towards the frame's x."""
+def canonicalize_single(T, reference_R):
+    """Compute the canonical pose of one object with vector operations, as a reference."""
     y = T[:3, 1]
 
     def across(v):
@@ -117,7 +117,7 @@ def canonicalized_one(T, reference_R):
 
 
 @given(arrays(np.float64, (5, 6), elements=st.floats(-3, 3)), st.lists(st.booleans(), min_size=5, max_size=5))
-def test_many_at_once_are_as_each_alone(twists, axial):
+def test_batches_equal_single_results(twists, axial):
     T, references = exp_se3(twists), exp_se3(twists[::-1])[:, :3, :3]
     canonical, aligned = canonicalize_yaw(T, axial, references), align_yaw(T, axial, references)
     fresh = canonicalize_yaw(T, axial)
@@ -125,8 +125,8 @@ def test_many_at_once_are_as_each_alone(twists, axial):
         if not axial[k]:
             assert np.array_equal(canonical[k], T[k]) and np.array_equal(aligned[k], T[k])
             continue
-        assert np.allclose(canonical[k], canonicalized_one(T[k], references[k]), atol=1e-9)
-        assert np.allclose(fresh[k], canonicalized_one(T[k], None), atol=1e-9)
+        assert np.allclose(canonical[k], canonicalize_single(T[k], references[k]), atol=1e-9)
+        assert np.allclose(fresh[k], canonicalize_single(T[k], None), atol=1e-9)
         M = references[k].T @ T[k, :3, :3]
         turned = T[k, :3, :3] @ about_y(np.arctan2(M[2, 0] - M[0, 2], M[0, 0] + M[2, 2]))
         assert np.allclose(aligned[k, :3, :3], turned, atol=1e-9)

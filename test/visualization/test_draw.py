@@ -1,4 +1,4 @@
-"""Pictures: what is drawn where, and what is left alone."""
+"""Drawing of boxes, axes, masks and labels."""
 
 import itertools
 
@@ -55,8 +55,8 @@ def has_colour(patch, colour, tolerance=25):
 
 
 @pytest.mark.parametrize(("yaw", "seen"), [(0.0, 6), (0.6, 7)])
-def test_corners_that_the_camera_sees_have_the_colour_of_the_category(yaw, seen):
-    """Two faces are in sight from straight ahead, three from the side."""
+def test_visible_corners_have_the_colour_of_the_category(yaw, seen):
+    """The camera sees two faces from the front and three from the side."""
     thing = track(R=UPRIGHT @ exp_so3([0.0, yaw, 0.0]))
     image = draw_tracks(blank(), [thing], CAMERA)
     corners = box_corners(thing.T_frame_object, thing.size)
@@ -64,7 +64,7 @@ def test_corners_that_the_camera_sees_have_the_colour_of_the_category(yaw, seen)
     assert sum(hits) == seen
 
 
-def test_axes_are_red_green_blue_for_x_y_z():
+def test_axes_x_y_z_are_red_green_blue():
     thing = track(R=exp_so3([0.5, 0.3, 0.1]))
     image = draw_tracks(blank(), [thing], CAMERA)
     for axis, colour in enumerate(AXIS_COLOURS):
@@ -72,7 +72,7 @@ def test_axes_are_red_green_blue_for_x_y_z():
         assert has_colour(near(image, *project(middle[None], CAMERA)[0]), colour)
 
 
-def test_the_input_is_not_changed_and_nothing_is_drawn_for_nothing():
+def test_input_image_is_not_modified():
     rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
     kept = rgb.copy()
     rgb.flags.writeable = False
@@ -81,13 +81,13 @@ def test_the_input_is_not_changed_and_nothing_is_drawn_for_nothing():
     assert np.array_equal(draw_tracks(rgb, [], CAMERA), rgb)
 
 
-def test_near_objects_are_drawn_over_far_ones_whatever_their_order():
+def test_near_objects_are_drawn_over_far_objects():
     far, close = track((0, 0, 1.2), "can"), track((0.02, 0, 0.9), "bowl")
     one, other = draw_tracks(blank(), [far, close], CAMERA), draw_tracks(blank(), [close, far], CAMERA)
     assert np.array_equal(one, other)
 
 
-def test_a_mask_is_tinted_inside_only():
+def test_mask_is_tinted_inside_only():
     mask = InstanceMask("can", 0.9, (100, 50, 140, 100), np.ones((50, 40), np.bool_))
     grey = np.full((480, 640, 3), 100, np.uint8)
     image = draw_tracks(grey, [], CAMERA, [mask])
@@ -97,12 +97,12 @@ def test_a_mask_is_tinted_inside_only():
 
 
 @pytest.mark.parametrize("t", [(0, 0, -1.0), (5.0, 0, 1.0), (0, -5.0, 1.0)])
-def test_objects_out_of_sight_draw_nothing(t):
+def test_objects_outside_the_view_are_not_drawn(t):
     assert not draw_tracks(blank(), [track(t)], CAMERA).any()
 
 
-def test_an_object_around_the_camera_is_clipped_not_smeared():
-    """Corners behind the camera must not appear mirrored: what is drawn below belongs to the front."""
+def test_object_around_the_camera_is_clipped():
+    """Corners behind the camera must not be projected as mirror images above the horizon."""
     floor = track((0.0, 0.5, 0.0), size=(0.3, 0.02, 4.0), R=np.eye(3))
     image = draw_tracks(blank(), [floor], CAMERA)
     box_rows = np.flatnonzero((np.abs(image.astype(int) - CATEGORY_COLOURS["mug"]).max(axis=-1) < 10).sum(axis=1))
@@ -117,13 +117,13 @@ def test_any_pose_can_be_drawn(twist, size):
     assert image.shape == (480, 640, 3) and image.dtype == np.uint8
 
 
-def test_unseen_objects_look_different():
+def test_unseen_objects_are_dimmed():
     assert not np.array_equal(
         draw_tracks(blank(), [track()], CAMERA), draw_tracks(blank(), [track(seen=False)], CAMERA)
     )
 
 
-def test_every_category_has_a_bright_colour_of_its_own():
+def test_category_colours_are_bright_and_distinct():
     names = [*CATEGORY_COLOURS, "drill", "shoe", "banana"]
     colours = [category_colour(name) for name in names]
     assert colours == [category_colour(name) for name in names]
@@ -139,7 +139,7 @@ def label(lines, rectangle, colour):
 
 
 @pytest.mark.parametrize("rectangle", [(0, 0, 30, 20), (600, 0, 639, 20), (610, 450, 639, 479), (0, 0, 639, 479)])
-def test_labels_are_never_cut_off_by_the_border(rectangle):
+def test_labels_stay_inside_the_image(rectangle):
     lines, colour = ["laptop_12  0.87", "33.1 x 22.0 x 33.5 cm"], (0, 200, 0)
     free, edge = blank(), blank()
     draw_labels(free, [label(lines, (300, 220, 340, 260), colour)])
@@ -149,7 +149,7 @@ def test_labels_are_never_cut_off_by_the_border(rectangle):
     assert len(np.unique(edge.reshape(-1, 3), axis=0)) > 2, "text"
 
 
-def test_labels_of_crowded_objects_do_not_cover_each_other():
+def test_labels_do_not_overlap():
     lines = ["bottle_1  0.50", "8.0 x 20.0 x 8.0 cm"]
     labels = [label(lines, (300 + 6 * k, 200, 340 + 6 * k, 300), (10 * k + 50, 9, 9)) for k in range(5)]
     together = blank()
@@ -161,7 +161,7 @@ def test_labels_of_crowded_objects_do_not_cover_each_other():
         assert (together == item.colour).all(axis=-1).sum() >= expected
 
 
-def test_labels_cover_no_object_where_there_is_room():
+def test_labels_avoid_objects_if_there_is_room():
     """Nine objects behind each other: the place above an object is another object's."""
     lines = ["mug_1  0.90", "10.0 x 9.0 x 8.0 cm"]
     places = [(160 + 110 * column, 110 + 100 * row) for row in range(3) for column in range(3)]
@@ -173,7 +173,7 @@ def test_labels_cover_no_object_where_there_is_room():
         assert covered < 0.04, "no more than the lines from labels to objects"
 
 
-def test_a_label_far_from_its_object_is_connected_with_it():
+def test_label_far_from_its_object_is_connected_by_a_line():
     image, grey = blank(), (90, 90, 90)
     crowd = label(["around"], (200, 100, 400, 300), grey)
     inner = label(["mug_1  0.90", "10.0 x 9.0 x 8.0 cm"], (280, 190, 320, 220), (200, 60, 9))
@@ -182,15 +182,15 @@ def test_a_label_far_from_its_object_is_connected_with_it():
     assert any(has_colour(near(image, *corner, 3), inner.colour, 60) for corner in corners)
 
 
-def test_text_is_readable_on_any_colour():
+def test_text_contrasts_with_its_background():
     for colour, ink in (((255, 255, 120), 0), ((40, 20, 90), 255)):
         image = np.full((480, 640, 3), 128, np.uint8)
         draw_labels(image, [label(["mug_1"], (300, 200, 340, 240), colour)])
         assert (image == ink).all(axis=-1).any()
 
 
-def clipped_one(start, end, near=0.02):
-    """The part of a line in front of the camera, one line at a time."""
+def clip_single_line(start, end, near=0.02):
+    """Compute the part of one line in front of the camera, as a reference."""
     if max(start[2], end[2]) < near:
         return None
     points = [start, end]
@@ -203,7 +203,7 @@ def clipped_one(start, end, near=0.02):
 
 @settings(deadline=None)
 @given(arrays(np.float64, (3, 6), elements=st.floats(-2, 2)), arrays(np.float64, (3, 3), elements=st.floats(0.01, 3)))
-def test_lines_of_many_objects_are_those_of_each_alone(twists, sizes):
+def test_lines_of_a_batch_equal_those_of_single_objects(twists, sizes):
     T = exp_se3(twists)
     lines = project_object_lines(T, sizes, CAMERA)
     for k in range(3):
@@ -212,7 +212,7 @@ def test_lines_of_many_objects_are_those_of_each_alone(twists, sizes):
         ends = [(corners[a], corners[b]) for a, b in BOX_EDGES] + arrows
         drawn = []
         for number, (start, end) in enumerate(ends):
-            part = clipped_one(start, end)
+            part = clip_single_line(start, end)
             assert lines.shown[k, number] == (part is not None)
             if part is not None:
                 assert np.allclose(lines.pixels[k, number], project(part, CAMERA), rtol=1e-6, atol=1e-3)
@@ -225,7 +225,7 @@ def rejected(instance, reason=RejectionReason.TOO_FEW_POINTS):
     return Rejection("can", reason, "12 of 64 points", instance)
 
 
-def test_a_rejected_mask_is_grey_and_carries_its_reason(monkeypatch):
+def test_rejected_mask_is_grey_with_its_reason(monkeypatch):
     texts = []
 
     def recorded(image, labels):
@@ -239,15 +239,15 @@ def test_a_rejected_mask_is_grey_and_carries_its_reason(monkeypatch):
     assert np.allclose(image[175, 120], 0.65 * np.array([100, 50, 20]) + 0.35 * np.array(REJECTED_COLOUR), atol=1)
     assert (image[150, 100:140] == REJECTED_COLOUR).all(), "the outline"
     assert texts[-1] == ("can rejected", "too few points")
-    assert (image[:145, 60:180] == REJECTED_COLOUR).all(axis=-1).sum() > 100, "the label's plate"
+    assert (image[:145, 60:180] == REJECTED_COLOUR).all(axis=-1).sum() > 100, "the background of the label"
     assert not has_colour(image[150:200, 100:140], CATEGORY_COLOURS["can"])
 
 
-def test_a_rejection_without_an_instance_draws_nothing():
+def test_rejection_without_an_instance_is_not_drawn():
     assert not draw_tracks(blank(), [], CAMERA, rejections=[rejected(None, RejectionReason.UNKNOWN_LABEL)]).any()
 
 
-def test_the_result_of_a_frame_is_drawn_as_numbered_tracks():
+def test_frame_result_is_drawn_as_numbered_tracks():
     mask = InstanceMask("mug", 0.9, (300, 200, 340, 260), np.ones((60, 40), np.bool_))
     small = InstanceMask("can", 0.9, (10, 10, 30, 30), np.ones((20, 20), np.bool_))
     lost = Rejection("can", RejectionReason.TOO_FEW_POINTS, "12 of 64 points", small)

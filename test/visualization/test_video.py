@@ -1,4 +1,4 @@
-"""Videos can be read back, last as long as life did, and keep their colours."""
+"""Video files: duration, colours and error messages."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def read(path: Path) -> list[np.ndarray]:
     return frames
 
 
-def test_uneven_pictures_play_at_the_speed_of_life(tmp_path: Path) -> None:
+def test_video_plays_irregular_images_in_real_time(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
     with VideoWriter(path, fps=10.0) as video:
         video.add(RED, 5_000_000_000)
@@ -34,22 +34,22 @@ def test_uneven_pictures_play_at_the_speed_of_life(tmp_path: Path) -> None:
     assert colours[:6].count("red") in (5, 6) and set(colours[6:]) == {"blue"}
 
 
-def test_a_long_silence_is_cut(tmp_path: Path) -> None:
+def test_long_gap_is_shortened(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", fps=10.0) as video:
         video.add(RED, 0)
         video.add(BLUE, 3_600_000_000_000)
     assert len(read(tmp_path / "v.mp4")) <= 25
 
 
-def test_time_may_jump_back(tmp_path: Path) -> None:
+def test_backward_step_of_time_is_accepted(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", fps=10.0) as video:
         video.add(RED, 60_000_000_000)
         for tenth in range(10):
             video.add(BLUE, tenth * 100_000_000)
-    assert len(read(tmp_path / "v.mp4")) >= 9, "the video stands still until the old time comes again"
+    assert len(read(tmp_path / "v.mp4")) >= 9, "images with earlier stamps follow directly"
 
 
-def test_one_picture_is_a_video_and_none_is_no_file(tmp_path: Path) -> None:
+def test_one_image_is_a_video_and_none_is_no_file(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "one.mp4") as video:
         video.add(RED, 0)
     assert len(read(tmp_path / "one.mp4")) == 1
@@ -58,7 +58,7 @@ def test_one_picture_is_a_video_and_none_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "none.mp4").exists()
 
 
-def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_wrong_size_and_missing_folder_raise(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4") as video:
         video.add(RED, 0)
         with pytest.raises(ShapeError, match=r"\(48, 64, 3\).*\(10, 64, 3\)"):
@@ -67,7 +67,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         video.add(RED, 0)
 
 
-def test_an_animation_shows_each_picture_until_the_next(tmp_path: Path) -> None:
+def test_animation_shows_each_image_until_the_next(tmp_path: Path) -> None:
     path = tmp_path / "a.webp"
     write_animation(path, [RED, BLUE, RED], [0, 100_000_000, 400_000_000])
     with Image.open(path) as picture:

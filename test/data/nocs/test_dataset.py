@@ -1,4 +1,4 @@
-"""The whole path over files as NOCS has them: written from simulated scenes, read, and the truth found again."""
+"""NOCS datasets: a simulated fixture is written in the NOCS format, read, and compared with the renderer's truth."""
 
 import pickle
 import shutil
@@ -24,14 +24,14 @@ SUBSETS = ("real_test", "camera_val")
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Root and the renderer's truths of both parts; three tables so that every category occurs."""
+    """Return the root and the renderer's truths of both subsets; three scenes contain every category."""
     root = tmp_path_factory.mktemp("nocs")
     return root, {subset: write_nocs_fixture(root, subset, scenes=3, frames=2, seed=1) for subset in SUBSETS}
 
 
 @pytest.fixture
 def copied(written, tmp_path):
-    """A copy of the data to spoil."""
+    """Return a copy of the data that a test may modify."""
     return shutil.copytree(written[0], tmp_path / "nocs")
 
 
@@ -47,7 +47,7 @@ def pairs(written, subset, correct_mugs):
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_truth_is_found_again_within_half_a_degree_and_two_millimetres(written, subset):
+def test_fitted_truth_is_within_half_a_degree_and_two_millimetres(written, subset):
     seen = set()
     for found, true, _ in pairs(written, subset, correct_mugs=False):
         seen.add(true.category)
@@ -61,7 +61,7 @@ def test_truth_is_found_again_within_half_a_degree_and_two_millimetres(written, 
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_mugs_are_centred_on_their_body_and_other_things_stay(written, subset):
+def test_mug_correction_centres_mugs_on_their_body_only(written, subset):
     mugs = 0
     for found, true, _ in pairs(written, subset, correct_mugs=True):
         x, y, z = true.size
@@ -75,16 +75,16 @@ def test_mugs_are_centred_on_their_body_and_other_things_stay(written, subset):
     assert mugs
 
 
-def test_mug_correction_by_hand():
-    """A mug of 120 x 100 x 80: its handle reaches 40 beyond its body, whose axis lies 20 behind the box's centre."""
+def test_mug_correction_of_a_known_mug():
+    """The mug measures 120 x 100 x 80 mm. Its handle extends 40 mm beyond the body, so the axis is at x = -20 mm."""
     shift, factor = compute_mug_correction(np.array([0.12, 0.10, 0.08]))
     diagonal = np.sqrt(0.12**2 + 0.10**2 + 0.08**2)
     np.testing.assert_allclose(shift, [0.02 / diagonal, 0, 0])
     assert factor == pytest.approx(diagonal / np.sqrt(0.16**2 + 0.10**2 + 0.08**2))
 
 
-def test_handles_are_told_from_bodies_by_hand():
-    """A mug of 120 x 100 x 80 in NOCS units: body of radius 40 about x = -20, handle from x = 20 to 60."""
+def test_visible_handle_of_a_known_mug():
+    """The mug measures 120 x 100 x 80 mm, with a body of radius 40 mm about x = -20 mm and a handle to x = 60 mm."""
     extents = np.array([0.12, 0.10, 0.08]) / np.linalg.norm([0.12, 0.10, 0.08])
     unit = extents[0] / 0.12
     angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 500)
@@ -95,8 +95,8 @@ def test_handles_are_told_from_bodies_by_hand():
     assert not has_visible_handle(unit * np.concatenate([body, handle[:10]]), extents)
 
 
-def test_handles_are_mostly_judged_as_the_renderer_does(written):
-    """They may differ where a sliver of a handle shows: the one counts its outline's share, the other pixels."""
+def test_visible_handles_agree_with_the_renderer(written):
+    """They may differ for barely visible handles: the renderer uses the silhouette, the dataset counts pixels."""
     agree = [
         found.handle_visible == true.handle_visible
         for subset in SUBSETS
@@ -109,7 +109,7 @@ def test_handles_are_mostly_judged_as_the_renderer_does(written):
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_official_truths_agree_with_the_maps(written, subset):
+def test_official_truths_agree_with_fitted_truths(written, subset):
     root, truths = written
     dataset = NocsDataset(root, subset, correct_mugs=False)
     for index in range(len(dataset)):
@@ -136,7 +136,7 @@ def test_detections_cover_their_objects(written, subset):
             assert inside.mean() > 0.4 and 0.8 <= mask.score <= 1.0
 
 
-def test_detections_under_the_older_keys(copied):
+def test_detections_are_read_from_older_keys(copied):
     dataset = NocsDataset(copied, "real_test")
     path = next((copied / "segmentation_results" / "REAL275").glob("*_scene_1_0000.pkl"))
     record = pickle.loads(path.read_bytes())
@@ -146,7 +146,7 @@ def test_detections_under_the_older_keys(copied):
     assert [mask.box for mask in dataset.read_detections(0)] == [mask.box for mask in before]
 
 
-def test_composed_depth_shows_the_table_and_plain_depth_does_not(copied):
+def test_composed_depth_contains_the_background(copied):
     composed = NocsDataset(copied, "camera_val").read(0).frame
     shutil.rmtree(copied / "camera_full_depths")
     plain = NocsDataset(copied, "camera_val").read(0).frame
@@ -155,8 +155,8 @@ def test_composed_depth_shows_the_table_and_plain_depth_does_not(copied):
     assert (composed.depth[~objects] > 0).mean() > 0.9 and (plain.depth[~objects] == 0).all()
 
 
-def test_wrong_pixels_at_the_rim_do_not_turn_the_truth(copied):
-    """A tenth of the map's pixels are nonsense, as at the rims of real maps."""
+def test_fitted_truth_is_robust_to_wrong_pixels(copied):
+    """A tenth of the pixels of the coordinate map are random, like the borders of real maps."""
     dataset = NocsDataset(copied, "real_test", correct_mugs=False)
     before = {truth.instance: truth for truth in dataset.read(0).truths}
     path = dataset.folder / "scene_1" / "0000_coord.png"
@@ -171,7 +171,7 @@ def test_wrong_pixels_at_the_rim_do_not_turn_the_truth(copied):
         assert np.linalg.norm(T[:3, 3] - T_before[:3, 3]) < 0.002
 
 
-def test_a_frame_alone_needs_no_models_and_no_map(copied):
+def test_read_frame_needs_no_models_and_no_coordinate_map(copied):
     dataset = NocsDataset(copied, "real_test")
     whole = dataset.read(0).frame
     shutil.rmtree(copied / "obj_models")
@@ -181,7 +181,7 @@ def test_a_frame_alone_needs_no_models_and_no_map(copied):
         np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
 
 
-def test_equal_calls_give_equal_truths(written):
+def test_read_is_deterministic(written):
     dataset = NocsDataset(written[0], "real_test")
     for first, second in zip(dataset.read(1).truths, dataset.read(1).truths, strict=True):
         np.testing.assert_array_equal(first.T_camera_object, second.T_camera_object)
@@ -213,14 +213,14 @@ def test_mugs_without_a_correction_are_left_out(copied):
         ("Real/test/scene_1/0000_meta.txt", lambda d: d.read(0)),
     ],
 )
-def test_the_very_file_that_is_missing_is_named(copied, gone, act):
+def test_missing_file_is_named(copied, gone, act):
     dataset = NocsDataset(copied, "real_test")
     (copied / gone).unlink()
     with pytest.raises(DataError, match=gone):
         act(dataset)
 
 
-def test_missing_models_and_composed_depth_are_named(copied):
+def test_missing_models_and_composed_depth_raise(copied):
     dataset = NocsDataset(copied, "camera_val")
     shutil.rmtree(copied / "obj_models" / "val")
     with pytest.raises(DataError, match=r"obj_models/val/0\d+/\w+/bbox\.txt.*obj_models\.zip"):
@@ -230,7 +230,7 @@ def test_missing_models_and_composed_depth_are_named(copied):
         dataset.read(0)
 
 
-def test_missing_folders_and_subsets_are_named(tmp_path):
+def test_missing_folders_and_unknown_subsets_raise(tmp_path):
     with pytest.raises(DataError, match=r"Real/test' or '.*real_test'"):
         NocsDataset(tmp_path, "real_test")
     with pytest.raises(ConfigError, match="camera_train, camera_val, real_train, real_test"):
@@ -241,7 +241,7 @@ def test_missing_folders_and_subsets_are_named(tmp_path):
         NocsDataset(tmp_path, "real_test")
 
 
-def test_training_parts_have_no_official_truth(tmp_path):
+def test_training_subsets_have_no_official_truth(tmp_path):
     write_nocs_fixture(tmp_path, "real_train", frames=1)
     dataset = NocsDataset(tmp_path, "real_train")
     assert dataset.read(0).truths
@@ -250,7 +250,7 @@ def test_training_parts_have_no_official_truth(tmp_path):
             call(0)
 
 
-def test_the_list_of_frames_is_kept_and_renewed(copied):
+def test_frame_index_is_cached_and_updated(copied):
     whole = NocsDataset(copied, "real_test")
     index = copied / ".clipose_real_test.json"
     assert index.is_file() and not whole.missing
@@ -264,13 +264,13 @@ def test_the_list_of_frames_is_kept_and_renewed(copied):
     assert NocsDataset(copied, "real_test").frames == renewed.frames
 
 
-def test_an_index_elsewhere_leaves_the_data_alone(copied, tmp_path):
+def test_frame_index_can_be_written_to_another_folder(copied, tmp_path):
     (copied / ".clipose_real_test.json").unlink(missing_ok=True)
     NocsDataset(copied, "real_test", index=tmp_path / "kept.json")
     assert (tmp_path / "kept.json").is_file() and not (copied / ".clipose_real_test.json").exists()
 
 
-def test_clouds_for_training_lie_on_their_objects(written):
+def test_training_clouds_lie_on_their_objects(written):
     dataset = NocsDataset(written[0], "real_test", correct_mugs=False)
     samples = load_nocs_samples(dataset, seed=0, cloud=CloudConfig(points=256))
     assert len(samples) >= 15 and samples.categories == NOCS_CATEGORIES
@@ -281,7 +281,7 @@ def test_clouds_for_training_lie_on_their_objects(written):
     assert 0 < len(few) < len(samples)
 
 
-def test_malformed_boxes_of_models_are_named(copied):
+def test_malformed_model_boxes_raise(copied):
     models = NocsModels(copied, NOCS_SUBSETS["real_test"])
     path = sorted((copied / "obj_models" / "real_test").glob("*.txt"))[0]
     for text in ("1 2", "a b c", "1 0 1"):

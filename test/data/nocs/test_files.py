@@ -1,4 +1,4 @@
-"""What pixels and lines of the NOCS files mean, by hand-made ones."""
+"""NOCS file formats: pixel encodings and meta files, checked with files written by hand."""
 
 import struct
 import zlib
@@ -31,8 +31,8 @@ from clipose_ros.errors import DataError
         ((51, 102, 204), (-0.3, -0.1, -0.3)),
     ],
 )
-def test_a_pixel_written_as_png_is_decoded_to_x_y_and_flipped_z(tmp_path, red_green_blue, xyz):
-    """The bytes of the file are red, green, blue, whatever OpenCV makes of them: encoded here without its help."""
+def test_decode_coordinates_returns_x_y_and_flipped_z(tmp_path, red_green_blue, xyz):
+    """The PNG is encoded without OpenCV, so that its bytes are known to be red, green, blue."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -45,13 +45,13 @@ def test_a_pixel_written_as_png_is_decoded_to_x_y_and_flipped_z(tmp_path, red_gr
     np.testing.assert_allclose(decoded[0, 0], xyz, atol=1e-9)
 
 
-def test_encoding_is_the_inverse_but_for_rounding():
+def test_encode_coordinates_is_the_inverse_up_to_rounding():
     coordinates = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 30, 3))
     decoded = decode_coordinates(encode_coordinates(coordinates))
     assert np.abs(decoded - coordinates).max() <= 0.5 / 255 + 1e-12
 
 
-def test_depth_of_both_encodings_is_in_metres(tmp_path):
+def test_decode_depth_of_both_encodings_returns_metres(tmp_path):
     deep = np.array([[0, 1, 500, 32001, 12345]], dtype=np.uint16)
     expected = [[0.0, 0.001, 0.5, 0.0, 12.345]]
     np.testing.assert_allclose(decode_depth(deep, tmp_path), expected, atol=1e-6)
@@ -61,7 +61,7 @@ def test_depth_of_both_encodings_is_in_metres(tmp_path):
         decode_depth(deep.astype(np.uint8), tmp_path)
 
 
-def test_meta_lines_of_both_parts(tmp_path):
+def test_read_meta_of_camera_and_real(tmp_path):
     path = tmp_path / "0000_meta.txt"
     path.write_text("1 2 bowl_white_small_norm\n2 0 03211117 e51e15b3d\n\n3 6 03797390 b9be7cfe\n")
     real, background, camera = read_meta(path)
@@ -70,7 +70,7 @@ def test_meta_lines_of_both_parts(tmp_path):
     assert (camera.class_id, camera.model, camera.synset) == (6, "b9be7cfe", "03797390")
 
 
-def test_wrong_meta_lines_are_named(tmp_path):
+def test_read_meta_names_malformed_lines(tmp_path):
     path = tmp_path / "0001_meta.txt"
     for text in ("1 2 a\n1 bowl x\n", "1 2 a\n7 1\n"):
         path.write_text(text)
@@ -80,7 +80,7 @@ def test_wrong_meta_lines_are_named(tmp_path):
         read_meta(tmp_path / "0002_meta.txt")
 
 
-def test_masks_of_one_and_of_four_channels(tmp_path):
+def test_read_mask_of_one_and_four_channels(tmp_path):
     mask = np.full((480, 640), 255, dtype=np.uint8)
     mask[10, 20] = 3
     cv2.imwrite(str(tmp_path / "one.png"), mask)
@@ -89,7 +89,7 @@ def test_masks_of_one_and_of_four_channels(tmp_path):
         np.testing.assert_array_equal(read_mask(tmp_path / name), mask)
 
 
-def test_images_missing_cut_off_or_of_another_size_are_named(tmp_path):
+def test_read_image_names_missing_damaged_and_wrong_sized_files(tmp_path):
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((4, 4), np.uint8))
     (tmp_path / "cut.png").write_bytes((tmp_path / "small.png").read_bytes()[:20])
     for name in ("small.png", "cut.png", "missing.png"):
@@ -97,7 +97,7 @@ def test_images_missing_cut_off_or_of_another_size_are_named(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_published_intrinsics():
+def test_intrinsics_are_the_published_ones():
     assert (CAMERA_INTRINSICS.fx, CAMERA_INTRINSICS.fy, CAMERA_INTRINSICS.cx, CAMERA_INTRINSICS.cy) == (
         577.5,
         577.5,

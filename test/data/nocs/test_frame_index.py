@@ -1,4 +1,4 @@
-"""The index of a NOCS folder equals a listing of its files, and is used only for folders that did not change."""
+"""Frame index of a NOCS folder: listing, caching and invalid index files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipose_ros.data.nocs.frame_index import list_frames
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two scenes: one whole, one that lacks a file."""
+    """Return a folder of two scenes, one of which lacks a file."""
     for scene, numbers in (("scene_1", ("0000", "0001")), ("scene_2", ("0000", "0002"))):
         (tmp_path / "frames" / scene).mkdir(parents=True)
         for number in numbers:
@@ -24,14 +24,14 @@ def folder(tmp_path):
     return tmp_path / "frames"
 
 
-def test_frames_that_lack_a_file_are_named_and_left_out(folder, tmp_path):
+def test_incomplete_frames_are_listed_as_missing(folder, tmp_path):
     scenes = list_frames(folder, tmp_path / "index.json")
     assert scenes["scene_1"].whole == ("0000", "0001") and not scenes["scene_1"].missing
     assert scenes["scene_2"].whole == ("0000",)
     assert scenes["scene_2"].missing == (f"0002_{FRAME_FILES[1]}",)
 
 
-def test_second_listing_is_that_of_the_index(folder, tmp_path):
+def test_unchanged_folder_is_taken_from_the_index(folder, tmp_path):
     index = tmp_path / "index.json"
     first = list_frames(folder, index)
     values = json.loads(index.read_text())
@@ -42,7 +42,7 @@ def test_second_listing_is_that_of_the_index(folder, tmp_path):
     assert again["scene_2"] == first["scene_2"]
 
 
-def test_changed_folder_is_listed_anew(folder, tmp_path):
+def test_changed_folder_is_listed_again(folder, tmp_path):
     index = tmp_path / "index.json"
     list_frames(folder, index)
     (folder / "scene_2" / f"0002_{FRAME_FILES[1]}").touch()
@@ -51,13 +51,13 @@ def test_changed_folder_is_listed_anew(folder, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"scene_1": 3}', '{"scene_1": {"changed": "x"}}'])
-def test_broken_index_is_ignored_and_written_anew(folder, tmp_path, content):
+def test_malformed_index_is_replaced(folder, tmp_path, content):
     index = tmp_path / "index.json"
     index.write_text(content)
     assert list_frames(folder, index)["scene_1"].whole == ("0000", "0001")
     assert set(json.loads(index.read_text())) == {"scene_1", "scene_2"}
 
 
-def test_index_that_cannot_be_written_is_done_without(folder, tmp_path):
+def test_unwritable_index_is_skipped(folder, tmp_path):
     scenes = list_frames(folder, tmp_path / "no_such_folder" / "index.json")
     assert set(scenes) == {"scene_1", "scene_2"}

@@ -1,4 +1,4 @@
-"""Official truths and detections are read from pickles of either release, and malformed ones are refused by name."""
+"""Official truths and detections: both releases of the pickles, and error messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write(tmp_path):
     return written
 
 
-def test_similarity_is_taken_apart_into_pose_scale_and_size(write):
+def test_official_similarity_is_split_into_pose_scale_and_size(write):
     (truth,) = read_official_truths(write(official()), NOCS_CATEGORIES)
     assert (truth.category, truth.box, truth.handle_visible) == ("bowl", (20, 10, 50, 30), False)
     assert truth.scale == pytest.approx(0.2)
@@ -53,7 +53,7 @@ def test_similarity_is_taken_apart_into_pose_scale_and_size(write):
     np.testing.assert_allclose(truth.T_camera_object[:3, 3], [0.1, -0.2, 0.9])
 
 
-def test_handles_are_visible_where_the_release_says_nothing(write):
+def test_handle_is_visible_by_default(write):
     (truth,) = read_official_truths(write(official(gt_handle_visibility=None)), NOCS_CATEGORIES)
     assert truth.handle_visible
 
@@ -66,18 +66,18 @@ def test_handles_are_visible_where_the_release_says_nothing(write):
         ({"gt_RTs": np.stack([np.diag([1.0, 1.0, -1.0, 1.0])] * 2)}, "similarities"),
     ],
 )
-def test_malformed_truths_are_refused(write, changes, message):
+def test_malformed_truths_raise(write, changes, message):
     with pytest.raises(DataError, match=message):
         read_official_truths(write(official(**changes)), NOCS_CATEGORIES)
 
 
-def test_record_that_is_no_dict_is_refused(write):
+def test_record_that_is_no_dict_raises(write):
     with pytest.raises(DataError, match="list"):
         read_official_truths(write([1, 2]), NOCS_CATEGORIES)
 
 
 @pytest.mark.parametrize("prefix", ["pred_", ""])
-def test_detections_of_both_releases_are_understood(write, prefix):
+def test_detections_of_both_releases_are_read(write, prefix):
     masks = np.zeros((6, 8, 3), bool)
     masks[1:4, 2:5, 0] = True
     masks[2, 2, 1] = True
@@ -92,7 +92,7 @@ def test_detections_of_both_releases_are_understood(write, prefix):
     assert found.mask.all() and found.mask.sum() == masks[..., 0].sum()
 
 
-def test_masks_of_another_shape_are_refused(write):
+def test_masks_of_another_shape_raise(write):
     record = {"class_ids": np.array([BOWL]), "scores": np.array([0.9]), "masks": np.zeros((6, 8), bool)}
     with pytest.raises(DataError, match="H, W, N"):
         read_detections(write(record), NOCS_CATEGORIES)

@@ -1,4 +1,4 @@
-"""The correction of mugs moves coordinates and poses alike, and extents are read in either format."""
+"""Object models: correction of mugs, and extents in both formats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(path, text):
 
 
 @given(st.tuples(numbers, numbers, numbers), st.floats(0.5, 2.0), st.floats(-3, 3), st.floats(0.05, 0.5))
-def test_corrected_pose_of_corrected_coordinates_is_the_same_point(shift, factor, angle, scale):
+def test_correction_of_pose_and_coordinates_keeps_camera_points(shift, factor, angle, scale):
     c, s = np.cos(angle), np.sin(angle)
     fit = Similarity(np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]), np.array([0.1, -0.2, 0.8]), scale)
     correction = MugCorrection(np.array(shift), factor)
@@ -36,7 +36,7 @@ def test_corrected_pose_of_corrected_coordinates_is_the_same_point(shift, factor
 
 
 @given(st.tuples(numbers, numbers, numbers), st.floats(0.5, 2.0))
-def test_corrected_extents_hold_the_corrected_mug(shift, factor):
+def test_corrected_extents_contain_the_corrected_mug(shift, factor):
     extents = np.array([0.7, 0.5, 0.4])
     correction = MugCorrection(np.array(shift), factor)
     corners = correction.correct_coordinates(0.5 * extents * np.array([[1, 1, 1], [-1, -1, -1], [1, -1, 1]]))
@@ -53,18 +53,18 @@ def test_extents_have_a_diagonal_of_one_in_both_formats(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["1 2", "0 1 1", "a b c", "1 2 3 4 5 6"])
-def test_malformed_extents_are_refused_by_file_name(tmp_path, text):
+def test_malformed_extents_raise_with_the_file_name(tmp_path, text):
     write(tmp_path / REAL.models / "odd.txt", text)
     with pytest.raises(DataError, match="odd.txt"):
         NocsModels(tmp_path, REAL).read_extents(MetaLine(1, 6, "odd", ""))
 
 
-def test_missing_extents_name_the_archive_to_unpack(tmp_path):
+def test_missing_extents_raise_with_the_archive_name(tmp_path):
     with pytest.raises(DataError, match="obj_models.zip"):
         NocsModels(tmp_path, REAL).read_extents(MetaLine(1, 6, "none", ""))
 
 
-def test_mug_corrections_are_those_of_the_file(tmp_path):
+def test_mug_corrections_are_read_from_the_file(tmp_path):
     path = tmp_path / MUG_META
     path.parent.mkdir(parents=True)
     path.write_bytes(pickle.dumps({"mug_a": (np.array([0.1, 0.0, 0.0]), 1.2)}))

@@ -1,4 +1,4 @@
-"""Shards give back the clouds that were simulated, are whole or absent, and stream the same way in every run."""
+"""Shard generation: contents, manifest, interruptions and error messages."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 
 def cloud(number: float, image: bool = False) -> CloudSample:
-    """A small cloud that can be told from others."""
+    """Return a small cloud whose points, pose and image contain its number."""
     pose = np.eye(4, dtype=np.float32)
     pose[0, 3] = number
     seen = np.full((8, 8, 3), (number, 3, 200), dtype=np.uint8) if image else None
@@ -81,7 +81,7 @@ def cloud(number: float, image: bool = False) -> CloudSample:
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clouds 0 to 16 in five shards."""
+    """Return a folder with the clouds 0 to 16 in five shards."""
     folder = tmp_path_factory.mktemp("numbered")
     shards, first = [], 0
     for i, count in enumerate(SIZES):
@@ -97,11 +97,11 @@ def numbers(samples: CloudSamples) -> list[int]:
     return [int(n) for n in samples.points[:, 0, 0]]
 
 
-def test_shards_hold_what_is_simulated_in_one_process(folder: Path) -> None:
+def test_shards_contain_the_clouds_of_generate_samples(folder: Path) -> None:
     assert_equal(read_shards(folder), generate_samples(SCENES, SOURCE.seed))
 
 
-def test_the_manifest_tells_what_there_is(folder: Path) -> None:
+def test_manifest_describes_the_shards(folder: Path) -> None:
     record = json.loads((folder / MANIFEST).read_text())
     samples = read_shards(folder)
     assert record["made_by"]["seed"] == 5 and record["scenes"] == SCENES and record["samples"] == len(samples)
@@ -116,7 +116,7 @@ def test_the_manifest_tells_what_there_is(folder: Path) -> None:
     assert sorted(contents(folder)) == sorted([MANIFEST, *(shard["name"] for shard in record["shards"])])
 
 
-def test_webdataset_itself_reads_them(folder: Path) -> None:
+def test_webdataset_reads_the_shards(folder: Path) -> None:
     import webdataset
 
     shards = [str(path) for path in sorted(folder.glob("*.tar"))]
@@ -126,7 +126,7 @@ def test_webdataset_itself_reads_them(folder: Path) -> None:
     assert [row["truth.json"]["category"] for row in rows] == [NOCS_CATEGORIES.names[i] for i in samples.category_index]
 
 
-def test_a_second_run_keeps_whole_shards_and_makes_damaged_ones_anew(copy: Path, folder: Path) -> None:
+def test_second_run_keeps_intact_shards_and_replaces_damaged_ones(copy: Path, folder: Path) -> None:
     names = sorted(path.name for path in copy.glob("*.tar"))
     kept = (copy / names[0]).stat().st_mtime_ns
     damaged = bytearray((copy / names[1]).read_bytes())
@@ -136,7 +136,7 @@ def test_a_second_run_keeps_whole_shards_and_makes_damaged_ones_anew(copy: Path,
     (copy / ".clouds-000001.tar.1.part").write_bytes(b"half")
     lines: list[str] = []
     generate_shards(copy, SOURCE, SCENES, PER_SHARD, workers=1, log=lines.append)
-    assert contents(copy) == contents(folder), "other workers and an interruption change no byte"
+    assert contents(copy) == contents(folder), "the bytes depend neither on workers nor on interruptions"
     assert (copy / names[0]).stat().st_mtime_ns == kept
     assert "1 shards exist, 2 remain" in lines[0]
 
@@ -146,7 +146,7 @@ def test_more_scenes_extend_a_folder(copy: Path) -> None:
     assert_equal(read_shards(copy), generate_samples(SCENES + 1, SOURCE.seed))
 
 
-def test_a_folder_that_was_begun_otherwise_is_refused(copy: Path) -> None:
+def test_folder_of_other_settings_raises(copy: Path) -> None:
     before = contents(copy)
     for other, named in (
         (replace(SOURCE, seed=6), "seed 5, got 6"),
@@ -162,7 +162,7 @@ def test_a_folder_that_was_begun_otherwise_is_refused(copy: Path) -> None:
     assert contents(copy) == before
 
 
-def test_a_full_disk_says_so_and_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_raises_and_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -172,7 +172,7 @@ def test_a_full_disk_says_so_and_leaves_nothing_half(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_a_command_that_may_write_no_more_ends_with_what_to_do(tmp_path: Path) -> None:
+def test_command_at_its_file_size_limit_fails_with_advice(tmp_path: Path) -> None:
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     run = f"{limit}; from clipose_ros.cli import generate; sys.exit(generate.main(sys.argv[1:]))"
     options = ["--seed", "1", "--shards", str(tmp_path), "--scenes", "1"]
@@ -182,7 +182,7 @@ def test_a_command_that_may_write_no_more_ends_with_what_to_do(tmp_path: Path) -
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_run_leaves_only_whole_shards_and_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_killed_run_leaves_complete_shards_and_continues(tmp_path: Path) -> None:
     options = ["--seed", "5", "--shards", str(tmp_path), "--scenes", "8", "--scenes-per-shard", "1", "--workers", "2"]
     command = [sys.executable, "-m", "clipose_ros.cli.generate", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -192,9 +192,9 @@ def test_a_killed_run_leaves_only_whole_shards_and_can_be_gone_on_with(tmp_path:
         process.kill()
     assert process.returncode == -signal.SIGKILL and len(workers) >= 2
     deadline = time.monotonic() + 60
-    while any(_lives(worker) for worker in workers) and time.monotonic() < deadline:
+    while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(_lives(worker) for worker in workers), "the workers end with the command"
+    assert not any(is_running(worker) for worker in workers), "the workers end with the command"
     listed = Manifest.read(tmp_path)
     whole = sorted(tmp_path.glob("*.tar"))
     assert 0 < len(listed.shards) <= len(whole) < 8
@@ -210,20 +210,20 @@ def test_a_killed_run_leaves_only_whole_shards_and_can_be_gone_on_with(tmp_path:
     assert_equal(read_shards(tmp_path), generate_samples(8, 5))
 
 
-def _lives(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def test_images_go_along_without_loss(numbered: Path) -> None:
+def test_images_are_stored_without_loss(numbered: Path) -> None:
     images = read_shards(numbered).images
     assert images is not None
     np.testing.assert_array_equal(images[:, 4, 4], [(n, 3, 200) for n in range(sum(SIZES))])
 
 
-def test_missing_cut_and_foreign_files_are_named(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_missing_truncated_and_foreign_files_raise(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(DataError, match=r"nowhere/manifest\.json is not a manifest"):
         read_shards("nowhere")
     whole = (copy / "clouds-000001.tar").read_bytes()
@@ -238,7 +238,7 @@ def test_missing_cut_and_foreign_files_are_named(copy: Path, tmp_path_factory: p
         read_shards(copy)
 
 
-def test_files_and_folders_go_together(folder: Path, tmp_path: Path) -> None:
+def test_files_and_folders_are_concatenated(folder: Path, tmp_path: Path) -> None:
     samples = generate_samples(1, 9)
     samples.save(tmp_path / "more.npz")
     both = load_clouds(folder, tmp_path / "more.npz")
@@ -247,7 +247,7 @@ def test_files_and_folders_go_together(folder: Path, tmp_path: Path) -> None:
     assert_equal(load_clouds(tmp_path / "more.npz"), samples)
 
 
-def test_shards_of_nocs_frames_hold_the_clouds_of_one_file(tmp_path: Path) -> None:
+def test_shards_of_nocs_frames_equal_the_single_file(tmp_path: Path) -> None:
     root, folder, wanted = tmp_path / "nocs", tmp_path / "shards", tmp_path / "one.npz"
     write_nocs_fixture(root, "real_train", scenes=1, frames=3, seed=2)
     options = ["--nocs", str(root), "--seed", "4", "--image-size", "24", "--box-centred-mugs"]
@@ -264,10 +264,10 @@ def test_shards_of_nocs_frames_hold_the_clouds_of_one_file(tmp_path: Path) -> No
         rows = [sorted(zip(c.points.tolist(), getattr(c, name).tolist(), strict=True)) for c in (one, many)]
         assert rows[0] == rows[1], name
     assert Manifest.read(folder).made_by["objects"]["mug_centre"] == "box"
-    assert generate.main([*options[:-1], *shards]) == 1, "mugs centred otherwise need another folder"
+    assert generate.main([*options[:-1], *shards]) == 1, "another mug centre needs another folder"
 
 
-def test_nocs_frames_are_a_choice_that_more_of_them_extend(tmp_path: Path) -> None:
+def test_nocs_frames_are_drawn_in_an_order_that_depends_on_the_seed(tmp_path: Path) -> None:
     write_nocs_fixture(tmp_path, "real_train", scenes=1, frames=2, seed=2)
     dataset = NocsDataset(tmp_path, "real_train")
     source = NocsFrames(dataset, seed=1)

@@ -1,4 +1,4 @@
-"""Clouds in the order of training: balanced, the same at a position in every run, from memory or streamed."""
+"""Training clouds from memory and from shards: order, balance, URLs and error messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARRAYS = ("points", "category_index", "T_camera_object", "size", "handle_visible
 
 
 def shards(folder: Path, kinds: list[list[str]]) -> Path:
-    """Shards of small clouds that can be told from others: the n-th is of points n."""
+    """Write shards of small clouds; all points of the n-th cloud are n."""
     written, number = [], 0
     for i, names in enumerate(kinds):
         path = folder / f"clouds-{i:06d}.tar"
@@ -52,13 +52,13 @@ def cloud(number: int, name: str) -> CloudSample:
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seventeen mugs in five shards, one of them empty."""
+    """Return a folder with seventeen mugs in five shards, one of them empty."""
     return shards(tmp_path_factory.mktemp("numbered"), [["mug"] * count for count in (4, 0, 7, 1, 5)])
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three categories, not equally many, in four shards."""
+    """Return a folder with three categories of different frequency in four shards."""
     return shards(tmp_path_factory.mktemp("mixed"), [["mug"] * 7 + ["can"] * 3 + ["bowl"] * 2] * 4)
 
 
@@ -68,15 +68,13 @@ def numbers(samples: CloudSamples) -> list[int]:
 
 def taken(source: InMemorySource | ShardStream, first: int, count: int) -> list[int]:
     samples, rows = source.fetch(range(first, first + count))
-    assert rows.tolist() == numbers(samples), "rows count the stored clouds"
+    assert rows.tolist() == numbers(samples), "rows are indices among the stored clouds"
     return rows.tolist()
 
 
 @given(window=st.integers(1, 6), batch=st.integers(1, 9), seed=st.integers(0, 99), start=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
-def test_a_position_gives_the_same_cloud_in_every_run(
-    mixed: Path, window: int, batch: int, seed: int, start: int
-) -> None:
+def test_position_has_the_same_cloud_in_every_run(mixed: Path, window: int, batch: int, seed: int, start: int) -> None:
     straight, resumed = (ShardStream(mixed, seed=seed, window=window) for _ in range(2))
     whole = [n for first in range(0, start, batch) for n in taken(straight, first, batch)]
     assert taken(resumed, start, 3) == taken(straight, start, 3)
@@ -85,31 +83,31 @@ def test_a_position_gives_the_same_cloud_in_every_run(
 
 @given(window=st.integers(1, 6), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
-def test_an_epoch_of_one_category_has_every_cloud_once(numbered: Path, window: int, seed: int) -> None:
+def test_epoch_of_one_category_contains_every_cloud_once(numbered: Path, window: int, seed: int) -> None:
     for source in (ShardStream(numbered, seed=seed, window=window), InMemorySource(read_shards(numbered), seed)):
         for epoch in (0, 1):
             assert sorted(taken(source, 17 * epoch, 17)) == list(range(17))
 
 
 @pytest.mark.parametrize("window", [1, 4])
-def test_a_stream_is_balanced_whatever_was_simulated(mixed: Path, window: int) -> None:
+def test_stream_is_balanced_over_categories(mixed: Path, window: int) -> None:
     stream = ShardStream(mixed, seed=1, window=window)
     samples, _ = stream.fetch(range(len(stream)))
     counts = np.bincount(samples.category_index, minlength=6)
     assert counts[counts > 0].tolist() == [16, 16, 16]
     assert stream.counts.tolist() == [0, 8, 0, 12, 0, 28] and len(stream) == 48
     everything = {n for epoch in range(12) for n in taken(stream, 48 * epoch, 48)}
-    assert everything == set(range(48)), "in time every cloud comes"
+    assert everything == set(range(48)), "every cloud is drawn after some epochs"
 
 
-def test_memory_and_one_window_give_the_same_share_of_everything(mixed: Path) -> None:
+def test_memory_and_stream_have_the_same_counts(mixed: Path) -> None:
     memory = InMemorySource(read_shards(mixed), 3)
     assert memory.counts.tolist() == ShardStream(mixed, seed=3).counts.tolist()
     times = Counter(taken(memory, 0, 48))
-    assert {times[n] for n in range(48) if n % 12 >= 10} == {2}, "bowls come twice"
+    assert {times[n] for n in range(48) if n % 12 >= 10} == {2}, "bowls are drawn twice"
 
 
-def test_orders_follow_seed_and_epoch_and_mix_shards(numbered: Path) -> None:
+def test_order_depends_on_seed_and_epoch(numbered: Path) -> None:
     for make in (
         lambda seed: ShardStream(numbered, seed=seed),
         lambda seed: InMemorySource(read_shards(numbered), seed),
@@ -120,17 +118,15 @@ def test_orders_follow_seed_and_epoch_and_mix_shards(numbered: Path) -> None:
     assert place.epoch == 1
 
 
-def test_each_shard_is_read_once_an_epoch_and_one_window_is_in_memory(
-    numbered: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_shard_is_read_once_per_epoch(numbered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     original = shard_stream.read_encoded
 
-    def counted(source: str | Path, shard: Shard) -> list[EncodedCloud]:
+    def read_and_record(source: str | Path, shard: Shard) -> list[EncodedCloud]:
         reads.append(shard.name)
         return original(source, shard)
 
-    monkeypatch.setattr(shard_stream, "read_encoded", counted)
+    monkeypatch.setattr(shard_stream, "read_encoded", read_and_record)
     stream = ShardStream(numbered, seed=3, window=2)
     for position in range(len(stream)):
         stream.fetch([position])
@@ -138,7 +134,7 @@ def test_each_shard_is_read_once_an_epoch_and_one_window_is_in_memory(
     assert len(reads) == len(set(reads)) and len(reads) >= 4
 
 
-def test_images_come_where_they_are_wanted(numbered: Path) -> None:
+def test_images_are_optional(numbered: Path) -> None:
     samples, rows = ShardStream(numbered, seed=0).fetch(range(5))
     assert samples.images is not None
     np.testing.assert_array_equal(samples.images[:, 4, 4], [(n, 3, 200) for n in rows])
@@ -146,7 +142,7 @@ def test_images_come_where_they_are_wanted(numbered: Path) -> None:
     assert not blind.has_images and blind.fetch(range(5))[0].images is None
 
 
-def test_folders_are_streamed_and_files_are_held(numbered: Path, mixed: Path, tmp_path: Path) -> None:
+def test_folders_are_streamed_and_files_are_read_into_memory(numbered: Path, mixed: Path, tmp_path: Path) -> None:
     both = open_clouds(numbered, mixed, seed=1, images=True)
     assert both.in_memory is None and both.counts.sum() == 65
     read_shards(mixed).save(tmp_path / "some.npz")
@@ -156,7 +152,7 @@ def test_folders_are_streamed_and_files_are_held(numbered: Path, mixed: Path, tm
     assert together.in_memory is not None and together.counts.sum() == 65
 
 
-def test_what_cannot_be_streamed_is_told(numbered: Path, tmp_path: Path) -> None:
+def test_invalid_sources_raise(numbered: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="window of at least 1 shard, got 1 sources and a window of 0"):
         ShardStream(numbered, seed=1, window=0)
     with pytest.raises(DataError, match=r"manifest\.json"):
@@ -173,7 +169,7 @@ def test_what_cannot_be_streamed_is_told(numbered: Path, tmp_path: Path) -> None
 
 @pytest.fixture
 def served(mixed: Path) -> Iterator[str]:
-    """The shards on a server of this machine."""
+    """Serve the shards over HTTP on this machine and return the URL."""
     handler = functools.partial(Quiet, directory=str(mixed))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -188,9 +184,7 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def test_urls_of_servers_files_and_commands_are_streamed(
-    mixed: Path, served: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_http_file_and_pipe_urls_are_streamed(mixed: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     expected = taken(ShardStream(mixed, seed=5, window=2), 0, 60)
     for url in (f"file://{mixed}", served, f"{served}/", f"pipe:cat {mixed}/{{}}", f"pipe:cat {mixed}"):
@@ -201,7 +195,7 @@ def test_urls_of_servers_files_and_commands_are_streamed(
         ShardStream(f"{served}/nothing", seed=0)
 
 
-def test_a_manifest_gives_no_commands(mixed: Path, tmp_path: Path) -> None:
+def test_shard_name_with_a_shell_command_raises(mixed: Path, tmp_path: Path) -> None:
     manifest = (mixed / "manifest.json").read_text()
     (tmp_path / "manifest.json").write_text(manifest.replace("clouds-", f"x; touch {tmp_path}/harm; "))
     stream = ShardStream(f"pipe:cat {tmp_path}/{{}}", seed=0)

@@ -1,4 +1,4 @@
-"""The depth sensor's faults, one at a time."""
+"""Depth sensor model: each error with all others turned off."""
 
 from dataclasses import replace
 
@@ -38,20 +38,20 @@ def step(left=1.0, right=2.0):
     return depth
 
 
-def test_a_perfect_sensor_changes_nothing():
+def test_perfect_sensor_does_not_change_depth():
     np.testing.assert_array_equal(measure(step(), PERFECT), step())
 
 
 @pytest.mark.parametrize("correlation_px", [0.0, 0.8, 2.0])
 @pytest.mark.parametrize("z", [0.5, 1.0, 2.0])
-def test_noise_has_the_deviation_asked_for(z, correlation_px):
+def test_noise_has_the_configured_deviation(z, correlation_px):
     config = replace(PERFECT, noise_mm=0.5, noise_mm_per_m2=2.0, correlation_px=correlation_px)
     error = np.concatenate([(measure(z * ONE, config, seed=seed) - z).ravel() for seed in range(6)])
     assert error.std() == pytest.approx(1e-3 * (0.5 + 2.0 * z * z), rel=0.12)
     assert abs(error.mean()) < 0.2 * error.std()
 
 
-def test_correlated_noise_is_alike_among_neighbours():
+def test_correlated_noise_is_similar_in_adjacent_pixels():
     def likeness(radius):
         error = measure(ONE, replace(PERFECT, noise_mm=1.0, correlation_px=radius)) - 1.0
         return np.corrcoef(error[:, 1:].ravel(), error[:, :-1].ravel())[0, 1]
@@ -61,13 +61,13 @@ def test_correlated_noise_is_alike_among_neighbours():
 
 @given(quantum_mm=st.sampled_from([1.0, 2.0, 5.0]), seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
-def test_depth_comes_in_steps(quantum_mm, seed):
+def test_depth_is_quantized(quantum_mm, seed):
     measured = measure(1.234 * ONE, replace(PERFECT, noise_mm=3.0, quantum_mm=quantum_mm), seed=seed)
     steps = measured.astype(np.float64) / (1e-3 * quantum_mm)
     np.testing.assert_allclose(steps, np.rint(steps), atol=2e-3)
 
 
-def test_disparity_steps_grow_with_the_square_of_depth():
+def test_disparity_quantization_error_grows_with_squared_depth():
     config = replace(PERFECT, baseline_m=0.05, disparity_step_px=0.1)
     ramp = np.linspace(0.5, 3.0, SHAPE[1], dtype=np.float32) * ONE
     error = np.abs(measure(ramp, config) - ramp)
@@ -77,8 +77,8 @@ def test_disparity_steps_grow_with_the_square_of_depth():
     assert error[:, 150:].max() > 4 * error[:, :40].max()
 
 
-def test_the_second_eye_loses_what_the_near_side_hides():
-    """Left of a near thing lies a strip f b (1/near - 1/far) wide; right of one nothing is lost."""
+def test_pixels_occluded_in_the_second_view_are_lost():
+    """A strip of f b (1/near - 1/far) pixels is lost left of a near surface, and nothing right of it."""
     width = 580 * 0.05 * (1 / 1.0 - 1 / 2.0)
     lost = measure(step(2.0, 1.0), replace(PERFECT, baseline_m=0.05)) == 0
     assert abs(lost.sum(axis=1) - width).max() <= 1.5
@@ -86,24 +86,24 @@ def test_the_second_eye_loses_what_the_near_side_hides():
     assert not (measure(step(1.0, 2.0), replace(PERFECT, baseline_m=0.05)) == 0).any()
 
 
-def test_matching_patches_grows_near_edges_melts_small_steps_and_leaves_slopes():
+def test_block_matching_grows_near_surfaces_and_smooths_small_steps():
     config = replace(PERFECT, baseline_m=0.05, match_px=4.0)
     far_side = measure(step(2.0, 1.0), config)[:, 97:100]
-    assert ((far_side < 1.01) & (far_side > 0)).any(), "the near side grows over the far one"
+    assert ((far_side < 1.01) & (far_side > 0)).any(), "the near surface grows"
     small = measure(step(1.0, 1.01), config)
     rise = np.abs(np.diff(small[80]))
-    assert rise.max() < 0.004, "a step of a third of a pixel of disparity is spread out"
+    assert rise.max() < 0.004, "a step of a third of a pixel of disparity is smoothed"
     assert abs(small[80, 20] - 1.0) < 1e-4 and abs(small[80, 180] - 1.01) < 1e-4
     ramp = np.linspace(0.8, 1.0, SHAPE[1], dtype=np.float32) * ONE
     measured = measure(ramp, config)[20:-20, 20:-20]
     np.testing.assert_allclose(measured[measured > 0], ramp[20:-20, 20:-20][measured > 0], atol=0.004)
 
 
-def test_without_a_second_eye_nothing_is_matched():
+def test_block_matching_needs_a_baseline():
     np.testing.assert_array_equal(measure(step(), replace(PERFECT, match_px=4.0)), step())
 
 
-def test_flying_pixels_lie_between_front_and_back_and_only_on_edges():
+def test_flying_pixels_lie_between_both_surfaces_at_edges():
     measured = measure(step(), replace(PERFECT, flying=1.0))
     between = (measured > 1.001) & (measured < 1.999)
     assert between[:, 100].mean() > 0.9
@@ -111,13 +111,13 @@ def test_flying_pixels_lie_between_front_and_back_and_only_on_edges():
     assert not measure(step(), replace(PERFECT, flying=1.0))[between].min() < 1.0
 
 
-def test_edges_are_lost_as_often_as_asked_for():
+def test_edge_pixels_are_lost_with_the_configured_probability():
     lost = measure(step(), replace(PERFECT, edge_loss=0.4)) == 0
     assert lost[:, 99:101].mean() == pytest.approx(0.4, abs=0.1)
     assert not lost[:, :98].any() and not lost[:, 103:].any()
 
 
-def test_grazing_surfaces_are_lost_and_facing_ones_are_not():
+def test_grazing_surfaces_are_lost():
     angle = np.radians(np.linspace(0, 89, SHAPE[1], dtype=np.float32)) * ONE
     lost = measure(ONE, replace(PERFECT, grazing_deg=75.0), cos_incidence=np.cos(angle)) == 0
     share = lost.mean(axis=0)
@@ -126,18 +126,18 @@ def test_grazing_surfaces_are_lost_and_facing_ones_are_not():
     assert share[int(74 / 89 * 200) : int(76 / 89 * 200)].mean() == pytest.approx(0.5, abs=0.15)
 
 
-def test_dark_surfaces_are_lost_and_light_ones_are_not():
+def test_dark_surfaces_are_lost():
     config = replace(PERFECT, dark_loss=0.5)
     assert (measure(ONE, config, albedo=0.0 * ONE) == 0).mean() == pytest.approx(0.5, abs=0.08)
     assert not (measure(ONE, config, albedo=0.3 * ONE) == 0).any()
 
 
-def test_holes_cover_about_their_share():
+def test_holes_cover_the_configured_share():
     share = np.mean([(measure(ONE, replace(PERFECT, holes=0.05), seed=s) == 0).mean() for s in range(8)])
     assert share == pytest.approx(0.05, abs=0.025)
 
 
-def test_lateral_error_frays_edges_and_leaves_flats():
+def test_lateral_jitter_frays_edges_only():
     measured = measure(step(), replace(PERFECT, lateral_px=1.0))
     assert set(np.unique(measured)) == {1.0, 2.0}
     assert 0.02 < (measured != step())[:, 96:104].mean() < 0.5
@@ -146,7 +146,7 @@ def test_lateral_error_frays_edges_and_leaves_flats():
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None)
-def test_whatever_the_sensor_depth_stays_depth(seed):
+def test_random_sensor_gives_valid_depth(seed):
     rng = np.random.default_rng(seed)
     depth = step(float(rng.uniform(0.2, 1.0)), float(rng.uniform(1.0, 6.0)))
     depth[:10] = 0.0
@@ -156,4 +156,4 @@ def test_whatever_the_sensor_depth_stays_depth(seed):
     np.testing.assert_array_equal(measured, again)
     assert measured.dtype == np.float32 and measured.shape == SHAPE
     assert np.isfinite(measured).all() and (measured >= 0).all() and measured.max() <= config.max_m
-    assert not measured[:8].any(), "nothing comes from nothing"
+    assert not measured[:8].any(), "invalid pixels stay invalid"

@@ -1,4 +1,4 @@
-"""Rays go through the centres of their pixels, and outlines are counted as they project."""
+"""Ray casting: pixel rays, depth of hits, and visible shares of silhouettes."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ def at(x, y, z):
     return T
 
 
-def test_each_ray_projects_to_its_own_pixel():
+def test_ray_directions_project_to_their_pixels():
     rays = compute_ray_directions(K)
     u, v = np.meshgrid(np.arange(K.width), np.arange(K.height))
     np.testing.assert_allclose(project(rays, K), np.stack([u.ravel(), v.ravel()], axis=1), atol=1e-3)
     np.testing.assert_array_equal(rays[:, 2], 1.0)
 
 
-def test_rays_are_shared_and_cannot_be_written():
+def test_ray_directions_are_cached_and_read_only():
     assert compute_ray_directions(K) is compute_ray_directions(K)
     with pytest.raises(ValueError, match="read-only"):
         compute_ray_directions(K)[0] = 0
 
 
-def test_empty_scene_is_refused():
+def test_scene_without_meshes_raises():
     with pytest.raises(DataError, match="at least one"):
         build_embree_scene([])
 
 
-def test_hit_distance_along_a_ray_is_depth():
+def test_ray_parameter_of_a_hit_is_the_depth():
     scene = build_embree_scene([box([0.2, 0.2, 0.2]).translated([0, 0, 1.1])])
     distance = scene.run(np.zeros((1, 3), np.float32), np.array([[0.0, 0.0, 1.0]], np.float32), query="DISTANCE")
     assert distance[0] == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
-def test_visible_share_is_that_of_the_mask(share):
+def test_visible_fraction_is_the_share_of_the_mask(share):
     silhouette = Silhouette(box([0.3, 0.3, 0.1]))
     mask = EVERYWHERE.copy()
     projected = 200.0 * 0.3 / 0.95
@@ -56,17 +56,17 @@ def test_visible_share_is_that_of_the_mask(share):
     assert visible == pytest.approx(share, abs=0.05)
 
 
-def test_pixel_count_is_the_projected_area():
+def test_visible_pixels_are_the_projected_area():
     _, pixels = Silhouette(ellipsoid([0.1, 0.1, 0.1])).measure_visibility(at(0, 0, 1), K, EVERYWHERE)
     assert pixels == pytest.approx(np.pi * (200.0 * 0.1) * (210.0 * 0.1), rel=0.05)
 
 
-def test_what_lies_outside_the_image_is_not_visible():
+def test_object_outside_the_image_is_not_visible():
     visible, pixels = Silhouette(box([0.2, 0.2, 0.2])).measure_visibility(at(5, 0, 1), K, EVERYWHERE)
     assert (visible, pixels) == (0.0, 0)
 
 
-def test_object_cut_by_the_border_is_visible_in_part():
+def test_object_at_the_image_border_is_partly_visible():
     visible, _ = Silhouette(box([0.2, 0.2, 0.01])).measure_visibility(at(-0.3975, 0, 1), K, EVERYWHERE)
     assert visible == pytest.approx(0.5, abs=0.06)
 

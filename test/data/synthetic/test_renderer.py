@@ -1,4 +1,4 @@
-"""The ray caster against formulas, and its labels and truth against its depth."""
+"""Renderer: depth against formulas, and labels and truths against depth."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def rays():
     return np.stack([(u - K.cx) / K.fx, (v - K.cy) / K.fy, np.ones(u.shape)], axis=-1)
 
 
-def test_depth_of_a_sphere_is_the_formulas():
+def test_depth_of_a_sphere_equals_the_formula():
     radius, distance = 0.3, 1.2
     frame = render(Scene((placed(sphere_object(radius), at(0, 0, distance)),), (), LIGHT), IDENTITY, K)
     d = rays()
@@ -61,7 +61,7 @@ def test_depth_of_a_sphere_is_the_formulas():
     assert frame.cos_incidence[60, 80] == pytest.approx(1.0, abs=0.01)
 
 
-def test_depth_is_along_the_optical_axis_not_along_the_ray():
+def test_depth_is_along_the_optical_axis():
     wall = prop(box([10, 10, 0.1]), at(0, 0, 2.05))
     frame = render(Scene((), (wall,), LIGHT), IDENTITY, K, colour=False)
     np.testing.assert_allclose(frame.depth, 2.0, atol=1e-5)
@@ -69,7 +69,7 @@ def test_depth_is_along_the_optical_axis_not_along_the_ray():
     np.testing.assert_allclose(frame.cos_incidence, expected, atol=1e-5)
 
 
-def test_a_tilted_plane_from_a_tilted_camera():
+def test_depth_of_a_plane_from_a_tilted_camera():
     T = look_at(np.array([0.7, -0.9, 0.8]), np.zeros(3), roll_deg=20.0)
     floor = prop(box([20, 20, 0.2]), at(0, 0, -0.1))
     frame = render(Scene((), (floor,), LIGHT), T, K, colour=False)
@@ -78,7 +78,7 @@ def test_a_tilted_plane_from_a_tilted_camera():
     np.testing.assert_allclose(frame.depth[hit], (-T[2, 3] / down[..., 2])[hit], rtol=1e-4)
 
 
-def test_nearer_things_hide_farther_ones_and_take_their_share():
+def test_occlusion_lowers_the_visible_fraction():
     far = placed(sphere_object(0.2), at(0, 0, 2.0), 1)
     near = prop(box([0.4, 4, 0.02]), at(-0.2, 0, 1.0))  # covers the left half
     frame = render(Scene((far,), (near,), LIGHT), IDENTITY, K)
@@ -87,19 +87,19 @@ def test_nearer_things_hide_farther_ones_and_take_their_share():
     assert alone.truths[0].visible_fraction == pytest.approx(1.0)
 
 
-def test_what_lies_beyond_the_image_is_not_visible():
+def test_part_outside_the_image_is_not_visible():
     left = K.cx / K.fx * 1.5
     frame = render(Scene((placed(sphere_object(0.2), at(-left, 0, 1.5)),), (), LIGHT), IDENTITY, K)
     assert frame.truths[0].visible_fraction == pytest.approx(0.5, abs=0.08)
 
 
-def test_an_object_out_of_sight_has_no_truth():
+def test_hidden_object_has_no_truth():
     hidden = placed(sphere_object(0.1), at(0, 0, 2.0))
     frame = render(Scene((hidden,), (prop(box([3, 3, 0.1]), at(0, 0, 1.0)),), LIGHT), IDENTITY, K)
     assert frame.truths == () and not frame.labels.any()
 
 
-def test_shadow_falls_where_the_lamp_is_hidden_and_only_there():
+def test_shadow_covers_points_without_light_only():
     floor = prop(box([4, 4, 0.1]), at(0, 0, -0.05))
     roof = prop(box([0.3, 0.3, 0.02]), at(0, 0, 0.5))
     above = Light(np.array([0.0, 0.001, 3.0]), 0.0, np.ones(3), np.full(3, 0.2))
@@ -121,7 +121,7 @@ def points_of(frame):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_labels_truth_and_depth_agree(seed):
-    """Points under a label lie inside the label's true box, and touch all of its visible sides."""
+    """The points of each label lie inside the true box of its object."""
     scene = make_scene(np.random.default_rng(seed), SceneConfig())
     camera = CameraIntrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)
     frame = Renderer(scene).render(look_at(np.array([0.6, -0.7, 0.7]), np.zeros(3)), camera, colour=False)
@@ -136,8 +136,8 @@ def test_labels_truth_and_depth_agree(seed):
 
 
 @pytest.mark.parametrize(("yaw_deg", "visible"), [(90, True), (0, True), (180, True), (270, False)])
-def test_handle_is_visible_unless_the_mug_hides_it(yaw_deg, visible):
-    """The camera looks along world +y from just above the table; the handle is turned from +x."""
+def test_handle_behind_the_mug_is_not_visible(yaw_deg, visible):
+    """The camera faces world +y from just above the table; the handle is rotated from +x by ``yaw_deg``."""
     shape = make_object("mug", np.random.default_rng(2))
     c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
     T = np.eye(4)
@@ -146,13 +146,13 @@ def test_handle_is_visible_unless_the_mug_hides_it(yaw_deg, visible):
     assert frame.truths[0].handle_visible is visible
 
 
-def test_only_the_wanted_truths_are_worked_out():
+def test_truths_are_limited_to_the_requested_instances():
     scene = Scene((placed(sphere_object(0.1), at(-0.2, 0, 1)), placed(sphere_object(0.1), at(0.2, 0, 1), 2)), (), LIGHT)
     assert [t.instance for t in Renderer(scene).render(IDENTITY, K, instances=(2,)).truths] == [2]
     assert [t.instance for t in Renderer(scene).render(IDENTITY, K).truths] == [1, 2]
 
 
-def test_rendering_is_repeatable_and_colour_does_not_change_the_rest():
+def test_rendering_is_deterministic_and_independent_of_colour():
     scene = make_scene(np.random.default_rng(1))
     camera = look_at(np.array([0.6, -0.7, 0.7]), np.zeros(3))
     first, again, plain = render(scene, camera, K), render(scene, camera, K), render(scene, camera, K, colour=False)
@@ -163,6 +163,6 @@ def test_rendering_is_repeatable_and_colour_does_not_change_the_rest():
     assert not plain.rgb.any() and first.rgb.std() > 10
 
 
-def test_an_empty_scene_is_refused():
+def test_empty_scene_raises():
     with pytest.raises(DataError, match="at least one object or prop"):
         Renderer(Scene((), (), LIGHT))

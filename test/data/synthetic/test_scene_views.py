@@ -1,4 +1,4 @@
-"""The folder of views: whole, resumable, true to the scene, and playable as any folder of RGB-D frames."""
+"""Folders of rendered views: contents, continuation after interruptions, and error messages."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ RECIPE = ViewRecipe(seed=5, width=160, height=120)
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Discard a log line."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".png"}
 
 
-def test_views_come_in_order_with_their_truths(folder: Path) -> None:
+def test_views_are_read_in_order_with_their_truths(folder: Path) -> None:
     views = read_all(folder, 2)
     assert [view.name for view in views] == [
         f"{scene:06d}_{view}" for scene in range(2) for view in range(VIEWS_PER_SCENE)
@@ -61,7 +61,7 @@ def test_views_come_in_order_with_their_truths(folder: Path) -> None:
                     assert abs(np.nanmedian(depth) - truth.T_camera_object[2, 3]) < truth.size.max()
 
 
-def test_one_process_renders_what_two_do_and_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -> None:
+def test_views_are_independent_of_workers_and_interruptions(folder: Path, tmp_path: Path) -> None:
     store_views(tmp_path, RECIPE, 1, log=silent)
     (tmp_path / f"000000_{VIEWS_PER_SCENE - 1}-truth.npz").unlink()  # as if killed before the scene's last file
     store_views(tmp_path, RECIPE, 2, log=silent)
@@ -71,10 +71,10 @@ def test_one_process_renders_what_two_do_and_goes_on_where_it_was_stopped(folder
         assert len(here.truths) == len(there.truths)
 
 
-def test_what_is_there_is_not_rendered_again(folder: Path) -> None:
-    told: list[str] = []
-    store_views(folder, RECIPE, 2, log=told.append)
-    assert told == []
+def test_existing_views_are_not_rendered_again(folder: Path) -> None:
+    lines: list[str] = []
+    store_views(folder, RECIPE, 2, log=lines.append)
+    assert lines == []
 
 
 def test_views_and_clouds_of_a_seed_show_the_same_scene(folder: Path) -> None:
@@ -91,14 +91,14 @@ def test_views_and_clouds_of_a_seed_show_the_same_scene(folder: Path) -> None:
     assert len(in_clouds & in_views) >= 2
 
 
-def test_it_is_a_folder_of_frames_like_any_other(folder: Path) -> None:
+def test_folder_of_views_is_an_rgbd_folder(folder: Path) -> None:
     frames = open_rgbd_folder(folder)
     assert len(frames) == 2 * VIEWS_PER_SCENE
     first = read_all(folder, 1)[0]
     np.testing.assert_array_equal(frames.read(0).depth, first.frame.depth)
 
 
-def test_a_folder_of_other_views_or_files_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_folder_of_other_views_or_files_raises(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'seed': 5.*'seed': 6.*same --seed"):
         store_views(folder, ViewRecipe(seed=6, width=160, height=120), 1, log=silent)
     (tmp_path / "notes.txt").write_text("mine")
@@ -111,12 +111,12 @@ def test_a_folder_of_other_views_or_files_is_refused(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("wrong", [{"scenes": 0}, {"scenes": 1, "workers": 0}])
-def test_there_must_be_scenes_and_workers(tmp_path: Path, wrong: dict[str, int]) -> None:
+def test_store_views_without_scenes_or_workers_raises(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be at least 1, got 0"):
         store_views(tmp_path, RECIPE, log=silent, **wrong)
 
 
-def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     store_views(tmp_path, ViewRecipe(seed=5, width=64, height=48), 1, log=silent)
     with pytest.raises(DataError, match="000001_0"):
         read_all(tmp_path, 2)

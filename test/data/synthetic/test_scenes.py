@@ -1,4 +1,4 @@
-"""Scenes stand on their table without running into each other, and are the same for the same seed."""
+"""Random table scenes: placement, orientations, categories and repeatability."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def world_vertices(item):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_everything_rests_on_the_table_when_nothing_is_stacked(seed):
+def test_objects_stand_on_the_table_without_stacking(seed):
     scene = make_scene(np.random.default_rng(seed), SceneConfig(stacked=0.0))
     assert scene.objects
     for item in scene.objects:
@@ -25,8 +25,8 @@ def test_everything_rests_on_the_table_when_nothing_is_stacked(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_objects_do_not_run_into_each_other(seed):
-    """Some vertical plane separates any two: sampled more finely here than where they are placed."""
+def test_objects_do_not_overlap(seed):
+    """A vertical plane separates any two objects; the test uses more directions than the placement."""
     scene = make_scene(np.random.default_rng(seed), SceneConfig(stacked=0.0, objects_max=12))
     angles = np.linspace(0, np.pi, 180, endpoint=False)
     directions = np.stack([np.cos(angles), np.sin(angles)])
@@ -38,7 +38,7 @@ def test_objects_do_not_run_into_each_other(seed):
             assert ((low > other_high) | (other_low > high)).any()
 
 
-def test_upright_objects_have_y_up_and_proper_rotations():
+def test_upright_objects_have_y_up():
     scene = make_scene(np.random.default_rng(0), SceneConfig(lying=0.0, tilted=0.0))
     for item in scene.objects:
         R = item.T_world_object[:3, :3]
@@ -47,7 +47,7 @@ def test_upright_objects_have_y_up_and_proper_rotations():
         np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
 
 
-def test_shares_of_lying_and_tilted_are_kept():
+def test_tilted_objects_have_the_configured_share():
     ups = np.array(
         [
             item.T_world_object[2, 1]
@@ -58,12 +58,12 @@ def test_shares_of_lying_and_tilted_are_kept():
     assert 0.35 < (ups < 0.999).mean() < 0.65
 
 
-def test_no_category_at_all_is_refused():
+def test_config_without_categories_raises():
     with pytest.raises(ConfigError, match="'categories' must name at least one"):
         SceneConfig(categories=())
 
 
-def test_categories_are_dealt_evenly_and_only_those_asked_for():
+def test_categories_are_drawn_equally_often():
     scenes = [
         make_scene(np.random.default_rng([2, seed]), SceneConfig(categories=("mug", "can"))) for seed in range(15)
     ]
@@ -89,7 +89,7 @@ def test_equal_seeds_give_equal_scenes():
     assert not np.array_equal(first.light.position, other.light.position)
 
 
-def test_stacked_objects_stand_on_something_as_high_as_they_are():
+def test_stacked_objects_stand_on_a_prop():
     found = 0
     for seed in range(40):
         scene = make_scene(np.random.default_rng([4, seed]), SceneConfig(stacked=1.0, distractors_max=8))
@@ -111,7 +111,7 @@ def test_distractors_are_closed_and_centred():
         assert 0.01 < np.ptp(mesh.vertices, axis=0).max() < 0.5
 
 
-def test_random_rotations_are_rotations_and_cover_the_sphere():
+def test_random_rotations_are_uniformly_distributed():
     R = np.stack([random_rotation(np.random.default_rng(seed)) for seed in range(400)])
     np.testing.assert_allclose(np.linalg.det(R), 1.0)
     np.testing.assert_allclose(R @ R.transpose(0, 2, 1), np.broadcast_to(np.eye(3), R.shape), atol=1e-12)

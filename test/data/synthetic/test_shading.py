@@ -1,4 +1,4 @@
-"""Shading is smooth over round surfaces and sharp over edges; light falls off, and shadows are dark."""
+"""Shading: normals, light falloff, shadows and textures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def face_normals(mesh):
 
 
 def hits_on_the_ground(points):
-    """Rays from straight above that meet the top of the ground."""
+    """Return hits of vertical rays from above on the top of the ground."""
     top = np.flatnonzero(face_normals(GROUND)[:, 2] > 0.9)[0]
     count = len(points)
     return RayHits(
@@ -41,14 +41,14 @@ def shader(*meshes, position=(0.0, 0.0, 2.0), lamp=0.4, ambient=0.1):
     return Shader(meshes, [(PLAIN, np.eye(4))] * len(meshes), light, build_embree_scene(meshes))
 
 
-def test_normals_of_a_cube_are_those_of_its_faces():
+def test_corner_normals_of_a_cube_are_its_face_normals():
     cube = box([0.1, 0.1, 0.1])
     np.testing.assert_allclose(
         compute_corner_normals(cube), np.repeat(face_normals(cube)[:, None], 3, axis=1), atol=1e-9
     )
 
 
-def test_normals_of_a_sphere_are_nearly_radial():
+def test_corner_normals_of_a_sphere_are_radial():
     sphere = ellipsoid([0.1, 0.1, 0.1], 48)
     radial = sphere.vertices[sphere.faces] / 0.1
     cosine = np.einsum("ijk,ijk->ij", compute_corner_normals(sphere), radial)
@@ -56,12 +56,12 @@ def test_normals_of_a_sphere_are_nearly_radial():
     assert np.linalg.norm(compute_corner_normals(sphere), axis=2) == pytest.approx(1.0)
 
 
-def test_points_farther_from_the_lamp_are_darker():
+def test_brightness_decreases_with_distance_from_the_lamp():
     colours = shader(GROUND).shade(hits_on_the_ground([[0, 0, 0], [0.4, 0, 0], [0.9, 0, 0]]), 0).astype(int)
     assert colours.dtype == int and (np.diff(colours.sum(axis=1)) < 0).all()
 
 
-def test_occluder_darkens_only_with_shadow_rays_and_only_below_it():
+def test_shadow_needs_shadow_rays_and_an_occluder():
     under, aside = [0.0, 0.0, 0.0], [0.8, 0.0, 0.0]
     lid = box([0.3, 0.3, 0.02]).translated([0, 0, 0.5])
     scene = shader(GROUND, lid)
@@ -71,20 +71,20 @@ def test_occluder_darkens_only_with_shadow_rays_and_only_below_it():
     np.testing.assert_array_equal(shadowed[1], lit[1])
 
 
-def test_fully_shadowed_point_has_ambient_light_alone():
+def test_fully_shadowed_point_has_ambient_light_only():
     lid = box([1.0, 1.0, 0.02]).translated([0, 0, 0.5])
     hits = hits_on_the_ground([[0.0, 0.0, 0.0]])
     shadowed = shader(GROUND, lid).shade(hits, 8)
     np.testing.assert_array_equal(shadowed, shader(GROUND, lid, lamp=0.0).shade(hits, 8))
 
 
-def test_lamp_below_the_surface_adds_nothing():
+def test_lamp_below_the_surface_adds_no_light():
     hits = hits_on_the_ground([[0.1, 0.2, 0.0]])
     below = shader(GROUND, position=(0.0, 0.0, -1.0)).shade(hits, 0)
     np.testing.assert_array_equal(below, shader(GROUND, lamp=0.0).shade(hits, 0))
 
 
-def test_pattern_moves_with_its_body():
+def test_texture_moves_with_its_body():
     checker = Texture("checker", 0.1, 0.5, np.full(3, 0.3))
     T = np.eye(4)
     T[:3, 3] = 0.037, -0.021, 0.0

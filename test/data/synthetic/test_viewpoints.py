@@ -1,4 +1,4 @@
-"""Cameras look where they should, with the horizon level, and the moving one moves smoothly."""
+"""Camera poses: look-at transforms, random viewpoints and the orbit."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ coordinates = st.floats(-3.0, 3.0)
 
 @given(eye=st.tuples(coordinates, coordinates, coordinates), target=st.tuples(coordinates, coordinates, coordinates))
 @settings(max_examples=60, deadline=None)
-def test_target_lies_on_the_optical_axis_and_the_horizon_is_level(eye, target):
+def test_look_at_centres_the_target_with_a_level_horizon(eye, target):
     eye, target = np.array(eye), np.array(target)
     if np.hypot(*(target - eye)[:2]) < 1e-3:
         return
@@ -28,19 +28,19 @@ def test_target_lies_on_the_optical_axis_and_the_horizon_is_level(eye, target):
     assert np.linalg.det(T[:3, :3]) == pytest.approx(1.0)
 
 
-def test_roll_turns_about_the_optical_axis_clockwise():
+def test_look_at_rolls_clockwise_about_the_optical_axis():
     level, rolled = (look_at(np.array([0.0, -1.0, 0.0]), np.zeros(3), roll) for roll in (0.0, 90.0))
     np.testing.assert_allclose(level[:3, :3], np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]), atol=1e-12)
     np.testing.assert_allclose(rolled[:3, 2], level[:3, 2], atol=1e-12)
-    np.testing.assert_allclose(rolled[:3, 0], level[:3, 1], atol=1e-12)  # its right is what was down
+    np.testing.assert_allclose(rolled[:3, 0], level[:3, 1], atol=1e-12)  # the rolled x axis is the level y axis
 
 
-def test_a_view_straight_down_is_refused():
+def test_look_at_straight_down_raises():
     with pytest.raises(DegenerateInputError, match="no horizon"):
         look_at(np.array([0.0, 0.0, 1.0]), np.zeros(3))
 
 
-def test_random_views_look_down_at_the_objects_from_the_distance_asked_for():
+def test_random_view_is_above_the_objects_within_the_distance_range():
     scene = make_scene(np.random.default_rng(0))
     for seed in range(30):
         T = random_view(np.random.default_rng(seed), scene, (0.5, 1.0))
@@ -49,13 +49,13 @@ def test_random_views_look_down_at_the_objects_from_the_distance_asked_for():
         assert 0.2 < np.linalg.norm(centres - T[:3, 3], axis=1).min() < 1.2
 
 
-def test_orbit_is_smooth_closed_and_keeps_its_target_in_view():
+def test_orbit_is_smooth_and_periodic_with_its_target_in_view():
     orbit = Orbit(period_s=20.0)
     np.testing.assert_allclose(orbit.T_world_camera(0.0), orbit.T_world_camera(20.0), atol=1e-9)
     previous = orbit.T_world_camera(0.0)
     for time in np.arange(0.05, 20.0, 0.05):
         T = orbit.T_world_camera(time)
-        assert np.linalg.norm(T[:3, 3] - previous[:3, 3]) < 0.05 * 0.6, "metres in a twentieth of a second"
+        assert np.linalg.norm(T[:3, 3] - previous[:3, 3]) < 0.05 * 0.6, "less than 0.6 m/s"
         assert rotation_angle_deg(T[:3, :3], previous[:3, :3]) < 2.0
         seen = transform_points(invert_transform(T), np.array([orbit.target]))[0]
         assert seen[2] > 0.5 and np.abs(seen[:2] / seen[2]).max() < 0.1

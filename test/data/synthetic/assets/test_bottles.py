@@ -1,4 +1,4 @@
-"""Bottles stand on y = 0, keep to the ranges of their families, and come in all of them."""
+"""Bottles: parameter ranges, sizes and orientation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def meshes():
 
 
 @pytest.mark.parametrize("name", BOTTLES)
-def test_ranges_are_ordered_and_the_neck_is_above_the_shoulder(name):
+def test_family_ranges_are_ordered(name):
     family = BOTTLES[name]
     for spec in fields(family):
         value = getattr(family, spec.name)
@@ -28,21 +28,21 @@ def test_ranges_are_ordered_and_the_neck_is_above_the_shoulder(name):
     assert family.closures and family.weight > 0
 
 
-def test_bottles_stand_on_the_ground_and_are_upright(meshes):
+def test_bottle_stands_upright_on_the_ground(meshes):
     for mesh in meshes:
         low, high = mesh.bounds
         assert low[1] == pytest.approx(0.0, abs=1e-3)
         assert high[1] > high[2] - low[2], "taller than wide"
 
 
-def test_heights_stay_within_those_of_the_families(meshes):
+def test_bottle_heights_are_within_the_family_ranges(meshes):
     heights = np.array([mesh.bounds[1][1] for mesh in meshes]) / MM
     assert heights.min() > 0.7 * min(family.height[0] for family in BOTTLES.values())
     assert heights.max() < 1.5 * max(family.height[1] for family in BOTTLES.values())
     assert np.ptp(heights) > 100.0
 
 
-def test_no_bottle_is_wider_along_x_than_along_z(meshes):
-    """A flat bottle is thin along x, so that its x axis is its shortest."""
+def test_bottle_is_not_wider_along_x_than_along_z(meshes):
+    """Flattened bottles are thin along x."""
     body = [mesh.vertices[mesh.vertices[:, 1] < 0.5 * mesh.bounds[1][1]] for mesh in meshes]
     assert all(np.ptp(points[:, 0]) <= np.ptp(points[:, 2]) + 1e-9 for points in body)

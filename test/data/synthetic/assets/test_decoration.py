@@ -1,4 +1,4 @@
-"""Decoration paints bands and fills vessels; it never changes the geometry of what it decorates."""
+"""Decoration of vessels: label bands change colours only, fillings lie inside the wall."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def tube():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_labels_change_colours_in_a_band_around_the_middle_alone(seed):
+def test_label_bands_change_colours_around_the_middle_only(seed):
     plain = tube()
     decorated = decoration.add_label_bands(np.random.default_rng(seed), plain, HEIGHT, chance=1.0)
     np.testing.assert_array_equal(decorated.vertices, plain.vertices)
@@ -29,7 +29,7 @@ def test_labels_change_colours_in_a_band_around_the_middle_alone(seed):
     assert not changed[share < 0.05].any() and not changed[share > 0.95].any()
 
 
-def test_labels_are_as_frequent_as_asked():
+def test_label_bands_have_the_requested_probability():
     plain = tube()
     painted = [
         decoration.add_label_bands(np.random.default_rng(seed), plain, HEIGHT, chance=0.3) is not plain
@@ -39,7 +39,7 @@ def test_labels_are_as_frequent_as_asked():
 
 
 @pytest.mark.parametrize("level", [0.04, 0.1, 0.16])
-def test_filling_is_a_flat_disc_at_its_level_inside_the_wall(level):
+def test_filling_is_a_thin_disc_inside_the_wall(level):
     wall = 0.003
     curve = subdivide(round_corners([(0.0, 0.0), (0.03, 0.0), (0.05, HEIGHT)], 0.002), 0.004)
     disc = decoration.make_filling(np.random.default_rng(0), curve, wall, level)

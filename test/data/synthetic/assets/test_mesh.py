@@ -1,4 +1,4 @@
-"""Meshes are closed, wound outwards, and have the volume and extent they were asked for."""
+"""Meshes: closed surfaces with outward winding, volume and extent."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def solid(mesh: Mesh) -> trimesh.Trimesh:
 
 @given(x=lengths, y=lengths, z=lengths, axis=st.sampled_from("xyz"), share=st.floats(0.0, 0.4))
 @settings(max_examples=40, deadline=None)
-def test_box_is_closed_centred_and_of_its_size(x, y, z, axis, share):
+def test_box_is_closed_and_centred_with_the_requested_size(x, y, z, axis, share):
     mesh = box([x, y, z], share * min(x, y, z), axis)
     low, high = mesh.bounds
     np.testing.assert_allclose(high, [x / 2, y / 2, z / 2], rtol=1e-9)
@@ -38,7 +38,7 @@ def test_box_is_closed_centred_and_of_its_size(x, y, z, axis, share):
 
 
 def removed_by_rounding(x, y, z, axis, share):
-    """Volume that rounding takes from the four edges along ``axis``: 4 r^2 (1 - 2 sin(pi / 8)) times their length.
+    """Compute the volume that rounding removes from the four edges: 4 r^2 (1 - 2 sin(pi / 8)) times their length.
 
     Each edge loses a square of side r and gains a quarter disc of four chords, whose area is 4 (r^2 / 2) sin(pi / 8).
     With r = 0.4 of a square cross-section that is 15.02 % of the volume.
@@ -47,19 +47,19 @@ def removed_by_rounding(x, y, z, axis, share):
     return 4 * r**2 * (1 - 2 * np.sin(np.pi / 8)) * {"x": x, "y": y, "z": z}[axis]
 
 
-def test_volumes_of_round_bodies_approach_the_formulas():
+def test_round_bodies_have_the_volume_of_the_formulas():
     assert solid(ellipsoid([0.1, 0.2, 0.3], 96)).volume == pytest.approx(4 / 3 * np.pi * 0.006, rel=0.01)
     assert solid(cylinder(0.1, 0.5, segments=96)).volume == pytest.approx(np.pi * 0.01 * 0.5, rel=0.01)
 
 
-def test_walled_vessel_holds_only_its_wall():
+def test_walled_vessel_has_the_volume_of_its_wall():
     curve = subdivide(round_corners([(0.0, 0.0), (0.04, 0.0), (0.04, 0.1)], 0.01), 0.005)
     vessel = solid(revolve(add_wall(curve, 0.003), 96))
     assert vessel.is_watertight and vessel.is_winding_consistent
     assert vessel.volume == pytest.approx(np.pi * (0.04**2 * 0.1 - 0.037**2 * 0.097), rel=0.03)
 
 
-def test_revolve_refuses_a_profile_off_the_axis():
+def test_revolve_of_a_profile_off_the_axis_raises():
     with pytest.raises(ShapeError, match="radius 0"):
         revolve(np.array([[0.1, 0.0], [0.2, 1.0], [0.0, 1.0]]))
 
@@ -73,7 +73,7 @@ def test_squareness_widens_the_diagonal_only():
     )
 
 
-def test_sweep_is_closed_with_positive_volume_either_way_round():
+def test_sweep_is_closed_in_both_directions():
     t = np.linspace(-1.5, 1.5, 20)
     angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     ring = 0.1 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -85,21 +85,21 @@ def test_sweep_is_closed_with_positive_volume_either_way_round():
 
 @given(radius=st.floats(0.0, 2.0), steps=st.integers(2, 12))
 @settings(max_examples=30, deadline=None)
-def test_fillet_keeps_the_ends_and_stays_within_the_corners(radius, steps):
+def test_round_corners_keeps_the_ends_and_the_bounds(radius, steps):
     corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 2.0)]
     curve = round_corners(corners, radius, steps)
     np.testing.assert_array_equal(curve[[0, -1]], [corners[0], corners[-1]])
     assert (curve.min(axis=0) >= -1e-12).all() and (curve.max(axis=0) <= [1.0 + 1e-12, 2.0 + 1e-12]).all()
 
 
-def test_turning_is_right_handed():
+def test_rotation_is_right_handed():
     tip = Mesh.plain(np.eye(3), np.array([[0, 1, 2]]))
     np.testing.assert_allclose(tip.rotated("z", 90).vertices[0], [0, 1, 0], atol=1e-12)  # x to y
     np.testing.assert_allclose(tip.rotated("x", 90).vertices[1], [0, 0, 1], atol=1e-12)  # y to z
     np.testing.assert_allclose(tip.rotated("y", 90).vertices[2], [1, 0, 0], atol=1e-12)  # z to x
 
 
-def test_weld_keeps_colours_and_parts_apart_and_only_takes_one_out_again():
+def test_concatenated_parts_keep_colours_and_can_be_selected():
     red = box([1, 1, 1]).painted(np.array([1.0, 0.0, 0.0]))
     handle = box([1, 1, 1]).painted(np.array([0.0, 1.0, 0.0])).with_part(HANDLE).translated([3, 0, 0])
     both = concatenate_meshes([red, handle])

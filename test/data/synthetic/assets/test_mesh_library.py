@@ -1,4 +1,4 @@
-"""The user's meshes come out in the canonical frame and of the right size; splits never share an object."""
+"""Mesh files: object frame, size, splits and error messages."""
 
 import csv
 from pathlib import Path
@@ -32,7 +32,7 @@ MUG = {
 
 
 def mug_in_cm():
-    """A mug that stands on its head in its file: up is -y, the handle points to z; the floor of its body is closed."""
+    """Return a mug in centimetres with up = -y and its handle along z."""
     body = trimesh.creation.cylinder(radius=4.0, height=10.0, sections=32)
     body.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
     handle = trimesh.creation.box(extents=(1.0, 6.0, 3.0))
@@ -48,7 +48,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def written(folder, *rows):
+def write_index(folder, *rows):
     with (folder / "index.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS, restval="")
         writer.writeheader()
@@ -57,10 +57,10 @@ def written(folder, *rows):
 
 
 def entries(folder, *rows):
-    return read_mesh_index(written(folder, *rows), folder)
+    return read_mesh_index(write_index(folder, *rows), folder)
 
 
-def test_up_and_front_become_y_and_x_and_units_metres(folder):
+def test_mesh_is_rotated_to_the_object_frame_in_metres(folder):
     mug = MeshLibrary(entries(folder, MUG), "train").make("mug", np.random.default_rng(0))
     np.testing.assert_allclose(mug.size, [0.105, 0.10, 0.08], atol=1e-6)
     low, high = mug.mesh.bounds
@@ -71,7 +71,7 @@ def test_up_and_front_become_y_and_x_and_units_metres(folder):
     np.testing.assert_allclose(handle.max(axis=0), [0.0525, 0.03, 0.005], atol=1e-6)
 
 
-def test_the_tip_of_a_cone_ends_up_on_top_whatever_axis_it_pointed_along(folder):
+def test_up_direction_becomes_y(folder):
     for up, T in (("z", np.eye(4)), ("-x", trimesh.transformations.rotation_matrix(-np.pi / 2, [0, 1, 0]))):
         cone = trimesh.creation.cone(radius=0.04, height=0.2)
         cone.apply_transform(T)
@@ -82,7 +82,7 @@ def test_the_tip_of_a_cone_ends_up_on_top_whatever_axis_it_pointed_along(folder)
         assert np.ptp(mesh.vertices[:, 1]) == pytest.approx(0.2)
 
 
-def test_the_frame_is_right_handed_and_front_is_made_square_to_up(folder):
+def test_front_is_orthogonalized_to_up(folder):
     entry = entries(folder, {**MUG, "up": "0.1 -1 0", "front": "0 0.2 1"})[0]
     R = entry.R_object_file
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
@@ -95,7 +95,7 @@ def test_the_frame_is_right_handed_and_front_is_made_square_to_up(folder):
     up=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1),
     front=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1),
 )
-def test_any_up_and_front_give_a_rotation_that_carries_them_to_y_and_into_the_xy_plane(up, front):
+def test_object_rotation_maps_up_to_y_and_front_to_the_xy_plane(up, front):
     assume(np.linalg.norm(np.cross(up, front)) > 0.1 * np.linalg.norm(up) * np.linalg.norm(front))
     R = MeshEntry("mug", Path("mug.obj"), up, front, False, 1.0, None, "train").R_object_file
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
@@ -105,14 +105,14 @@ def test_any_up_and_front_give_a_rotation_that_carries_them_to_y_and_into_the_xy
     assert turned[0] > 0 and abs(turned[2]) < 1e-9
 
 
-def test_heights_are_drawn_from_the_range_and_keep_the_shape(folder):
+def test_height_range_scales_the_mesh_uniformly(folder):
     library = MeshLibrary(entries(folder, {**MUG, "unit": "", "height_mm": "80-120"}), "train")
     sizes = np.array([library.make("mug", np.random.default_rng(seed)).size for seed in range(40)])
     assert 0.08 <= sizes[:, 1].min() < 0.09 and 0.11 < sizes[:, 1].max() <= 0.12
     np.testing.assert_allclose(sizes / sizes[:, 1:2], np.broadcast_to([1.05, 1.0, 0.8], sizes.shape), rtol=1e-6)
 
 
-def test_without_unit_and_height_the_categorys_range_decides(folder):
+def test_size_range_scales_meshes_without_unit_and_height(folder):
     rows = entries(folder, {**MUG, "unit": ""})
     sizes = {"mug": ((0.05, 0.05, 0.05), (0.2, 0.08, 0.2))}
     drawn = [MeshLibrary(rows, "train", sizes).make("mug", np.random.default_rng(s)).size for s in range(20)]
@@ -146,12 +146,12 @@ def test_splits_share_no_mesh(folder):
         ({"file": "gone.obj"}, r"no mesh .*gone\.obj"),
     ],
 )
-def test_wrong_rows_are_named(folder, change, message):
+def test_invalid_row_raises_with_its_line(folder, change, message):
     with pytest.raises(DataError, match=rf"(?s)index\.csv', line 3.*{message}"):
         entries(folder, BOTTLE, {**MUG, **change})
 
 
-def test_a_mesh_comes_once_and_columns_are_complete(folder):
+def test_repeated_mesh_and_missing_columns_raise(folder):
     with pytest.raises(DataError, match="is repeated"):
         entries(folder, BOTTLE, {**BOTTLE, "split": "val"})
     (folder / "index.csv").write_text("category,file\nmug,mug.obj\n")
@@ -161,7 +161,7 @@ def test_a_mesh_comes_once_and_columns_are_complete(folder):
         read_mesh_index(folder / "other.csv", folder)
 
 
-def test_files_that_are_no_meshes_and_handles_that_are_none_are_refused(folder):
+def test_invalid_meshes_and_missing_handles_raise(folder):
     (folder / "broken.ply").write_bytes(b"no mesh at all")
     trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]).export(folder / "flat.stl")
     for name in ("broken.ply", "flat.stl"):
@@ -171,7 +171,7 @@ def test_files_that_are_no_meshes_and_handles_that_are_none_are_refused(folder):
         load_canonical(entries(folder, {**BOTTLE, "front": "x", "handle": "yes"})[0])
 
 
-def test_meshes_and_generated_shapes_mix_by_their_share(folder):
+def test_mesh_share_mixes_meshes_and_generated_shapes(folder):
     library = MeshLibrary(entries(folder, BOTTLE), "train")
     counts = []
     for share in (0.0, 0.5, 1.0):
@@ -191,7 +191,7 @@ def test_meshes_and_generated_shapes_mix_by_their_share(folder):
         )
 
 
-def test_clouds_of_a_mesh_lie_on_it(folder):
+def test_clouds_lie_on_their_mesh(folder):
     object_library = ObjectLibrary(
         NOCS_OBJECT_LIBRARY.categories, {}, {}, MeshLibrary(entries(folder, MUG), "train"), mesh_share=1.0
     )
@@ -204,8 +204,8 @@ def test_clouds_of_a_mesh_lie_on_it(folder):
     assert samples.handle_visible.any()
 
 
-def test_the_shipped_annotation_is_sound(tmp_path):
-    """Whatever it describes need not be here: empty files stand in for the meshes."""
+def test_shipped_mesh_index_is_valid(tmp_path):
+    """The meshes are not part of the package; empty files replace them."""
     index = config_path("meshes/open_objects.csv")
     with index.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -227,7 +227,7 @@ def test_the_shipped_annotation_is_sound(tmp_path):
         )
 
 
-def test_a_category_whose_turn_shows_needs_meshes_with_a_front(folder):
+def test_mesh_without_front_in_a_category_without_axial_symmetry_raises(folder):
     cup = {**BOTTLE, "category": "mug"}
     with pytest.raises(ConfigError, match=r"bottle\.ply' has no 'front'.*'mug' is not axially symmetric"):
         ObjectLibrary(NOCS_OBJECT_LIBRARY.categories, {}, {}, MeshLibrary(entries(folder, cup), "train"))

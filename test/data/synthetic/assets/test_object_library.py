@@ -1,4 +1,4 @@
-"""Categories are whatever a YAML file says, and files of clouds carry theirs along."""
+"""Object libraries: user-defined categories, error messages, and categories in sample files."""
 
 import numpy as np
 import pytest
@@ -31,19 +31,19 @@ def seven():
     return read_object_library(config_path("categories/with_candle.yaml"))
 
 
-def test_a_seventh_category_follows_the_six(seven):
+def test_additional_category_follows_the_nocs_categories(seven):
     assert seven.categories.names == (*NOCS_CATEGORIES.names, "candle") == seven.drawable
     candle = seven.categories["candle"]
     assert candle.id == 7 and candle.symmetry == Symmetry(True, True, True, True)
 
 
-def test_categories_of_ones_own_alone(tmp_path):
+def test_library_without_base_has_only_its_own_categories(tmp_path):
     object_library = read(tmp_path, CANDLE)
     assert object_library.categories.names == ("candle",) and object_library.categories["candle"].id == 1
     assert not object_library.categories["candle"].symmetry.mirror_yz
 
 
-def test_primitives_lie_in_the_size_range_and_round_ones_are_round(tmp_path):
+def test_primitives_have_sizes_in_the_size_range(tmp_path):
     for shape in ("cylinder", "box", "ellipsoid"):
         object_library = read(tmp_path, CANDLE.replace("cylinder", shape))
         drawn = [object_library.make("candle", np.random.default_rng(seed)) for seed in range(30)]
@@ -71,24 +71,24 @@ def test_primitives_lie_in_the_size_range_and_round_ones_are_round(tmp_path):
         ("  - name: candle", "base: nocs\n  - name: mug", "cannot be read"),
     ],
 )
-def test_wrong_entries_are_named(tmp_path, old, new, message):
+def test_invalid_entry_raises_with_the_file_name(tmp_path, old, new, message):
     with pytest.raises(ConfigError, match=rf"(?s)mine\.yaml.*{message}"):
         read(tmp_path, CANDLE.replace(old, new))
 
 
-def test_names_must_differ(tmp_path):
+def test_repeated_name_raises(tmp_path):
     with pytest.raises(ConfigError, match="unique"):
         read(tmp_path, "base: nocs" + CANDLE.replace("candle", "mug"))
 
 
-def test_what_nothing_draws_is_not_put_on_the_table(tmp_path):
+def test_category_without_a_source_is_not_drawable(tmp_path):
     object_library = read(tmp_path, CANDLE.replace("    shape: cylinder\n", ""))
     assert object_library.drawable == ()
     with pytest.raises(ConfigError, match="candle"):
         object_library.make("candle", np.random.default_rng(0))
 
 
-def test_clouds_carry_their_categories(seven, tmp_path):
+def test_sample_files_contain_their_categories(seven, tmp_path):
     samples = generate_samples(2, 3, categories=("candle", "mug"), object_library=seven)
     assert set(samples.category_index) == {NOCS_CATEGORIES.index("mug"), 6}
     samples.save(tmp_path / "seven.npz")
@@ -99,7 +99,7 @@ def test_clouds_carry_their_categories(seven, tmp_path):
         CloudSamples.load(tmp_path / "seven.npz", tmp_path / "six.npz")
 
 
-def test_files_that_name_no_categories_are_of_the_six(tmp_path):
+def test_sample_files_without_categories_have_the_nocs_categories(tmp_path):
     samples = generate_samples(1, 3)
     samples.save(tmp_path / "new.npz")
     with np.load(tmp_path / "new.npz") as archive:
@@ -107,8 +107,8 @@ def test_files_that_name_no_categories_are_of_the_six(tmp_path):
     assert CloudSamples.load(tmp_path / "old.npz").categories == NOCS_CATEGORIES
 
 
-def test_the_six_from_generators_are_what_they_were():
-    """The object library draws nothing of its own where there is nothing to choose."""
+def test_nocs_library_draws_no_additional_random_numbers():
+    """Without meshes there is no choice to draw, so the random state equals that of ``make_object``."""
     for name in NOCS_CATEGORIES.names:
         mine, theirs = np.random.default_rng(1), np.random.default_rng(1)
         NOCS_OBJECT_LIBRARY.make(name, mine)
@@ -116,5 +116,5 @@ def test_the_six_from_generators_are_what_they_were():
         assert mine.uniform() == theirs.uniform()
 
 
-def test_records_survive_the_round_trip(seven):
+def test_category_records_round_trip(seven):
     assert CategorySet.from_records(seven.categories.to_records()) == seven.categories

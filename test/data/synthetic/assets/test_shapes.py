@@ -1,4 +1,4 @@
-"""Every shape is closed, in its object frame and of its stated size, and no two of a category are alike."""
+"""Shape generators: closed meshes, object frames, sizes, symmetries and variety."""
 
 import numpy as np
 import pytest
@@ -26,18 +26,18 @@ def surface(mesh, count=4000, seed=0):
 
 
 def hausdorff_share(a, b, tolerance):
-    """Share of a's points that have one of b's within the tolerance."""
+    """Return the share of the points a that have a point of b within the tolerance."""
     return float((cKDTree(b).query(a)[0] < tolerance).mean())
 
 
-def test_there_is_a_maker_for_every_category():
+def test_every_category_has_a_shape_generator():
     assert set(SHAPE_GENERATORS) == set(NAMES)
     with pytest.raises(ConfigError, match="teapot"):
         make_object("teapot", np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("category", NAMES)
-def test_shapes_are_closed_finite_and_wound_outwards(category):
+def test_shapes_are_closed_and_wound_outwards(category):
     for shape in instances(category):
         solid = trimesh.Trimesh(shape.mesh.vertices, shape.mesh.faces, process=False)
         assert np.isfinite(shape.mesh.vertices).all()
@@ -48,7 +48,7 @@ def test_shapes_are_closed_finite_and_wound_outwards(category):
 
 
 @pytest.mark.parametrize("category", NAMES)
-def test_size_is_the_extent_and_the_box_is_centred(category):
+def test_size_is_the_extent_of_the_centred_mesh(category):
     for shape in instances(category):
         low, high = shape.mesh.bounds
         np.testing.assert_allclose(high - low, shape.size, atol=1e-12)
@@ -64,7 +64,7 @@ def test_sizes_vary_around_the_category_mean(category):
 
 
 @pytest.mark.parametrize("category", NAMES)
-def test_equal_seeds_give_equal_shapes_and_others_do_not(category):
+def test_equal_seeds_give_equal_shapes(category):
     first, again, other = (make_object(category, np.random.default_rng(seed)) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.mesh.vertices, again.mesh.vertices)
     np.testing.assert_array_equal(first.mesh.colours, again.mesh.colours)
@@ -72,7 +72,7 @@ def test_equal_seeds_give_equal_shapes_and_others_do_not(category):
 
 
 @pytest.mark.parametrize("category", ["bowl", "can"])
-def test_round_categories_are_the_same_after_any_turn(category):
+def test_round_categories_are_axially_symmetric(category):
     for shape in instances(category):
         assert shape.size[0] == pytest.approx(shape.size[2], rel=1e-6)
         radii = np.hypot(shape.mesh.vertices[:, 0], shape.mesh.vertices[:, 2])
@@ -81,7 +81,7 @@ def test_round_categories_are_the_same_after_any_turn(category):
         assert hausdorff_share(surface(turned, seed=1), surface(shape.mesh, 20000), tolerance) > 0.97
 
 
-def test_most_bottles_are_nearly_as_deep_as_wide_and_none_is_offset():
+def test_most_bottles_are_nearly_round():
     shapes = [make_object("bottle", np.random.default_rng([13, i])) for i in range(60)]
     ratio = np.array([shape.size[0] / shape.size[2] for shape in shapes])
     assert (ratio > 0.95).mean() > 0.5
@@ -90,7 +90,7 @@ def test_most_bottles_are_nearly_as_deep_as_wide_and_none_is_offset():
 
 @pytest.mark.parametrize("category", ["bowl", "mug"])
 def test_open_vessels_are_open_at_the_top(category):
-    """A ray down the axis from above meets the floor (or a filling) well below the rim."""
+    """Near the axis, the highest face (floor or filling) lies well below the rim."""
     for shape in instances(category):
         body = shape.mesh.parts != HANDLE
         axis_x = (shape.size[2] - shape.size[0]) / 2.0 if category == "mug" else 0.0
@@ -108,13 +108,13 @@ def test_bottles_are_narrower_at_the_top():
 
 
 @pytest.mark.parametrize("category", ["laptop", "mug"])
-def test_mirrored_by_the_xy_plane(category):
+def test_laptops_and_mugs_are_symmetric_about_the_xy_plane(category):
     for shape in instances(category):
         points = surface(shape.mesh)
         assert hausdorff_share(points * [1, 1, -1], surface(shape.mesh, 30000, seed=1), 0.02 * shape.size.max()) > 0.98
 
 
-def test_mug_handle_is_what_reaches_furthest_along_x():
+def test_mug_handle_is_the_farthest_part_along_x():
     for shape in instances("mug"):
         used = shape.mesh.select_part(HANDLE)
         assert shape.has_handle
@@ -125,7 +125,7 @@ def test_mug_handle_is_what_reaches_furthest_along_x():
         assert abs(used.bounds[1][2] + used.bounds[0][2]) < 1e-6 and used.bounds[1][2] < 0.02
 
 
-def test_mug_handle_does_not_reach_into_the_mug():
+def test_mug_handle_stays_outside_the_body():
     for shape in instances("mug"):
         axis_x, radius = (shape.size[2] - shape.size[0]) / 2.0, shape.size[2] / 2.0
         handle = shape.mesh.select_part(HANDLE).vertices
@@ -143,17 +143,17 @@ def test_laptop_lid_is_at_minus_x_and_keyboard_faces_up():
         assert (front[:, 1] < 0.0).mean() > 0.5
 
 
-def test_camera_lens_is_at_plus_x_and_is_round_about_it():
+def test_camera_lens_is_round_about_x():
     for shape in instances("camera"):
         tip = shape.mesh.vertices[shape.mesh.vertices[:, 0] > 0.5 * shape.size[0] - 1e-4]
         if len(tip) < 20:
-            continue  # a grip or a flash reaches further than the lens of a compact
+            continue  # the grip or flash of a compact is in front of its lens
         radii = np.hypot(tip[:, 1] - tip[:, 1].mean(), tip[:, 2] - tip[:, 2].mean())
         assert radii.std() < 0.15 * radii.mean()
 
 
-def test_camera_is_not_mirrored_by_the_xy_plane():
-    """The grip or shutter side tells +z from -z."""
+def test_cameras_are_not_symmetric_about_the_xy_plane():
+    """Grip and shutter button distinguish +z from -z."""
     shares = [
         hausdorff_share(surface(s.mesh) * [1, 1, -1], surface(s.mesh, 30000, seed=1), 0.004)
         for s in instances("camera")
