@@ -2,7 +2,7 @@
 
 Labels are placed one after the other on a coarse grid of cells. With ``n_object`` and ``n_label`` the numbers of cells
 below a candidate rectangle that belong to an object or to an earlier label, ``n`` the number of its cells and ``d`` its
-distance from the labelled object in label heights, the candidate with the least cost is taken:
+distance from the labelled object in label heights, the candidate with the least cost is taken::
 
     cost = (10 n_object + 100 n_label) / n + 0.3 d + 0.1 |horizontal offset| / width + 0.1 [below the object]
 

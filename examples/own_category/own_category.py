@@ -27,7 +27,7 @@ candle,thin.stl,z,,yes,mm,,train
 candle,wide.stl,z,,yes,,60-120,train
 candle,small.stl,z,,yes,,40-80,val
 """
-"""Description of the meshes, one row each; docs/data.md explains the columns."""
+"""Description of the meshes, one row each; docs/how-to/training-data.md explains the columns."""
 
 
 def write_meshes(folder: Path) -> None:

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("poses"), help="output folder (poses)")
     options = parser.parse_args()
 
-    # The settings of the pose node, by the same names: see docs/node.md.
+    # The settings of the pose node, by the same names: see docs/reference/parameters.md.
     settings = {**segmenter_settings(options.segmenter), "network.model": options.model}
     pipeline = PosePipeline.from_config(PoseNodeConfig.from_mapping(nest(settings)))
 
