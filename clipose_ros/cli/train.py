@@ -17,7 +17,7 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
-from clipose_ros.training.dry_run import describe_run, dry_run_trainer
+from clipose_ros.training.dry_run import describe_run, temporary_run_dir
 from clipose_ros.training.run_dir import STATE, RunDir
 from clipose_ros.training.runtime.distributed import ranks_joined
 from clipose_ros.training.runtime.process_settings import configure_process
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = resolve_device(options.device)
         configure_process(config.seed, config.threads, device)
         if options.dry_run:
-            with dry_run_trainer(config, options.out) as (tried, aside):
+            with temporary_run_dir(config, options.out) as (tried, aside):
                 trainer = Trainer(tried, training.categories, training, validation, aside, device)
                 _begin(trainer, options, config)
                 print(describe_run(trainer, {"training": options.data, "validation": options.validation}))

@@ -1,4 +1,4 @@
-"""What a run would be, without running it: data, model, schedule, losses, and the time it would take."""
+"""Description of a training run without running it: data, model, schedule, losses and duration."""
 
 from __future__ import annotations
 
@@ -20,49 +20,53 @@ from clipose_ros.training.runtime.precision import uses_bf16
 from clipose_ros.training.trainer import Trainer
 
 TIMED_STEPS = 3
-NO_TERMS = ("temperature", "classification_scale")
-"""Settings of the alignment that weigh nothing."""
+"""Number of steps over which the duration of a step is averaged."""
+TEMPERATURES = ("temperature", "classification_scale")
+"""Settings of the CLIP alignment loss that are not weights of terms."""
 
 
 @contextmanager
-def dry_run_trainer(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
-    """Yield the recipe and a temporary folder for its trial; texts already encoded are found there, too."""
-    kept = Path(config.text_features) if config.text_features else folder / "text_features"
+def temporary_run_dir(config: TrainConfig, folder: Path) -> Iterator[tuple[TrainConfig, Path]]:
+    """Yield the recipe and a temporary folder for a dry run, which leaves the folder of the run unchanged.
+
+    Text features in the folder of the run are copied, so that the dry run does not compute them again.
+    """
+    text_features = Path(config.text_features) if config.text_features else folder / "text_features"
     with tempfile.TemporaryDirectory() as name:
-        aside = Path(name)
-        if kept.suffix != ".npy":
+        temporary = Path(name)
+        if text_features.suffix != ".npy":  # a single file is only read, a folder is also written to
             config = replace(config, text_features="")
-            if kept.is_dir():
-                shutil.copytree(kept, aside / "text_features")
-        yield config, aside
+            if text_features.is_dir():
+                shutil.copytree(text_features, temporary / "text_features")
+        yield config, temporary
 
 
 def describe_run(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> str:
     """Return a description of a run. The trainer takes a few steps and cannot be used afterwards.
 
     Args:
-        trainer: Of the recipe, at the step that the run would begin with.
-        files: Where training and validation clouds come from, by those names.
+        trainer: Trainer of the recipe, at the step at which the run would begin.
+        files: Paths of the clouds by ``training`` and ``validation``.
     """
     config = trainer.config
     sections = [
-        ("data", _data(trainer, files)),
-        ("model", _model(trainer)),
-        ("schedule", _schedule(config, trainer.progress.step)),
-        ("losses", _losses(config)),
-        ("time", _time(trainer)),
+        ("data", _describe_data(trainer, files)),
+        ("model", _describe_model(trainer)),
+        ("schedule", _describe_schedule(config, trainer.progress.step)),
+        ("losses", _describe_losses(config)),
+        ("time", _describe_duration(trainer)),
     ]
     return "\n".join(f"{name}\n" + "".join(f"  {line}\n" for line in lines) for name, lines in sections)
 
 
-def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
-    """Files, clouds and how many there are of each category."""
+def _describe_data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return lines on files, clouds, and number of clouds by category."""
     training, validation = trainer.data.training, trainer.data.validation
     lines = [f"{name:<12}{', '.join(paths)}" for name, paths in files.items()]
     clouds, _ = training.fetch(range(1))
     images = "none" if clouds.images is None else "x".join(str(n) for n in clouds.images.shape[1:3])
-    how = "streamed from shards" if training.in_memory is None else "in memory"
-    lines.append(f"{'points':<12}{clouds.points.shape[1]} in each cloud, images: {images}, {how}")
+    storage = "streamed from shards" if training.in_memory is None else "in memory"
+    lines.append(f"{'points':<12}{clouds.points.shape[1]} in each cloud, images: {images}, {storage}")
     lines.append(f"{'category':<12}{'training':>10}{'validation':>12}")
     for place, name in enumerate(trainer.data.categories.names):
         lines.append(f"{name:<12}{training.counts[place]:>10}{int((validation.category_index == place).sum()):>12}")
@@ -70,27 +74,27 @@ def _data(trainer: Trainer, files: Mapping[str, Sequence[str]]) -> list[str]:
     return lines
 
 
-def _model(trainer: Trainer) -> list[str]:
-    """Parameters by part."""
+def _describe_model(trainer: Trainer) -> list[str]:
+    """Return lines on architecture and number of parameters by part."""
     config, network = trainer.config, trainer.modules.network
     precision = "bf16" if uses_bf16(config.precision, trainer.device) else "fp32"
     lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
-    lines += [_counted(name, module) for name, module in network.named_children()]
-    lines.append(_counted("the network", network))
+    lines += [_count_parameters(name, module) for name, module in network.named_children()]
+    lines.append(_count_parameters("the network", network))
     for name, module in (("training only", trainer.modules.loss), ("CLIP", trainer.modules.clip_features)):
         if module is not None and any(True for _ in module.parameters()):
-            lines.append(_counted(name, module))
+            lines.append(_count_parameters(name, module))
     return lines
 
 
-def _counted(name: str, module: nn.Module) -> str:
-    """Return the number of parameters of a part, trainable and frozen."""
-    learning = sum(p.numel() for p in module.parameters() if p.requires_grad)
+def _count_parameters(name: str, module: nn.Module) -> str:
+    """Return a line with the numbers of trainable and frozen parameters of a module."""
+    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
-    return f"{name:<14}{learning:>12,} parameters" + (f", and {frozen:,} frozen" if frozen else "")
+    return f"{name:<14}{trainable:>12,} parameters" + (f", and {frozen:,} frozen" if frozen else "")
 
 
-def _schedule(config: TrainConfig, done: int) -> list[str]:
+def _describe_schedule(config: TrainConfig, done: int) -> list[str]:
     """Return lines on steps, batch, optimiser and learning rate."""
     lines = [
         f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
@@ -105,11 +109,11 @@ def _schedule(config: TrainConfig, done: int) -> list[str]:
     return lines
 
 
-def _losses(config: TrainConfig) -> list[str]:
+def _describe_losses(config: TrainConfig) -> list[str]:
     """Return lines on the weights of the loss terms."""
     lines = []
     for name, section in (("pose", config.pose_loss), ("shape", config.shape_loss), ("alignment", config.clip_loss)):
-        skipped = NO_TERMS if isinstance(section, ContrastiveWeights) else ()
+        skipped = TEMPERATURES if isinstance(section, ContrastiveWeights) else ()
         weights = {
             term: weight for term, weight in section.to_mapping().items() if isinstance(weight, float) and weight > 0.0
         }
@@ -120,13 +124,13 @@ def _losses(config: TrainConfig) -> list[str]:
     return lines
 
 
-def _time(trainer: Trainer) -> list[str]:
-    """From a few timed steps."""
+def _describe_duration(trainer: Trainer) -> list[str]:
+    """Return lines on the duration of the run, from a few timed steps and a timed prediction."""
     config, early, done = trainer.config, initial_steps(trainer.config), trainer.progress.step
     total, lines = 0.0, []
     for name, first, end in (("early steps", done, early), ("steps", max(done, early), config.steps)):
         if (steps := end - first) > 0:
-            trainer.optimise_at(first)  # compiles and fills caches
+            trainer.optimise_at(first)  # not timed: the first step compiles and fills caches
             each = _seconds(partial(trainer.optimise_at, first), TIMED_STEPS)
             total += steps * each
             lines.append(f"{name:<12}{steps:>8} of {each:.3f} s")
@@ -137,7 +141,7 @@ def _time(trainer: Trainer) -> list[str]:
     validations = -(-config.steps // config.validate_every) - done // config.validate_every
     lines.append(f"{'validations':<12}{validations:>8} of {each:.1f} s")
     minutes = (total + validations * each) / 60.0
-    lines.append(f"about {minutes:.1f} minutes on this machine as busy as it is now")
+    lines.append(f"about {minutes:.1f} minutes on this machine at its present load")
     return lines
 
 

@@ -46,7 +46,7 @@ def tower(**changes: object) -> tuple[nn.Module, ImageTower]:
     return clip, ImageTower(clip, config(**changes))
 
 
-def test_without_tokens_it_is_clips_own_tower() -> None:
+def test_image_tower_without_tokens_equals_clip() -> None:
     clip, image = tower(prompt_length=0)
     normal = (images() - image.mean) / image.std
     torch.testing.assert_close(image(images()), clip.encode_image(normal, normalize=True))
@@ -56,7 +56,7 @@ def test_without_tokens_it_is_clips_own_tower() -> None:
 @pytest.mark.parametrize("position", ["prepend", "append"])
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 3), (2, 3), (3, 3)])
 @pytest.mark.parametrize("length", [1, 5])
-def test_each_layer_sees_the_tokens_it_should(position: str, first: int, last: int, length: int) -> None:
+def test_prompt_tokens_are_input_of_chosen_layers(position: str, first: int, last: int, length: int) -> None:
     _, image = tower(prompt_length=length, prompt_position=position, prompt_first=first, prompt_last=last)
     seen: list[torch.Tensor] = []
     for block in image.visual.transformer.resblocks:
@@ -71,7 +71,7 @@ def test_each_layer_sees_the_tokens_it_should(position: str, first: int, last: i
     assert out.shape == (2, 17 + length, 64)
 
 
-def test_only_tokens_and_projection_train() -> None:
+def test_only_prompt_tokens_and_projection_are_trainable() -> None:
     _, image = tower(prompt_last=2)
     image.train()
     before = {name: value.clone() for name, value in image.named_parameters()}
@@ -84,7 +84,7 @@ def test_only_tokens_and_projection_train() -> None:
     assert (image.prompts - before["prompts"]).abs().amax(dim=(1, 2)).min() > 0.0  # those of every layer
 
 
-def test_images_of_another_size_are_resized_and_bad_ones_refused() -> None:
+def test_images_are_resized_and_wrong_shapes_rejected() -> None:
     _, image = tower()
     features = image(images(size=48))
     assert features.shape == (2, 16)
@@ -93,7 +93,7 @@ def test_images_of_another_size_are_resized_and_bad_ones_refused() -> None:
         image(images()[:, :1])
 
 
-def test_layers_out_of_range_are_refused() -> None:
+def test_prompt_layers_out_of_range_are_rejected() -> None:
     with pytest.raises(ConfigError, match="prompt_last"):
         tower(prompt_last=LAYERS + 1)
     with pytest.raises(ConfigError, match="prompt_first"):
@@ -101,7 +101,7 @@ def test_layers_out_of_range_are_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*(TorchScript|torch.jit)")
-def test_weights_from_a_local_file(tmp_path: Path) -> None:
+def test_clip_weights_are_read_from_local_file(tmp_path: Path) -> None:
     torch.manual_seed(1)
     clip = load_clip(config())
     torch.save(clip.state_dict(), tmp_path / "clip.pt")
@@ -118,7 +118,7 @@ def test_weights_from_a_local_file(tmp_path: Path) -> None:
         load_clip(config(pretrained="mine", weights=str(tmp_path / "none.pt")))
 
 
-def test_nothing_is_fetched_unasked() -> None:
+def test_clip_is_not_downloaded_by_default() -> None:
     with pytest.raises(ConfigError, match=r"clip\.weights.*clip\.download=true"):
         load_clip(ClipConfig())
     with pytest.raises(ConfigError, match="unknown to open_clip"):
@@ -127,7 +127,7 @@ def test_nothing_is_fetched_unasked() -> None:
         load_clip(ClipConfig(pretrained="opena"))
 
 
-def test_offline_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_download_raises_error_with_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> str:
         raise OSError("Network is unreachable")
 
@@ -136,7 +136,7 @@ def test_offline_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None
         load_clip(ClipConfig(download=True))
 
 
-def test_texts_become_unit_features_and_long_ones_are_refused() -> None:
+def test_texts_are_encoded_to_unit_features_and_long_ones_rejected() -> None:
     clip = load_clip(config())
     texts = ["a mug", "a bowl", "a point cloud model of a can whose pose is to be estimated."]
     features = encode_texts(clip, config(), texts, batch=2)
@@ -152,7 +152,7 @@ def fake(texts: Sequence[str]) -> np.ndarray:
     return np.stack(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_features_are_computed_once(tmp_path: Path) -> None:
+def test_text_features_are_computed_once(tmp_path: Path) -> None:
     asked: list[list[str]] = []
 
     def encode(texts: Sequence[str]) -> np.ndarray:
@@ -171,14 +171,14 @@ def test_features_are_computed_once(tmp_path: Path) -> None:
     assert asked[-1] == ["a"] and len(list(tmp_path.glob("*.npy"))) == 2
 
 
-def test_features_of_different_models_do_not_mix(tmp_path: Path) -> None:
+def test_text_features_of_other_model_are_rejected(tmp_path: Path) -> None:
     TextFeatures("A/x", ("a",), fake(["a"])).save(tmp_path / "a.npy")
     assert read_text_features(tmp_path / "a.npy", "A/x", ()).texts == ("a",)
     with pytest.raises(DataError, match=r"A/x.*B/x.*do not mix"):
         read_text_features(tmp_path / "a.npy", "B/x", ())
 
 
-def test_a_plain_array_serves_as_features_of_given_texts(tmp_path: Path) -> None:
+def test_plain_array_is_read_as_features_of_given_texts(tmp_path: Path) -> None:
     np.save(tmp_path / "plain.npy", 3.0 * fake(["a", "bb"]))
     features = read_text_features(tmp_path / "plain.npy", "A/x", ("a", "bb"))
     np.testing.assert_allclose(features.features, fake(["a", "bb"]), atol=1e-6)
@@ -192,7 +192,7 @@ def test_a_plain_array_serves_as_features_of_given_texts(tmp_path: Path) -> None
         read_text_features(tmp_path / "null.npy", "A/x", ("a",))
 
 
-def test_projections() -> None:
+def test_projections_return_unit_features() -> None:
     encoding = Encoding((Level(torch.randn(3, 8, 6), None), Level(torch.randn(3, 2, 5), torch.zeros(3, 8).long())))
     project = CloudProjection(5, 16)
     torch.testing.assert_close(project(encoding).norm(dim=1), torch.ones(3))

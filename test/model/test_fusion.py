@@ -15,7 +15,7 @@ from clipose_ros.model.network import Architecture, CLIPoseNet
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
 
 
-def test_attention_by_hand() -> None:
+def test_attention_equals_value_computed_by_hand() -> None:
     q = torch.tensor([[[2.0, 0.0]]])
     k = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     v = torch.tensor([[[10.0], [20.0]]])
@@ -24,7 +24,7 @@ def test_attention_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", FUSIONS)
-def test_both_modalities_reach_the_heads(kind: str) -> None:
+def test_fusion_output_depends_on_both_modalities(kind: str) -> None:
     torch.manual_seed(0)
     network = FusionNet(TINY, NOCS_CATEGORIES, kind, other=12).eval()
     points, category = torch.randn(2, 128, 3) * 0.1, torch.tensor([0, 5])
@@ -39,7 +39,7 @@ def test_both_modalities_reach_the_heads(kind: str) -> None:
     assert output.encoding.last.shape == (2, 8, 16)  # the encoder's own, which alignment would stand on
 
 
-def test_a_fusion_leaves_the_deployed_network_alone() -> None:
+def test_fusion_network_adds_only_fusion_weights() -> None:
     torch.manual_seed(0)
     plain = CLIPoseNet(TINY, NOCS_CATEGORIES)
     fused = FusionNet(TINY, NOCS_CATEGORIES, "concat_before", other=12)

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import CheckpointError
-from clipose_ros.model.checkpoint import import_hs_pose, load_checkpoint, save_checkpoint
+from clipose_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
 from clipose_ros.model.graph import PYTORCH_OPS, nearest_neighbours, nearest_point
+from clipose_ros.model.hs_pose import import_hs_pose
 
 WIDTHS, SUPPORTS, WIDE, NARROW = (8, 8, 16, 16, 24), 7, 40, 20
 ALL = sum(WIDTHS)
@@ -122,7 +123,7 @@ def hs_pose(s, near, cloud, category):
 
 
 @pytest.mark.parametrize("prefix", ["", "module.posenet."])
-def test_the_same_function(prefix):
+def test_imported_network_equals_hs_pose_formulas(prefix):
     state = random_weights()
     neighbours = Neighbours()
     ops = dataclasses.replace(PYTORCH_OPS, nearest_neighbours=neighbours.find)
@@ -142,7 +143,7 @@ def test_the_same_function(prefix):
     torch.testing.assert_close(out.size - torch.from_numpy(NOCS_CATEGORIES.mean_sizes)[category], size, **same)
 
 
-def test_it_can_be_kept_as_a_checkpoint(tmp_path):
+def test_imported_network_round_trips_through_checkpoint(tmp_path):
     network = import_hs_pose(random_weights())
     save_checkpoint(tmp_path / "hs_pose.safetensors", network)
     again = load_checkpoint(tmp_path / "hs_pose.safetensors", CPU_OPS)
@@ -151,7 +152,7 @@ def test_it_can_be_kept_as_a_checkpoint(tmp_path):
     )
 
 
-def test_what_is_missing_or_of_another_shape_is_named():
+def test_import_names_missing_or_misshapen_weight():
     state = random_weights()
     with pytest.raises(CheckpointError, match=r"rot_red\.conv3\.bias"):
         import_hs_pose({name: tensor for name, tensor in state.items() if name != "rot_red.conv3.bias"})

@@ -36,7 +36,7 @@ def values(output: NetworkOutput) -> dict[str, torch.Tensor]:
     return {name: getattr(output, name) for name in FIELDS}
 
 
-def test_the_paper_s_widths_have_the_published_number_of_parameters() -> None:
+def test_paper_widths_have_published_number_of_parameters() -> None:
     published = CLIPoseNet(Architecture(one_hot=True), NOCS_CATEGORIES)  # HS-Pose tells its heads the category
     assert sum(p.numel() for p in published.parameters()) == pytest.approx(8.06e6, rel=2e-3)
     encoding = CLIPoseNet(PRESETS["clipose"], NOCS_CATEGORIES).encoder
@@ -45,7 +45,7 @@ def test_the_paper_s_widths_have_the_published_number_of_parameters() -> None:
 
 @pytest.mark.parametrize("encoder", ["hs", "gcn3d"])
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_every_output_has_its_shape_and_range(encoder: str, one_hot: bool) -> None:
+def test_outputs_have_documented_shapes_and_ranges(encoder: str, one_hot: bool) -> None:
     net = network(replace(TINY, encoder=encoder, one_hot=one_hot))
     with torch.no_grad():
         output = net(clouds(3), torch.tensor([0, 2, 5]))
@@ -58,7 +58,7 @@ def test_every_output_has_its_shape_and_range(encoder: str, one_hot: bool) -> No
     assert output.encoding.last.shape == (3, 16, TINY.widths[-1])
 
 
-def test_equal_input_gives_equal_output() -> None:
+def test_network_is_deterministic() -> None:
     net, batch, category = network(), clouds(4), torch.tensor([0, 1, 2, 3])
     with torch.no_grad():
         first, second = values(net(batch, category)), values(net(batch, category))
@@ -66,7 +66,7 @@ def test_equal_input_gives_equal_output() -> None:
 
 
 @pytest.mark.parametrize("ops", [PYTORCH_OPS, CPU_OPS])
-def test_an_object_does_not_feel_its_companions(ops: object) -> None:
+def test_output_does_not_depend_on_other_clouds_of_batch(ops: object) -> None:
     torch.manual_seed(0)
     net = CLIPoseNet(TINY, NOCS_CATEGORIES, ops).eval()
     batch, category = clouds(5), torch.tensor([0, 1, 2, 3, 4])
@@ -78,7 +78,7 @@ def test_an_object_does_not_feel_its_companions(ops: object) -> None:
                 torch.testing.assert_close(alone[name][0], together[name][i], atol=1e-4, rtol=1e-4)
 
 
-def test_a_shifted_cloud_shifts_the_centre_alone() -> None:
+def test_shift_of_cloud_shifts_translation_only() -> None:
     net, batch, category = network(), clouds(2), torch.tensor([0, 5])
     shift = torch.tensor([0.25, -0.5, 0.125])
     with torch.no_grad():
@@ -88,14 +88,14 @@ def test_a_shifted_cloud_shifts_the_centre_alone() -> None:
         torch.testing.assert_close(there[name], here[name], atol=1e-3, rtol=1e-3)
 
 
-def test_size_is_the_category_s_mean_plus_a_residual() -> None:
+def test_size_is_category_mean_plus_residual() -> None:
     net, batch = network(), clouds(1)
     with torch.no_grad():
         bottle, laptop = (net(batch, torch.tensor([i])).size[0] for i in (0, 4))
     torch.testing.assert_close(laptop - bottle, net.mean_sizes[4] - net.mean_sizes[0])
 
 
-def test_the_inner_unit_changes_the_scale_alone() -> None:
+def test_unit_m_changes_scale_only() -> None:
     """A cloud ten times as large, seen in a unit ten times as long, is the same cloud to the network."""
     metres, decametres = network(), network(replace(TINY, unit_m=10.0))
     batch, category = clouds(2), torch.tensor([0, 5])
@@ -107,7 +107,7 @@ def test_the_inner_unit_changes_the_scale_alone() -> None:
     torch.testing.assert_close(far["axis_y"], near["axis_y"], atol=1e-3, rtol=1e-3)
 
 
-def test_projection_by_levels_equals_projection_of_the_concatenation() -> None:
+def test_projection_by_levels_equals_projection_of_concatenation() -> None:
     net = network()
     weight = torch.randn(10, net.encoder.out_channels)
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_projection_by_levels_equals_projection_of_the_concatenation() -> None:
 
 
 @pytest.mark.parametrize("told", [0, 1, 256])
-def test_a_layer_on_an_encoding_equals_the_layer_on_the_concatenation(told: int) -> None:
+def test_linear_on_encoding_equals_linear_on_concatenation(told: int) -> None:
     net = network()
     beside = torch.randn(2, told, 5) if told else None
     layer = torch.nn.Linear(net.encoder.out_channels + (5 if told else 0), 10)
@@ -127,7 +127,7 @@ def test_a_layer_on_an_encoding_equals_the_layer_on_the_concatenation(told: int)
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_heads_that_look_at_all_points_are_the_paper_s(one_hot: bool) -> None:
+def test_heads_use_all_points_by_default(one_hot: bool) -> None:
     every, all_named = replace(TINY, one_hot=one_hot), replace(TINY, one_hot=one_hot, head_points=256)
     batch, category = clouds(2), torch.tensor([1, 4])
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_heads_that_look_at_all_points_are_the_paper_s(one_hot: bool) -> None:
         torch.testing.assert_close(one[name], other[name])
 
 
-def test_heads_that_look_at_fewer_points_see_the_first() -> None:
+def test_head_points_limits_heads_to_first_points() -> None:
     batch, category = clouds(2), torch.tensor([1, 4])
     with torch.no_grad():
         encoding = network().encoder(batch)
@@ -145,7 +145,7 @@ def test_heads_that_look_at_fewer_points_see_the_first() -> None:
         assert not torch.equal(few(batch, category).translation, every(batch, category).translation)
 
 
-def test_a_network_that_looks_at_fewer_points_sees_the_first_alone() -> None:
+def test_points_limits_network_to_first_points() -> None:
     batch, category = clouds(2), torch.tensor([1, 4])
     with torch.no_grad():
         few, given_few = network(replace(TINY, points=128))(batch, category), network()(batch[:, :128], category)
@@ -156,12 +156,12 @@ def test_a_network_that_looks_at_fewer_points_sees_the_first_alone() -> None:
 
 
 @pytest.mark.parametrize("points", [16, 112, 200])
-def test_points_that_cannot_be_pooled_are_refused(points: int) -> None:
+def test_unsupported_number_of_points_is_rejected(points: int) -> None:
     with pytest.raises(ConfigError, match=str(points)):
         Architecture(points=points)
 
 
-def test_every_weight_is_used() -> None:
+def test_every_weight_gets_a_gradient() -> None:
     net = network().train()
     output = net(clouds(4), torch.tensor([0, 1, 2, 3]))
     torch.stack([v.square().sum() for v in values(output).values()]).sum().backward()
@@ -170,11 +170,11 @@ def test_every_weight_is_used() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 250, 3), (1, 112, 3), (256, 3), (1, 256, 4)])
-def test_clouds_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+def test_clouds_of_wrong_shape_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match=str(shape[-1])):
         network()(torch.zeros(shape), torch.tensor([0]))
 
 
-def test_an_architecture_of_the_wrong_depth_is_refused() -> None:
+def test_architecture_of_wrong_depth_is_rejected() -> None:
     with pytest.raises(ConfigError, match="5 widths"):
         Architecture(widths=(8, 8))

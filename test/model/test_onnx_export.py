@@ -79,7 +79,7 @@ def distinct_clouds(net: CLIPoseNet, count: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-def test_outputs_equal_the_network_s_where_neighbours_are_distinct(
+def test_onnx_outputs_equal_network_outputs_for_distinct_neighbours(
     exported: tuple[CLIPoseNet, Path], batch: int
 ) -> None:
     net, path = exported
@@ -95,7 +95,7 @@ def test_outputs_equal_the_network_s_where_neighbours_are_distinct(
         np.testing.assert_allclose(values, getattr(expected, name).numpy(), atol=1e-5, rtol=1e-4, err_msg=name)
 
 
-def test_the_file_says_what_its_outputs_mean(exported: tuple[CLIPoseNet, Path]) -> None:
+def test_onnx_metadata_describes_model_and_outputs(exported: tuple[CLIPoseNet, Path]) -> None:
     net, path = exported
     session = onnxruntime.InferenceSession(path)
     told = session.get_modelmeta().custom_metadata_map
@@ -119,7 +119,7 @@ def test_exported_file_holds_no_path_of_the_exporting_machine(exported: tuple[CL
     assert b".py" not in content and not any(node.metadata_props for node in onnx.load(path).graph.node)
 
 
-def test_a_file_of_other_weights_is_told_apart(exported: tuple[CLIPoseNet, Path]) -> None:
+def test_compare_onnx_detects_other_weights(exported: tuple[CLIPoseNet, Path]) -> None:
     net, path = exported
     assert compare_onnx(net, path, POINTS).equal >= onnx_export.LEAST_EQUAL
     with pytest.raises(ExportError, match=r"tiny\.onnx' does not compute what its network does: only 0%"):
@@ -127,7 +127,7 @@ def test_a_file_of_other_weights_is_told_apart(exported: tuple[CLIPoseNet, Path]
 
 
 @pytest.mark.parametrize("package", ["onnxscript", "onnxruntime"])
-def test_a_missing_package_is_named_before_the_work(
+def test_missing_package_is_named_before_export(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == package else name)
@@ -137,6 +137,6 @@ def test_a_missing_package_is_named_before_the_work(
 
 
 @pytest.mark.parametrize("points", [100, 64])
-def test_points_that_do_not_fit_are_refused(points: int, tmp_path: Path) -> None:
+def test_export_rejects_unsupported_number_of_points(points: int, tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=rf"multiple of 16.*got \(2, {points}, 3\)"):
         export_onnx(network(), tmp_path / "x.onnx", points)

@@ -12,7 +12,7 @@ from clipose_ros.model.voting import BoxVoteHead
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
 
 
-def test_heads_give_points_and_votes_in_the_camera_frame() -> None:
+def test_training_heads_predict_points_and_votes_in_camera_frame() -> None:
     torch.manual_seed(0)
     network = CLIPoseNet(TINY, NOCS_CATEGORIES)
     points = torch.randn(2, 128, 3) * 0.1 + torch.tensor([0.0, 0.0, 5.0])
@@ -25,7 +25,7 @@ def test_heads_give_points_and_votes_in_the_camera_frame() -> None:
     assert votes.confidences.min() > 0.0 and votes.confidences.max() < 1.0
 
 
-def test_moving_the_cloud_moves_the_reconstruction_with_it() -> None:
+def test_reconstruction_moves_with_cloud() -> None:
     torch.manual_seed(0)
     network = CLIPoseNet(TINY, NOCS_CATEGORIES).eval()
     head = SymmetryHead(network.encoder.out_channels, 0.1, (16, 8)).eval()
@@ -36,7 +36,7 @@ def test_moving_the_cloud_moves_the_reconstruction_with_it() -> None:
     torch.testing.assert_close(there, here + shift, atol=1e-4, rtol=0)
 
 
-def test_the_reconstruction_head_has_the_papers_layers() -> None:
+def test_reconstruction_head_has_layers_of_paper() -> None:
     head = PointHead(1280, WIDTHS, 3)
     widths = [head.first.in_features, head.first.out_features, *(layer.out_features for layer in head.layers)]
     assert widths == [1280, 512, 512, 256, 128, 3]

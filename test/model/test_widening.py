@@ -43,7 +43,7 @@ def values(output: NetworkOutput) -> Tensor:
 @pytest.mark.parametrize("one_hot", [True, False])
 @pytest.mark.parametrize("encoder", ["hs", "gcn3d"])
 @pytest.mark.parametrize("factor", [1, 2, 3])
-def test_it_says_the_same(
+def test_widened_network_has_same_outputs(
     factor: int, encoder: str, one_hot: bool, training: bool, clouds: tuple[Tensor, Tensor]
 ) -> None:
     shape = {"encoder": encoder, "one_hot": one_hot}
@@ -57,7 +57,7 @@ def test_it_says_the_same(
     assert (said - expected).abs().median() < 1e-9
 
 
-def test_training_tells_the_copies_apart(clouds: tuple[Tensor, Tensor]) -> None:
+def test_training_separates_copied_channels(clouds: tuple[Tensor, Tensor]) -> None:
     narrow, wide = network(NARROW, 2), network(wider(2), 3)
     widen(narrow, wide)
     values(wide(*clouds)).square().sum().backward()
@@ -70,7 +70,7 @@ def test_training_tells_the_copies_apart(clouds: tuple[Tensor, Tensor]) -> None:
             assert not torch.allclose(first, second, rtol=1e-3, atol=0.0), name
 
 
-def test_a_seed_decides_the_shares() -> None:
+def test_widening_is_determined_by_seed() -> None:
     narrow, nets = network(NARROW, 2), [network(wider(2), 3) for _ in range(3)]
     for net, seed in zip(nets, (5, 5, 6), strict=True):
         widen(narrow, net, seed)
@@ -93,5 +93,5 @@ def test_a_seed_decides_the_shares() -> None:
         (wider(2, one_hot=True), None),
     ],
 )
-def test_what_can_be_widened(wide: Architecture, factor: int | None) -> None:
+def test_widening_factor_of_architectures(wide: Architecture, factor: int | None) -> None:
     assert widening_factor(NARROW, wide) == factor

@@ -29,7 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
 
 
-def test_every_picture_has_its_outlines(folder: Path) -> None:
+def test_every_image_has_polygons(folder: Path) -> None:
     pictures = sorted((folder / "images/train").glob("*.jpg"))
     assert len(pictures) == 2 * IMAGES_PER_SCENE
     numbers = set()
@@ -43,7 +43,7 @@ def test_every_picture_has_its_outlines(folder: Path) -> None:
     assert len(numbers) > 2 and max(numbers) < len(NOCS_CATEGORIES)
 
 
-def test_the_data_set_says_where_and_what(folder: Path) -> None:
+def test_dataset_file_lists_folders_and_classes(folder: Path) -> None:
     told = yaml.safe_load((folder / "dataset.yaml").read_text())
     assert Path(told["path"]) == folder.resolve()
     assert (told["train"], told["val"]) == ("images/train", "images/val")
@@ -51,7 +51,7 @@ def test_the_data_set_says_where_and_what(folder: Path) -> None:
     assert told["made_by"]["train"]["seed"] == 4
 
 
-def test_going_on_keeps_what_is_there_and_draws_the_rest_alike(folder: Path, tmp_path: Path) -> None:
+def test_continued_data_set_equals_uninterrupted_one(folder: Path, tmp_path: Path) -> None:
     write_images(tmp_path, RECIPE, 1, log=silent)
     victim = tmp_path / f"images/train/000000_{IMAGES_PER_SCENE - 1}.jpg"
     victim.unlink()  # as if killed before the scene's last picture
@@ -61,28 +61,28 @@ def test_going_on_keeps_what_is_there_and_draws_the_rest_alike(folder: Path, tmp
     assert here == there
 
 
-def test_the_parts_share_no_scene() -> None:
+def test_train_and_val_share_no_scene() -> None:
     train, val = (next(render_scene(ImageSetConfig(4, part, 96, 64), 0))[0] for part in ("train", "val"))
     assert np.abs(train.astype(float) - val).mean() > 5.0
 
 
-def test_another_seed_into_the_same_folder_is_refused(folder: Path) -> None:
+def test_other_seed_in_same_folder_is_rejected(folder: Path) -> None:
     with pytest.raises(ConfigError, match="begun with other settings"):
         write_images(folder, ImageSetConfig(seed=5, width=96, height=64), 1, log=silent)
 
 
-def test_a_file_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
+def test_invalid_dataset_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "dataset.yaml").write_text("- 1\n")
     with pytest.raises(DataError, match=r"dataset\.yaml"):
         write_images(tmp_path, RECIPE, 1, log=silent)
 
 
 @pytest.mark.parametrize("wrong", [{"part": "test"}, {"width": 8}, {"near_m": 2.0}, {"near_m": 0.0}])
-def test_impossible_recipes_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_image_set_config_is_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         ImageSetConfig(1, **wrong)
 
 
-def test_no_scenes_are_refused(tmp_path: Path) -> None:
+def test_zero_scenes_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         write_images(tmp_path, RECIPE, 0, log=silent)

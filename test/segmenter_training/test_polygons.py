@@ -28,13 +28,13 @@ def disc(x: float, y: float, radius: float) -> BoolArray:
 
 
 @given(x=st.floats(0, 79), y=st.floats(0, 59), radius=st.floats(8, 40))
-def test_a_disc_comes_back_also_where_the_image_cuts_it(x: float, y: float, radius: float) -> None:
+def test_polygon_of_disc_reproduces_mask(x: float, y: float, radius: float) -> None:
     mask = disc(x, y, radius)
     assert overlap(filled(mask_to_polygon(mask)), mask) > 0.9
 
 
 @given(radius=st.floats(6, 12), gap=st.floats(2, 10))
-def test_parts_are_joined_and_holes_stay_open(radius: float, gap: float) -> None:
+def test_polygon_joins_parts_and_keeps_holes(radius: float, gap: float) -> None:
     left, right = disc(20, 30, radius + 6) & ~disc(20, 30, radius), disc(26 + 2 * radius + gap, 30, radius)
     mask = left | right
     again = filled(mask_to_polygon(mask))
@@ -42,7 +42,7 @@ def test_parts_are_joined_and_holes_stay_open(radius: float, gap: float) -> None
     assert not again[30, 20]
 
 
-def test_joining_goes_through_all_parts() -> None:
+def test_polygon_reaches_all_parts() -> None:
     mask = disc(12, 12, 9) | disc(66, 12, 9) | disc(40, 45, 9)
     again = filled(mask_to_polygon(mask))
     assert overlap(again, mask) > 0.85
@@ -50,7 +50,7 @@ def test_joining_goes_through_all_parts() -> None:
 
 
 @pytest.mark.parametrize("pixels", [0, 1, 2])
-def test_specks_have_no_outline(pixels: int) -> None:
+def test_specks_have_no_polygon(pixels: int) -> None:
     mask = np.zeros(SHAPE, bool)
     mask[10, 10 : 10 + pixels] = True
     assert mask_to_polygon(mask).shape == (0, 2)

@@ -27,29 +27,29 @@ def test_shipped_recipes_are_readable(path: Path) -> None:
     SegmenterTrainConfig.read(path)
 
 
-def test_unknown_settings_name_the_nearest(tmp_path: Path) -> None:
+def test_unknown_setting_names_nearest_one(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("epoch: 3\n")
     with pytest.raises(ConfigError, match="epochs"):
         SegmenterTrainConfig.read(recipe)
 
 
-def test_sizes_that_the_network_cannot_halve_are_refused() -> None:
+def test_image_size_must_be_multiple_of_32() -> None:
     with pytest.raises(ConfigError, match="multiple of 32"):
         SegmenterTrainConfig(image_size=100)
 
 
-def test_an_optimiser_that_is_none_is_answered_with_those_there_are() -> None:
+def test_unknown_optimizer_lists_choices() -> None:
     with pytest.raises(ConfigError, match="'AdamW', 'MuSGD', got 'SGD'"):
         SegmenterTrainConfig(optimizer="SGD")
 
 
-def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
+def test_resume_without_run_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no run to resume"):
         train_segmenter(SegmenterTrainConfig(), tmp_path / "dataset.yaml", tmp_path, resume=True)
 
 
-def test_a_missing_data_set_is_said(tmp_path: Path) -> None:
+def test_missing_data_set_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such data set"):
         train_segmenter(SegmenterTrainConfig(), tmp_path / "dataset.yaml", tmp_path)
 
@@ -66,7 +66,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return dataset, train_segmenter(config, dataset, root / "out")
 
 
-def test_weights_say_their_licence_and_nothing_of_the_machine(trained: tuple[Path, Path]) -> None:
+def test_exported_weights_hold_license_and_no_paths(trained: tuple[Path, Path]) -> None:
     _, weights = trained
     raw = weights.read_bytes()
     assert LICENSE.encode() in raw
@@ -74,7 +74,7 @@ def test_weights_say_their_licence_and_nothing_of_the_machine(trained: tuple[Pat
     assert len(raw) < 8e6  # 16 bit, no optimiser
 
 
-def test_weights_do_not_say_where_training_began(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_exported_weights_hold_no_path_of_starting_weights(trained: tuple[Path, Path], tmp_path: Path) -> None:
     import torch
 
     best = trained[1].parent / "run" / "weights" / "best.pt"
@@ -86,7 +86,7 @@ def test_weights_do_not_say_where_training_began(trained: tuple[Path, Path], tmp
     assert began.encode() not in export_weights(tmp_path / "best.pt", tmp_path / "out.pt").read_bytes()
 
 
-def test_weights_run_as_the_robot_runs_them(trained: tuple[Path, Path]) -> None:
+def test_exported_weights_run_in_segmenter(trained: tuple[Path, Path]) -> None:
     import numpy as np
 
     from clipose_ros.segmentation import create_segmenter
@@ -101,18 +101,18 @@ def test_weights_run_as_the_robot_runs_them(trained: tuple[Path, Path]) -> None:
         assert instance.category in NOCS_CATEGORIES.names
 
 
-def test_accuracy_is_told_by_class(trained: tuple[Path, Path]) -> None:
+def test_accuracy_is_measured_by_class(trained: tuple[Path, Path]) -> None:
     rows = evaluate_segmenter(trained[1], trained[0], 96)
     assert "all" in rows and set(rows) <= {"all", *NOCS_CATEGORIES.names}
     assert all(0.0 <= value <= 1.0 for row in rows.values() for value in dataclasses.astuple(row))
 
 
-def test_a_finished_run_leaves_its_settings(trained: tuple[Path, Path]) -> None:
+def test_finished_run_keeps_its_settings(trained: tuple[Path, Path]) -> None:
     told = yaml.safe_load((trained[1].parent / "run/args.yaml").read_text())
     assert (told["imgsz"], told["epochs"], told["batch"], told["nbs"]) == (96, 1, 3, 3)
 
 
-def test_what_is_no_checkpoint_is_not_handed_on(tmp_path: Path) -> None:
+def test_export_rejects_file_that_is_no_checkpoint(tmp_path: Path) -> None:
     import torch
 
     pytest.importorskip("ultralytics")

@@ -66,7 +66,9 @@ NONE, ALL = torch.zeros(COUNT, dtype=torch.bool), torch.ones(COUNT, dtype=torch.
 
 @given(seed=st.integers(0, 10_000), tilt=st.floats(0, 180), roll=st.floats(0, 180), mirrored=st.floats(0, 1))
 @settings(max_examples=30, deadline=None)
-def test_cloud_and_truth_move_together(seed: int, tilt: float, roll: float, mirrored: float) -> None:
+def test_augmentation_transforms_cloud_and_truth_consistently(
+    seed: int, tilt: float, roll: float, mirrored: float
+) -> None:
     changes = {"roll_deg": roll, "tilt_deg": tilt, "scale_probability": 1.0, "tilt_probability": 1.0}
     config = AugmentConfig.from_mapping({**STILL, **changes, "mirror_probability": mirrored})
     points, truth = augment(*clouds(seed), AugmentationRules(AXIAL, ALL, ALL), config, dice(seed))
@@ -77,7 +79,7 @@ def test_cloud_and_truth_move_together(seed: int, tilt: float, roll: float, mirr
     torch.testing.assert_close(torch.linalg.det(truth.R), torch.ones(COUNT))
 
 
-def test_nothing_chosen_changes_nothing_but_the_order() -> None:
+def test_augmentation_with_zero_probabilities_only_permutes_points() -> None:
     points, truth = clouds()
     same, still = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), AugmentConfig.from_mapping(STILL), dice())
     torch.testing.assert_close(same.sort(dim=1).values, points.sort(dim=1).values, atol=1e-6, rtol=0)
@@ -86,7 +88,7 @@ def test_nothing_chosen_changes_nothing_but_the_order() -> None:
     assert not torch.equal(same, points)
 
 
-def test_slices_vary_as_the_whole_batch_does() -> None:
+def test_slice_is_augmented_as_in_whole_batch() -> None:
     points, truth = clouds()
     config = AugmentConfig(mirror_probability=0.5)
     whole, moved = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, dice())
@@ -98,7 +100,7 @@ def test_slices_vary_as_the_whole_batch_does() -> None:
         assert torch.equal(some, whole[own]) and torch.equal(also.R, moved.R[own])
 
 
-def test_scaling_scales_each_point_along_the_objects_axes() -> None:
+def test_scale_boxes_scales_points_along_object_axes() -> None:
     points, truth = clouds()
     factors = torch.from_numpy(np.random.default_rng(1).uniform(0.8, 1.2, (COUNT, 3))).float()
     scaled, result = scale_boxes(points, truth, factors)
@@ -110,7 +112,7 @@ def test_scaling_scales_each_point_along_the_objects_axes() -> None:
     torch.testing.assert_close(result.size, truth.size * factors)
 
 
-def test_random_scales_stay_in_bounds_and_keep_round_things_round() -> None:
+def test_random_scales_stay_in_bounds_and_keep_axial_symmetry() -> None:
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 1.0})
     points, truth = clouds()
     _, scaled = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, dice())
@@ -120,7 +122,7 @@ def test_random_scales_stay_in_bounds_and_keep_round_things_round() -> None:
     assert not torch.allclose(factors[~AXIAL, 0], factors[~AXIAL, 2])
 
 
-def test_tapering_widens_each_point_by_its_height_in_the_box() -> None:
+def test_taper_scales_points_by_height_in_box() -> None:
     points, truth = clouds()
     ends = torch.from_numpy(np.random.default_rng(2).uniform(0.8, 1.2, (COUNT, 2))).float()
     tapered, result = taper(points, truth, ends, AXIAL)
@@ -141,7 +143,7 @@ def test_tapering_widens_each_point_by_its_height_in_the_box() -> None:
     assert torch.equal(result.R, truth.R) and torch.equal(result.t, truth.t)
 
 
-def test_a_tapered_cup_gets_the_size_of_the_tapered_cup() -> None:
+def test_taper_updates_size_to_tapered_object() -> None:
     """Straight walls, wider at the top: the rim is what counts, whatever becomes of the foot."""
     angle, y = torch.meshgrid(torch.linspace(0, 2 * np.pi, 40), torch.linspace(-0.05, 0.05, 11), indexing="ij")
     cup = torch.stack([0.04 * angle.cos(), y, 0.04 * angle.sin()], dim=-1).reshape(1, -1, 3)
@@ -155,7 +157,7 @@ def test_a_tapered_cup_gets_the_size_of_the_tapered_cup() -> None:
     torch.testing.assert_close(narrow.size, torch.tensor([[0.072, 0.1, 0.072]]), atol=1e-4, rtol=0)
 
 
-def test_only_what_may_be_tapered_is() -> None:
+def test_only_listed_categories_are_tapered() -> None:
     config = AugmentConfig.from_mapping({**STILL, "taper_probability": 1.0})
     points, truth = clouds()
     _, tapered = augment(points, truth, AugmentationRules(AXIAL, AXIAL, ALL), config, dice())
@@ -163,7 +165,7 @@ def test_only_what_may_be_tapered_is() -> None:
     assert ((tapered.size - truth.size)[AXIAL, 0].abs() > 1e-4).all()
 
 
-def test_turning_turns_each_point_about_the_mean() -> None:
+def test_rotate_clouds_rotates_points_about_mean() -> None:
     points, truth = clouds()
     turns = random_turns(AugmentConfig(), ALL, dice())
     turned, result = turn(points, truth, turns)
@@ -174,7 +176,7 @@ def test_turning_turns_each_point_about_the_mean() -> None:
         torch.testing.assert_close(result.R[b], turns[b] @ truth.R[b], atol=1e-6, rtol=0)
 
 
-def test_turns_are_rotations_of_the_asked_size() -> None:
+def test_random_rotations_have_configured_angles() -> None:
     turns = random_turns(AugmentConfig(0.0, 20.0), torch.ones(200, dtype=torch.bool), dice(count=200))
     angles = torch.rad2deg(torch.arccos(((turns.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)))
     assert angles.max() <= 20.1 and angles.max() > 15.0
@@ -182,14 +184,14 @@ def test_turns_are_rotations_of_the_asked_size() -> None:
     torch.testing.assert_close(rolls[:, 2], torch.tensor([0.0, 0.0, 1.0]).expand(200, 3))
 
 
-def test_sensor_noise_has_the_asked_strength() -> None:
+def test_sensor_noise_has_configured_standard_deviation() -> None:
     points, truth = clouds()
     config = AugmentConfig(noise_probability=1.0, noise_m=0.01)
     difference = noisy(points, truth, config, dice()) - points
     assert difference.std().item() == pytest.approx(0.01, rel=0.05) and abs(difference.mean().item()) < 1e-3
 
 
-def test_outward_noise_moves_each_coordinate_away_from_the_centre_by_at_most_a_share() -> None:
+def test_outward_noise_moves_coordinates_away_from_centre_by_at_most_a_fraction() -> None:
     points, truth = clouds()
     config = AugmentConfig(noise="outward", noise_share=0.2, noise_probability=1.0)
     moved = noisy(points, truth, config, dice())
@@ -203,14 +205,14 @@ def test_outward_noise_moves_each_coordinate_away_from_the_centre_by_at_most_a_s
 
 
 @pytest.mark.parametrize("kind", ["sensor", "outward"])
-def test_clouds_that_get_no_noise_stay(kind: str) -> None:
+def test_clouds_without_noise_are_unchanged(kind: str) -> None:
     points, truth = clouds()
     config = AugmentConfig(noise=kind, noise_probability=0.5)
     stays = (noisy(points, truth, config, dice()) == points).flatten(1).all(dim=1)
     assert stays.any() and not stays.all()
 
 
-def test_a_cut_removes_one_side_and_repeats_the_other() -> None:
+def test_cut_removes_points_behind_plane_and_repeats_others() -> None:
     points = torch.randn(8, 100, 3)
     chosen = torch.tensor([True] * 4 + [False] * 4)
     result = cut(points, chosen, 0.9, dice(1, 8))
@@ -220,7 +222,7 @@ def test_a_cut_removes_one_side_and_repeats_the_other() -> None:
         assert (len(left) < 100) == bool(was_cut)
 
 
-def test_mirrored_views_show_objects_mirrored_by_their_own_plane() -> None:
+def test_mirror_equals_object_mirrored_by_own_plane() -> None:
     points, truth = clouds()
     chosen = torch.arange(COUNT) % 2 == 0
     mirrored, result = mirror(points, truth, chosen)
@@ -233,7 +235,7 @@ def test_mirrored_views_show_objects_mirrored_by_their_own_plane() -> None:
     assert torch.equal(mirrored[~chosen], points[~chosen]) and torch.equal(result.t[~chosen], truth.t[~chosen])
 
 
-def test_probabilities_are_how_often() -> None:
+def test_augmentation_frequencies_equal_probabilities() -> None:
     points, truth = clouds()
     many = BatchRng(3, 0, 4000, slice(0, 4000))
     assert many.chance(0.3).float().mean().item() == pytest.approx(0.3, abs=0.03)
@@ -245,7 +247,7 @@ def test_probabilities_are_how_often() -> None:
     assert scaled / (40 * COUNT) == pytest.approx(0.3, abs=0.07)
 
 
-def test_a_shift_changes_no_loss_and_is_left_out(
+def test_loss_is_invariant_to_shift_of_cloud(
     tmp_path: Path, seen_samples: CloudSamples, tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(network.PRESETS, "clipose_small", tiny_architecture)
@@ -263,7 +265,7 @@ def test_a_shift_changes_no_loss_and_is_left_out(
     assert others == pytest.approx(values, rel=1e-2, abs=1e-3)
 
 
-def test_only_what_its_own_plane_mirrors_is_mirrored() -> None:
+def test_only_mirror_symmetric_categories_are_mirrored() -> None:
     config = AugmentConfig.from_mapping(STILL | {"mirror_probability": 1.0})
     traits = AugmentationRules.of(NOCS_CATEGORIES, config).at(torch.arange(COUNT) % 6)
     points, truth = clouds()

@@ -42,7 +42,7 @@ def source(stored: CloudSamples | None = None, rank: int = 0, ranks: int = 1, **
     return BatchSource(InMemorySource(stored or samples(), settings.seed), settings, rank, ranks)
 
 
-def test_a_step_gives_the_same_batch_whenever_it_is_asked_for() -> None:
+def test_batch_depends_on_step_only() -> None:
     first, second = source(), source()
     first.at(3)
     one, other = first.at(7), second.at(7)
@@ -51,26 +51,26 @@ def test_a_step_gives_the_same_batch_whenever_it_is_asked_for() -> None:
     assert not torch.equal(one.points, source(seed=1).at(7).points)
 
 
-def test_rare_categories_come_as_often_as_common_ones() -> None:
+def test_categories_are_balanced() -> None:
     counts = torch.bincount(source(batch=1800).at(0).category, minlength=6)
     assert counts.tolist() == [300] * 6
 
 
-def test_the_x_axis_is_determined_only_where_it_can_be_seen() -> None:
+def test_x_axis_is_determined_only_if_visible() -> None:
     batch = source(batch=200, augment=STILL).at(0)
     axial = torch.tensor([c.symmetry.axial_y for c in NOCS_CATEGORIES])[batch.category]
     visible = torch.from_numpy(samples().handle_visible)[batch.rows]
     assert torch.equal(batch.truth.x_determined, visible & ~axial) and batch.truth.x_determined.any()
 
 
-def test_rows_tell_which_clouds_were_taken() -> None:
+def test_rows_are_indices_of_stored_clouds() -> None:
     stored, batch = samples(), source(augment=STILL).at(5)
     for row, points in zip(batch.rows.tolist(), batch.points.numpy(), strict=True):
         np.testing.assert_allclose(np.sort(points, axis=0), np.sort(stored.points[row], axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_slices_of_ranks_make_the_joint_batch(
+def test_slices_of_ranks_concatenate_to_joint_batch(
     seen_samples: CloudSamples, seen_shards: Path, tiny_clip: str, streamed: bool
 ) -> None:
     settings = config(batch=6, seed=3, clip_loss={"cloud_image": 1.0}, prompts={"pose": "random"})
@@ -91,7 +91,7 @@ def test_slices_of_ranks_make_the_joint_batch(
         at(0, 4)
 
 
-def test_streamed_batches_are_made_as_those_from_memory(seen_samples: CloudSamples, seen_shards: Path) -> None:
+def test_streamed_batches_equal_batches_from_memory(seen_samples: CloudSamples, seen_shards: Path) -> None:
     settings = config(batch=6, augment=STILL, clip_loss={"cloud_text": 1.0}, prompts={"pose": "true", "decimals": 1})
     held = {row: n for n, row in enumerate(range(len(seen_samples)))}
     whole = BatchSource(InMemorySource(seen_samples, 0), settings)
@@ -108,12 +108,12 @@ def test_streamed_batches_are_made_as_those_from_memory(seen_samples: CloudSampl
         assert streamed.texts[place] == texts[row]
 
 
-def test_texts_are_told_only_where_clip_takes_part(seen_samples: CloudSamples) -> None:
+def test_batches_have_texts_only_if_recipe_uses_clip(seen_samples: CloudSamples) -> None:
     assert source(seen_samples).at(0).texts == ()
     batch = source(seen_samples, clip_loss={"cloud_text": 1.0}).at(0)
     assert batch.texts == tuple(prompt_without_pose(NOCS_CATEGORIES.names[kind]) for kind in batch.category.tolist())
 
 
-def test_images_that_are_missing_are_asked_for() -> None:
+def test_missing_images_raise_error_with_remedy() -> None:
     with pytest.raises(ConfigError, match=r"--image-size.*clip_loss\.cloud_image=0"):
         source(clip_loss={"cloud_image": 1.0})

@@ -25,7 +25,7 @@ def config(clip: str, pose: str, **changes: Any) -> TrainConfig:
 
 
 @pytest.mark.parametrize("pose", ["true", "random", "none"])
-def test_streamed_texts_have_the_features_of_stored_ones(
+def test_streamed_texts_have_same_features_as_texts_in_memory(
     pose: str, seen_samples: CloudSamples, seen_shards: Path, tiny_clip: str, tmp_path: Path
 ) -> None:
     settings = config(tiny_clip, pose)
@@ -45,7 +45,7 @@ def test_streamed_texts_have_the_features_of_stored_ones(
     assert other.image is None and len(coming.features) == 6, "of texts with poses it keeps none"
 
 
-def test_a_file_of_features_is_refused_for_texts_it_lacks(
+def test_text_feature_file_without_needed_texts_is_rejected(
     seen_shards: Path, seen_samples: CloudSamples, tiny_clip: str, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "six.npy", np.eye(6, 8, dtype=np.float32))
@@ -58,6 +58,6 @@ def test_a_file_of_features_is_refused_for_texts_it_lacks(
         create_clip_feature_provider(settings, InMemorySource(seen_samples, 0), tmp_path, "cpu")
 
 
-def test_keys_are_equal_where_texts_are() -> None:
+def test_text_keys_are_equal_exactly_for_equal_texts() -> None:
     assert text_key("a mug") == text_key("a" + " mug") != text_key("a can")
     assert -(2**63) <= text_key("a mug") < 2**63

@@ -15,7 +15,7 @@ from clipose_ros.model.network import Architecture
 
 
 @pytest.mark.timeout(600)  # compiles kernels where nobody has yet
-def test_the_whole_method_on_shards_of_nocs_frames(
+def test_clipose_recipe_trains_on_shards_of_nocs_frames(
     tmp_path: Path, tiny_clip: str, tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(network.PRESETS, "clipose", tiny_architecture)

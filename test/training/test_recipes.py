@@ -49,7 +49,7 @@ def build(name: str, small: dict[str, Any], samples: CloudSamples, folder: Path,
     return Trainer(config, NOCS_CATEGORIES, samples, samples, folder)
 
 
-def test_every_row_of_the_tables_has_a_recipe() -> None:
+def test_every_table_row_has_a_recipe() -> None:
     assert {n: sum(name.startswith(f"table{n}_") for name in NAMES) for n in ROWS} == ROWS
     assert {"clipose", "clipose_small"} <= set(NAMES)
     for path in recipes():
@@ -57,7 +57,9 @@ def test_every_row_of_the_tables_has_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path) -> None:
+def test_recipe_step_trains_expected_parameters_and_terms(
+    name: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
     trainer = build(name, small, seen_samples, tmp_path, optimizer="adamw")
     config = trainer.config
     before = {
@@ -90,7 +92,7 @@ def test_a_recipe_takes_a_step(name: str, small: dict[str, Any], seen_samples: C
 
 
 @pytest.mark.parametrize("name", ["table6_1", "table6_2", "table6_6"])
-def test_a_fusion_is_judged_but_not_shipped(
+def test_fusion_run_is_validated_but_writes_no_model(
     name: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
 ) -> None:
     table = build(name, small, seen_samples, tmp_path).run()
@@ -98,7 +100,7 @@ def test_a_fusion_is_judged_but_not_shipped(
     assert (tmp_path / "state.pt").is_file() and not (tmp_path / "model.safetensors").exists()
 
 
-def test_the_whole_method_resumes_as_if_never_stopped(
+def test_resumed_clipose_run_equals_uninterrupted_run(
     small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
 ) -> None:
     changes = {"clip": {"tune_text": True}, "steps": 8, "validate_every": 8}  # Lookahead moves in step 6
@@ -120,7 +122,7 @@ def test_the_whole_method_resumes_as_if_never_stopped(
     assert any(n.endswith("prompts") for n in names) and not any("resblocks" in n for n in names)
 
 
-def test_texts_alone_train_from_a_file_without_clip(
+def test_text_features_from_file_train_without_clip(
     small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -141,12 +143,14 @@ def test_texts_alone_train_from_a_file_without_clip(
               clip_loss={"cloud_image": 0.0})  # fmt: skip
 
 
-def test_recipes_that_need_images_say_so(small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path) -> None:
+def test_recipe_that_needs_images_raises_error_without_images(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=r"--image-size.*clip_loss\.cloud_image=0"):
         build("clipose", small, replace(seen_samples, images=None), tmp_path)
 
 
-def test_text_features_are_kept_with_their_model(
+def test_text_features_are_stored_with_model_name(
     small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
 ) -> None:
     build("table9_1", small, seen_samples, tmp_path, text_features=str(tmp_path / "texts"))
@@ -167,7 +171,7 @@ def test_recipes_are_listed_and_found_by_name(capsys: pytest.CaptureFixture[str]
         recipe_path("table3_d11")
 
 
-def test_a_base_is_read_first_and_circles_are_refused(tmp_path: Path) -> None:
+def test_base_recipe_is_read_first_and_cycles_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("steps: 5\naugment: {roll_deg: 1.0, tilt_deg: 2.0}\n")
     (tmp_path / "b.yaml").write_text("base: a.yaml\naugment: {tilt_deg: 3.0}\n")
     config = read_recipe(tmp_path / "b.yaml")
@@ -177,7 +181,7 @@ def test_a_base_is_read_first_and_circles_are_refused(tmp_path: Path) -> None:
         read_recipe(tmp_path / "b.yaml")
 
 
-def test_the_paper_full_network_has_the_papers_settings() -> None:
+def test_clipose_recipe_has_settings_of_paper() -> None:
     config = read_recipe(recipe_path("clipose"))
     assert (config.optimizer, config.batch, config.learning_rate, config.lr_flat_fraction) == ("ranger", 24, 1e-4, 0.72)
     assert (config.clip.name, config.clip.prompt_length, config.clip_loss.temperature) == ("ViT-B-16/openai", 10, 0.07)

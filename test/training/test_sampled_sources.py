@@ -26,7 +26,7 @@ def share_of_mugs(source: InMemorySource | ShardStream, stored: CloudSamples) ->
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_both_sources_heed_it(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
+def test_both_sources_apply_sampling_config(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
     def source(sampling: SamplingConfig) -> InMemorySource | ShardStream:
         if streamed:
             return ShardStream(seen_shards, seed=0, window=99, sampling=sampling)
@@ -40,7 +40,7 @@ def test_both_sources_heed_it(streamed: bool, seen_samples: CloudSamples, seen_s
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_views_from_below_come_more_often(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
+def test_views_from_below_are_oversampled(streamed: bool, seen_samples: CloudSamples, seen_shards: Path) -> None:
     views = SampleMetadata(seen_samples.category_index, seen_samples.T_camera_object, seen_samples.handle_visible)
     below = WEIGHTED.compute_sample_weights(views, seen_samples.categories) > 1
     assert 0 < below.sum() < len(below), "some are, some are not"
@@ -55,7 +55,9 @@ def test_views_from_below_come_more_often(streamed: bool, seen_samples: CloudSam
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_a_run_passes_it_on(held: bool, seen_samples: CloudSamples, seen_shards: Path, tmp_path: Path) -> None:
+def test_trainer_passes_sampling_config_to_source(
+    held: bool, seen_samples: CloudSamples, seen_shards: Path, tmp_path: Path
+) -> None:
     config = TrainConfig(preset="clipose_tiny", batch=len(seen_samples), sampling=WEIGHTED, tensorboard=False)
     clouds = seen_samples if held else open_clouds(seen_shards, seed=0, images=False, sampling=config.sampling)
     trainer = Trainer(config, seen_samples.categories, clouds, seen_samples, tmp_path)

@@ -14,7 +14,7 @@ from clipose_ros.training.trainer import Trainer
 
 
 @pytest.mark.parametrize("preset", ["clipose", "clipose_small"])
-def test_both_kinds_of_step_are_timed_and_lose_the_same(
+def test_timed_steps_have_same_losses_with_cpu_ops_and_pytorch_ops(
     preset: str, tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(network.PRESETS, preset, tiny_architecture)
@@ -38,7 +38,7 @@ def test_both_kinds_of_step_are_timed_and_lose_the_same(
     assert ("voting" in plain) == (preset == "clipose")
 
 
-def test_plain_means_that_nothing_of_the_network_is_fused(
+def test_use_pytorch_ops_replaces_all_operations_of_network(
     tiny_architecture: Architecture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(network.PRESETS, "clipose_small", tiny_architecture)

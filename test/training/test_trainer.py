@@ -62,7 +62,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
     return [r["losses"] for r in records if "losses" in r]
 
 
-def test_training_lowers_the_error_and_leaves_a_model(tmp_path: Path) -> None:
+def test_training_lowers_error_and_writes_model(tmp_path: Path) -> None:
     """With any seed each of these falls to a third or less."""
     changes = {"steps": 80, "validate_every": 80, "learning_rate": 0.01, "ema_decay": 0.8}
     run = trainer(tmp_path, **changes, pose_loss={"translation": 40.0, "size": 40.0})
@@ -94,7 +94,7 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path: Path, optimize
         assert torch.equal(value, rest.modules.average.state_dict()[name]), name
 
 
-def test_streamed_training_resumes_as_if_never_stopped(
+def test_resumed_streamed_training_equals_uninterrupted_training(
     tmp_path: Path, seen_shards: Path, seen_samples: CloudSamples
 ) -> None:
     def streaming(folder: Path) -> Trainer:
@@ -114,7 +114,7 @@ def test_streamed_training_resumes_as_if_never_stopped(
         assert torch.equal(value, rest.modules.average.state_dict()[name]), name
 
 
-def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_from_loads_weights_of_fitting_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = trainer(tmp_path / "first")
     first.run()
     model = tmp_path / "first" / "model.safetensors"
@@ -137,7 +137,7 @@ def test_a_run_starts_from_a_models_weights_if_they_fit(tmp_path: Path, monkeypa
         trainer(tmp_path / "third").start_from(model)
 
 
-def test_a_network_with_fusion_starts_from_no_model(tmp_path: Path, tiny_clip: str) -> None:
+def test_start_from_rejects_fusion_network(tmp_path: Path, tiny_clip: str) -> None:
     trainer(tmp_path / "first").save({})
     clip = {"model": tiny_clip, "pretrained": "random", "prompt_length": 0}
     fusion = {"kind": "concat_before", "modality": "text"}
@@ -146,7 +146,7 @@ def test_a_network_with_fusion_starts_from_no_model(tmp_path: Path, tiny_clip: s
         fused.start_from(tmp_path / "first" / "model.safetensors")
 
 
-def test_a_stop_signal_saves_the_state_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_signal_saves_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trainer(tmp_path, steps=10_000, validate_every=10_000)
     optimise = run.optimise
 
@@ -166,7 +166,7 @@ def test_a_stop_signal_saves_the_state_first(tmp_path: Path, capsys: pytest.Capt
     assert again.progress.step == run.progress.step == 3
 
 
-def test_a_loss_that_is_not_finite_ends_training_and_names_the_remedy(tmp_path: Path) -> None:
+def test_non_finite_loss_raises_error_with_remedy(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     with torch.no_grad():
         run.modules.network.head_ts.cloud2.bias.fill_(float("nan"))
@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_names_the_remedy(tmp_path: 
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_resuming_nothing_or_another_recipe_is_refused(tmp_path: Path) -> None:
+def test_resume_rejects_missing_state_and_other_recipe(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"state\.pt"):
         trainer(tmp_path).resume()
     trainer(tmp_path).save({})
@@ -183,7 +183,7 @@ def test_resuming_nothing_or_another_recipe_is_refused(tmp_path: Path) -> None:
         trainer(tmp_path, batch=5).resume()
 
 
-def test_learning_rate_rises_stays_and_falls() -> None:
+def test_learning_rate_warms_up_stays_and_decays() -> None:
     schedule = config(steps=100, warmup_steps=10, lr_flat_fraction=0.5)
     factors = [learning_rate_factor(step, schedule) for step in range(101)]
     assert factors[5] == pytest.approx(0.5) and factors[10:51] == [1.0] * 41
@@ -191,7 +191,7 @@ def test_learning_rate_rises_stays_and_falls() -> None:
 
 
 @pytest.mark.parametrize("where", ["clouds.npz", "shards", "file://"])
-def test_the_command_trains_from_files_folders_and_urls(
+def test_command_trains_from_files_folders_and_urls(
     tmp_path: Path, where: str, seen_shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples().save(tmp_path / "clouds.npz")
@@ -215,7 +215,7 @@ def command(tmp_path: Path) -> list[str]:
     return ["--recipe", str(tmp_path / "recipe.yaml"), *data, "--out", str(tmp_path / "run"), "--device", "cpu"]
 
 
-def test_a_run_is_not_begun_over_another(
+def test_command_refuses_to_overwrite_run(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command) == 0
@@ -230,7 +230,7 @@ def test_a_run_is_not_begun_over_another(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_command_ends_as_the_shell_expects(
+def test_stopped_command_returns_128_plus_signal(
     command: list[str], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optimise = Trainer.optimise
@@ -243,7 +243,7 @@ def test_a_stopped_command_ends_as_the_shell_expects(
     assert main(command) == 128 + number
 
 
-def test_a_rehearsal_begins_where_the_run_would(
+def test_dry_run_resumes_and_starts_as_run_does(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dry = [*command, "--dry-run"]
@@ -261,7 +261,7 @@ def test_a_rehearsal_begins_where_the_run_would(
     assert "other architecture" in capsys.readouterr().err
 
 
-def test_the_command_names_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_names_unknown_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "recipe.yaml").write_text("learning_rat: 2\n")
     nothing = str(tmp_path / "clouds.npz")
     status = main(
@@ -270,7 +270,7 @@ def test_the_command_names_a_wrong_setting(tmp_path: Path, capsys: pytest.Captur
     assert status == 1 and "did you mean 'learning_rate'" in capsys.readouterr().err
 
 
-def test_settings_overrule_the_recipe() -> None:
+def test_command_line_settings_override_recipe() -> None:
     assert overrule(config(), ["augment.roll_deg=5", "batch=9"]).augment.roll_deg == 5.0
     with pytest.raises(ConfigError, match="key=value"):
         overrule(config(), ["batch"])
@@ -279,7 +279,7 @@ def test_settings_overrule_the_recipe() -> None:
 @pytest.mark.parametrize(
     "recipe", sorted(Path(__file__).parents[2].glob("config/recipes/*.yaml")), ids=lambda p: p.stem
 )
-def test_every_shipped_recipe_is_valid(recipe: Path) -> None:
+def test_shipped_recipe_is_valid(recipe: Path) -> None:
     assert read_recipe(recipe).steps > 0
 
 
@@ -287,7 +287,7 @@ def table(value: float) -> dict[str, Accuracy]:
     return {"mean": Accuracy(1, 1.0, 1.0, 1.0, {"10deg5cm": value})}
 
 
-def test_the_best_model_stays_when_later_ones_are_worse_also_after_resuming(tmp_path: Path) -> None:
+def test_best_model_is_kept_if_later_scores_are_lower(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.save(table(40.0))
     best = (tmp_path / "best.safetensors").read_bytes()
@@ -302,7 +302,7 @@ def test_the_best_model_stays_when_later_ones_are_worse_also_after_resuming(tmp_
     assert (tmp_path / "best.safetensors").read_bytes() != best
 
 
-def test_a_state_of_a_version_without_a_best_model_is_resumed(tmp_path: Path) -> None:
+def test_state_of_version_without_best_score_is_resumed(tmp_path: Path) -> None:
     trainer(tmp_path).save({})
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     del state["best"], state["extras"], state["config"]["fusion"]
@@ -313,7 +313,7 @@ def test_a_state_of_a_version_without_a_best_model_is_resumed(tmp_path: Path) ->
     assert (tmp_path / "best.safetensors").is_file()
 
 
-def test_states_tell_where_random_numbers_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_holds_and_restores_random_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer(tmp_path).save({})
     assert set(torch.load(tmp_path / "state.pt", weights_only=True)["random"]) == {"cpu"}
     device, put_back = torch.arange(16, dtype=torch.uint8), []
@@ -330,7 +330,7 @@ def test_states_tell_where_random_numbers_stand(tmp_path: Path, monkeypatch: pyt
     assert len(put_back) == 1
 
 
-def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
+def test_non_finite_gradient_changes_no_weight(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.save({})
     run.modules.parameters[0].register_hook(lambda gradient: gradient * float("inf"))
@@ -345,7 +345,7 @@ def full_disk(path: Path, data: object) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_a_full_disk_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_previous_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer(tmp_path)
     run.save(table(10.0))
     before = (tmp_path / "state.pt").read_bytes()
@@ -359,7 +359,7 @@ def test_a_full_disk_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "state.pt").read_bytes() != before
 
 
-def test_a_disk_full_for_a_while_does_not_end_a_run(
+def test_temporarily_full_disk_does_not_end_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = trainer(tmp_path)
@@ -376,7 +376,7 @@ def test_a_disk_full_for_a_while_does_not_end_a_run(
     assert again.progress.step == 12
 
 
-def test_a_model_that_cannot_be_written_leaves_no_part(tmp_path: Path) -> None:
+def test_failed_save_leaves_no_partial_file(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     (tmp_path / "model.safetensors" / "in the way").mkdir(parents=True)
     with pytest.raises(TrainingError, match="model.safetensors"):

@@ -33,7 +33,7 @@ def response_and_gradients(
 @pytest.mark.parametrize("surface", [True, False])
 @given(shape=shapes)
 @settings(max_examples=25, deadline=None)
-def test_graph_response_equals_the_formula(surface: bool, shape: tuple[int, int, int, int, int, int]) -> None:
+def test_graph_response_equals_pytorch_formula(surface: bool, shape: tuple[int, int, int, int, int, int]) -> None:
     batch, points_count, near, supports_count, channels, seed = shape
     generator = torch.Generator().manual_seed(seed)
     points = torch.randn(batch, points_count, 3, generator=generator)
@@ -49,7 +49,7 @@ def test_graph_response_equals_the_formula(surface: bool, shape: tuple[int, int,
 
 @given(shape=shapes)
 @settings(max_examples=25, deadline=None)
-def test_max_over_neighbours_equals_the_formula(shape: tuple[int, int, int, int, int, int]) -> None:
+def test_max_over_neighbours_equals_pytorch_formula(shape: tuple[int, int, int, int, int, int]) -> None:
     batch, points_count, near, _, channels, seed = shape
     generator = torch.Generator().manual_seed(seed)
     neighbours = PYTORCH_OPS.nearest_neighbours(torch.randn(batch, points_count, 3, generator=generator), near)
@@ -63,7 +63,7 @@ def test_max_over_neighbours_equals_the_formula(shape: tuple[int, int, int, int,
 
 @given(shape=shapes)
 @settings(max_examples=25, deadline=None)
-def test_nearest_neighbours_are_the_nearest_and_never_the_point_itself(
+def test_nearest_neighbours_are_nearest_and_exclude_the_point(
     shape: tuple[int, int, int, int, int, int],
 ) -> None:
     batch, points_count, near, _, channels, seed = shape
@@ -77,7 +77,7 @@ def test_nearest_neighbours_are_the_nearest_and_never_the_point_itself(
         torch.testing.assert_close(exact.gather(2, indices), smallest, atol=2e-3, rtol=1e-3)
 
 
-def test_a_point_that_is_doubled_is_its_double_s_neighbour() -> None:
+def test_duplicate_point_is_nearest_neighbour() -> None:
     points = torch.randn(1, 20, 3).repeat(1, 2, 1)
     for ops in (PYTORCH_OPS, CPU_OPS):
         nearest = ops.nearest_neighbours(points, 1)[0, :, 0]
@@ -96,7 +96,7 @@ def double(*shape: int, seed: int) -> Tensor:
     surface=st.booleans(),
 )
 @settings(max_examples=15, deadline=None, derandomize=True)
-def test_graph_response_s_gradient_by_finite_differences(
+def test_graph_response_gradient_equals_finite_differences(
     ops: GraphOps, counts: tuple[int, int, int, int, int], near: str, cloud: str, surface: bool
 ) -> None:
     """Also where neighbours tie: twins move together, so that the maximum has a gradient there."""
@@ -123,7 +123,7 @@ def test_graph_response_s_gradient_by_finite_differences(
     twins=st.booleans(),
 )
 @settings(max_examples=15, deadline=None, derandomize=True)
-def test_max_over_neighbours_gradient_by_finite_differences(counts: tuple[int, int, int, int], twins: bool) -> None:
+def test_max_over_neighbours_gradient_equals_finite_differences(counts: tuple[int, int, int, int], twins: bool) -> None:
     batch, points_count, channels, seed = counts
     copies = 2 if twins else 1
     points = double(batch, points_count, 3, seed=seed).repeat(1, copies, 1)
@@ -134,7 +134,7 @@ def test_max_over_neighbours_gradient_by_finite_differences(counts: tuple[int, i
     )
 
 
-def test_features_that_are_a_slice_of_something_wider_are_read_in_place() -> None:
+def test_graph_response_accepts_non_contiguous_features() -> None:
     points = double(2, 12, 3, seed=0)
     neighbours = PYTORCH_OPS.nearest_neighbours(points, 4)
     directions, supports = neighbour_directions(points, neighbours), double(3, 2, 3, seed=1)
@@ -145,13 +145,13 @@ def test_features_that_are_a_slice_of_something_wider_are_read_in_place() -> Non
 
 
 @pytest.mark.parametrize("count", [0, 5, 9])
-def test_more_neighbours_than_points_are_refused(count: int) -> None:
+def test_too_many_neighbours_are_rejected(count: int) -> None:
     with pytest.raises(ShapeError, match=f"got {count}"):
         CPU_OPS.nearest_neighbours(torch.randn(1, 5, 3), count)
 
 
 @pytest.mark.parametrize("surface", [True, False])
-def test_in_mixed_precision_the_loops_compute_in_float32(surface: bool) -> None:
+def test_graph_ops_compute_in_float32_under_autocast(surface: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(2, 32, 3, generator=generator)
     supports = torch.randn(3, 2, 5, generator=generator)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.model.cpu_training.graph_ops import CPU_OPS
+from clipose_ros.model.cpu_training.point_ops import norm_relu, sum_levels
 from clipose_ros.model.encoder import PointNorm
 from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.network import Architecture, CLIPoseNet
@@ -33,9 +34,31 @@ def norm_of(channels: int, seed: int, dtype: torch.dtype = torch.float64) -> Poi
     return norm
 
 
+def test_sum_levels_adds_nearest_coarse_value_and_sums_its_gradients() -> None:
+    fine = torch.tensor([[[1.0], [2.0], [3.0]]], requires_grad=True)
+    coarse = torch.tensor([[[10.0], [20.0]]], requires_grad=True)
+    out = sum_levels(fine, [coarse], [torch.tensor([[0, 1, 1]])])
+    assert out.flatten().tolist() == [11.0, 22.0, 23.0]
+    weight = torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1)
+    to_fine, to_coarse = torch.autograd.grad((out * weight).sum(), [fine, coarse])
+    assert torch.equal(to_fine, weight) and to_coarse.flatten().tolist() == [1.0, 2.0 + 4.0]
+
+
+def test_norm_relu_and_running_moments_by_hand() -> None:
+    norm = PointNorm(1, eps=0.0, momentum=0.1)
+    with torch.no_grad():
+        norm.weight.fill_(2.0)
+        norm.bias.fill_(0.5)
+    out = norm_relu(norm, torch.tensor([[[1.0], [3.0]]]))  # mean 2, variance 1, unbiased variance 2
+    torch.testing.assert_close(out.flatten(), torch.tensor([0.0, 2.0 * 1.0 + 0.5]))
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean.item() == pytest.approx(0.1 * 2.0)
+    assert norm.running_var.item() == pytest.approx(0.9 * 1.0 + 0.1 * 2.0)
+
+
 @given(shape=shapes, levels=st.integers(0, 3))
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_a_sum_over_levels_equals_the_formula(shape: tuple[int, int, int, int], levels: int) -> None:
+def test_sum_levels_equals_pytorch_formula(shape: tuple[int, int, int, int], levels: int) -> None:
     batch, points, channels, seed = shape
     fine = random(batch, points, channels, seed=seed).requires_grad_()
     coarse = [random(batch, level + 1, channels, seed=seed + level).requires_grad_() for level in range(levels)]
@@ -53,7 +76,7 @@ def test_a_sum_over_levels_equals_the_formula(shape: tuple[int, int, int, int], 
 
 @given(shape=shapes, offset=st.sampled_from([0.0, 5.0, -50.0]))
 @settings(max_examples=25, deadline=None, derandomize=True)
-def test_norm_and_relu_equal_the_formula(shape: tuple[int, int, int, int], offset: float) -> None:
+def test_norm_relu_equals_pytorch_formula(shape: tuple[int, int, int, int], offset: float) -> None:
     batch, points, channels, seed = shape
     values = (random(batch, points, channels, seed=seed) + offset).requires_grad_()
     weight = random(batch, points, channels, seed=seed + 9)
@@ -68,7 +91,7 @@ def test_norm_and_relu_equal_the_formula(shape: tuple[int, int, int, int], offse
     torch.testing.assert_close(in_float32.double(), results[0][0], atol=1e-3, rtol=1e-4)
 
 
-def test_norm_and_relu_by_finite_differences() -> None:
+def test_norm_relu_gradient_equals_finite_differences() -> None:
     norm = norm_of(3, 0)
     for shape in ((1, 2, 3), (2, 5, 3)):
         values = random(*shape, seed=4).requires_grad_()
@@ -87,7 +110,7 @@ class Fused(nn.Module):
         return CPU_OPS.norm_relu(self.norm, values)
 
 
-def test_a_channel_that_is_the_same_everywhere_stays_finite() -> None:
+def test_constant_channel_has_finite_output_and_gradient() -> None:
     norm, values = norm_of(2, 0), torch.full((2, 5, 2), 3.0, dtype=torch.float64, requires_grad=True)
     out = CPU_OPS.norm_relu(norm, values)
     out.sum().backward()
@@ -95,7 +118,7 @@ def test_a_channel_that_is_the_same_everywhere_stays_finite() -> None:
     assert values.grad is not None and values.grad.isfinite().all()
 
 
-def test_in_evaluation_the_running_moments_count() -> None:
+def test_norm_relu_uses_running_moments_in_evaluation() -> None:
     norm, values = norm_of(4, 0).eval(), random(2, 6, 4, seed=1)
     before = [buffer.clone() for buffer in norm.buffers()]
     torch.testing.assert_close(CPU_OPS.norm_relu(norm, values), PYTORCH_OPS.norm_relu(norm, values))
@@ -104,7 +127,7 @@ def test_in_evaluation_the_running_moments_count() -> None:
 
 @pytest.mark.parametrize("encoder", ["hs", "gcn3d"])
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_a_whole_step_s_gradients_equal_the_plain_ones(encoder: str, one_hot: bool) -> None:
+def test_gradients_of_whole_step_equal_pytorch_ops(encoder: str, one_hot: bool) -> None:
     """With equal neighbours and in float64, where rounding hides nothing."""
     architecture = Architecture(
         encoder=encoder, widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8), one_hot=one_hot,
@@ -138,7 +161,7 @@ def step(architecture: Architecture, ops: GraphOps, clouds: Tensor, category: Te
     return {"loss": loss.detach(), **gradients, **dict(parts.named_buffers())}
 
 
-def test_in_mixed_precision_sums_and_norms_are_float32() -> None:
+def test_sums_and_norms_are_float32_under_autocast() -> None:
     half = random(2, 16, 6, seed=0).bfloat16().requires_grad_()
     coarse, nearest = random(2, 3, 6, seed=1).bfloat16(), torch.arange(16).remainder(3).expand(2, -1)
     norm = norm_of(6, 2, torch.float32)

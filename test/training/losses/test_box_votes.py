@@ -36,12 +36,12 @@ def true_votes(points: torch.Tensor) -> BoxVotes:
     return BoxVotes(normals, face_distances(points, R, T, SIZE), torch.ones((*points.shape[:2], 6)).double())
 
 
-def test_normals_point_out_along_the_axes() -> None:
+def test_face_normals_point_outward_along_axes() -> None:
     expected = torch.stack([R[0, :, 0], -R[0, :, 0], R[0, :, 1], -R[0, :, 1], R[0, :, 2], -R[0, :, 2]])
     torch.testing.assert_close(face_normals(R)[0], expected)
 
 
-def test_true_votes_cost_nothing_and_meet_on_the_faces() -> None:
+def test_box_vote_terms_vanish_for_true_votes() -> None:
     points = cloud()
     votes = true_votes(points)
     local = (votes.points(points) - T) @ R[0]
@@ -54,7 +54,7 @@ def test_true_votes_cost_nothing_and_meet_on_the_faces() -> None:
     assert max(abs(term.item()) for term in terms.values()) < 1e-9
 
 
-def test_wrong_votes_by_hand() -> None:
+def test_box_vote_terms_equal_values_computed_by_hand() -> None:
     points = cloud()
     right = true_votes(points)
     votes = BoxVotes(right.normals, right.distances + 0.05, right.confidences)
@@ -67,7 +67,7 @@ def test_wrong_votes_by_hand() -> None:
     ].item() == pytest.approx(2.0)
 
 
-def test_voted_box_against_the_pose_by_hand() -> None:
+def test_box_terms_equal_values_computed_by_hand() -> None:
     points = cloud()
     right = true_votes(points)
     wide = voted_planes(BoxVotes(right.normals, right.distances + 0.05, right.confidences), points)
@@ -87,7 +87,7 @@ def test_voted_box_against_the_pose_by_hand() -> None:
     assert box_losses(both, R, T, SIZE, ALL)["box_self"].item() == pytest.approx(2.0 / 3.0)
 
 
-def test_unsure_votes_hardly_count() -> None:
+def test_votes_of_low_confidence_have_low_weight() -> None:
     points = cloud()
     right = true_votes(points)
     distances, sure = right.distances.clone(), right.confidences.clone()
@@ -97,7 +97,7 @@ def test_unsure_votes_hardly_count() -> None:
     assert voting_loss(planes, face_normals(R), T, SIZE, ALL).item() < 1e-6
 
 
-def test_gradients_by_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     points, generator = cloud(4), torch.Generator().manual_seed(1)
     shapes = [(1, 4, 6, 3), (1, 4, 6), (1, 4, 6), (1, 3), (1, 3)]
     inputs = [torch.rand(s, dtype=torch.float64, generator=generator).requires_grad_() for s in shapes]

@@ -28,46 +28,46 @@ def unit(count: int, seed: int = 0, width: int = 4) -> torch.Tensor:
     return F.normalize(torch.randn(count, width, dtype=torch.float64, generator=generator), dim=1)
 
 
-def test_matched_pairs_by_hand() -> None:
+def test_loss_of_matched_pairs_equals_value_computed_by_hand() -> None:
     both = torch.stack([X, Y])
     # Each row and column: log(e^2 / (e^2 + e^0)) with temperature 0.5.
     expected = math.log(1.0 + math.exp(-2.0))
     assert noise_contrastive(both, both, 0.5).item() == pytest.approx(expected)
 
 
-def test_rows_and_columns_by_hand() -> None:
+def test_loss_averages_rows_and_columns() -> None:
     first, second = torch.stack([X, X]), torch.stack([X, Y])
     # Similarity [[1, 0], [1, 0]]: rows log(1 + 1/e) and log(1 + e), columns log 2 each.
     rows = (math.log(1.0 + math.exp(-1.0)) + math.log(1.0 + math.e)) / 2
     assert noise_contrastive(first, second, 1.0).item() == pytest.approx((rows + math.log(2.0)) / 2)
 
 
-def test_swapping_the_modalities_changes_nothing() -> None:
+def test_loss_is_symmetric_in_modalities() -> None:
     a, b = unit(5, 1), unit(5, 2)
     assert noise_contrastive(a, b, 0.07).item() == pytest.approx(noise_contrastive(b, a, 0.07).item())
 
 
 @given(order=st.permutations(range(5)))
 @settings(max_examples=10, deadline=None)
-def test_the_order_of_a_batch_does_not_matter(order: list[int]) -> None:
+def test_loss_is_invariant_to_batch_order(order: list[int]) -> None:
     a, b, keys = unit(5, 1), unit(5, 2), torch.tensor([0, 1, 0, 2, 2])
     expected = noise_contrastive(a, b, 0.2, equal_pairs(keys))
     assert noise_contrastive(a[order], b[order], 0.2, equal_pairs(keys[order])).item() == pytest.approx(expected.item())
 
 
-def test_distinct_keys_are_plain_eq_3() -> None:
+def test_loss_with_distinct_keys_is_eq_3() -> None:
     a, b = unit(4, 1), unit(4, 2)
     assert noise_contrastive(a, b, 0.1, equal_pairs(torch.arange(4))) == noise_contrastive(a, b, 0.1)
 
 
-def test_equal_texts_leave_nothing_to_tell_apart() -> None:
+def test_loss_is_zero_if_all_texts_are_equal() -> None:
     clouds = unit(3).requires_grad_()
     loss = noise_contrastive(clouds, X.new_ones(3, 4) / 2, 0.07, equal_pairs(torch.zeros(3)))
     loss.backward()
     assert loss.item() == pytest.approx(0.0) and clouds.grad is not None and clouds.grad.abs().max() < 1e-12
 
 
-def test_an_object_is_not_pushed_from_a_text_for_being_nearer_to_it_than_others_of_its_category() -> None:
+def test_object_nearest_to_shared_text_is_not_penalised() -> None:
     texts = torch.stack([X, X, Y])
     clouds = torch.stack([X, F.normalize(X + Y, dim=0), Y])
 
@@ -81,20 +81,20 @@ def test_an_object_is_not_pushed_from_a_text_for_being_nearer_to_it_than_others_
     assert (pull(equal_pairs(torch.tensor([0, 0, 1]))) < 0.0).all()
 
 
-def test_positives_must_fit() -> None:
+def test_positives_of_wrong_shape_are_rejected() -> None:
     with pytest.raises(ShapeError, match="every row"):
         noise_contrastive(unit(3), unit(3), 0.1, torch.zeros(3, 3, dtype=torch.bool))
     with pytest.raises(ShapeError, match=r"\(3, 3\)"):
         noise_contrastive(unit(3), unit(3), 0.1, torch.eye(2, dtype=torch.bool))
 
 
-def test_eq_4_is_the_weighted_sum() -> None:
+def test_weighted_sum_is_eq_4() -> None:
     weights = ContrastiveWeights(cloud_image=1.0, cloud_text=2.0, image_text=0.5)
     terms = {"cloud_image": torch.tensor(3.0), "cloud_text": torch.tensor(5.0), "image_text": torch.tensor(7.0)}
     assert weighted_sum(terms, weights).item() == 3.0 + 10.0 + 3.5
 
 
-def test_eq_5_by_hand() -> None:
+def test_classification_loss_equals_eq_5_by_hand() -> None:
     image, texts = X.unsqueeze(0), torch.stack([X, Y])
     for scale in (1.0, 100.0):
         right = classification_loss(image, texts, torch.tensor([0]), scale).item()
@@ -103,7 +103,7 @@ def test_eq_5_by_hand() -> None:
         assert wrong == pytest.approx(scale + math.log(1.0 + math.exp(-scale)))
 
 
-def test_gradients_by_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     a, b = unit(4, 1).requires_grad_(), unit(4, 2).requires_grad_()
     shared = equal_pairs(torch.tensor([0, 1, 1, 2]))
     category = torch.tensor([0, 2, 1, 1])

@@ -40,7 +40,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @given(seed=st.integers(0, 10_000), sure_y=st.floats(0.01, 1.0), sure_x=st.floats(0.0, 1.0))
 @settings(max_examples=40, deadline=None)
-def test_batched_rotation_is_the_robots(seed: int, sure_y: float, sure_x: float) -> None:
+def test_batched_rotation_equals_rotation_at_inference(seed: int, sure_y: float, sure_x: float) -> None:
     axes = torch.nn.functional.normalize(random(2, 3, seed=seed), dim=1)
     ours = rotation_from_axes(
         axes[:1], axes[1:], torch.tensor([sure_y], dtype=torch.float64), torch.tensor([sure_x], dtype=torch.float64)
@@ -49,13 +49,13 @@ def test_batched_rotation_is_the_robots(seed: int, sure_y: float, sure_x: float)
     np.testing.assert_allclose(ours[0].numpy(), theirs, atol=1e-9)
 
 
-def test_yaw_is_free_only_where_nothing_determines_it() -> None:
+def test_free_yaw_applies_only_where_x_axis_is_undetermined() -> None:
     true, predicted = EYE.repeat(2, 1, 1), QUARTER.repeat(2, 1, 1)
     nearest = free_yaw(true, predicted, torch.tensor([True, False]))
     torch.testing.assert_close(nearest, torch.stack([EYE, QUARTER]))
 
 
-def test_point_matching_by_hand() -> None:
+def test_point_matching_equals_value_computed_by_hand() -> None:
     points = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]], dtype=torch.float64)
     zero = torch.zeros(1, 3, dtype=torch.float64)
     shifted = torch.tensor([[0.3, 0.0, 0.0]], dtype=torch.float64)
@@ -65,7 +65,7 @@ def test_point_matching_by_hand() -> None:
     assert point_matching(points, QUARTER[None], zero, EYE[None], zero).item() == pytest.approx(2.0 / 6.0)
 
 
-def test_distances_to_faces_by_hand() -> None:
+def test_face_distances_equal_values_computed_by_hand() -> None:
     points = torch.tensor([[[1.1, 0.0, 2.0]]], dtype=torch.float64)
     t = torch.tensor([[1.0, 0.0, 2.0]], dtype=torch.float64)
     size = torch.tensor([[0.4, 0.6, 1.0]], dtype=torch.float64)
@@ -73,7 +73,7 @@ def test_distances_to_faces_by_hand() -> None:
     torch.testing.assert_close(face_distances(points, EYE[None], t, size)[0, 0], expected)
 
 
-def test_round_objects_are_asked_for_top_and_bottom_only() -> None:
+def test_only_top_and_bottom_faces_are_determined_for_axial_objects() -> None:
     faces = determined_faces(torch.tensor([True, False]))
     assert faces.tolist() == [[True] * 6, [False, False, True, True, False, False]]
     predicted, true = torch.ones(1, 4, 6), torch.zeros(1, 4, 6)
@@ -82,7 +82,7 @@ def test_round_objects_are_asked_for_top_and_bottom_only() -> None:
     assert box_matching(predicted, true, torch.zeros(1, 6, dtype=torch.bool)).item() == 0.0
 
 
-def test_signs_are_those_of_the_symmetry() -> None:
+def test_symmetry_signs_follow_category_symmetry() -> None:
     turn, mirror, none = [-1.0, 1.0, -1.0], [1.0, 1.0, -1.0], [1.0, 1.0, 1.0]
     assert symmetry_signs(NOCS_CATEGORIES).tolist() == [turn, turn, none, turn, mirror, mirror]
     other = CategorySet(
@@ -96,7 +96,7 @@ def test_signs_are_those_of_the_symmetry() -> None:
 
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
-def test_the_counterpart_is_the_mirror_or_half_turn_in_the_camera(seed: int) -> None:
+def test_counterpart_is_mirror_or_half_turn_in_camera_frame(seed: int) -> None:
     points, R, t = random(2, 9, 3, seed=seed), rotations(2, seed), random(2, 3, seed=seed + 1)
     signs = torch.tensor([[1.0, 1.0, -1.0], [-1.0, 1.0, -1.0]], dtype=torch.float64)
     moved = counterpart(points, R, t, signs)
@@ -107,7 +107,7 @@ def test_the_counterpart_is_the_mirror_or_half_turn_in_the_camera(seed: int) -> 
     torch.testing.assert_close(counterpart(moved, R, t, signs), points)
 
 
-def test_a_hidden_handle_is_left_out_of_symmetry() -> None:
+def test_symmetry_loss_omits_mugs_with_hidden_handle() -> None:
     signs = symmetry_signs(NOCS_CATEGORIES)
     axial = torch.tensor([c.symmetry.axial_y for c in NOCS_CATEGORIES])
     counted = symmetry_counted(signs, axial, torch.zeros(6, dtype=torch.bool))
@@ -118,7 +118,7 @@ def test_a_hidden_handle_is_left_out_of_symmetry() -> None:
     assert symmetry_loss(wrong, torch.zeros(2, 5, 3), torch.tensor([True, True])).item() == pytest.approx(0.5)
 
 
-def test_gradients_by_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     points, R_true, t_true = random(2, 5, 3), rotations(2, 1), random(2, 3, seed=2)
     y, x = (torch.nn.functional.normalize(random(2, 3, seed=s), dim=1).requires_grad_() for s in (3, 4))
     t, size = random(2, 3, seed=5).requires_grad_(), random(2, 3, seed=6).requires_grad_()

@@ -33,7 +33,7 @@ def truth(*determined: bool) -> PoseTruth:
     return PoseTruth(EYE.repeat(2, 1, 1), zeros, zeros + 1.0, torch.tensor(determined))
 
 
-def test_a_perfect_answer_costs_nothing() -> None:
+def test_pose_terms_vanish_for_true_pose() -> None:
     assert weighted_sum(pose_losses(output(), truth(True, True)), LossWeights()).item() == 0.0
 
 
@@ -42,13 +42,13 @@ def test_axis_error_is_the_mean_absolute_difference() -> None:
     assert axis_error(tilted, torch.tensor([[0.0, 1.0, 0.0]])).item() == pytest.approx((0.6 + 0.2) / 3)
 
 
-def test_confidence_target_by_hand() -> None:
+def test_confidence_target_equals_value_computed_by_hand() -> None:
     tilted, up = torch.tensor([[0.6, 0.8, 0.0]]), torch.tensor([[0.0, 1.0, 0.0]])
     assert confidence_target(tilted, up).item() == pytest.approx(math.exp(-13.7 * (0.36 + 0.04)), rel=1e-4)
     assert confidence_target(up, up).item() == 1.0
 
 
-def test_terms_by_hand() -> None:
+def test_pose_terms_equal_values_computed_by_hand() -> None:
     wrong = output(
         axis_y=torch.tensor([[0.6, 0.8, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64),
         translation=torch.tensor([[0.03, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64),
@@ -67,7 +67,7 @@ def test_terms_by_hand() -> None:
     )  # the undetermined x should not be sure
 
 
-def test_an_undetermined_x_axis_neither_costs_nor_teaches() -> None:
+def test_undetermined_x_axis_adds_no_loss_and_no_gradient() -> None:
     free = torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.8, 0.0]], dtype=torch.float64, requires_grad=True)
     unsure = torch.zeros(2, dtype=torch.float64)
     total = weighted_sum(pose_losses(output(axis_x=free, confidence_x=unsure), truth(False, False)), LossWeights())
@@ -75,7 +75,7 @@ def test_an_undetermined_x_axis_neither_costs_nor_teaches() -> None:
     assert total.item() == 0.0 and free.grad is not None and not free.grad.any()
 
 
-def test_gradients_by_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     generator = torch.Generator().manual_seed(0)
     names = ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "size")
     shapes = [(2, 3), (2, 3), (2,), (2,), (2, 3), (2, 3)]

@@ -23,9 +23,7 @@ def perfect(output: NetworkOutput, R: torch.Tensor, t: torch.Tensor, size: torch
     return replace(output, axis_y=R[:, :, 1], axis_x=R[:, :, 0], translation=t, size=size)
 
 
-def test_a_true_pose_has_no_error_against_the_points(
-    tiny_architecture: Architecture, seen_samples: CloudSamples
-) -> None:
+def test_shape_terms_vanish_for_true_pose(tiny_architecture: Architecture, seen_samples: CloudSamples) -> None:
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)
     axial = torch.tensor([c.symmetry.axial_y for c in NOCS_CATEGORIES])
     batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), axial)
@@ -38,7 +36,7 @@ def test_a_true_pose_has_no_error_against_the_points(
     assert terms["symmetry"].item() > 0.0 and set(terms) == set(ALL.to_mapping()) - {"symmetry_widths", "face_widths"}
 
 
-def test_only_terms_that_count_are_made(tiny_architecture: Architecture, seen_samples: CloudSamples) -> None:
+def test_shape_loss_computes_enabled_terms_only(tiny_architecture: Architecture, seen_samples: CloudSamples) -> None:
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)
     batch = stored_batch(*InMemorySource(seen_samples, 0).fetch(range(6)), torch.zeros(6, dtype=torch.bool))
     output = network(batch.points, batch.category)
@@ -51,7 +49,7 @@ def test_only_terms_that_count_are_made(tiny_architecture: Architecture, seen_sa
     torch.testing.assert_close(weighted_sum(terms, one.weights), 2.0 * terms["box_matching"])
 
 
-def test_an_undetermined_x_axis_and_the_confidences_learn_nothing(
+def test_shape_loss_has_no_gradient_to_undetermined_x_axis_and_confidences(
     tiny_architecture: Architecture, seen_samples: CloudSamples
 ) -> None:
     network = CLIPoseNet(tiny_architecture, NOCS_CATEGORIES)

@@ -15,13 +15,13 @@ def module():
     return made
 
 
-def test_frozen_parameters_are_left_out_and_statistics_kept():
+def test_trained_state_omits_frozen_parameters_and_keeps_statistics():
     state = trained_state(module())
     assert not any(name.startswith("0.") for name in state)
     assert {"1.weight", "1.running_mean", "2.weight", "2.bias"} <= state.keys()
 
 
-def test_state_comes_back_and_frozen_parameters_stay():
+def test_load_trained_state_restores_values_and_keeps_frozen_parameters():
     torch.manual_seed(0)
     source, target = module(), module()
     frozen = target[0].weight.clone()
@@ -33,7 +33,7 @@ def test_state_comes_back_and_frozen_parameters_stay():
 
 
 @pytest.mark.parametrize("name", ["1.running_mean", "2.bias"])
-def test_missing_entry_is_named(name):
+def test_load_trained_state_names_missing_entry(name):
     state = trained_state(module())
     del state[name]
     with pytest.raises(KeyError, match=name):

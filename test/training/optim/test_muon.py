@@ -28,7 +28,7 @@ def given_gradients(some: list[Tensor], seed: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 99), st.integers(LEAST_SIDE, 40), st.integers(LEAST_SIDE, 40))
-def test_a_matrix_moves_alike_in_all_directions_and_as_far_as_by_adamw(seed: int, rows: int, columns: int) -> None:
+def test_muon_step_of_matrix_has_equal_singular_values_and_size_of_adamw(seed: int, rows: int, columns: int) -> None:
     some = parameters(seed, rows, columns)
     before = some[0].detach().clone()
     stretched = torch.randn(rows, columns) * torch.logspace(-1, 1, columns)
@@ -43,7 +43,7 @@ def test_a_matrix_moves_alike_in_all_directions_and_as_far_as_by_adamw(seed: int
     assert (moved * stretched).sum() > 0.0
 
 
-def test_all_but_matrices_move_as_by_adamw() -> None:
+def test_muon_updates_other_parameters_as_adamw_does() -> None:
     some = parameters(0)
     twins = [p.detach().clone().requires_grad_() for p in some[1:]]
     mixed, plain = Muon(some, 0.01, 0.1), torch.optim.AdamW(twins, 0.01, weight_decay=0.1)
@@ -57,7 +57,7 @@ def test_all_but_matrices_move_as_by_adamw() -> None:
         torch.testing.assert_close(own, twin)
 
 
-def test_a_loaded_state_goes_on_alike() -> None:
+def test_muon_resumes_from_state_dict() -> None:
     some = parameters(1)
     first = Muon(some, 0.01)
     given_gradients(some, 1)
@@ -74,7 +74,7 @@ def test_a_loaded_state_goes_on_alike() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_the_rate_reaches_every_parameter() -> None:
+def test_learning_rate_of_groups_applies_to_every_parameter() -> None:
     some = parameters(2)
     before = [p.detach().clone() for p in some]
     optimizer = Muon(some, 0.01)
@@ -86,7 +86,7 @@ def test_the_rate_reaches_every_parameter() -> None:
         assert torch.equal(own, old)
 
 
-def test_a_closure_s_loss_comes_back() -> None:
+def test_muon_step_returns_loss_of_closure() -> None:
     some = parameters(3)
     given_gradients(some, 3)
     assert Muon(some).step(lambda: 1.5) == pytest.approx(1.5)

@@ -50,7 +50,7 @@ def feed(optimizer: Ranger, parameter: Tensor, gradients: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3)])
 @pytest.mark.parametrize("steps", [1, 5, 6, 7, 20])
-def test_steps_equal_those_written_out(shape: tuple[int, ...], steps: int) -> None:
+def test_ranger_steps_equal_written_out_formula(shape: tuple[int, ...], steps: int) -> None:
     generator = torch.Generator().manual_seed(steps)
     start = torch.randn(shape, dtype=torch.float64, generator=generator)
     gradients = [torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(steps)]
@@ -60,7 +60,7 @@ def test_steps_equal_those_written_out(shape: tuple[int, ...], steps: int) -> No
 
 
 @pytest.mark.parametrize("before", [1, 5, 6, 11])
-def test_its_state_goes_through_a_dict(before: int) -> None:
+def test_ranger_resumes_from_state_dict(before: int) -> None:
     generator = torch.Generator().manual_seed(0)
     gradients = [torch.randn(4, 3, generator=generator) for _ in range(before + 9)]
     whole = nn.Parameter(torch.ones(4, 3))
@@ -75,14 +75,14 @@ def test_its_state_goes_through_a_dict(before: int) -> None:
     assert torch.equal(second, whole)
 
 
-def test_a_parameter_without_gradient_stays() -> None:
+def test_ranger_leaves_parameter_without_gradient_unchanged() -> None:
     used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = ranger(used, unused)
     feed(optimizer, used, [torch.ones(2)] * 7)
     assert torch.equal(unused, torch.ones(2)) and not torch.equal(used, torch.ones(2))
 
 
-def test_it_finds_the_bottom_of_a_bowl() -> None:
+def test_ranger_minimises_quadratic_function() -> None:
     weight = nn.Parameter(torch.tensor([2.0, -1.0]))
     optimizer = Ranger([weight], lr=0.05)
     first = optimizer.step(closure=lambda: _bowl(weight))
@@ -98,7 +98,7 @@ def _bowl(weight: Tensor) -> float:
     return loss.item()
 
 
-def test_senseless_settings_are_refused() -> None:
+def test_lookahead_rejects_settings_out_of_range() -> None:
     with pytest.raises(ConfigError, match="steps >= 1"):
         Lookahead(steps=0)
     with pytest.raises(ConfigError, match=r"alpha.*1\.5"):

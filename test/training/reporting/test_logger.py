@@ -31,7 +31,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tiny_architecture: Architecture) -> 
     return TrainConfig.from_mapping({"steps": 200, "batch": 4, "threads": 1})
 
 
-def test_lines_carry_means_and_time_left(
+def test_plain_console_prints_means_and_time_left(
     tmp_path: Path, config: TrainConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monitor = TrainingLogger(RunDir(tmp_path), config)
@@ -48,7 +48,7 @@ def test_lines_carry_means_and_time_left(
     assert [r["losses"] for r in records] == [{"size": 50.5}, {"size": 150.5}]
 
 
-def test_the_bar_shows_steps_time_and_losses_live() -> None:
+def test_progress_bar_shows_steps_time_and_losses() -> None:
     screen = io.StringIO()
     bar = ProgressConsole(200, 50, Console(file=screen, force_terminal=True, width=120))
     bar.step(60, {"size": 0.125})
@@ -58,7 +58,9 @@ def test_the_bar_shows_steps_time_and_losses_live() -> None:
     assert "60/200" in said and "size 0.125" in said and "left" in said and "step 60: [as it is]" in said
 
 
-def test_a_run_leaves_curves_and_pictures(tmp_path: Path, config: TrainConfig, seen_samples: CloudSamples) -> None:
+def test_run_writes_tensorboard_curves_and_pictures(
+    tmp_path: Path, config: TrainConfig, seen_samples: CloudSamples
+) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     short = TrainConfig.from_mapping(config.to_mapping() | {"steps": 2, "validate_every": 1})
@@ -71,7 +73,7 @@ def test_a_run_leaves_curves_and_pictures(tmp_path: Path, config: TrainConfig, s
     assert events.Images("validation/mug")[0].width == PIXELS
 
 
-def test_a_run_without_tensorboard_never_imports_it(tmp_path: Path) -> None:
+def test_run_without_tensorboard_does_not_import_it(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from clipose_ros.training.reporting.logger import TrainingLogger\n"
         "from clipose_ros.training.config import TrainConfig; from clipose_ros.training.run_dir import RunDir\n"
@@ -84,7 +86,7 @@ def test_a_run_without_tensorboard_never_imports_it(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_goes_on_where_curves_or_log_cannot_be_written(
+def test_run_continues_if_tensorboard_or_log_cannot_be_written(
     tmp_path: Path, config: TrainConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tensorboard").touch()
@@ -97,13 +99,13 @@ def test_a_run_goes_on_where_curves_or_log_cannot_be_written(
     assert "step 100/200" in said.out and "TensorBoard" in said.err and "log.jsonl" in said.err
 
 
-def test_telling_less_does_not_make_another_run(config: TrainConfig) -> None:
+def test_tensorboard_setting_does_not_change_identity_of_run(config: TrainConfig) -> None:
     silent = TrainConfig.from_mapping(config.to_mapping() | {"tensorboard": False})
     assert silent.is_same_run(config) and config.is_same_run(silent)
     assert not silent.is_same_run(TrainConfig.from_mapping(config.to_mapping() | {"seed": 1}))
 
 
-def test_a_picture_shows_cloud_truth_and_prediction_in_view() -> None:
+def test_box_picture_shows_cloud_true_box_and_predicted_box() -> None:
     T, size = np.eye(4), np.array([0.1, 0.2, 0.1])
     T[:3, 3] = 0.3, -0.2, 0.9
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3)) * size + T[:3, 3]

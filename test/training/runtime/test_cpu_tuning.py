@@ -11,7 +11,7 @@ import torch
 from clipose_ros.training.runtime.cpu_tuning import tune_process, use_onednn_gemm
 
 
-def test_freed_memory_is_not_mapped_anew() -> None:
+def test_keep_freed_memory_avoids_new_page_mappings() -> None:
     """Faults of a second array as large as one that was freed: 16384 pages where it is mapped anew."""
     script = """if True:
         from resource import RUSAGE_SELF, getrusage
@@ -25,7 +25,7 @@ def test_freed_memory_is_not_mapped_anew() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-def test_quicker_products_are_as_exact() -> None:
+def test_onednn_products_keep_float32_accuracy() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(size, generator=generator) for size in ((300, 700), (700, 500)))
     exact = a.double() @ b.double()
@@ -35,7 +35,7 @@ def test_quicker_products_are_as_exact() -> None:
     assert (a @ b - exact).abs().max() < 10.0 * plain
 
 
-def test_products_that_lose_accuracy_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onednn_is_not_used_if_it_loses_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = torch.Tensor.__matmul__
 
     def rounded(a, b):
@@ -46,6 +46,6 @@ def test_products_that_lose_accuracy_are_not_taken(monkeypatch: pytest.MonkeyPat
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_a_gpu_s_products_stay_as_they_are() -> None:
+def test_tuning_for_gpu_keeps_matmul_precision() -> None:
     tune_process("cuda:0")
     assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cuda.matmul.allow_tf32

@@ -26,7 +26,7 @@ WORKER = Path(__file__).with_name("ranks_worker.py")
 
 
 @pytest.mark.timeout(300)
-def test_two_ranks_update_as_one_process_does(
+def test_two_ranks_train_as_one_process_does(
     tmp_path: Path,
     seen_samples: CloudSamples,
     to_shards: Callable[[CloudSamples, Path], Path],
@@ -61,7 +61,7 @@ def test_two_ranks_update_as_one_process_does(
     assert [record["step"] for record in records] == [2, 3]
 
 
-def test_joint_norms_are_the_same_functions_of_the_same_parameters() -> None:
+def test_join_norms_keeps_function_parameters_and_names() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -39,7 +39,7 @@ def trainer(precision: str, samples: CloudSamples, folder: Path, clip: str) -> T
     return Trainer(config, NOCS_CATEGORIES, samples, samples, folder)
 
 
-def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: CloudSamples, tiny_clip: str) -> None:
+def test_bf16_step_is_close_to_fp32_step(tmp_path: Path, seen_samples: CloudSamples, tiny_clip: str) -> None:
     full = trainer("fp32", seen_samples, tmp_path / "full", tiny_clip)
     low = trainer("bf16", seen_samples, tmp_path / "low", tiny_clip)
     seen: list[Tensor] = []
@@ -60,7 +60,7 @@ def test_a_step_in_bf16_is_nearly_one_in_fp32(tmp_path: Path, seen_samples: Clou
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_axes_are_unit_vectors_in_bf16(fused: bool, tiny_architecture: Architecture) -> None:
+def test_bf16_axes_are_unit_vectors(fused: bool, tiny_architecture: Architecture) -> None:
     torch.manual_seed(0)
     autocast_bf16 = network.CLIPoseNet(tiny_architecture, NOCS_CATEGORIES, CPU_OPS if fused else PYTORCH_OPS).train()
     points = torch.randn(3, 128, 3)
@@ -74,14 +74,14 @@ def test_axes_are_unit_vectors_in_bf16(fused: bool, tiny_architecture: Architect
     assert autocast_bf16.encoder.layer1.conv.project.weight.grad is not None
 
 
-def test_auto_is_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_precision_is_fp32_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not uses_bf16("auto", "cpu") and uses_bf16("bf16", "cpu") and not uses_bf16("fp32", "cuda")
     for able in (True, False):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda able=able: able)
         assert uses_bf16("auto", "cuda:1") == able
 
 
-def test_losses_get_float32() -> None:
+def test_to_float32_converts_floating_point_tensors() -> None:
     half = torch.ones(2, 3, dtype=torch.bfloat16)
     places = torch.ones(2, 3, dtype=torch.int64)
     output = NetworkOutput(half, half, half, half, half, half, Encoding((Level(half, None), Level(half, places))))
@@ -91,7 +91,7 @@ def test_losses_get_float32() -> None:
     assert full.encoding.levels[1].nearest is places and to_float32(None) is None
 
 
-def test_neighbours_are_found_in_full_precision() -> None:
+def test_neighbours_are_computed_in_float32_under_autocast() -> None:
     points = 1.0 + 1e-3 * torch.rand(2, 128, 3, generator=torch.Generator().manual_seed(0))
     expected = nearest_neighbours(points, 5), nearest_point(points, points[:, :32])
     with torch.autocast("cpu", torch.bfloat16):

@@ -22,7 +22,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_seed_threads_and_tuning_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configure_process_sets_seed_threads_and_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
     tuned: list[str] = []
     monkeypatch.setattr(process_settings, "tune_process", tuned.append)
     process_settings.configure_process(7, 1, "cpu")
@@ -32,7 +32,7 @@ def test_seed_threads_and_tuning_are_set(monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.get_num_threads() == 1 and tuned == ["cpu", "cpu"]
 
 
-def test_trainer_leaves_threads_and_precision_alone(seen_samples: CloudSamples, tmp_path: Path) -> None:
+def test_trainer_does_not_change_threads_or_precision(seen_samples: CloudSamples, tmp_path: Path) -> None:
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     config = TrainConfig.from_mapping({"steps": 1, "batch": 4, "threads": before[0] + 1, "tensorboard": False})
     Trainer(config, NOCS_CATEGORIES, seen_samples, seen_samples, tmp_path)
