@@ -171,3 +171,17 @@ def test_containers_install_as_make_env_does() -> None:
 def test_the_image_has_the_python_of_a_wheel() -> None:
     supported = runpy.run_path(str(ROOT / "environment" / "make_env.py"))["WHEEL_PYTHONS"]
     assert re.search(r"^ARG PYTHON_VERSION=(\S+)$", read("Dockerfile"), re.MULTILINE)[1] in supported
+
+
+def test_the_placeholder_maintainer_is_flagged() -> None:
+    (maintainer,) = parse_package(str(ROOT)).maintainers
+    if maintainer.email.endswith("@example.org"):
+        assert maintainer.email in read("CONTRIBUTING.md") and "Placeholder" in read("package.xml")
+
+
+def test_contributing_names_the_targets_and_what_was_not_run() -> None:
+    text = read("CONTRIBUTING.md")
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= TARGETS
+    not_run = text.split("## Not run so far", 1)[1]
+    for path in ("workflows/ci.yml", "docs.yml", "workflows/ros.yml", "Dockerfile", "compose.yaml", ".devcontainer/"):
+        assert path in not_run

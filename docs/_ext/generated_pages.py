@@ -20,6 +20,9 @@ PAGES = {
     "models/clipose_small.md": "docs/explanation/clipose-small.md",
     "models/clipose_segmenter.md": "docs/explanation/clipose-segmenter.md",
     "CONTRIBUTING.md": "docs/contributing.md",
+    "CODE_OF_CONDUCT.md": "docs/code-of-conduct.md",
+    "QUALITY_DECLARATION.md": "docs/quality-declaration.md",
+    "SECURITY.md": "docs/security.md",
 }
 """Files of the repository that are pages of the site."""
 
