@@ -20,13 +20,13 @@ _READ_ERRORS = (
 
 
 @contextmanager
-def open_arrays(path: str | Path, what: str, remedy: str) -> Iterator[NpzFile]:
+def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[NpzFile]:
     """Open a ``.npz`` file in a context. Errors while the context is active are reported as errors of the file.
 
     Args:
         path: The file. Pickled objects are not read.
-        what: Expected content for the error message, such as ``a recorded sequence``.
-        remedy: Advice at the end of the error message.
+        content: Expected content, such as ``a recorded sequence``, for the error message.
+        remedy: What to do if the file cannot be read, for the end of the error message.
 
     Yields:
         The open archive.
@@ -35,7 +35,8 @@ def open_arrays(path: str | Path, what: str, remedy: str) -> Iterator[NpzFile]:
         DataError: The file cannot be read; the message names it.
     """
     try:
+        # NumPy reads arrays on access, so damaged data raises inside the context and not on opening.
         with np.load(path, allow_pickle=False) as archive:
             yield archive
     except _READ_ERRORS as error:
-        raise DataError(f"{path} is not {what} ({error}): {remedy}") from error
+        raise DataError(f"{path} is not {content} ({error}): {remedy}") from error

@@ -58,10 +58,12 @@ class InMemorySource:
         self.counts: IndexArray = np.bincount(samples.category_index, minlength=len(samples.categories))
         self._samples, self._seed, self._sampling = samples, seed, sampling or SamplingConfig()
         self._sampling.compute_category_weights(samples.categories)  # raises here rather than at the first batch
+        # Two epochs are cached, because a batch may contain the end of one and the start of the next.
         self._epoch_order = lru_cache(maxsize=2)(self._draw_epoch_order)
 
     def fetch(self, positions: Sequence[int]) -> tuple[CloudSamples, IndexArray]:
         """Return the clouds at B positions and their indices; see ``CloudSource``."""
+        # Epoch e has the positions from e S to e S + S - 1, with S stored clouds.
         places = [divmod(position, len(self._samples)) for position in positions]
         rows = np.array([self._epoch_order(epoch)[offset] for epoch, offset in places], dtype=np.int64)
         return self._samples.select(rows), rows

@@ -33,8 +33,10 @@ def crop_object_image(rgb: ByteArray, mask: BoolArray, side: int) -> ByteArray:
     extent = np.array([columns[-1], rows[-1]]) + 1 - low
     length = int(np.ceil(extent.max() * (1.0 + 2.0 * CROP_MARGIN)))
     x0, y0 = np.floor(low + (extent - length) / 2.0).astype(int)
+    # Clipped indices repeat the border pixels where the square extends beyond the image.
     inside_y = np.clip(np.arange(y0, y0 + length), 0, rgb.shape[0] - 1)
     inside_x = np.clip(np.arange(x0, x0 + length), 0, rgb.shape[1] - 1)
     square = np.ascontiguousarray(rgb[np.ix_(inside_y, inside_x)])
+    # Area averaging avoids aliasing when the crop shrinks; it would give blocks when it grows.
     method = cv2.INTER_AREA if length > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(square, (side, side), interpolation=method), dtype=np.uint8)

@@ -42,6 +42,7 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], work
         yield from map(function, items)
         return
     with process_pool(workers) as pool:
+        # Results are released as soon as they are yielded: frames of a long sequence would fill the memory.
         calls = deque(pool.submit(function, item) for item in items)
         while calls:
             yield calls.popleft().result()
@@ -81,7 +82,9 @@ def initialize_worker() -> None:
     Raises:
         DataError: The calling process is no worker of a process pool.
     """
+    # The processes use all cores already; more threads in each would only compete.
     cv2.setNumThreads(1)
+    # Ctrl-C reaches the whole process group. The default action ends a worker without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is None:

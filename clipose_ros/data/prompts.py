@@ -58,7 +58,8 @@ def prompt_with_pose(category: str, T_camera_object: FloatArray, config: PromptC
     if T.shape != (4, 4):
         raise ShapeError(f"T_camera_object must be (4, 4), got {T.shape}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # at gimbal lock scipy sets one angle to 0: still a valid description
+        # At gimbal lock scipy warns and sets one angle to 0; the angles still describe the rotation.
+        warnings.simplefilter("ignore")
         angles = Rotation.from_matrix(T[:3, :3]).as_euler(config.euler, degrees=config.angle == "deg")
     rotation = _format_triple(angles, config.decimals)
     translation = _format_triple(T[:3, 3] / UNITS_M[config.length], config.decimals)
@@ -77,10 +78,12 @@ def make_prompt(category: str, T_camera_object: FloatArray, config: PromptConfig
 
 def random_pose(rng: np.random.Generator) -> FloatArray:
     """Draw a pose ``(4, 4)`` with uniform rotation in the range of a table-top camera, independent of any object."""
+    # A normalized Gaussian vector is uniform on the sphere of quaternions, so the rotation is uniform.
     R = Rotation.from_quat(rng.normal(size=4)).as_matrix()
     return make_transform(R, rng.uniform([-0.5, -0.4, 0.3], [0.5, 0.4, 1.5]))
 
 
 def _format_triple(values: FloatArray, decimals: int) -> str:
     """Format three numbers as in the paper's prompts; -0 becomes 0."""
+    # Adding 0.0 turns -0.0 into 0.0, which would be printed as -0.00.
     return "<" + ", ".join(f"{round(float(value), decimals) + 0.0:.{decimals}f}" for value in values) + ">"

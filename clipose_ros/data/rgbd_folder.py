@@ -84,6 +84,7 @@ class RgbdFolder:
                     "intrinsics and the other images: depth must be registered to colour"
                 )
         depth = raw.astype(np.float32) * np.float32(self.depth_scale)
+        # Zero means no measurement. NaN keeps it from being taken for a point at the camera.
         depth[raw == 0] = np.nan
         rgb = np.ascontiguousarray(bgr[..., ::-1])
         return RgbdFrame(rgb, depth, self.intrinsics, stamp_ns=stamp_ns, frame_id=frame_id)
@@ -111,6 +112,7 @@ def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
 def _find_pairs(root: Path) -> tuple[ImagePair, ...]:
     """Pair colour and depth images whose names are equal without the words ``color`` and ``depth``."""
     images = sorted(path for path in root.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    # A name such as depth_to_color contains both words: depth takes precedence.
     is_depth = {path: bool(_DEPTH_PATTERN.search(path.stem)) for path in images}
     depths = {_DEPTH_PATTERN.sub("", p.stem): p for p in images if is_depth[p] and p.suffix.lower() == ".png"}
     colours = {_COLOUR_PATTERN.sub("", p.stem): p for p in images if _COLOUR_PATTERN.search(p.stem) and not is_depth[p]}
@@ -144,9 +146,11 @@ def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
 
 def _parse_pinhole(values: Mapping[str, Any]) -> Pinhole | None:
     """Return the pinhole parameters under any of the accepted keys, or None."""
+    # Names of the principal point in different datasets and drivers; ppx and ppy are those of RealSense.
     for centre in (("cx", "cy"), ("x_offset", "y_offset"), ("ppx", "ppy")):
         if all(key in values for key in ("fx", "fy", *centre)):
             return Pinhole(*(float(values[key]) for key in ("fx", "fy", *centre)))
+    # The projection matrix comes first: it belongs to the rectified image, camera_matrix to the raw image.
     for key, columns in (
         ("projection_matrix", 4),
         ("p", 4),
@@ -191,6 +195,7 @@ def _parse_depth_scale(source: Path, values: Mapping[str, Any]) -> float:
     if "factor_depth" in values:
         factor = float(values["factor_depth"])
         scale = 1.0 / factor if factor > 0.0 else 0.0
+    # Other values are probably the reciprocal of the unit, such as 1000 for depth_scale.
     if not 1e-6 <= scale <= 0.01:
         raise DataError(
             f"'{source}' gives a depth unit of {scale} m: 'depth_scale' must be metres per unit (0.001 for "

@@ -51,6 +51,7 @@ class CloudSamples:
     def save(self, path: str | Path) -> None:
         """Write a ``.npz`` file through a temporary file that is renamed when complete."""
         path = Path(path)
+        # An interrupted run leaves a temporary file, not a truncated one that looks complete.
         part = path.with_name(f".{path.name}.part")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         if self.images is not None:
@@ -78,6 +79,7 @@ class CloudSamples:
                     columns[name].append(archive[name])
                 if "images" in archive:
                     images.append(archive["images"])
+            # Indices of different category sets would be mixed up silently.
             if categories not in (None, file_categories):
                 raise DataError(f"{path} has other categories than {paths[0]}: generate both with the same categories")
             categories = file_categories

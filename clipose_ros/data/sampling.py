@@ -102,9 +102,11 @@ def draw_sample_order(
     present = np.unique(category_index)
     block = np.repeat(present, sampling.compute_category_weights(categories)[present])
     blocks = -(-len(category_index) // len(block))
+    # Each block is permuted on its own, so that every block is balanced.
     drawn = rng.permuted(np.tile(block, (blocks, 1)), axis=1)
     order = np.empty_like(drawn)
     for category in present:
+        # np.resize repeats or truncates the shuffled list to the number of places.
         members, places = np.flatnonzero(category_index == category), drawn == category
         order[places] = np.resize(rng.permutation(np.repeat(members, weights[members])), np.count_nonzero(places))
     return order.reshape(-1)[: len(category_index)]

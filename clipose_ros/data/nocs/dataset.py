@@ -64,7 +64,7 @@ class NocsTruth:
             at the centre of its box.
         size: ``(3,)`` full extent of the box centred at the origin, metres, object frame.
         handle_visible: False for a mug whose handle is hidden.
-        inliers: Inlier ratio of the fit.
+        inlier_ratio: Share of the fitted pixels that agree with the pose.
     """
 
     instance: int
@@ -73,7 +73,7 @@ class NocsTruth:
     T_camera_object: FloatArray
     size: FloatArray
     handle_visible: bool
-    inliers: float
+    inlier_ratio: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,13 +84,13 @@ class NocsImage:
         name: Scene and frame number, such as ``scene_1/0000``.
         frame: Colour, depth and label image (category id x 1000 + instance).
         truths: Ground truth of the instances, in the order of the meta file.
-        left_out: Descriptions of the instances without ground truth, with the reason.
+        skipped: Instances without ground truth, each with the reason.
     """
 
     name: str
     frame: RgbdFrame
     truths: tuple[NocsTruth, ...]
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 class NocsDataset:
@@ -147,6 +147,7 @@ class NocsDataset:
             DataError: A file is missing or malformed; the message names it.
         """
         name = self.frames[index]
+        # OpenCV reads BGR.
         rgb = np.ascontiguousarray(read_image(self._file(name, "color.png"), cv2.IMREAD_COLOR)[..., ::-1])
         labels: LabelArray = np.zeros(rgb.shape[:2], dtype=np.uint16)
         for line, category, pixels in self._iter_instances(name):
@@ -162,13 +163,13 @@ class NocsDataset:
         name, frame = self.frames[index], self.read_frame(index)
         points = backproject(frame.depth, self.subset.intrinsics)
         coordinates = decode_coordinates(read_image(self._file(name, "coord.png"), cv2.IMREAD_COLOR))
-        truths, left_out = [], []
+        truths, skipped = [], []
         for line, category, pixels in self._iter_instances(name):
             try:
                 truths.append(self._fit_truth(line, category.name, points[pixels], coordinates[pixels], pixels))
             except DegenerateInputError as error:
-                left_out.append(f"{name}, instance {line.instance} ({line.model}): {error}")
-        return NocsImage(name, frame, tuple(truths), tuple(left_out))
+                skipped.append(f"{name}, instance {line.instance} ({line.model}): {error}")
+        return NocsImage(name, frame, tuple(truths), tuple(skipped))
 
     def read_official(self, index: int) -> list[OfficialTruth]:
         """Read the released ground truth of a frame; mugs are not corrected.
@@ -186,22 +187,24 @@ class NocsDataset:
         """
         return read_detections(self._find_record(index, self.subset.detections, "detections"), self.categories)
 
-    def _find_record(self, index: int, files: RecordFiles | None, what: str) -> Path:
+    def _find_record(self, index: int, files: RecordFiles | None, content: str) -> Path:
         """Return the existing pickle of a frame's truths or detections, or raise DataError."""
         if files is None:
-            raise DataError(f"there are no {what} of {self.subset.name}, only of camera_val and real_test")
+            raise DataError(f"there are no {content} of {self.subset.name}, only of camera_val and real_test")
         scene, number = self.frames[index].split("/")
         paths = [self.root / files.folder / f"{prefix}_{scene}_{number}.pkl" for prefix in files.prefixes]
         for path in paths:
             if path.is_file():
                 return path
-        raise DataError(f"there is no '{paths[0]}', which holds the {what} of {self.frames[index]}")
+        raise DataError(f"there is no '{paths[0]}', which holds the {content} of {self.frames[index]}")
 
     def _iter_instances(self, name: str) -> Iterator[tuple[MetaLine, Category, BoolArray]]:
         """Yield the visible instances of known categories with their pixel masks ``(H, W)``."""
         mask = read_mask(self._file(name, "mask.png"))
         for line in read_meta(self._file(name, "meta.txt")):
             category, pixels = self.categories.by_id(line.class_id), mask == line.instance
+            # Distractors have class id 0, which is no category. The background value is no instance even if a meta file
+            # lists it.
             if category is not None and line.instance != BACKGROUND and pixels.any():
                 yield line, category, pixels
 
@@ -212,6 +215,7 @@ class NocsDataset:
     def _read_depth(self, name: str) -> FloatArray:
         """Read the composed depth if the root has it, otherwise the depth of the objects without background."""
         path = self._file(name, "depth.png")
+        # CAMERA renders objects into real scenes: its plain depth lacks the table around them.
         if self.subset.composed is not None and (self.root / self.subset.composed).is_dir():
             path = self.root / self.subset.composed / f"{name}_composed.png"
         return decode_depth(read_image(path), path)
@@ -235,6 +239,7 @@ class NocsDataset:
         extents, handle = self._models.read_extents(line), True
         if category == "mug":
             correction = self._models.mug_correction(line.model) if self.correct_mugs else None
+            # The file has no correction for models known to be improper.
             if self.correct_mugs and correction is None:
                 raise DegenerateInputError("mug_meta.pkl has no correction for this model")
             handle = has_visible_handle(coordinates, extents)
@@ -265,18 +270,18 @@ def _fit_similarity(coordinates: FloatArray, points: FloatArray, seed: int) -> t
     return fit, share
 
 
-def has_visible_handle(stored: FloatArray, extents: FloatArray) -> bool:
+def has_visible_handle(coordinates: FloatArray, extents: FloatArray) -> bool:
     """Return True if enough of a mug's pixels lie beyond its round body.
 
     The diameter of the body is the z extent of the box, and its axis is at x = -(x extent - z extent) / 2, because the
     handle points to +x.
 
     Args:
-        stored: ``(N, 3)`` coordinates of the mug's pixels, NOCS units, not corrected.
+        coordinates: ``(N, 3)`` coordinates of the mug's pixels, NOCS units, not corrected.
         extents: ``(3,)`` extents of the mug's box, NOCS units.
     """
     x, _, z = extents
-    beyond = np.hypot(stored[:, 0] + (x - z) / 2.0, stored[:, 2]) > VISIBLE_HANDLE_RADIUS_RATIO * z / 2.0
+    beyond = np.hypot(coordinates[:, 0] + (x - z) / 2.0, coordinates[:, 2]) > VISIBLE_HANDLE_RADIUS_RATIO * z / 2.0
     return int(beyond.sum()) >= MIN_PIXELS_BEYOND_BODY
 
 

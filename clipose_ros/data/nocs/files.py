@@ -129,6 +129,7 @@ def read_meta(path: Path) -> list[MetaLine]:
     found = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
+        # Some files end with empty lines.
         if not words:
             continue
         if len(words) not in (3, 4) or not all(word.isdecimal() for word in words[:2]):
@@ -146,6 +147,7 @@ def decode_coordinates(bgr: ByteArray) -> FloatArray:
         bgr: ``(H, W, 3)`` uint8 image as OpenCV reads it.
     """
     coordinates = bgr[..., 2::-1].astype(np.float64) / 255.0
+    # The released maps store z mirrored.
     coordinates[..., 2] = 1.0 - coordinates[..., 2]
     return coordinates - 0.5
 
@@ -175,6 +177,7 @@ def decode_depth(image: NDArray[Any], path: Path) -> FloatArray:
         raw = (image[..., 1].astype(np.uint16) << 8) + image[..., 2]
     else:
         raise DataError(f"'{path}' must be 16 bit, or 8 bit with three channels, got {image.dtype} {image.shape}")
+    # Depth is stored in millimetres.
     return np.where(raw == NO_DEPTH, 0, raw).astype(np.float32) * np.float32(1e-3)
 
 
@@ -197,4 +200,5 @@ def read_image(path: Path, flag: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """Read the instance numbers ``(H, W)`` of a ``_mask.png``; ``BACKGROUND`` for pixels without an instance."""
     image = read_image(path)
+    # Masks have one channel, or are colour images with the number in the red channel.
     return np.asarray(image if image.ndim == 2 else image[..., 2], dtype=np.uint8)

@@ -113,7 +113,9 @@ def _write_frame(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame
     mask = np.where(objects, view.labels % LABEL_BASE, BACKGROUND).astype(np.uint8)
     depth = np.rint(1000.0 * view.depth).astype(np.uint16)
     coordinates = encode_coordinates(render_coordinate_map(view, subset))
+    # The released coordinate maps are white outside the objects.
     coordinates[~objects] = 255
+    # A distractor without pixels checks that readers skip class 0.
     lines = [f"{max(models) + 1} 0 {'00000000 ' if subset.composed else ''}distractor"]
     for truth in view.truths:
         synset = f"{SYNSETS[truth.category]} " if subset.composed else ""
@@ -137,6 +139,7 @@ def _write_records(root: Path, subset: NocsSubset, frame: str, view: RenderedFra
     true_masks = [mask for mask in masks if mask is not None]
     augmented = [augment_mask(mask, view.labels.shape, rng) for mask in true_masks]
     detected = [mask for mask in augmented if mask is not None]
+    # Official poses are similarities: the 3x3 block is the rotation times the box diagonal.
     similarities = np.array([t.T_camera_object for t in view.truths]).reshape(-1, 4, 4)
     diagonals = np.array([np.linalg.norm(t.size) for t in view.truths])
     similarities[:, :3, :3] *= diagonals[:, None, None]

@@ -39,10 +39,12 @@ def list_frames(folder: Path, index: Path) -> dict[str, SceneFiles]:
     kept = _read_index(index)
     scenes = {}
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):
+        # Adding or removing a file changes the modification time of its folder, so one stat call per scene suffices.
         changed = scene.stat().st_mtime_ns
         before = kept.get(scene.name)
         scenes[scene.name] = before if before is not None and before.changed == changed else _scan(scene, changed)
     if scenes != kept:
+        # The data may lie on a read-only disk.
         with suppress(OSError):
             part = index.with_name(f"{index.name}.part")
             part.write_text(json.dumps({name: asdict(scene) for name, scene in scenes.items()}), encoding="utf-8")

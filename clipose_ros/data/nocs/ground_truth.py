@@ -48,6 +48,7 @@ def read_official_truths(path: Path, categories: CategorySet) -> list[OfficialTr
     ids, boxes, poses, extents = (
         _get_array(path, record, f"gt_{key}") for key in ("class_ids", "bboxes", "RTs", "scales")
     )
+    # Without this entry, all handles count as visible.
     handles = np.asarray(record.get("gt_handle_visibility", np.ones(len(ids))))
     _check_equal_lengths(path, ids, boxes, poses, extents, handles)
     truths = []
@@ -62,6 +63,7 @@ def read_official_truths(path: Path, categories: CategorySet) -> list[OfficialTr
         scale = float(np.cbrt(determinant))
         T = S.copy()
         T[:3, :3] /= scale
+        # NOCS boxes list rows before columns.
         top, left, bottom, right = (int(side) for side in box)
         size = scale * np.asarray(extent, dtype=np.float64)
         truths.append(OfficialTruth(category.name, (left, top, right, bottom), T, scale, size, bool(handle)))
@@ -75,6 +77,7 @@ def read_detections(path: Path, categories: CategorySet) -> list[InstanceMask]:
         DataError: The file is missing, or its entries are missing or differ in length.
     """
     record = _read_record(path)
+    # The releases use different keys.
     new = "pred_masks" in record
     keys = ("pred_class_ids", "pred_scores", "pred_masks") if new else ("class_ids", "scores", "masks")
     ids, scores, masks = (_get_array(path, record, key) for key in keys)

@@ -43,6 +43,7 @@ class MugCorrection:
 
     def correct_extents(self, stored: FloatArray) -> FloatArray:
         """Return the extents ``(3,)`` of the box around the mug that is centred at the corrected origin."""
+        # The box stays symmetric about its new centre, so it grows by the shift on both sides.
         return self.factor * (stored + 2.0 * np.abs(self.shift))
 
 
@@ -90,6 +91,7 @@ def _read_extents(path: Path) -> FloatArray:
         raise DataError(f"there is no '{path}', which holds the model's box: unpack obj_models.zip") from error
     except ValueError as error:
         raise DataError(f"'{path}' must hold numbers: {error}") from error
+    # CAMERA stores two opposite corners of the box, REAL three extents.
     if values.shape == (2, 3):
         values = np.abs(values[0] - values[1])
     if values.shape != (3,) or not (values > 0.0).all():

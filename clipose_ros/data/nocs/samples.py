@@ -40,6 +40,7 @@ def load_nocs_samples(
     Raises:
         DataError: A file is missing or malformed, or no frame gave a cloud.
     """
+    # Ascending order reads neighbouring files together.
     chosen = np.sort(draw_frame_order(dataset, seed)[:frames])
     clouds = [each for index in chosen for each in extract_frame_clouds(dataset, int(index), seed, cloud, image_side)]
     if not clouds:
@@ -68,6 +69,7 @@ def extract_frame_clouds(
         DataError: A file is missing or malformed.
     """
     config = cloud or CloudConfig(min_points=MIN_CLOUD_POINTS)
+    # Seeding by frame makes the clouds independent of the choice and order of frames.
     nocs_image, rng = dataset.read(index), np.random.default_rng([seed, index])
     for truth in nocs_image.truths:
         category = truth.mask.category

@@ -34,6 +34,7 @@ class NocsFrames:
 
     def as_record(self) -> Mapping[str, Any]:
         """Return seed, image side and a hash of the frame names, without the location of the files."""
+        # A folder of shards may be continued on another machine, so paths are not part of the record.
         frames = hashlib.sha256("\n".join(self._dataset.frames).encode()).hexdigest()
         mugs = "axis" if self._dataset.correct_mugs else "box"
         objects = {"nocs": self._dataset.subset.name, "frames": frames, "mug_centre": mugs}

@@ -26,10 +26,12 @@ READ_ERRORS = (OSError, ValueError, KeyError, TypeError, tarfile.TarError, Clipo
 def iter_tar_bytes(samples: Iterable[tuple[str, CloudSample]]) -> Iterator[bytes]:
     """Yield the bytes of a tar archive of keyed clouds in chunks. Equal clouds give equal bytes."""
     buffer = io.BytesIO()
+    # A constant modification time makes the bytes, and therefore the hash, reproducible.
     with TarWriter(buffer, encoder=False, mtime=0.0) as tar:
         for key, sample in samples:
             tar.write({"__key__": key, **encode_cloud(sample)})
             yield buffer.getvalue()
+            # The buffer holds one cloud at a time.
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
@@ -41,6 +43,7 @@ def encode_cloud(sample: CloudSample) -> dict[str, bytes]:
     np.save(points, np.asarray(sample.points, dtype=np.float32), allow_pickle=False)
     truth = {
         "category": sample.category,
+        # float32 values survive the conversion to decimal text and back without change.
         "T_camera_object": np.asarray(sample.T_camera_object, dtype=np.float32).tolist(),
         "size": np.asarray(sample.size, dtype=np.float32).tolist(),
         "handle_visible": bool(sample.handle_visible),

@@ -128,6 +128,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
             for chunk in chunks:
                 stream.write(chunk)
             stream.flush()
+            # Without fsync, a rename may survive a power failure while the contents do not.
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError as error:
@@ -143,6 +144,7 @@ def compute_sha256(path: Path) -> str:
     """Return the SHA-256 hash of a file as hexadecimal digits."""
     with path.open("rb") as stream:
         digest = hashlib.sha256()
+        # 1 MiB at a time: shards may be larger than the memory.
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
@@ -160,6 +162,7 @@ def read_encoded(source: str | Path, shard: Shard) -> list[EncodedCloud]:
             found = list(group_by_keys(tar_file_expander([{"url": url, "stream": stream}])))
     except READ_ERRORS as error:
         raise DataError(f"shard {url} cannot be read ({error}): run `generate` again as before") from error
+    # A truncated tar that ends between two entries raises no error.
     if len(found) != shard.samples:
         raise DataError(f"shard {url} should hold {shard.samples} clouds, got {len(found)}: run `generate` again")
     return found
@@ -256,6 +259,7 @@ def _resolve_url(source: str | Path, name: str) -> str:
         raise DataError(f"the manifest of {source} names the shard '{name}': expected a plain file name")
     if not _is_url(source):
         return str(Path(source).absolute() / name)
+    # A pipe has the file name in the middle of a command: pipe:curl -s HOST/{}.
     if "{}" in str(source):
         return str(source).replace("{}", name)
     return f"{str(source).rstrip('/')}/{name}"

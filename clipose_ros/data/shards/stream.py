@@ -113,6 +113,7 @@ class ShardStream:
         self.counts: IndexArray = np.array(counts)
         self.has_images = images and all(m.made_by.get("image_side", 0) for m in manifests)
         self._seed, self._window, self._sampling = seed, window, sampling or SamplingConfig()
+        # Invalid weights raise here rather than at the first batch.
         self._sampling.compute_category_weights(self.categories)
         self._epoch_windows = lru_cache(maxsize=2)(self._draw_epoch_windows)
         self._current: _Window | None = None
@@ -135,6 +136,7 @@ class ShardStream:
         """Return the epoch, window and offset of a position of the endless sequence."""
         epoch, rest = divmod(position, len(self))
         ends = self._epoch_windows(epoch).ends
+        # Windows differ in size, so the window is found by the cumulative number of clouds.
         window = int(np.searchsorted(ends, rest, side="right"))
         return StreamPlace(epoch, window, rest - int(ends[window - 1] if window else 0))
 
@@ -156,6 +158,7 @@ class ShardStream:
         """Read the shards of a window and sample their clouds."""
         chosen = self._epoch_windows(epoch).shards[window]
         clouds = [cloud for i in chosen for cloud in read_encoded(*self._shards[i])]
+        # Encoded images are the largest part of a cloud and are dropped before the window is stored.
         if not self.has_images:
             clouds = [{name: data for name, data in cloud.items() if name != "image.png"} for cloud in clouds]
         rows = np.concatenate([self._first[i] + np.arange(self._sizes[i]) for i in chosen])

@@ -61,6 +61,7 @@ def generate_shards(
     with process_pool(workers, _initialize_worker, (source,)) as pool:
         paths = {first: folder / f"clouds-{first // scenes_per_shard:06d}.tar" for first in missing}
         jobs = [pool.submit(_write_shard, paths[first], first, count) for first, count in missing.items()]
+        # The manifest is rewritten after each shard, so an interrupted run loses only unfinished shards.
         for job in as_completed(jobs):
             shard = job.result()
             shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
@@ -78,6 +79,7 @@ def _compute_shard_sizes(scenes: int, scenes_per_shard: int) -> dict[int, int]:
 def _prepare_manifest(folder: Path, source: SceneSource, scenes: int, scenes_per_shard: int) -> Manifest:
     """Write and return a manifest of the intact shards of a folder; remove partial files of killed runs."""
     for part in folder.glob(".*.part"):
+        # Partial files have names of their own and are never read, but they occupy disk space.
         part.unlink(missing_ok=True)
     made_by = {**source.as_record(), "scenes_per_shard": scenes_per_shard, "versions": _read_versions()}
     manifest = Manifest(made_by, scenes, source.categories)
@@ -130,6 +132,7 @@ def _write_shard(path: Path, first: int, scenes: int) -> Shard:
     """Generate the clouds of consecutive scenes and write them as one shard."""
     source = _source
     assert source is not None
+    # Filled while write_atomically consumes the generator below.
     counts = dict.fromkeys(source.categories.names, 0)
 
     def generate() -> Iterator[tuple[str, CloudSample]]:

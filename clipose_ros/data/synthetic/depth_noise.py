@@ -62,6 +62,7 @@ class DepthNoiseConfig(ConfigNode):
 
 def random_depth_noise(rng: np.random.Generator) -> DepthNoiseConfig:
     """Draw a sensor between nearly perfect and poor, so that training does not overfit to one sensor."""
+    # The exponent makes good sensors slightly more frequent than poor ones.
     severity = rng.uniform() ** 1.3
     stereo = rng.uniform() < 0.7
     return DepthNoiseConfig(
@@ -106,6 +107,7 @@ def add_depth_noise(
     config = config or DepthNoiseConfig()
     matched = _match_blocks(depth, focal_px * config.baseline_m, config.match_px)
     z = _jitter_pixels(matched, rng, config.lateral_px)
+    # Edges are detected after matching and jitter, where a real sensor has them.
     near, edge = _detect_edges(z)
     flying = edge & (rng.random(z.shape, np.float32) < config.flying)
     z = np.where(flying, z + (near - z) * rng.random(z.shape, np.float32), z)
@@ -129,6 +131,7 @@ def _match_blocks(depth: FloatArray, focal_baseline: float, radius_px: float) ->
     """
     if focal_baseline <= 0.0 or radius_px < 0.5:
         return depth
+    # Invalid pixels get a far depth and therefore a disparity near 0: they lose against every surface.
     disparity = np.float32(focal_baseline) / np.where(depth > 0, depth, np.float32(1e6))
     grown = 2 * round(radius_px / 2) + 1
     near = cv2.dilate(disparity, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grown, grown)))
@@ -175,6 +178,7 @@ def _draw_weak_returns(
     cos_incidence: FloatArray, albedo: FloatArray, rng: np.random.Generator, config: DepthNoiseConfig
 ) -> BoolArray:
     """Draw a mask of pixels lost on grazing or dark surfaces, which reflect too little light."""
+    # Logistic transitions, 0.025 wide in the cosine, replace a hard limit of the angle.
     middle = np.cos(np.radians(config.grazing_deg))
     grazing = 1.0 / (1.0 + np.exp(np.clip((cos_incidence - middle) / 0.025, -30, 30)))
     dark = config.dark_loss * np.clip(1.0 - albedo / 0.08, 0.0, 1.0)
@@ -191,6 +195,7 @@ def _draw_holes(shape: tuple[int, int], rng: np.random.Generator, share: float) 
     """Draw a mask of small connected holes that cover approximately the given share of the image."""
     if share <= 0.0:
         return np.zeros(shape, dtype=bool)
+    # Drawn at half resolution: holes of a real sensor are a few pixels wide.
     half = _draw_correlated_uniform((shape[0] // 2 + 1, shape[1] // 2 + 1), rng)
     return np.asarray(half.repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]] < share)
 
@@ -201,6 +206,7 @@ def _draw_correlated_normal(shape: tuple[int, int], rng: np.random.Generator, ra
     if radius_px < 0.3:
         return noise
     smooth = cv2.GaussianBlur(noise, (0, 0), radius_px)
+    # Blurring lowers the deviation to the norm of the 2D kernel, which is the squared norm of the 1D kernel.
     kernel = cv2.getGaussianKernel(int(2 * round(4 * radius_px) + 1), radius_px)
     deviation = float((kernel**2).sum())
     return smooth / np.float32(deviation)

@@ -142,6 +142,7 @@ class Silhouette:
         T_object_box = np.eye(4)
         T_object_box[:3, 3] = (self._low + self._high) / 2.0
         corners = box_corners(T_camera_object @ T_object_box, self._high - self._low)
+        # Corners behind the camera have no projection, so the pixel bounds would be wrong.
         if corners[:, 2].min() < 0.02:
             return Visibility(0.0, 0)
         pixels = project(corners, camera)
@@ -153,12 +154,14 @@ class Silhouette:
         hit = self._cast(u, v, T_camera_object, camera)
         inside = hit & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
         covered = int(mask[v[inside], u[inside]].sum())
+        # Each sample stands for step x step pixels.
         return Visibility(covered / max(int(hit.sum()), 1), covered * step * step)
 
     def _cast(self, u: FloatArray, v: FloatArray, T_camera_object: FloatArray, camera: CameraIntrinsics) -> BoolArray:
         """Cast the rays of N pixels at the mesh in the object frame; return a mask ``(N,)`` of the rays that hit."""
         R, t = T_camera_object[:3, :3], T_camera_object[:3, 3]
         rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(len(u))], axis=1)
+        # R^T (0 - t) is the camera centre in the object frame.
         origins = np.tile((-t @ R).astype(np.float32), (len(u), 1))
         hit: BoolArray = self._embree.run(origins, (rays @ R).astype(np.float32), query="OCCLUDED") >= 0
         return hit

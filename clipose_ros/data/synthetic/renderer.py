@@ -116,6 +116,7 @@ class Renderer:
         self._labels = np.zeros(len(bodies), dtype=np.uint16)
         for i, item in enumerate(scene.objects):
             self._labels[i] = categories[item.object.category].id * LABEL_BASE + item.instance
+        # Embree numbers faces within a mesh; the arrays below are indexed over all meshes.
         self._first_face = np.cumsum([0] + [len(mesh.faces) for mesh in self._meshes[:-1]])
         colours = np.concatenate([mesh.colours for mesh in self._meshes])
         self._albedo = (colours @ LUMINANCE).astype(np.float32)
@@ -211,6 +212,7 @@ class Renderer:
         truths = []
         for i, item in enumerate(self._objects):
             label = int(self._labels[i])
+            # Only objects with a visible pixel have a truth.
             if label not in present or (instances is not None and item.instance not in instances):
                 continue
             T_camera_object, handle_silhouette = T_camera_world @ item.T_world_object, self._handle_silhouettes[i]

@@ -103,6 +103,7 @@ def store_views(
     if scenes < 1:
         raise ConfigError(f"scenes must be at least 1, got {scenes}")
     _prepare_folder(folder, recipe)
+    # The truth file of the last view marks a complete scene; see _store_scene.
     remaining = [
         scene
         for scene in range(scenes)
@@ -145,6 +146,7 @@ class StoredViews:
             DataError: A file is missing or malformed; the message names it.
         """
         labels, truths = _read_truth(self._folder / f"{name}{_TRUTH_SUFFIX}")
+        # Folders of RGB-D frames have no label images; these come from the truth file.
         frame = self._images.read(self._places[f"{name}{_COLOUR_SUFFIX}"], frame_id="camera")
         return SceneView(name, replace(frame, labels=labels), truths)
 
@@ -192,6 +194,7 @@ def _store_scene(folder: Path, recipe: ViewRecipe, scene: int) -> None:
         rendered = renderer.render(T_world_camera, camera)
         depth = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, camera.fx, rng, sensor)
         path = folder / _view_name(scene, view)
+        # 16-bit millimetres, as in datasets: the noise model has quantized the depth to whole millimetres already.
         depth_mm = np.rint(depth / METRES_PER_MILLIMETRE).astype(np.uint16)
         for suffix, image in ((_COLOUR_SUFFIX, rendered.rgb[..., ::-1]), (_DEPTH_SUFFIX, depth_mm)):
             _, png = cv2.imencode(".png", image)

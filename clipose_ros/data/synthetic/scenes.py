@@ -185,6 +185,7 @@ class _TablePlacer:
             ``T_world_object`` ``(4, 4)``, or None if 30 random positions all collide.
         """
         points = mesh.vertices @ R.T
+        # Projection of all vertices onto each direction: its minimum and maximum bound the footprint.
         reach = points[:, :2] @ _DIRECTIONS
         low, high = reach.min(axis=0), reach.max(axis=0)
         T = np.eye(4)
@@ -198,6 +199,7 @@ class _TablePlacer:
             angle, radius = self._rng.uniform(0, 2 * np.pi), self._config.radius_m * np.sqrt(self._rng.uniform())
             spot = radius * np.array([np.cos(angle), np.sin(angle)])
             at = spot @ _DIRECTIONS
+            # Disjoint along any direction from every placed footprint.
             if ((low + at > self._high) | (high + at < self._low)).any(axis=1).all():
                 self._low, self._high = np.vstack([self._low, low + at]), np.vstack([self._high, high + at])
                 T[:3, 3] = *spot, -points[:, 2].min()
@@ -210,6 +212,7 @@ class _TablePlacer:
 def _draw_categories(rng: np.random.Generator, config: SceneConfig) -> list[str]:
     """Draw the categories of a scene's objects: concatenated random permutations of all categories."""
     count = int(rng.integers(config.objects_min, max(config.objects_max, config.objects_min) + 1))
+    # Ceiling division.
     rounds = -(-count // len(config.categories))
     return [str(name) for _ in range(rounds) for name in rng.permutation(config.categories)][:count]
 
@@ -219,8 +222,10 @@ def _draw_orientation(rng: np.random.Generator, category: str, config: SceneConf
     choice = rng.uniform()
     if choice < config.tilted:
         return random_rotation(rng)
+    # Laptops are never laid on a side.
     if choice > config.tilted + config.lying or category == "laptop":
         return _draw_upright(rng)
+    # Bowls, and mugs with a probability of 0.4, are turned upside down instead of laid on a side.
     if category == "bowl" or (category == "mug" and rng.uniform() < 0.4):
         turn = 180.0
     else:

@@ -124,6 +124,7 @@ class _SequenceRenderer:
 
     def render_frame(self, index: int) -> SequenceFrame:
         """Render a frame by index; its sensor noise depends on seed and index only."""
+        # Time runs symmetrically about 0, where the camera is in the middle of its sweep.
         T_world_camera = self._orbit.T_world_camera(index - (self._config.frames - 1) / 2)
         view = self._renderer.render(T_world_camera, self._intrinsics, self._colour, shadow_rays=2)
         rng = np.random.default_rng([self._config.seed, index])

@@ -92,6 +92,7 @@ class Shader:
         light = self._light
         lamp, ambient = light.colour.astype(np.float32), light.ambient.astype(np.float32)
         normals = _normalize(np.einsum("ij,ijk->ik", hits.weights, self._normals[hits.face]))
+        # Interpolated normals may face away from the camera near silhouettes.
         normals *= np.sign(_dot(normals, hits.normals))[:, None]
         to_light = light.position.astype(np.float32) - hits.points
         distance = np.sqrt(_dot(to_light, to_light))
@@ -113,6 +114,7 @@ class Shader:
         for body in np.unique(hits.body):
             texture, T = self._textures[body]
             if texture.kind != "plain":
+                # R^T (p - t) is the point in the frame of the texture, which moves with its body.
                 selected = hits.body == body
                 factor[selected] = texture.factor((hits.points[selected] - T[:3, 3]) @ T[:3, :3])
         clipped: FloatArray = np.clip(factor, 0.0, 1.4)
@@ -126,6 +128,7 @@ class Shader:
         banded.
         """
         light = self._light
+        # Two vectors across the direction to the table span the disc; the constant vector is arbitrary.
         side = np.cross(light.position, [0.3, 0.5, 0.81])
         side /= np.linalg.norm(side)
         other = np.cross(light.position, side) / np.linalg.norm(light.position)

@@ -53,12 +53,15 @@ def random_view(rng: np.random.Generator, scene: Scene, distance_m: tuple[float,
         ``T_world_camera`` ``(4, 4)``, optical frame. The camera is at least 80 mm above the table.
     """
     centres = np.array([item.T_world_object[:3, 3] for item in scene.objects]) if scene.objects else np.zeros((1, 3))
+    # Aiming between an object and the table centre puts objects at different places in the image.
     target = centres[rng.integers(len(centres))] * rng.uniform(0.3, 1.0) + rng.normal(0.0, 0.03, 3)
     distance = np.exp(rng.uniform(*np.log(distance_m)))
     elevation, azimuth = np.radians(rng.uniform(15, 75)), rng.uniform(0, 2 * np.pi)
     flat = np.cos(elevation)
     eye = target + distance * np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+    # The camera must not be below the table top.
     eye[2] = max(eye[2], 0.08)
+    # One of five views has an arbitrary roll, as from a camera on a robot arm.
     roll = rng.normal(0.0, 6.0) if rng.uniform() < 0.8 else rng.uniform(-180.0, 180.0)
     return look_at(eye, target, roll)
 
@@ -91,5 +94,6 @@ class Orbit:
         distance = self.distance_m * (1.0 + 0.15 * np.cos(phase))
         flat = np.cos(elevation)
         offset = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
+        # The target moves by up to 40 mm, so that it is not fixed at the image centre.
         target = np.asarray(self.target) + 0.02 * np.array([np.sin(phase), np.cos(phase) - 1.0, 0.0])
         return look_at(target + distance * offset, target, 3.0 * np.sin(2 * phase))

@@ -41,7 +41,7 @@ def pairs(written, subset, correct_mugs):
     for index, name in enumerate(dataset.frames):
         by_instance = {truth.instance: truth for truth in truths[subset][name]}
         image = dataset.read(index)
-        assert len(image.truths) + len(image.left_out) == len(by_instance)
+        assert len(image.truths) + len(image.skipped) == len(by_instance)
         for truth in image.truths:
             yield truth, by_instance[truth.instance], image
 
@@ -56,7 +56,7 @@ def test_fitted_truth_is_within_half_a_degree_and_two_millimetres(written, subse
         assert rotation_angle_deg(T[:3, :3], T_true[:3, :3]) < 0.5
         assert np.linalg.norm(T[:3, 3] - T_true[:3, 3]) < 0.002
         np.testing.assert_allclose(found.size, true.size, atol=0.002)
-        assert found.inliers > 0.9
+        assert found.inlier_ratio > 0.9
     assert seen == set(NOCS_CATEGORIES.names)
 
 
@@ -187,20 +187,20 @@ def test_read_is_deterministic(written):
         np.testing.assert_array_equal(first.T_camera_object, second.T_camera_object)
 
 
-def test_instances_without_depth_are_left_out_with_a_reason(copied):
+def test_instances_without_depth_are_skipped_with_a_reason(copied):
     dataset = NocsDataset(copied, "real_test")
     cv2.imwrite(str(dataset.folder / "scene_1" / "0000_depth.png"), np.zeros((480, 640), np.uint16))
     image = dataset.read(0)
-    assert not image.truths and image.left_out
-    assert all("0 pixels have depth" in reason for reason in image.left_out)
+    assert not image.truths and image.skipped
+    assert all("0 pixels have depth" in reason for reason in image.skipped)
 
 
-def test_mugs_without_a_correction_are_left_out(copied):
+def test_mugs_without_a_correction_are_skipped(copied):
     (copied / "obj_models" / "mug_meta.pkl").write_bytes(pickle.dumps({}))
     dataset = NocsDataset(copied, "real_test")
     images = [dataset.read(index) for index in range(len(dataset))]
     assert not [t for image in images for t in image.truths if t.mask.category == "mug"]
-    assert any("no correction" in reason for image in images for reason in image.left_out)
+    assert any("no correction" in reason for image in images for reason in image.skipped)
 
 
 @pytest.mark.parametrize(

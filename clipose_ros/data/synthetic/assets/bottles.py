@@ -181,8 +181,10 @@ def make_bottle(rng: np.random.Generator) -> Mesh:
     family = BOTTLES[str(rng.choice(list(BOTTLES), p=weights / weights.sum()))]
     height, radius = rng.uniform(*family.height) * MM, rng.uniform(*family.radius) * MM
     closure = str(rng.choice(family.closures))
+    # A neck thinner than 16 mm would not carry its closure.
     neck_radius = max(rng.uniform(*family.neck) * radius, 8 * MM)
     shoulder, neck_start = height * rng.uniform(*family.shoulder), height * rng.uniform(*family.neck_start)
+    # Share of the height above neck_start that is neck; the rest is closure.
     open_neck = {"none": 1.0, "pump": 0.12, "lid": 0.15}.get(closure, 0.35)
     neck_top = height if closure == "none" else neck_start + (height - neck_start) * open_neck
     dimensions = BottleDimensions(height, radius, neck_radius, shoulder, neck_start, neck_top)
@@ -218,6 +220,7 @@ def _make_bottle_profile(rng: np.random.Generator, family: BottleFamily, dimensi
     profile = _add_waist_and_ribs(rng, subdivide(round_corners(corners, radii, steps=10), 3.5 * MM), family, shoulder)
     if rng.uniform() < 0.3:  # a recessed bottom
         profile = np.concatenate([[(0.0, 4 * MM), (profile[1, 0] * 0.6, 4 * MM)], profile[1:]])
+    # A short inner surface makes the neck look open from above.
     inner_radius = 0.8 * profile[-1, 0]
     inner = np.array([(inner_radius, top), (inner_radius, top - 25 * MM), (0.0, top - 30 * MM)])
     return np.concatenate([profile, inner])
@@ -228,6 +231,7 @@ def _add_waist_and_ribs(
 ) -> FloatArray:
     """Narrow the body of a profile ``(P, 2)`` to a waist and give it ribs; foot and neck stay unchanged."""
     share = profile[:, 1] / shoulder
+    # 1 at the middle of the body, 0 at foot and shoulder.
     inside = np.clip(np.sin(np.pi * np.clip(share, 0.0, 1.0)), 0.0, None) * (profile[:, 1] > 0)
     factor = 1.0 - rng.uniform(*family.waist) * inside**2
     ribs = int(rng.integers(0, family.ribs + 1))

@@ -46,6 +46,7 @@ def make_laptop(rng: np.random.Generator) -> Mesh:
     width = rng.uniform(260, 390) * MM
     depth = width * rng.uniform(0.62, 0.75)
     thickness, lid_thickness = rng.uniform(9, 28) * MM, rng.uniform(4.5, 10) * MM
+    # Angle between keyboard and screen.
     opening_deg = float(np.clip(rng.normal(114, 20), 60, 150))
     colour = random_colour(rng) if rng.uniform() < 0.3 else random_metal(rng) * rng.uniform(0.15, 1.2)
     key_colour = random_colour(rng)
@@ -54,6 +55,7 @@ def make_laptop(rng: np.random.Generator) -> Mesh:
     body = LaptopBody(depth, width, thickness, rng.uniform(3, 16) * MM, colour)
     slab = extrude(make_rounded_rectangle(depth, width, body.corner_radius), thickness)
     parts = [slab.translated([depth / 2, 0, 0]).painted(colour), *_make_keyboard(rng, body, key_colour)]
+    # The closed lid lies on the base; the rotation about the hinge opens it.
     lid = _make_lid(rng, body, depth * rng.uniform(0.94, 1.0), lid_thickness)
     parts += [part.rotated("z", opening_deg).translated([4 * MM, thickness, 0]) for part in lid]
     hinge = cylinder(min(thickness, lid_thickness) * 0.55, width * rng.uniform(0.5, 0.9), segments=24).rotated("x", 90)
@@ -173,6 +175,7 @@ def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     if body.kind == "instant":
         radius *= 0.75
     barrels = 1 if length < 20 * MM else int(rng.integers(1, 4))
+    # Barrels become wider or narrower towards the front.
     radii = radius * np.sort(rng.uniform(0.75, 1.0, barrels))[:: rng.choice([1, -1])]
     steps = np.sort(np.concatenate([[0.0, 1.0], rng.uniform(0.2, 0.85, barrels - 1)])) * length
     colour = body.colour if rng.uniform() < 0.3 else np.full(3, rng.uniform(0.015, 0.08))

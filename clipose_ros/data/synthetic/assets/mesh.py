@@ -81,6 +81,7 @@ class Mesh:
     def select_part(self, part: int) -> Mesh:
         """Return the faces of one part with their vertices."""
         chosen = self.parts == part
+        # Vertices of other parts are dropped, so that the bounds are those of the part.
         used, faces = np.unique(self.faces[chosen], return_inverse=True)
         corners = faces.reshape(-1, 3).astype(np.int32)
         return Mesh(self.vertices[used], corners, self.colours[chosen], self.parts[chosen])
@@ -144,6 +145,7 @@ def revolve(
     """
     if abs(profile[0, 0]) > 1e-9 or abs(profile[-1, 0]) > 1e-9:
         raise ShapeError(f"a profile must start and end at radius 0, got {profile[0, 0]} and {profile[-1, 0]}")
+    # The two points on the axis become single vertices that close the ends.
     ring = profile[1:-1]
     flat = np.broadcast_to(np.asarray(flatness, dtype=np.float64), len(profile))[1:-1, None]
     power = np.broadcast_to(np.asarray(squareness, dtype=np.float64), len(profile))[1:-1, None]
@@ -167,6 +169,7 @@ def sweep(path: FloatArray, section: FloatArray, section_scale: FloatArray | Non
         section_scale: ``(P,)`` scale of the cross-section at each point; 1 if left out.
     """
     scale = np.ones(len(path)) if section_scale is None else section_scale
+    # In the plane, the normal is the tangent rotated by -90 degrees.
     tangent = np.gradient(path, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
     normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
@@ -226,13 +229,13 @@ def _make_sharp_box(width: float, height: float, depth: float) -> Mesh:
 
 def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
     """Return the faces of a tube of vertex rings, closed by two end points that follow the rings in the vertex list."""
+    # Each quad between rings a, b (lower) and c, d (upper) is split into two triangles.
     k = np.arange(segments)
     following = (k + 1) % segments
     start = np.arange(rings - 1)[:, None] * segments
     a, b, c, d = start + k, start + following, start + segments + k, start + segments + following
-    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)], axis=1).reshape(
-        -1, 3
-    )  # ordered by ring: callers paint a lower part
+    # Faces are ordered by ring: generators paint the inside of a vessel by the second half of its faces.
+    sides = np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)], axis=1).reshape(-1, 3)
     bottom, top = rings * segments, rings * segments + 1
     last = (rings - 1) * segments
     low = np.stack([k, following, np.full(segments, bottom)], axis=-1)

@@ -70,6 +70,7 @@ class MeshEntry:
         The front direction is orthogonalized to up. An entry without front takes the coordinate axis farthest from up.
         """
         y = np.asarray(self.up, dtype=np.float64) / np.linalg.norm(self.up)
+        # Any x axis is correct for an axially symmetric object; the farthest axis is the most accurate.
         across = np.eye(3)[int(np.argmin(np.abs(y)))] if self.front is None else np.asarray(self.front)
         x = across - (across @ y) * y
         x /= np.linalg.norm(x)
@@ -103,6 +104,7 @@ def read_mesh_index(index: str | Path, folder: str | Path) -> list[MeshEntry]:
 def _parse_rows(index: Path, folder: Path, rows: list[dict[str, str]]) -> Iterator[MeshEntry]:
     """Parse all rows; add file and line to the errors and reject repeated meshes."""
     seen: set[str] = set()
+    # Line 1 of the file is the header.
     for number, row in enumerate(rows, start=2):
         try:
             entry = _parse_row(
@@ -110,6 +112,7 @@ def _parse_rows(index: Path, folder: Path, rows: list[dict[str, str]]) -> Iterat
             )
         except ValueError as error:
             raise DataError(f"'{index}', line {number}: {error}") from error
+        # Unused meshes may be missing.
         if entry.split != "none" and not entry.path.is_file():
             raise DataError(f"'{index}', line {number}: there is no mesh '{entry.path}'")
         if row["file"] in seen:
@@ -127,6 +130,7 @@ def _parse_row(folder: Path, row: Mapping[str, str]) -> MeshEntry:
     front = _parse_direction("front", row["front"]) if row["front"] else None
     if front is None and not axial:
         raise ValueError("'front' must not be empty if 'axial' is no: set it to the direction of the object's +x")
+    # The sine of the angle between the directions must be at least 0.1.
     if front is not None and np.linalg.norm(np.cross(up, front)) < 0.1 * np.linalg.norm(up) * np.linalg.norm(front):
         raise ValueError(f"'front' must be across 'up', got up '{row['up']}' and front '{row['front']}'")
     unit = row.get("unit", "")

@@ -91,6 +91,7 @@ class MeshLibrary:
                 f"the size of '{entry.path}' is not known: set unit or height_mm in the index, or a size_range for the "
                 f"category '{entry.category}'"
             )
+        # A uniform scale must keep all three extents in their ranges: an intersection of intervals.
         smallest, largest = (np.asarray(bound) / extent for bound in self._size_ranges[entry.category])
         low, high = float(smallest.max()), float(largest.min())
         if low > high:
@@ -110,10 +111,12 @@ def load_canonical(entry: MeshEntry) -> Mesh:
     try:
         loaded: Any = trimesh.load(entry.path, force="mesh", process=False)
         vertices, corners = np.asarray(loaded.vertices, dtype=np.float64), np.asarray(loaded.faces, dtype=np.int32)
+    # trimesh raises these for unreadable, empty and unknown formats.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ImportError) as error:
         raise DataError(f"'{entry.path}' cannot be read as a mesh: {error}") from error
     if len(corners) == 0 or not np.isfinite(vertices).all():
         raise DataError(f"'{entry.path}' must be a mesh of finite triangles, got {len(corners)} faces")
+    # Unreferenced vertices would enlarge the bounding box.
     used, places = np.unique(corners, return_inverse=True)
     mesh = Mesh.plain(vertices[used] @ entry.R_object_file.T, places.reshape(-1, 3).astype(np.int32)).centered()
     if not (np.ptp(mesh.vertices, axis=0) > 0.0).all():
@@ -129,6 +132,7 @@ def _mark_handle(mesh: Mesh, entry: MeshEntry) -> Mesh:
     than ``HANDLE_FACE_RADIUS_RATIO`` times the radius belong to the handle.
     """
     x, z = mesh.vertices[:, 0], mesh.vertices[:, 2]
+    # The handle is near the plane z = 0, so vertices far from it belong to the body.
     sides = x[np.abs(z) > BODY_SIDE_RATIO * np.ptp(z)]
     axis_x = (sides.min() + sides.max()) / 2.0
     centres = mesh.face_centres

@@ -100,11 +100,13 @@ class ObjectLibrary:
         """
         if self.library is not None and category in self.library.categories:
             parametric = category in self.shapes or category in SHAPE_GENERATORS
+            # No number is drawn without a choice, so libraries without meshes keep their random sequence.
             if not parametric or rng.uniform() < self.mesh_share:
                 return self.library.make(category, rng)
         if category in self.shapes:
             size = rng.uniform(*np.asarray(self.size_ranges[category]))
             if self.categories[category].symmetry.axial_y:
+                # A round object has equal extents along x and z.
                 size[2] = size[0]
             mesh = PRIMITIVES[self.shapes[category]](size).painted(random_colour(rng)).centered()
             return MeshObject(category, mesh, np.ptp(mesh.vertices, axis=0))
@@ -164,6 +166,7 @@ def _parse_category(record: Any, before: list[Category]) -> tuple[Category, Size
         if symmetry not in _SYMMETRIES:
             raise ConfigError(f"'symmetry' must be a list of {', '.join(_SYMMETRIES)}, got {symmetry!r}")
     x, y, z = (float(side) for side in record["mean_size"])
+    # The next free id follows the largest one.
     free = max((category.id for category in before), default=0) + 1
     category = Category(
         int(record.get("id", free)), str(record["name"]), Symmetry(**dict.fromkeys(symmetries, True)), (x, y, z)

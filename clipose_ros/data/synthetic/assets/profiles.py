@@ -29,6 +29,7 @@ def round_corners(points: Sequence[tuple[float, float]], radii: Sequence[float] 
     for i in range(1, len(corners) - 1):
         before, after = corners[i - 1] - corners[i], corners[i + 1] - corners[i]
         lengths = float(np.linalg.norm(before)), float(np.linalg.norm(after))
+        # Just below half of an edge: the roundings of adjacent corners must not overlap.
         r = min(float(reach[i]), 0.49 * lengths[0], 0.49 * lengths[1])
         if r <= 1e-6:
             out.append(corners[i : i + 1])
@@ -59,8 +60,10 @@ def add_wall(curve: FloatArray, wall: float) -> FloatArray:
     """
     tangent = np.gradient(curve, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+    # The tangent rotated by 90 degrees points to the inside of the vessel.
     inner = curve + wall * np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     inner[-1, 1] = curve[-1, 1]
+    # The offset may cross the axis at the bottom.
     inner[:, 0] = np.maximum(inner[:, 0], 1e-4)
     inner[0] = 0.0, curve[0, 1] + wall
     return np.concatenate([curve, inner[::-1]])

@@ -62,11 +62,13 @@ class Texture:
         if self.kind == "plain":
             return np.ones(len(points))
         p = points.astype(np.float32) * np.float32(2 * np.pi / self.scale_m)
+        # Checkers are the sign of a product of sines, stripes the sign of one.
         if self.kind == "checker":
             value = np.sign(np.prod(np.sin(p / 2 + self.phase.astype(np.float32)), axis=1))
         elif self.kind == "stripes":
             value = np.sign(np.sin(p[:, 1] + self.phase[1]))
         elif self.kind == "grain":
+            # Slow waves bend the growth rings; a fast wave adds fine fibres.
             bend = np.sin(0.13 * p[:, 0] + self.phase[0]) + 0.5 * np.sin(0.31 * p[:, 0] + 0.2 * p[:, 1])
             value = np.sin(p[:, 1] + 3.0 * bend + self.phase[1]) * 0.7 + 0.3 * np.sin(5.3 * p[:, 1] + bend)
         else:
