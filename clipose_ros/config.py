@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from clipose_ros.config_aliases import current_name, current_value
 from clipose_ros.errors import ConfigError
@@ -37,8 +37,8 @@ def option(
     Args:
         default: Default value; a tuple for a list.
         doc: Description for the user, with units.
-        low: Smallest value allowed, inclusive.
-        high: Largest value allowed, inclusive.
+        low: Smallest allowed value.
+        high: Largest allowed value.
         choices: Allowed strings; None allows any.
         live: True if the setting can change while the node runs.
     """
@@ -46,12 +46,26 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+class ConfigEntry(NamedTuple):
+    """A setting or section of a ``ConfigNode``.
+
+    Attributes:
+        key: Key in ``from_mapping``.
+        field: Dataclass field.
+        value: Value of the field.
+    """
+
+    key: str
+    field: dataclasses.Field[Any]
+    value: Any
+
+
 @dataclass(frozen=True)
 class ConfigNode:
-    """Base class of a group of settings; checks types and bounds of its fields when it is built."""
+    """Base class of a group of settings. Types and bounds of its fields are checked on construction."""
 
     is_root: ClassVar[bool] = False
-    """True for a whole tree. Earlier names of settings are paths from a root, so only a root translates them."""
+    """True for the root of a tree, in which old names of settings are translated."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -60,6 +74,7 @@ class ConfigNode:
             if isinstance(value, ConfigNode):
                 continue
             path = f"{type(self).__name__}.{field.name}"
+            # The dataclass is frozen. Checked values replace lists by tuples and integers by floats.
             object.__setattr__(self, field.name, _check_value(path, hints[field.name], value, field))
 
     @classmethod
@@ -67,14 +82,14 @@ class ConfigNode:
         """Return the keys that ``from_mapping`` accepts, with their dataclass fields."""
         return {field.name: field for field in dataclasses.fields(cls)}
 
-    def entries(self) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
-        """Yield key, dataclass field and value of every setting and section, in order."""
+    def entries(self) -> Iterator[ConfigEntry]:
+        """Yield every setting and section, in order."""
         for field in dataclasses.fields(self):
-            yield field.name, field, getattr(self, field.name)
+            yield ConfigEntry(field.name, field, getattr(self, field.name))
 
     @classmethod
     def from_mapping(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
-        """Build from nested plain values, as read from YAML.
+        """Create the settings from nested plain values, as read from YAML.
 
         Args:
             values: Values by field name; groups are nested mappings.
@@ -85,6 +100,7 @@ class ConfigNode:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r}")
+        # Old names are dotted paths from the root of a tree, so they cannot be translated within a section.
         if cls.is_root:
             values = with_current_names(values)
         known = cls.keys()
@@ -101,7 +117,7 @@ class ConfigNode:
         return cls(**arguments)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return nested plain values, which ``from_mapping`` reads back."""
+        """Convert the settings to nested plain values, which ``from_mapping`` reads."""
         return {key: value.to_mapping() if isinstance(value, ConfigNode) else value for key, _, value in self.entries()}
 
 
@@ -114,8 +130,8 @@ class ConfigField:
         type: Annotated type.
         value: Value in the tree.
         doc: Description for the user.
-        low: Smallest value allowed, inclusive.
-        high: Largest value allowed, inclusive.
+        low: Smallest allowed value.
+        high: Largest allowed value.
         choices: Allowed strings; None allows any.
         live: True if the setting can change while the node runs.
     """
@@ -155,12 +171,12 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace earlier names in nested settings by the present ones; each earlier name warns once."""
+    """Replace old names in nested settings by new ones; each old name warns once."""
     return nest(dict(_iter_current_names(values, "")))
 
 
 def _iter_current_names(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield dotted paths and values of nested settings under their present names."""
+    """Yield dotted paths and values of nested settings under their new names."""
     for key, value in values.items():
         path = current_name(f"{prefix}{key}")
         if isinstance(value, Mapping) and value:
@@ -184,6 +200,7 @@ def _check_value(path: str, hint: Any, value: Any, field: dataclasses.Field[Any]
     for item in value if isinstance(value, tuple) else (value,):
         if choices is not None and item not in choices:
             raise ConfigError(f"'{path}' must be one of {', '.join(map(repr, choices))}, got {item!r}")
+        # Only numbers have bounds; bool is a subclass of int.
         if isinstance(item, bool) or not isinstance(item, (int, float)):
             continue
         if not (low is None or item >= low) or not (high is None or item <= high):
@@ -198,9 +215,11 @@ def _convert_value(path: str, hint: Any, value: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
+        # The only unions in settings are optional values, such as float | None.
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
         return _convert_value(path, hint, value)
     if origin is tuple:
+        # A string is iterable, but a list of its characters is never meant.
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise ConfigError(f"'{path}' must be a list, got {value!r}")
         items, arguments = list(value), typing.get_args(hint)
@@ -242,8 +261,8 @@ class SegmentationConfig(ConfigNode):
     """Instance segmentation.
 
     Attributes:
-        backend_settings: Own settings of a backend that another package adds, under ``segmentation.<backend>``; None
-            for the built-in backends.
+        backend_settings: Own settings of an installed backend, under ``segmentation.<backend>``; None for the built-in
+            backends.
     """
 
     backend: str = option("yolo", "Segmentation backend: a built-in one, or one that an installed package adds.")
@@ -304,17 +323,17 @@ class SegmentationConfig(ConfigNode):
         """Return the keys that all backends share; a backend's own settings are a section with its name."""
         return {key: field for key, field in super().keys().items() if key != "backend_settings"}
 
-    def entries(self) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
-        """Yield key, dataclass field and value of every setting; the backend's own section under its name."""
-        for key, field, value in super().entries():
-            if key != "backend_settings":
-                yield key, field, value
-            elif value is not None:
-                yield self.backend, field, value
+    def entries(self) -> Iterator[ConfigEntry]:
+        """Yield every setting; the section of the backend's own settings has the name of the backend."""
+        for entry in super().entries():
+            if entry.key != "backend_settings":
+                yield entry
+            elif entry.value is not None:
+                yield entry._replace(key=self.backend)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], path: str = "") -> SegmentationConfig:
-        """Build from nested plain values; a section with the name of the chosen backend holds the backend's settings.
+        """Create the settings from nested plain values. The section of the chosen backend has the name of the backend.
 
         Sections of other installed backends are skipped, so that one file can serve several backends.
 
@@ -323,10 +342,12 @@ class SegmentationConfig(ConfigNode):
                 backend that is not installed.
         """
         backend = values.get("backend", cls.backend) if isinstance(values, Mapping) else cls.backend
+        # Built-in backends need no look-up of installed packages, which reads the metadata of all of them.
         if not isinstance(backend, str) or (backend in BUILTIN_SEGMENTERS and set(values) <= set(cls.keys())):
             return super().from_mapping(values, path)
         if backend in values and backend not in segmenter_names():
             raise ConfigError(unknown_segmenter_message(backend))
+        # Keys that are names of installed backends are sections; all other unknown keys raise.
         plugins = installed_segmenters()
         config = super().from_mapping({key: value for key, value in values.items() if key not in plugins}, path)
         settings_type = segmenter_settings_type(backend)
@@ -375,6 +396,7 @@ def segmenter_settings_type(backend: str) -> type[ConfigNode] | None:
     if not (isinstance(settings_type, type) and issubclass(settings_type, ConfigNode)):
         raise ConfigError(f"settings of segmentation backend '{backend}' must be a ConfigNode, got {settings_type!r}")
     for field in dataclasses.fields(settings_type):
+        # Parameter descriptors need the metadata that option() declares.
         if not isinstance(field.default, ConfigNode) and "doc" not in field.metadata:
             raise ConfigError(
                 f"setting '{field.name}' of segmentation backend '{backend}' must be declared with option()"

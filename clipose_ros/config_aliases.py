@@ -1,6 +1,7 @@
-"""Table of renamed settings and of renamed values, which is applied wherever settings are read.
+"""Tables of renamed settings and renamed values, which are applied wherever settings are read.
 
-A renamed setting keeps working under its old name. The first use of each old name warns and names the new one.
+A renamed setting is still accepted under its old name. The first use of each old name in a process warns with the new
+name.
 """
 
 from __future__ import annotations
@@ -25,32 +26,34 @@ RENAMED_SETTINGS: Mapping[str, str] = {
     "sampling.from_below": "sampling.below_view_weight",
     "sampling.handle_in_sight": "sampling.visible_handle_weight",
 }
-"""Present dotted path of a setting or group by its old path."""
+"""New dotted path of each renamed setting or group by its old path."""
 
 RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
     "network.engine": {"reference": "pytorch", "fused": "cpu", "fused_int8": "cpu_int8"},
 }
-"""Present names of the values of a setting by their old names, by the setting's present path."""
+"""New name of each renamed value by its old name, for each setting by its new dotted path."""
 
-_warned: set[str] = set()
+reported_messages: set[str] = set()
+"""Warnings that this process has already given."""
 
 
 def find_new_name(path: str) -> str | None:
-    """Return the present dotted path of a renamed setting; None if the setting was not renamed."""
+    """Return the new dotted path of a renamed setting, or None if the setting was not renamed."""
     renamed = path
-    for old, new in RENAMED_SETTINGS.items():  # a group comes before its keys: both may have been renamed
+    # Groups are listed before their keys: "emphasis.from_below" becomes "sampling.from_below" first.
+    for old, new in RENAMED_SETTINGS.items():
         if renamed == old or renamed.startswith(f"{old}."):
             renamed = new + renamed[len(old) :]
     return None if renamed == path else renamed
 
 
 def find_new_value(path: str, value: Any) -> str | None:
-    """Return the present name of a renamed value of the setting ``path``; None if the value was not renamed."""
+    """Return the new name of a renamed value of the setting ``path``, or None if the value was not renamed."""
     return RENAMED_VALUES.get(path, {}).get(value) if isinstance(value, str) else None
 
 
 def current_name(path: str) -> str:
-    """Translate the dotted path of a setting to its present path; warn once if the path is an old one."""
+    """Translate the dotted path of a setting to its new path; warn once if the path is an old one."""
     new = find_new_name(path)
     if new is None:
         return path
@@ -59,7 +62,7 @@ def current_name(path: str) -> str:
 
 
 def current_value(path: str, value: Any) -> Any:
-    """Translate the value of a setting, given by its present path, to its present name."""
+    """Translate a value of the setting with the new path ``path`` to its new name; warn once if it is an old one."""
     new = find_new_value(path, value)
     if new is None:
         return value
@@ -68,7 +71,7 @@ def current_value(path: str, value: Any) -> Any:
 
 
 def _warn_once(message: str) -> None:
-    """Warn of an old name, once per process."""
-    if message not in _warned:
-        _warned.add(message)
+    """Warn about an old name once per process."""
+    if message not in reported_messages:
+        reported_messages.add(message)
         warnings.warn(message, FutureWarning, stacklevel=4)

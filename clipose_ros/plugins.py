@@ -11,17 +11,17 @@ from typing import Any
 from clipose_ros.errors import ConfigError
 
 SEGMENTER_GROUP = "clipose_ros.segmenters"
-"""Group of the entry points by which other packages add segmentation backends."""
+"""Entry point group of segmentation backends from other packages."""
 
 
 @dataclass(frozen=True)
 class BuiltinSegmenter:
-    """Row of the table of built-in segmentation backends.
+    """A built-in segmentation backend.
 
     Attributes:
-        target: ``module:object`` of its ``SegmenterSpec``, imported when the backend is built.
-        takes_weights: True if ``segmentation.model`` must name its weights.
-        package: Optional Python package that it needs.
+        target: ``module:object`` of its ``SegmenterSpec``, imported when the backend is created.
+        takes_weights: True if ``segmentation.model`` must name a file of weights.
+        package: Optional Python package that the backend needs; empty for none.
         package_license: License of that package.
     """
 
@@ -36,24 +36,24 @@ BUILTIN_SEGMENTERS: Mapping[str, BuiltinSegmenter] = {
     "labels": BuiltinSegmenter("clipose_ros.segmentation.labels:LABELS", False),
     "mask_rcnn": BuiltinSegmenter("clipose_ros.segmentation.mask_rcnn:MASK_RCNN", True),
 }
-"""Built-in segmentation backends by their value of ``segmentation.backend``; a new one is added only here."""
+"""Built-in segmentation backends by their name in ``segmentation.backend``. New ones are added here only."""
 
 
 def load_entry_points(group: str, builtin_names: Collection[str]) -> dict[str, EntryPoint]:
     """Read the entry points of a group from the metadata of all installed packages.
 
-    No module is imported: ``EntryPoint.load`` imports the one that is chosen. An entry point that repeats a built-in
-    name, or a name that another package has already registered, is ignored with a warning.
+    No module is imported until ``EntryPoint.load`` is called. An entry point with a built-in name, or with the name of
+    an earlier entry point, is ignored with a warning.
 
     Args:
         group: Name of the group, such as ``clipose_ros.segmenters``.
         builtin_names: Names that entry points must not replace.
 
     Returns:
-        Entry point by name, ordered by name.
+        The entry points by name, in alphabetical order.
     """
     accepted: dict[str, EntryPoint] = {}
-    # A package that is found twice on sys.path, as under colcon, repeats its entry points: equal ones count once.
+    # A package found twice on sys.path, as in a colcon workspace, repeats its entry points; the set removes them.
     for entry in sorted(set(entry_points(group=group)), key=lambda entry: (entry.name, entry.value)):
         package = entry.dist.name if entry.dist is not None else "unknown"
         found = f"entry point '{entry.name} = {entry.value}' of package '{package}', group '{group}', is ignored"

@@ -11,8 +11,8 @@ from clipose_ros.training.config import TrainConfig
 
 
 @pytest.fixture(autouse=True)
-def nothing_warned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_aliases, "_warned", set())
+def no_reported_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_aliases, "reported_messages", set())
 
 
 def test_old_names_warn_once_with_the_new_name() -> None:

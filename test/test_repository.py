@@ -40,7 +40,7 @@ def constraint(package: str) -> str:
     return re.search(rf"^{re.escape(package)}==(\S+)$", read("environment", "constraints.txt"), re.MULTILINE)[1]
 
 
-def test_one_version_everywhere() -> None:
+def test_versions_are_equal() -> None:
     version = clipose_ros.__version__
     assert parse_package(str(ROOT)).version == version
     assert f'version="{version}"' in read("setup.py")
@@ -55,7 +55,7 @@ def test_changelog_can_be_released() -> None:
     assert versions[0] == clipose_ros.__version__
 
 
-def test_there_are_workflows_and_forms() -> None:
+def test_workflows_and_issue_forms_exist() -> None:
     assert {path.stem for path in WORKFLOWS} == {"ci", "ros", "docs"}
     assert {path.stem for path in FORMS} == {"bug", "feature", "question"}
 
@@ -76,7 +76,7 @@ def test_workflows_use_the_pythons_of_the_environment_script() -> None:
     assert job["strategy"]["matrix"]["python"] == sorted(supported)
 
 
-def test_distributions_of_the_workflow_are_those_of_the_bug_form() -> None:
+def test_workflow_distributions_are_options_of_the_bug_form() -> None:
     job = yaml.safe_load(read(".github", "workflows", "ros.yml"))["jobs"]["colcon"]
     form = yaml.safe_load(read(".github", "ISSUE_TEMPLATE", "bug.yml"))
     options = next(field for field in form["body"] if field.get("id") == "installation")["attributes"]["options"]
@@ -115,7 +115,7 @@ def test_hooks_run_what_lint_runs() -> None:
             assert hook["entry"] == "make lint"
 
 
-def test_slow_tests_are_left_out_by_default() -> None:
+def test_slow_tests_are_excluded_by_default() -> None:
     options = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]
     assert "-m 'not slow'" in options["addopts"]
     assert any(marker.startswith("slow:") for marker in options["markers"])
@@ -123,7 +123,7 @@ def test_slow_tests_are_left_out_by_default() -> None:
     assert "-m pytest -m slow" in recipe
 
 
-def test_ci_runs_targets_that_exist() -> None:
+def test_ci_runs_existing_make_targets() -> None:
     called = re.findall(r"^make ([a-z-]+)$", read(".ci", "run"), re.MULTILINE)
     assert called == ["lint", "test", "docs", "test-slow"]
     assert set(called) <= TARGETS
@@ -134,7 +134,7 @@ def test_ci_scripts_are_valid_bash(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / script)], check=True)
 
 
-def test_ros_script_names_what_is_missing() -> None:
+def test_ros_script_without_a_distribution_exits_with_a_message() -> None:
     """Without a distribution it ends with a message before it installs or builds anything."""
     done = subprocess.run(
         [str(ROOT / ".ci" / "ros"), "build", ".venv"],
@@ -147,13 +147,13 @@ def test_ros_script_names_what_is_missing() -> None:
     assert "expected a sourced ROS 2 distribution" in done.stderr and "'none'" in done.stderr
 
 
-def test_pytest_starts_beside_the_plugins_of_a_distribution() -> None:
+def test_pytest_disables_incompatible_ros_plugins() -> None:
     """launch_testing's plugin declares hook arguments that pytest 9 refuses."""
     options = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["addopts"]
     assert "-p no:launch_testing" in options and "-p no:launch_ros" in options
 
 
-def test_containers_install_as_make_env_does() -> None:
+def test_containers_use_the_image_targets() -> None:
     """Image targets named by the compose file and the dev containers exist, and the page on containers names them."""
     targets = set(re.findall(r"^FROM \S+ AS (\w+)$", read("Dockerfile"), re.MULTILINE))
     services = yaml.safe_load(read("compose.yaml"))["services"]
@@ -168,7 +168,7 @@ def test_containers_install_as_make_env_does() -> None:
     assert all(f"--target {target} " in page for target in ("cpu", "cuda"))
 
 
-def test_the_image_has_the_python_of_a_wheel() -> None:
+def test_image_has_a_supported_python() -> None:
     supported = runpy.run_path(str(ROOT / "environment" / "make_env.py"))["WHEEL_PYTHONS"]
     assert re.search(r"^ARG PYTHON_VERSION=(\S+)$", read("Dockerfile"), re.MULTILINE)[1] in supported
 

@@ -41,7 +41,7 @@ def start_runner(environment: dict[str, str]) -> tuple[subprocess.Popen[str], in
     return process, int(process.stdout.readline())
 
 
-def test_process_domains_differ_although_the_runners_inherit_a_reserved_id():
+def test_process_domains_differ_for_runners_with_an_inherited_id():
     environment = {}
     with_parent = reserve_process_domain(environment)
     runners = [start_runner(environment) for _ in range(4)]
