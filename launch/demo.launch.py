@@ -1,7 +1,8 @@
-"""The demo without a robot: a synthetic RGB-D camera and the pose node.
+"""Launch file of the demo without a robot: a synthetic RGB-D camera and the pose node.
 
-``ros2 launch clipose_ros demo.launch.py seed:=3 rate_hz:=15.0``. The camera renders its frames first, which takes
-a while. The shipped detector finds the objects; ``shipped_detector:=false`` takes the camera's label images.
+Usage: ``ros2 launch clipose_ros demo.launch.py seed:=3 rate_hz:=15.0``. The camera renders all frames before it
+publishes the first one. The shipped detector segments the images; with ``shipped_detector:=false`` the pose node reads
+the camera's label images instead.
 """
 
 from pathlib import Path
@@ -14,17 +15,18 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
-"""Beside ``launch`` in the checkout and in the installed share folder alike."""
+"""Folder of the parameter files, next to ``launch`` in the checkout and in the installed share folder."""
 
 ARGUMENTS = {
-    "seed": ("0", "Which scene is shown.", int),
-    "rate_hz": ("30.0", "Frames per second.", float),
-    "frames": ("60", "Frames of one sweep of the camera.", int),
+    "seed": ("0", "Random seed of the scene.", int),
+    "rate_hz": ("30.0", "Frames published per second.", float),
+    "frames": ("60", "Number of frames of one sweep of the camera.", int),
 }
+"""Default value, description and type of each argument that becomes a parameter of the camera."""
 
 
 def pose_node(context: LaunchContext) -> list[Node]:
-    """Return the node, with the detector's parameters on top of the demo's where a detector is used."""
+    """Create the pose node; the detector's parameters override those of the demo if the detector is used."""
     shipped = LaunchConfiguration("shipped_detector").perform(context) == "true"
     return [
         Node(
@@ -38,7 +40,7 @@ def pose_node(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Both nodes, with the Fast DDS profile that images need; threads sleep while they wait, for cores are shared."""
+    """Create the launch description of both nodes."""
     declared = [
         DeclareLaunchArgument(name, default_value=value, description=text)
         for name, (value, text, _) in ARGUMENTS.items()
@@ -48,7 +50,7 @@ def generate_launch_description() -> LaunchDescription:
             "shipped_detector",
             default_value="true",
             choices=["true", "false"],
-            description="Find objects with the shipped detector; false takes the camera's own label images.",
+            description="Segment the images with the shipped detector; false uses the camera's label images.",
         )
     )
     camera_parameters = {
@@ -61,6 +63,8 @@ def generate_launch_description() -> LaunchDescription:
         output="screen",
         parameters=[camera_parameters],
     )
+    # Images need larger shared-memory segments than the default. Threads must not spin while they wait: rendering,
+    # segmentation and network share the cores.
     environment = [
         SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds.xml")),
         SetEnvironmentVariable("OMP_WAIT_POLICY", "PASSIVE"),

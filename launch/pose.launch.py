@@ -1,7 +1,7 @@
-"""The pose node on a robot.
+"""Launch file of the pose node on a robot.
 
-``ros2 launch clipose_ros pose.launch.py rgb_topic:=/camera/color/image_rect_color camera_info_topic:=...``.
-What is left empty stays as the parameters file says.
+Usage: ``ros2 launch clipose_ros pose.launch.py rgb_topic:=/camera/color/image_rect_color camera_info_topic:=...``. An
+empty argument leaves the value of the parameters file.
 """
 
 from pathlib import Path
@@ -14,14 +14,18 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
-"""Beside ``launch`` in the checkout and in the installed share folder alike."""
+"""Folder of the parameter files, next to ``launch`` in the checkout and in the installed share folder."""
 
 TOPICS = {
-    "rgb_topic": ("rgb/image_rect_color", "Rectified colour image; sync.compressed listens to <rgb_topic>/compressed."),
+    "rgb_topic": (
+        "rgb/image_rect_color",
+        "Rectified colour image; with sync.compressed, <rgb_topic>/compressed is read.",
+    ),
     "camera_info_topic": ("rgb/camera_info", "Calibration of the colour image."),
     "depth_topic": ("depth_registered/image_rect", "Depth registered to the colour image, 16UC1 mm or 32FC1 m."),
     "labels_topic": ("segmentation/labels", "Label image, for segmentation_backend:=labels."),
 }
+"""Topic of the node and description of each argument that remaps a topic."""
 
 SETTINGS = {
     "model": ("network.model", str, "Checkpoint file, or name of a shipped model."),
@@ -34,17 +38,21 @@ SETTINGS = {
     "max_passes": (
         "network.tta.max_passes",
         int,
-        "Passes per object: 4 is most accurate, 1 fastest.",
+        "Maximum number of passes per object: 4 is most accurate, 1 fastest.",
     ),
     "segmentation_backend": ("segmentation.backend", str, "Segmentation backend, built-in or of an installed package."),
     "segmentation_model": ("segmentation.model", str, "Weights of the segmentation backend."),
-    "target_frame": ("publish.target_frame", str, "TF frame of everything published."),
+    "target_frame": ("publish.target_frame", str, "TF frame of all published poses."),
     "tracking_frame": ("tracking.frame", str, "Fixed TF frame in which poses are smoothed."),
-    "tf_prefix": ("publish.tf_prefix", str, "Put before the names of TF frames."),
-    "autostart": ("autostart", bool, "false waits for a lifecycle manager."),
+    "tf_prefix": ("publish.tf_prefix", str, "Prefix of the names of TF frames."),
+    "autostart": (
+        "autostart",
+        bool,
+        "Configure and activate the node at its start; false waits for a lifecycle manager.",
+    ),
     "use_sim_time": ("use_sim_time", bool, "Take the time from /clock."),
 }
-
+"""Parameter, type and description of each argument that sets a parameter."""
 
 RENAMED_ARGUMENTS = {"looks": "max_passes"}
 """Present name of each renamed argument."""
@@ -60,7 +68,10 @@ def refuse_renamed_arguments(context: LaunchContext) -> None:
 
 
 def pose_node(context: LaunchContext) -> list[Node]:
-    """Make the node. Arguments override the shipped detector's parameters, which override the parameters file."""
+    """Create the pose node.
+
+    Arguments override the parameters of the shipped detector, which override the parameters file.
+    """
     refuse_renamed_arguments(context)
     shipped = LaunchConfiguration("shipped_detector").perform(context) == "true"
     given = {name: setting for name, setting in SETTINGS.items() if LaunchConfiguration(name).perform(context)}
@@ -86,7 +97,7 @@ def pose_node(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments and the node, which brings itself to active unless ``autostart:=false``."""
+    """Create the launch description: the arguments, and the node."""
     arguments = [
         DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the node and of its relative topics."
@@ -98,11 +109,13 @@ def generate_launch_description() -> LaunchDescription:
             "shipped_detector",
             default_value="false",
             choices=["true", "false"],
-            description="Find objects with the shipped detector: config/detector.yaml on top of the parameters file.",
+            description="Use the shipped detector: config/detector.yaml overrides the parameters file.",
         ),
         *(DeclareLaunchArgument(name, default_value=topic, description=text) for name, (topic, text) in TOPICS.items()),
         *(
-            DeclareLaunchArgument(name, default_value="", description=f"{text} Empty: as the parameters file says.")
+            DeclareLaunchArgument(
+                name, default_value="", description=f"{text} Empty: the value of the parameters file."
+            )
             for name, (_, _, text) in SETTINGS.items()
         ),
     ]

@@ -108,6 +108,7 @@ class PosePipeline:
         segmentation = self.segmenter.segment(frame)
         segmentation_rejections = [item for item in segmentation if isinstance(item, Rejection)]
         instances = [item for item in segmentation if isinstance(item, InstanceMask) and item.category in enabled]
+        # Disabled categories are dropped first, so that they do not count towards max_instances.
         instances = sorted(instances, key=lambda instance: -instance.score)[: config.segmentation.max_instances]
         segmented = time.perf_counter()
         clouds, cloud_rejections = _extract_clouds(frame, instances, config)
@@ -132,6 +133,7 @@ class PosePipeline:
         if not clouds:
             return []
         points_camera = np.stack([cloud.points_camera for cloud in clouds])
+        # One batch: the engine shares its threads, or its launches on a GPU, among all objects of the frame.
         poses = self.predictor.predict(points_camera, [cloud.instance.category for cloud in clouds])
         return [
             dataclasses.replace(pose, score=pose.score * cloud.instance.score)

@@ -51,7 +51,7 @@ def extract_cloud(frame: RgbdFrame, instance: InstanceMask, config: CloudConfig)
     pixels = inner if inner.size >= config.min_points else np.flatnonzero(usable)
     if pixels.size < config.min_points:
         return _reject(instance, config, depth, pixels.size)
-    rng = np.random.default_rng(pixels.size)
+    rng = np.random.default_rng(pixels.size)  # seeded by the frame alone: equal input gives equal points
     pixels = _sample_evenly(pixels, _CANDIDATES * config.points, rng)
     z = depth.reshape(-1).take(pixels)
     kept = np.arange(z.size)

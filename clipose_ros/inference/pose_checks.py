@@ -38,13 +38,14 @@ def check_poses(
         return []
     T, size = np.array([pose.T_camera_object for pose in poses]), np.array([pose.size for pose in poses])
     finite = np.isfinite(T).all(axis=(1, 2)) & np.isfinite(size).all(axis=1)
-    T[~finite] = np.eye(4)
+    T[~finite] = np.eye(4)  # these are rejected below; NaN would spread through the products of the batch
     points_camera = np.ascontiguousarray(  # (B, 3, N): all reductions below are along an axis
         np.stack([cloud.points_camera for cloud in clouds]).transpose(0, 2, 1), dtype=np.float64
     )
     R, t = T[:, :3, :3], T[:, :3, 3:]
     extents = _inner_extent(np.swapaxes(R, 1, 2) @ (points_camera - t))
     low, high = points_camera.min(axis=2), points_camera.max(axis=2)
+    # Distance from a box: per axis how far the centre is below the lower or above the upper side, 0 between them.
     outside = np.linalg.norm(np.maximum(np.maximum(low - t[..., 0], t[..., 0] - high), 0.0), axis=1)
     verdicts: list[Rejection | None] = []
     for k, (pose, cloud) in enumerate(zip(poses, clouds, strict=True)):
@@ -80,23 +81,16 @@ def _find_contradiction(
     pose: PoseEstimate, measured: _Measurements, config: CheckConfig
 ) -> tuple[RejectionReason, str] | None:
     """Return the first reason to reject a pose, with its figures, or None."""
-    extent = measured.extent
     if not (measured.finite and np.isfinite(pose.score)):
         return RejectionReason.NOT_FINITE, f"size {_format(pose.size)} m, score {pose.score}"
     if pose.score < config.score_threshold:
         return RejectionReason.LOW_SCORE, f"{pose.score:.3f} is below {config.score_threshold:g}"
     if not (pose.size > 0.0).all():
         return RejectionReason.SIZE_CONTRADICTS_POINTS, f"size {_format(pose.size)} m is not positive"
-    diagonal, contradiction = float(np.linalg.norm(pose.size)), ""
-    if (extent > config.size_tolerance * pose.size).any():
-        contradiction = f"more than {config.size_tolerance:g} times"
-    elif diagonal > config.max_occlusion_ratio * np.linalg.norm(extent):
-        contradiction = f"less than 1/{config.max_occlusion_ratio:g} of it is visible"
-    if contradiction:
-        figures = (
-            f"the points extend over {_format(extent)} m along the object's axes, the size is {_format(pose.size)} m"
-        )
-        return RejectionReason.SIZE_CONTRADICTS_POINTS, f"{figures}: {contradiction}"
+    size_problem = _find_size_problem(pose.size, measured.extent, config)
+    if size_problem:
+        return RejectionReason.SIZE_CONTRADICTS_POINTS, size_problem
+    diagonal = float(np.linalg.norm(pose.size))
     if diagonal > config.category_tolerance * measured.category_diagonal:
         return (
             RejectionReason.TOO_LARGE_FOR_CATEGORY,
@@ -108,6 +102,18 @@ def _find_contradiction(
         detail = f"{measured.centre_distance:.3f} m outside the points' box, at most {limit:.3f} m is allowed"
         return RejectionReason.CENTRE_OUTSIDE_POINTS, detail
     return None
+
+
+def _find_size_problem(size: FloatArray, extent: FloatArray, config: CheckConfig) -> str:
+    """Describe the contradiction between a size and the extent of its points, both ``(3,)`` metres; '' if none."""
+    if (extent > config.size_tolerance * size).any():
+        problem = f"more than {config.size_tolerance:g} times"
+    elif np.linalg.norm(size) > config.max_occlusion_ratio * np.linalg.norm(extent):
+        problem = f"less than 1/{config.max_occlusion_ratio:g} of it is visible"
+    else:
+        return ""
+    figures = f"the points extend over {_format(extent)} m along the object's axes, the size is {_format(size)} m"
+    return f"{figures}: {problem}"
 
 
 def _inner_extent(values: FloatArray) -> FloatArray:

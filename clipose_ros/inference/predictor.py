@@ -143,6 +143,8 @@ def _make_pose(category: Category, vectors: FloatArray, confidences: FloatArray)
     """Return an object's pose from its raw axes, translation and size ``(4, 3)`` and axis confidences ``(2,)``."""
     axis_y, axis_x, translation, size = vectors
     confidence_y, confidence_x = float(confidences[0]), float(confidences[1])
+    # The rotation about the y axis of an axially symmetric object is arbitrary: with confidence 0, the x axis does not
+    # pull the y axis when the two are made orthogonal.
     if category.symmetry.axial_y:
         confidence_x = 0.0
     try:

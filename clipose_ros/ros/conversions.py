@@ -40,7 +40,7 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     "16UC1": (np.uint16, 1),
     "32FC1": (np.float32, 1),
 }
-_GRID_STEP = 16  # pixels between those that are tested for valid depth first
+_GRID_STEP = 16  # every 16th row and column is tested for valid depth before the whole image
 _DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
 _LABEL_ENCODINGS = ("16UC1", "mono16")
 
@@ -116,7 +116,7 @@ def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise FrameError(
             f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are no 8-bit JPEG or PNG "
-            "image: set image_transport's compressed format, or turn sync.compressed off"
+            "image: set the format of image_transport's compressed plugin, or set sync.compressed to false"
         )
     channels = (0, 0, 0) if image.ndim == 2 or image.shape[2] == 1 else (2, 1, 0)
     return np.ascontiguousarray(image.reshape(*image.shape[:2], -1)[..., channels])
@@ -127,9 +127,8 @@ def read_depth(message: Image, topic: str) -> FloatArray:
     pixels = _pixels(message, topic, _DEPTH_ENCODINGS)[..., 0]
     is_metric = message.encoding == "32FC1"
     depth = np.ascontiguousarray(pixels) if is_metric else np.multiply(pixels, np.float32(1e-3), dtype=np.float32)
-    if not (
-        _has_valid_depth(depth[::_GRID_STEP, ::_GRID_STEP]) or _has_valid_depth(depth)
-    ):  # a sparse grid nearly always suffices
+    # Testing a sparse grid nearly always suffices and is faster than testing all pixels.
+    if not (_has_valid_depth(depth[::_GRID_STEP, ::_GRID_STEP]) or _has_valid_depth(depth)):
         raise FrameError(
             f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or "
             "too close?"
@@ -138,6 +137,7 @@ def read_depth(message: Image, topic: str) -> FloatArray:
 
 
 def _has_valid_depth(depth: FloatArray) -> bool:
+    """Return True if any pixel is positive and finite."""
     return bool(((depth > 0.0) & np.isfinite(depth)).any())
 
 
@@ -156,13 +156,14 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
     if not np.isfinite(p).all():
         raise FrameError(
             f"'{topic}' has values that are not finite in its projection matrix P {[float(v) for v in p]}: the "
-            "camera is not calibrated, or its driver spoils the calibration"
+            "camera is not calibrated, or its driver publishes a corrupt calibration"
         )
     if not (p[0] > 0.0 and p[5] > 0.0):
         raise FrameError(
             f"'{topic}' has focal lengths {p[0]} and {p[5]} in its projection matrix P: the camera is not calibrated, "
             "or its driver does not publish the calibration of the rectified image"
         )
+    # P and the size are those of the full sensor. A roi of width or height 0 is the whole image, a binning of 0 is 1.
     bin_x, bin_y = max(message.binning_x, 1), max(message.binning_y, 1)
     whole = roi.width == 0 or roi.height == 0
     width, height = (message.width, message.height) if whole else (roi.width, roi.height)
@@ -173,7 +174,7 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
     if bin_x > width or bin_y > height:
         raise FrameError(
             f"'{topic}' has a binning of {bin_x}x{bin_y}, more than the {width}x{height} pixels of the image: the "
-            "driver must fill in how many pixels of the sensor make one of the image"
+            "driver must publish the number of sensor pixels per image pixel"
         )
     left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
     return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
@@ -246,8 +247,9 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
         raise FrameError(
             f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{height} "
             f"{message.encoding} needs a step of at least {row} and step x height bytes: the driver or a bridge "
-            "cuts its messages"
+            "truncates its messages"
         )
+    # A row may be padded to more than its pixels, and the padding need not be a multiple of the pixel size.
     rows = np.frombuffer(message.data, np.uint8, message.step * height).reshape(height, message.step)[:, :row]
     wire = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
     if wire.itemsize == 1:

@@ -21,6 +21,15 @@ _WINDOW = 120  # number of recent frames from which rates and latencies are comp
 
 @dataclass(frozen=True)
 class _Problem:
+    """Newest report of one kind of problem.
+
+    Attributes:
+        message: Text of the report.
+        at_s: Time of the report, seconds of the monotonic clock.
+        count: Number of reports of this kind.
+        lasting: True if the problem lasts until it is resolved.
+    """
+
     message: str
     at_s: float
     count: int
@@ -83,12 +92,13 @@ class NodeDiagnostics:
 
         A message that differs from an earlier one only in its numbers is logged at most every ``LOG_EVERY_S``.
         """
+        # Measured values change in every frame; without them, equal problems have equal texts.
         now_s, text = time.monotonic(), re.sub(r"\d+", "#", message)
         with self._lock:
             count = self._problems[key].count + 1 if key in self._problems else 1
             self._problems[key] = _Problem(message, now_s, count, lasting)
             self._last_problem = message
-            self._logged_s = {known: at_s for known, at_s in self._logged_s.items() if now_s - at_s < LOG_EVERY_S}
+            self._logged_s = {logged: at_s for logged, at_s in self._logged_s.items() if now_s - at_s < LOG_EVERY_S}
             due = lasting or text not in self._logged_s
             if due:
                 self._logged_s[text] = now_s
@@ -119,6 +129,7 @@ class NodeDiagnostics:
         return status
 
     def _values(self, state: Mapping[str, str], now_s: float) -> dict[str, str]:
+        """Return the values of the status by key; the lock is held."""
         values = dict(state) | {counter: str(number) for counter, number in self._counters.items()}
         for counter in ("frames_received", "frames_processed"):
             values[f"{counter}_hz"] = f"{self._rate_hz(counter, now_s):.2f}"
@@ -132,6 +143,7 @@ class NodeDiagnostics:
         return values
 
     def _rate_hz(self, counter: str, now_s: float) -> float:
+        """Return the rate of a counter over the last seconds; 0 with fewer than two events."""
         recent = [t for t in self._times_s[counter] if now_s - t <= _CURRENT_S]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 

@@ -1,4 +1,4 @@
-"""Subscriptions to the camera topics, matched into sets and monitored for silence and stamps that do not match."""
+"""Subscriptions to the camera topics, matched into sets, with reports of silent topics and stamps that do not match."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clipose_ros.ros.sync_monitor import SyncMonitor
 
 def input_topics(node: Node, compressed: bool) -> Topics:
     """Return the remapped, resolved names of the input topics of a node."""
-    # image_transport names the compressed topic after the raw one, so a remapping of the raw one must carry over
+    # image_transport appends the name of the transport to the resolved raw name, so remappings of the raw name apply.
     color = node.resolve_topic_name(INPUT_TOPICS.color) + ("/compressed" if compressed else "")
     others = (INPUT_TOPICS.depth, INPUT_TOPICS.info, INPUT_TOPICS.labels)
     return Topics(color, *(node.resolve_topic_name(name) for name in others))
@@ -123,11 +123,12 @@ class InputSubscriptions:
         synchronizer.registerCallback(self._on_match)
 
     def _on_message(self, topic: str, message: Any) -> None:
+        """Check the stamp of a message and pass it to the synchroniser."""
         with self._lock:
             if topic not in self._filters:  # a message that arrives while the inputs are closed
                 return
             stamp = stamp_ns(message.header.stamp)
-            if stamp <= 0:  # TF takes 0 for the latest transform, and rclpy has no negative times
+            if stamp <= 0:  # to TF, 0 means the latest transform; rclpy has no negative times
                 self._monitor.add_unstamped(topic, time.monotonic())
                 self._diagnostics.warning(
                     "stamp", f"'{topic}' has the stamp {1e-9 * stamp:g} s: its driver must fill in header.stamp"
@@ -145,5 +146,6 @@ class InputSubscriptions:
             self._filters[topic].signalMessage(message)
 
     def _on_match(self, *messages: Any) -> None:
+        """Pass on a matched set; the synchroniser calls it with the messages in the order of ``_types``."""
         self._monitor.add_match(time.monotonic())
         self._callbacks.on_set(FrameMessages(*messages))

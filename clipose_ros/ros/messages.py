@@ -16,7 +16,7 @@ from clipose_ros.geometry.se3 import quat_xyzw_from_rotation, transform_points
 from clipose_ros.ros.conversions import byte_array
 from clipose_ros.types import FloatArray, TrackedObject
 
-_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("names", "<u2", 2)])  # category id and track id
+_CLOUD_POINT = np.dtype([("xyz", "<f4", 3), ("ids", "<u2", 2)])  # category id and track id
 _CLOUD_FIELDS = [
     PointField(name="x", offset=0, datatype=PointField.FLOAT32, count=1),
     PointField(name="y", offset=4, datatype=PointField.FLOAT32, count=1),
@@ -83,12 +83,13 @@ def object_cloud(
     header: Header, tracks: Sequence[TrackedObject], T_frame_camera: FloatArray, categories: CategorySet
 ) -> PointCloud2:
     """Make the cloud of the observed points of all tracks: x, y, z in metres, category id and track id."""
+    # A coasting track has no cloud of this frame.
     seen = [(track, track.cloud.points_camera) for track in tracks if track.cloud is not None]
     points_camera = np.concatenate([np.empty((0, 3), np.float32), *(points for _, points in seen)])
     points = np.empty(len(points_camera), _CLOUD_POINT)
     points["xyz"] = transform_points(T_frame_camera, points_camera)
-    names = [(categories[track.category].id, track.track_id & 0xFFFF) for track, _ in seen]
-    points["names"] = np.repeat(np.array(names, np.uint16).reshape(-1, 2), [len(part) for _, part in seen], axis=0)
+    ids = [(categories[track.category].id, track.track_id & 0xFFFF) for track, _ in seen]
+    points["ids"] = np.repeat(np.array(ids, np.uint16).reshape(-1, 2), [len(part) for _, part in seen], axis=0)
     return PointCloud2(
         header=header,
         height=1,
@@ -112,6 +113,7 @@ def _empty_detection() -> Detection3D:
 def _set_detection(
     message: Detection3D, header: Header, track: TrackedObject, position: list[float], quat_xyzw: list[float]
 ) -> None:
+    """Write a track with its pose into a detection."""
     (result,), box = message.results, message.bbox
     message.header, message.id = header, track.name
     result.hypothesis.class_id, result.hypothesis.score = track.category, float(track.score)

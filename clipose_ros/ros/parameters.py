@@ -74,6 +74,7 @@ class NodeParameters:
         self._is_configured, self._validate = is_configured, validate
 
     def _on_set(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
+        """Accept changes of parameters if the resulting tree is valid; all changes apply together or none."""
         changes = {p.name: _from_ros(self._fields[p.name], p.value) for p in parameters if p.name in self._fields}
         current = {field.path: field.value for field in config_fields(self.config)}
         for name, value in changes.items():
@@ -111,6 +112,7 @@ def _resolve_overrides(node: Node, fields: dict[str, ConfigField], backend: str)
     Returns:
         One sentence for each start value under an earlier or unknown name, and for each renamed value.
     """
+    # rclpy ignores start values of parameters that are never declared, so misspelt names would go unnoticed.
     overrides = get_parameter_overrides(node)
     warnings = []
     for name, value in overrides.items():
@@ -184,4 +186,5 @@ def _from_ros(field: ConfigField, value: Any) -> Any:
 
 
 def _is_list(field: ConfigField) -> bool:
+    """Return True if the setting is a list of strings, which is a tuple in the tree."""
     return typing.get_origin(field.type) is tuple

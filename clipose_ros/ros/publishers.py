@@ -47,7 +47,7 @@ class PublishedFrame:
 
 
 class Publishers:
-    """Lifecycle publishers, which exist from configuration to clean-up and publish while the node is active."""
+    """Lifecycle publishers of the results: created at configuration, active with the node, destroyed at clean-up."""
 
     def __init__(self, node: LifecycleNode, categories: CategorySet) -> None:
         self._node = node
@@ -104,7 +104,7 @@ def _publish_if_subscribed(publisher: Any, make: Callable[[], Any]) -> None:
 
 
 def _locate(published: PublishedFrame) -> list[LocatedRejection]:
-    """Compute the positions of rejected instances in the frame of everything published."""
+    """Compute the positions of rejected instances in the frame of the published poses."""
     return locate_rejections(published.frame, published.result.rejections, published.T_frame_camera)
 
 

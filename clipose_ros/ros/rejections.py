@@ -14,11 +14,11 @@ from clipose_ros.types import FloatArray, InstanceMask, Rejection, RgbdFrame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocatedRejection:
-    """An instance without a pose and the place where it was seen.
+    """Instance without a pose, and its position.
 
     Attributes:
         rejection: The rejection.
-        position: ``(3,)`` metres, in the frame of everything published.
+        position: ``(3,)`` metres, in the frame of the published poses.
     """
 
     rejection: Rejection

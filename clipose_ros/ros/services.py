@@ -49,7 +49,9 @@ class EnableService:
     def _on_request(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         (result,) = self._node.set_parameters([Parameter("enabled", value=bool(request.data))])
         response.success = result.successful
-        response.message = result.reason or ("posing every frame" if request.data else "posing on ~/detect_once only")
+        response.message = result.reason or (
+            "poses are estimated in every frame" if request.data else "poses are estimated on ~/detect_once only"
+        )
         return response
 
 
@@ -91,7 +93,7 @@ class DetectOnceService:
         self._in_progress: list[Request] = []
         self._last_frame = 0
         self._refusal = "the node is not active"
-        # a future set by another thread does not wake the executor, which resumes the awaiting callbacks
+        # The executor resumes callbacks that await a future, but a future set by another thread does not wake it.
         self._wake_executor = node.create_guard_condition(lambda: None)
         node.create_service(Trigger, "~/detect_once", self._on_request, callback_group=ReentrantCallbackGroup())
 

@@ -14,7 +14,7 @@ from clipose_ros.types import FloatArray
 
 
 class Transforms:
-    """Buffers TF from configuration to clean-up, so that static transforms are known when frames arrive.
+    """Buffer of TF from configuration to clean-up, so that static transforms are known when frames arrive.
 
     Args:
         node: Node that subscribes to TF.
@@ -38,7 +38,7 @@ class Transforms:
         Raises:
             FrameError: TF has no such transform within the timeout.
         """
-        if target == source:
+        if target == source:  # a camera without TF needs no transform
             return np.eye(4)
         try:
             stamped = self._buffer.lookup_transform(

@@ -18,8 +18,11 @@ T = TypeVar("T")
 class ExceptionRelay:
     """Relays an unexpected exception to the executor, which raises it from ``spin``.
 
-    rclpy swallows exceptions of lifecycle callbacks, and Python those of threads. Exceptions of code inside
-    ``with relay:`` are raised by the executor instead.
+    rclpy catches exceptions of lifecycle callbacks, and Python prints those of threads without ending the process.
+    Exceptions of code inside ``with relay:`` are raised by the executor instead.
+
+    Attributes:
+        error: First exception, or None.
     """
 
     def __init__(self, node: Node) -> None:

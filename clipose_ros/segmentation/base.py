@@ -15,7 +15,7 @@ from clipose_ros.types import InstanceMask, Rejection, RgbdFrame
 
 
 class Segmenter(Protocol):
-    """Finds the instances of known categories in a frame."""
+    """Segmentation backend: finds the instances of known categories in a frame."""
 
     def segment(self, frame: RgbdFrame) -> Sequence[InstanceMask | Rejection]:
         """Segment a frame.

@@ -60,6 +60,7 @@ def resolve_classes(mapping: Mapping[str, str], names: Mapping[int, str], model:
     """
     resolved: dict[int, str] = {}
     for name, category in mapping.items():
+        # A name takes precedence over a number, and several classes may have the same name.
         numbers = [number for number, known in names.items() if known == name]
         if not numbers and name.isdecimal() and int(name) in names:
             numbers = [int(name)]

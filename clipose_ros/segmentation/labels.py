@@ -13,7 +13,7 @@ from clipose_ros.types import LABEL_BASE, InstanceMask, LabelArray, Rejection, R
 
 
 class LabelSegmenter:
-    """Splits a label image into instances with a score of 1."""
+    """Segmenter that splits a label image into instances with a score of 1."""
 
     def __init__(self, config: SegmentationConfig, categories: CategorySet) -> None:
         self._categories = categories
@@ -53,7 +53,7 @@ class LabelSegmenter:
         known = ", ".join(f"{category.id} {category.name}" for category in self._categories)
         shown = ", ".join(map(str, unknown[:10])) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
         detail = f"expected 0 (background) or category id x {LABEL_BASE} + instance with an id of {known}; got {shown}"
-        return Rejection("thing of unknown category", RejectionReason.UNKNOWN_LABEL, detail)
+        return Rejection("object of unknown category", RejectionReason.UNKNOWN_LABEL, detail)
 
 
 LABELS = SegmenterSpec(lambda config, categories, device: LabelSegmenter(config, categories))

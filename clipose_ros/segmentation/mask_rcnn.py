@@ -33,7 +33,7 @@ _V2_WEIGHT = "roi_heads.box_head.0.0.weight"
 
 
 class MaskRcnnSegmenter:
-    """Runs a Mask R-CNN whose weights are a local state dict.
+    """Segmenter that runs a Mask R-CNN whose weights are a local state dict.
 
     Weights with 91 classes are assumed to be trained on COCO, whose class names ``class_map`` uses (cup, bottle, ...).
     With any other number of classes, which a state dict does not name, ``class_map`` uses class numbers (``6:mug``; 0
@@ -73,6 +73,7 @@ class MaskRcnnSegmenter:
         for row, number in enumerate(prediction["labels"].tolist()):
             if number not in self._classes:
                 continue
+            # Masks are probabilities at the resolution of the image.
             mask = (prediction["masks"][row, 0] > 0.5).cpu().numpy()
             instance = InstanceMask.from_full(self._classes[number], float(prediction["scores"][row]), mask)
             if instance is not None:
@@ -106,6 +107,7 @@ def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 def _build_model(state: dict[str, torch.Tensor], path: Path, image_size: int) -> MaskRCNN:
     """Build the network of a state dict and load it; input images are resized to a longer side of ``image_size``."""
+    # The number of classes and the version are not stored; both follow from the names and shapes of the weights.
     build = maskrcnn_resnet50_fpn_v2 if _V2_WEIGHT in state else maskrcnn_resnet50_fpn
     model: MaskRCNN = build(
         weights=None,

@@ -40,7 +40,7 @@ class _Keyframe:
 
 
 class PropagatingSegmenter:
-    """Runs a segmenter on every n-th frame and propagates its masks to the frames between.
+    """Segmenter that runs another one on every n-th frame and propagates its masks to the frames between.
 
     The motion of the camera and of the objects need not be known. A frame is segmented, instead of propagated to, if a
     mask is lost, if time jumps, or if the last detection is more than 0.3 s old.

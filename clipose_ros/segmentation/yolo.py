@@ -37,7 +37,7 @@ _LOAD_ERRORS: tuple[type[Exception], ...] = (
 
 
 class YoloSegmenter:
-    """Runs an ultralytics segmentation model; masks have the resolution of the image.
+    """Segmenter that runs an ultralytics model; masks have the resolution of the image.
 
     Overlapping detections are suppressed across classes: an object detected as both cup and bowl is reported once.
     """

@@ -1,16 +1,18 @@
-"""The Mask R-CNN backend on random weights saved to a file."""
+"""The Mask R-CNN backend on random weights that are saved to a file."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
+from clipose_ros.segmentation.mask_rcnn import MASK_RCNN, MaskRcnnSegmenter
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def coco_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     box, mask = model.roi_heads.box_predictor, model.roi_heads.mask_predictor.mask_fcn_logits
     with torch.no_grad():
-        # Untrained activations explode; only the biases shall speak, so that proposals pass as they are.
+        # Untrained activations grow without bound. With zero weights, biases alone determine scores and boxes.
         for layer in (box.cls_score, box.bbox_pred, mask):
             layer.weight.zero_()
         box.cls_score.bias[47] += 5.0  # COCO's cup
@@ -49,6 +51,52 @@ def test_instances_are_ours_best_first_and_apart(coco_weights: Path, make_frame)
     assert len({i.box for i in found}) == len(found), "one thing came back as two categories"
     segmenter.reconfigure(config(coco_weights, score_threshold=1.0))
     assert segmenter.segment(make_frame(rgb=image)) == []
+
+
+def random_image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+
+
+def make(weights: Path, **changes) -> MaskRcnnSegmenter:
+    """Create the segmenter with a low threshold: untrained networks have low scores."""
+    changes.setdefault("score_threshold", 0.05)
+    return MaskRcnnSegmenter(config(weights, **changes), NOCS_CATEGORIES, "cpu")
+
+
+def test_the_specification_creates_the_segmenter(coco_weights: Path) -> None:
+    segmenter = MASK_RCNN.create(config(coco_weights), NOCS_CATEGORIES, "cpu")
+    assert isinstance(segmenter, MaskRcnnSegmenter) and MASK_RCNN.settings_type is None
+
+
+def test_safetensors_give_the_same_instances(coco_weights: Path, make_frame, tmp_path: Path) -> None:
+    path = tmp_path / "random.safetensors"
+    save_file(torch.load(coco_weights, weights_only=True), path)
+    one, other = (make(weights).segment(make_frame(rgb=random_image())) for weights in (coco_weights, path))
+    assert [(a.category, a.box, a.score) for a in one] == [(b.category, b.box, b.score) for b in other]
+
+
+@pytest.mark.parametrize(("class_map", "categories"), [(("bowl:bowl",), set()), (("47:mug",), {"mug"})])
+def test_only_mapped_classes_are_returned(coco_weights: Path, make_frame, class_map, categories) -> None:
+    """All detections of the network are cups, number 47 of COCO: the bowls have lower scores and exceed its limit."""
+    segmenter = make(coco_weights, class_map=class_map)
+    assert {instance.category for instance in segmenter.segment(make_frame(rgb=random_image()))} == categories
+
+
+def test_number_of_instances_is_a_live_setting_and_masks_fill_their_boxes(coco_weights: Path, make_frame) -> None:
+    frame, segmenter = make_frame(rgb=random_image()), make(coco_weights, max_instances=64)
+    every = segmenter.segment(frame)
+    assert len(every) > 3
+    segmenter.reconfigure(config(coco_weights, score_threshold=0.05, max_instances=3))
+    assert [instance.box for instance in segmenter.segment(frame)] == [instance.box for instance in every[:3]]
+    for instance in every:
+        x0, y0, x1, y1 = instance.box
+        assert instance.mask.shape == (y1 - y0, x1 - x0) and instance.mask.dtype == np.bool_
+        assert instance.mask.any(axis=0)[[0, -1]].all() and instance.mask.any(axis=1)[[0, -1]].all()
+
+
+def test_an_unknown_class_is_named_with_similar_ones(coco_weights: Path) -> None:
+    with pytest.raises(SegmentationError, match=r"class 'cups'.*did you mean 'cup'"):
+        make(coco_weights, class_map=("cups:mug",))
 
 
 def test_weights_of_the_second_version_and_own_classes(tmp_path: Path, make_frame) -> None:

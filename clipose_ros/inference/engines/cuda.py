@@ -56,8 +56,9 @@ class CudaEngine:
         check_shape(points_camera.shape)
         count = len(points_camera)
         points, index = self._copy_to_device(points_camera), self._copy_to_device(category)
-        if count == 1:
+        if count == 1:  # torch would compile a second graph for batches of one
             points, index = points.expand(2, -1, -1).contiguous(), index.expand(2).contiguous()
+        # Without the mark, the first batch size would be compiled as a constant.
         for tensor in (points, index):
             torch._dynamo.mark_dynamic(tensor, 0)
         try:

@@ -145,16 +145,19 @@ class TtaEngine:
 
     def _run_passes(self, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
         """Run the passes of the given numbers over each cloud ``(B, N, 3)``."""
+        # The first points define the upper levels and, in some networks, are the only ones used.
         share = points_camera.shape[1] // self._max_passes
         points = np.stack([np.roll(points_camera, -share * number, axis=1) for number in passes], axis=1)
         mirrored = self._mirrors[category, np.newaxis] & (np.array(passes) % 2 == 1)
         reflection = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))
         points *= reflection[:, :, np.newaxis]
+        # The passes of all clouds are one batch, the passes of a cloud in sequence.
         raw = self._engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(passes)))
         return _PassPoses.from_raw(raw, reflection)
 
     def _find_disagreement(self, poses: _PassPoses, category: IndexArray) -> BoolArray:
         """Return ``(B,)``: the clouds whose first two passes differ by more than the threshold in an axis."""
+        # Unit vectors differ by more than an angle if their inner product is less than its cosine.
         y, x = (
             np.einsum("bi,bi->b", axis[:, 0], axis[:, 1]) < self._agreement_cos for axis in (poses.axis_y, poses.axis_x)
         )

@@ -155,7 +155,7 @@ def head_input(
     """
     wide = out.shape[2]
     columns, places, bias, points = weights.column_scales, weights.position, weights.bias, levels.points
-    for head in range(3):  # one head's weights at a time: they stay in the nearest cache
+    for head in range(3):  # one head's weights at a time, which stay in the first-level cache
         own = slice(head * wide, (head + 1) * wide)
         rows = (
             columns[0, own], columns[1, own], columns[2, own], places[0, own], places[1, own], places[2, own],
@@ -172,7 +172,16 @@ def head_input(
 def head_input_int8(
     levels: HeadLevels, weights: HeadInputWeights, category: int, start: int, stop: int, out: HeadRows
 ) -> None:
-    """Compute the same as ``head_input``, quantised to int8."""
+    """Compute the same as ``head_input``, quantised to int8 row by row.
+
+    Args:
+        levels: As of ``head_input``.
+        weights: As of ``head_input``.
+        category: As of ``head_input``.
+        start: First point.
+        stop: Point after the last.
+        out: Quantised results ``(3, stop - start or more, W)`` and their row scales.
+    """
     wide = out.values.shape[2]
     row, largest = np.empty(wide, np.float32), np.empty(1, np.float32)
     columns, places, bias, points = weights.column_scales, weights.position, weights.bias, levels.points

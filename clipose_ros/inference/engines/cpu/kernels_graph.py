@@ -134,11 +134,11 @@ def _select_smallest(values: FloatArray, own: int, buffers: _SelectionBuffers, c
     """Write the indices of a row's smallest values to ``chosen`` ``(k,)``, ascending, ties in order, but ``own``."""
     minima, ranks, listed, keys = buffers.minima, buffers.ranks, buffers.listed, buffers.keys
     count, size = chosen.shape[0], values.shape[0]
-    values[own] = np.inf
+    values[own] = np.inf  # a point is not its own neighbour
     bound = _upper_bound(values, count, minima, ranks)
     found = 0
     for j in range(size):
-        listed[found] = j
+        listed[found] = j  # overwritten by the next j unless this one counts: no branch
         found += values[j] <= bound
     if not bound < _INFINITE or found > SHORTLIST:
         _insert_smallest(values, own, count, chosen)
@@ -261,11 +261,12 @@ def surface_convolution(
     sx, sy, sz = supports.directions[0], supports.directions[1], supports.directions[2]
     for i in range(start, stop):
         _load_directions(points, i, neighbours, directions, indices)
-        best[:] = 0.0
+        best[:] = 0.0  # includes the ReLU: the maximum of relu(v) is max(0, max v)
         for j in range(0, padded, UNROLLED):
             x, y, z = directions[0, j : j + UNROLLED], directions[1, j : j + UNROLLED], directions[2, j : j + UNROLLED]
             x0, x1, x2, x3, y0, y1, y2, y3 = x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]
             z0, z1, z2, z3 = z[0], z[1], z[2], z[3]
+            # One vector loop over all supports and kernels; the four neighbours share each load of a support.
             for m in range(width):
                 a, b, c = sx[m], sy[m], sz[m]
                 v0, v1 = x0 * a + y0 * b + z0 * c, x1 * a + y1 * b + z1 * c
@@ -289,7 +290,8 @@ def graph_convolution(
 ) -> None:
     """Compute the graph convolution of features, with its centre term.
 
-    The positive column scales are applied behind the maximum.
+    The value at neighbour j and column m is ``(values[j, m] * row_scales[j] + shift[m]) * column_scales[m]``; see
+    ``ProjectedFeatures``. The column scales are positive, so they are applied after the maximum over j.
 
     Args:
         neighbourhood: Points and neighbours.
