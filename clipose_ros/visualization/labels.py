@@ -25,7 +25,7 @@ Colour: TypeAlias = tuple[int, int, int]
 IntArray: TypeAlias = NDArray[np.int32]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_CELLS = 160
+_CELLS = 100
 """Number of grid cells along the image width."""
 _OBJECT_COST, _LABEL_COST = 10.0, 100.0
 _DISTANCE_COST, _OFFSET_COST, _BELOW_COST = 0.3, 0.1, 0.1
