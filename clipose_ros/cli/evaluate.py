@@ -193,7 +193,7 @@ def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
     pipeline = PosePipeline.from_config(config)
     categories = evaluated_categories(object_library, pipeline.predictor.categories, config.categories)
     seed = SCENES_SEED if options.seed is None else options.seed
-    recipe = ViewRecipe(seed, object_library=object_library, objects=describe_objects(options))
+    recipe = ViewRecipe(seed, object_library=object_library, library_record=describe_objects(options))
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.frames_in or Path(temporary)
         store_views(folder, recipe, options.scenes, options.workers, partial(print, file=sys.stderr))

@@ -46,9 +46,9 @@ class CodeInPickle:
 
 
 def test_read_pickle_rejects_code_without_running_it(tmp_path):
-    (tmp_path / "evil.pkl").write_bytes(pickle.dumps({"a": CodeInPickle(tmp_path / "ran")}))
-    with pytest.raises(DataError, match=r"evil\.pkl.*mkdir"):
-        read_pickle(tmp_path / "evil.pkl")
+    (tmp_path / "code.pkl").write_bytes(pickle.dumps({"a": CodeInPickle(tmp_path / "ran")}))
+    with pytest.raises(DataError, match=r"code\.pkl.*mkdir"):
+        read_pickle(tmp_path / "code.pkl")
     assert not (tmp_path / "ran").exists()
 
 

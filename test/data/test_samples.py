@@ -153,6 +153,14 @@ def test_crop_of_an_object_outside_the_view_or_too_near_is_none():
         assert crop_intrinsics(T, size, camera) is None
 
 
+def test_select_returns_rows_in_order_with_repetitions(samples):
+    rows = np.array([3, 0, 3])
+    selected = samples.select(rows)
+    np.testing.assert_array_equal(selected.points, samples.points[rows])
+    np.testing.assert_array_equal(selected.T_camera_object, samples.T_camera_object[rows])
+    assert selected.categories == samples.categories and selected.images is None
+
+
 def test_images_are_optional_and_do_not_change_the_clouds(tmp_path: Path) -> None:
     plain, with_images = generate_samples(1, 5), generate_samples(1, 5, image_side=48)
     np.testing.assert_array_equal(plain.points, with_images.points)

@@ -16,7 +16,9 @@ from clipose_ros.errors import ConfigError
 NAMES = NOCS_CATEGORIES.names
 
 
-def views(kinds: list[int], below: list[bool] | None = None, handle: list[bool] | None = None) -> SampleMetadata:
+def make_metadata(
+    kinds: list[int], below: list[bool] | None = None, handle: list[bool] | None = None
+) -> SampleMetadata:
     """Return metadata of objects at 1 m; their y axes point away from a camera that is below them."""
     T = np.tile(np.eye(4, dtype=np.float32), (len(kinds), 1, 1))
     away = np.array(below or [False] * len(kinds))
@@ -25,16 +27,16 @@ def views(kinds: list[int], below: list[bool] | None = None, handle: list[bool] 
     return SampleMetadata(np.array(kinds), T, np.array(handle or [True] * len(kinds)))
 
 
-def drawn(seen: SampleMetadata, sampling: SamplingConfig, seed: int = 0) -> np.ndarray:
-    return draw_sample_order(seen, NOCS_CATEGORIES, sampling, np.random.default_rng(seed))
+def draw_order(metadata: SampleMetadata, sampling: SamplingConfig, seed: int = 0) -> np.ndarray:
+    return draw_sample_order(metadata, NOCS_CATEGORIES, sampling, np.random.default_rng(seed))
 
 
-@given(kinds=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 99), times=st.integers(1, 4))
-def test_order_contains_categories_in_proportion_to_their_weights(kinds: list[int], seed: int, times: int) -> None:
-    array, sampling = np.array(kinds), SamplingConfig(categories=(f"camera:{times}",))
-    rows = drawn(views(kinds), sampling, seed)
+@given(kinds=st.lists(st.integers(0, 5), min_size=1, max_size=60), seed=st.integers(0, 99), weight=st.integers(1, 4))
+def test_order_contains_categories_in_proportion_to_their_weights(kinds: list[int], seed: int, weight: int) -> None:
+    array, sampling = np.array(kinds), SamplingConfig(categories=(f"camera:{weight}",))
+    rows = draw_order(make_metadata(kinds), sampling, seed)
     assert len(rows) == len(kinds)
-    expected = Counter({kind: times if NAMES[kind] == "camera" else 1 for kind in set(kinds)})
+    expected = Counter({kind: weight if NAMES[kind] == "camera" else 1 for kind in set(kinds)})
     together = expected.total()
     for start in range(0, len(kinds) - together + 1, together):
         assert Counter(array[rows[start : start + together]].tolist()) == expected
@@ -46,18 +48,23 @@ def test_order_contains_categories_in_proportion_to_their_weights(kinds: list[in
 @given(seed=st.integers(0, 99))
 def test_order_contains_samples_in_proportion_to_their_weights(seed: int) -> None:
     mug, can = NAMES.index("mug"), NAMES.index("can")
-    seen = views([mug] * 4 + [can] * 2, [True, True, False, False, True, False], [True, False, True, False, True, True])
+    metadata = make_metadata(
+        [mug] * 4 + [can] * 2, [True, True, False, False, True, False], [True, False, True, False, True, True]
+    )
     sampling = SamplingConfig(below_view_weight=3, visible_handle_weight=2)
-    assert sampling.compute_sample_weights(seen, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], (
+    assert sampling.compute_sample_weights(metadata, NOCS_CATEGORIES).tolist() == [6, 3, 2, 1, 2, 2], (
         "a can is symmetric about its xz plane"
     )
     many = SampleMetadata(
-        *(np.tile(getattr(seen, n), (20,) + (1,) * (getattr(seen, n).ndim - 1)) for n in SampleMetadata.__slots__)
+        *(
+            np.tile(getattr(metadata, n), (20,) + (1,) * (getattr(metadata, n).ndim - 1))
+            for n in SampleMetadata.__slots__
+        )
     )
-    times = Counter((drawn(many, sampling, seed) % 6).tolist())
-    assert sum(times[i] for i in range(4)) == 60
-    assert all(abs(times[i] - share) <= 20 for i, share in enumerate([30, 15, 10, 5]))
-    assert times[0] > times[1] > times[3]
+    counts = Counter((draw_order(many, sampling, seed) % 6).tolist())
+    assert sum(counts[i] for i in range(4)) == 60
+    assert all(abs(counts[i] - share) <= 20 for i, share in enumerate([30, 15, 10, 5]))
+    assert counts[0] > counts[1] > counts[3]
 
 
 @pytest.mark.parametrize("entry", ["mug", "mug:", "mug:0", "mug:-1", "mug:1.5", "mug:101", "cup:2"])

@@ -23,13 +23,13 @@ class SimulatedScenes:
         seed: Seed of the scenes; scene i of a seed is always the same.
         image_side: Side of each object's image, pixels; 0 for no images.
         object_library: Source of the objects.
-        objects: Description of the object library in the manifest, compared when a folder of shards is extended.
+        library_record: Description of the object library in the manifest, compared when a folder of shards is extended.
     """
 
     seed: int
     image_side: int = 0
     object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY
-    objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
+    library_record: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
 
     @property
     def categories(self) -> CategorySet:
@@ -38,7 +38,7 @@ class SimulatedScenes:
 
     def as_record(self) -> Mapping[str, Any]:
         """Return seed, image side and objects."""
-        return {"seed": self.seed, "image_side": self.image_side, "objects": dict(self.objects)}
+        return {"seed": self.seed, "image_side": self.image_side, "objects": dict(self.library_record)}
 
     def generate_clouds(self, scene: int) -> Iterator[CloudSample]:
         """Generate the clouds of all views of a scene."""

@@ -49,18 +49,18 @@ class ViewRecipe:
         width: Image width, pixels.
         height: Image height, pixels.
         object_library: Source of the objects.
-        objects: Description of the object library in ``camera.json``, compared when a folder is extended.
+        library_record: Description of the object library in ``camera.json``, compared when a folder is extended.
     """
 
     seed: int
     width: int = 640
     height: int = 480
     object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY
-    objects: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
+    library_record: Mapping[str, Any] = field(default_factory=lambda: {"categories": "nocs"})
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as a record for ``camera.json``."""
-        return {"seed": self.seed, "width": self.width, "height": self.height, "objects": dict(self.objects)}
+        return {"seed": self.seed, "width": self.width, "height": self.height, "objects": dict(self.library_record)}
 
     @property
     def camera(self) -> CameraIntrinsics:

@@ -23,20 +23,20 @@ SUBSETS = ("real_test", "camera_val")
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def fixture_data(tmp_path_factory):
     """Return the root and the renderer's truths of both subsets; three scenes contain every category."""
     root = tmp_path_factory.mktemp("nocs")
     return root, {subset: write_nocs_fixture(root, subset, scenes=3, frames=2, seed=1) for subset in SUBSETS}
 
 
 @pytest.fixture
-def copied(written, tmp_path):
+def fixture_copy(fixture_data, tmp_path):
     """Return a copy of the data that a test may modify."""
-    return shutil.copytree(written[0], tmp_path / "nocs")
+    return shutil.copytree(fixture_data[0], tmp_path / "nocs")
 
 
-def pairs(written, subset, correct_mugs):
-    root, truths = written
+def iter_truth_pairs(fixture_data, subset, correct_mugs):
+    root, truths = fixture_data
     dataset = NocsDataset(root, subset, correct_mugs=correct_mugs)
     for index, name in enumerate(dataset.frames):
         by_instance = {truth.instance: truth for truth in truths[subset][name]}
@@ -47,23 +47,23 @@ def pairs(written, subset, correct_mugs):
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_fitted_truth_is_within_half_a_degree_and_two_millimetres(written, subset):
-    seen = set()
-    for found, true, _ in pairs(written, subset, correct_mugs=False):
-        seen.add(true.category)
+def test_fitted_truth_is_within_half_a_degree_and_two_millimetres(fixture_data, subset):
+    categories = set()
+    for found, true, _ in iter_truth_pairs(fixture_data, subset, correct_mugs=False):
+        categories.add(true.category)
         assert found.mask.category == true.category
         T, T_true = found.T_camera_object, true.T_camera_object
         assert rotation_angle_deg(T[:3, :3], T_true[:3, :3]) < 0.5
         assert np.linalg.norm(T[:3, 3] - T_true[:3, 3]) < 0.002
         np.testing.assert_allclose(found.size, true.size, atol=0.002)
         assert found.inlier_ratio > 0.9
-    assert seen == set(NOCS_CATEGORIES.names)
+    assert categories == set(NOCS_CATEGORIES.names)
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_mug_correction_centres_mugs_on_their_body_only(written, subset):
+def test_mug_correction_centres_mugs_on_their_body_only(fixture_data, subset):
     mugs = 0
-    for found, true, _ in pairs(written, subset, correct_mugs=True):
+    for found, true, _ in iter_truth_pairs(fixture_data, subset, correct_mugs=True):
         x, y, z = true.size
         centre, size = np.zeros(3), true.size
         if true.category == "mug":
@@ -95,22 +95,26 @@ def test_visible_handle_of_a_known_mug():
     assert not has_visible_handle(unit * np.concatenate([body, handle[:10]]), extents)
 
 
-def test_visible_handles_agree_with_the_renderer(written):
+def test_visible_handles_agree_with_the_renderer(fixture_data):
     """They may differ for barely visible handles: the renderer uses the silhouette, the dataset counts pixels."""
     agree = [
         found.handle_visible == true.handle_visible
         for subset in SUBSETS
-        for found, true, _ in pairs(written, subset, correct_mugs=True)
+        for found, true, _ in iter_truth_pairs(fixture_data, subset, correct_mugs=True)
         if true.category == "mug"
     ]
     assert len(agree) >= 8 and np.mean(agree) >= 0.75
-    others = [f.handle_visible for f, t, _ in pairs(written, "camera_val", correct_mugs=True) if t.category != "mug"]
+    others = [
+        f.handle_visible
+        for f, t, _ in iter_truth_pairs(fixture_data, "camera_val", correct_mugs=True)
+        if t.category != "mug"
+    ]
     assert all(others)
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_official_truths_agree_with_fitted_truths(written, subset):
-    root, truths = written
+def test_official_truths_agree_with_fitted_truths(fixture_data, subset):
+    root, truths = fixture_data
     dataset = NocsDataset(root, subset, correct_mugs=False)
     for index in range(len(dataset)):
         image, official = dataset.read(index), dataset.read_official(index)
@@ -125,8 +129,8 @@ def test_official_truths_agree_with_fitted_truths(written, subset):
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_detections_cover_their_objects(written, subset):
-    dataset = NocsDataset(written[0], subset)
+def test_detections_cover_their_objects(fixture_data, subset):
+    dataset = NocsDataset(fixture_data[0], subset)
     for index in range(len(dataset)):
         labels = dataset.read(index).frame.labels
         for mask in dataset.read_detections(index):
@@ -136,9 +140,9 @@ def test_detections_cover_their_objects(written, subset):
             assert inside.mean() > 0.4 and 0.8 <= mask.score <= 1.0
 
 
-def test_detections_are_read_from_older_keys(copied):
-    dataset = NocsDataset(copied, "real_test")
-    path = next((copied / "segmentation_results" / "REAL275").glob("*_scene_1_0000.pkl"))
+def test_detections_are_read_from_older_keys(fixture_copy):
+    dataset = NocsDataset(fixture_copy, "real_test")
+    path = next((fixture_copy / "segmentation_results" / "REAL275").glob("*_scene_1_0000.pkl"))
     record = pickle.loads(path.read_bytes())
     older = {name: record[f"pred_{name}"] for name in ("class_ids", "scores", "masks")}
     before = dataset.read_detections(0)
@@ -146,18 +150,18 @@ def test_detections_are_read_from_older_keys(copied):
     assert [mask.box for mask in dataset.read_detections(0)] == [mask.box for mask in before]
 
 
-def test_composed_depth_contains_the_background(copied):
-    composed = NocsDataset(copied, "camera_val").read(0).frame
-    shutil.rmtree(copied / "camera_full_depths")
-    plain = NocsDataset(copied, "camera_val").read(0).frame
+def test_composed_depth_contains_the_background(fixture_copy):
+    composed = NocsDataset(fixture_copy, "camera_val").read(0).frame
+    shutil.rmtree(fixture_copy / "camera_full_depths")
+    plain = NocsDataset(fixture_copy, "camera_val").read(0).frame
     objects = plain.labels > 0
     np.testing.assert_array_equal(composed.depth[objects], plain.depth[objects])
     assert (composed.depth[~objects] > 0).mean() > 0.9 and (plain.depth[~objects] == 0).all()
 
 
-def test_fitted_truth_is_robust_to_wrong_pixels(copied):
+def test_fitted_truth_is_robust_to_wrong_pixels(fixture_copy):
     """A tenth of the pixels of the coordinate map are random, like the borders of real maps."""
-    dataset = NocsDataset(copied, "real_test", correct_mugs=False)
+    dataset = NocsDataset(fixture_copy, "real_test", correct_mugs=False)
     before = {truth.instance: truth for truth in dataset.read(0).truths}
     path = dataset.folder / "scene_1" / "0000_coord.png"
     image = cv2.imread(str(path))
@@ -171,40 +175,40 @@ def test_fitted_truth_is_robust_to_wrong_pixels(copied):
         assert np.linalg.norm(T[:3, 3] - T_before[:3, 3]) < 0.002
 
 
-def test_read_frame_needs_no_models_and_no_coordinate_map(copied):
-    dataset = NocsDataset(copied, "real_test")
+def test_read_frame_needs_no_models_and_no_coordinate_map(fixture_copy):
+    dataset = NocsDataset(fixture_copy, "real_test")
     whole = dataset.read(0).frame
-    shutil.rmtree(copied / "obj_models")
+    shutil.rmtree(fixture_copy / "obj_models")
     (dataset.folder / "scene_1" / "0000_coord.png").unlink()
     alone = dataset.read_frame(0)
     for name in ("rgb", "depth", "labels"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
 
 
-def test_read_is_deterministic(written):
-    dataset = NocsDataset(written[0], "real_test")
+def test_read_is_deterministic(fixture_data):
+    dataset = NocsDataset(fixture_data[0], "real_test")
     for first, second in zip(dataset.read(1).truths, dataset.read(1).truths, strict=True):
         np.testing.assert_array_equal(first.T_camera_object, second.T_camera_object)
 
 
-def test_instances_without_depth_are_skipped_with_a_reason(copied):
-    dataset = NocsDataset(copied, "real_test")
+def test_instances_without_depth_are_skipped_with_a_reason(fixture_copy):
+    dataset = NocsDataset(fixture_copy, "real_test")
     cv2.imwrite(str(dataset.folder / "scene_1" / "0000_depth.png"), np.zeros((480, 640), np.uint16))
     image = dataset.read(0)
     assert not image.truths and image.skipped
     assert all("0 pixels have depth" in reason for reason in image.skipped)
 
 
-def test_mugs_without_a_correction_are_skipped(copied):
-    (copied / "obj_models" / "mug_meta.pkl").write_bytes(pickle.dumps({}))
-    dataset = NocsDataset(copied, "real_test")
+def test_mugs_without_a_correction_are_skipped(fixture_copy):
+    (fixture_copy / "obj_models" / "mug_meta.pkl").write_bytes(pickle.dumps({}))
+    dataset = NocsDataset(fixture_copy, "real_test")
     images = [dataset.read(index) for index in range(len(dataset))]
     assert not [t for image in images for t in image.truths if t.mask.category == "mug"]
     assert any("no correction" in reason for image in images for reason in image.skipped)
 
 
 @pytest.mark.parametrize(
-    ("gone", "act"),
+    ("missing_file", "read"),
     [
         ("obj_models/mug_meta.pkl", lambda d: [d.read(i) for i in range(len(d))]),
         ("gts/real_test/results_real_test_scene_1_0000.pkl", lambda d: d.read_official(0)),
@@ -213,19 +217,19 @@ def test_mugs_without_a_correction_are_skipped(copied):
         ("Real/test/scene_1/0000_meta.txt", lambda d: d.read(0)),
     ],
 )
-def test_missing_file_is_named(copied, gone, act):
-    dataset = NocsDataset(copied, "real_test")
-    (copied / gone).unlink()
-    with pytest.raises(DataError, match=gone):
-        act(dataset)
+def test_missing_file_is_named(fixture_copy, missing_file, read):
+    dataset = NocsDataset(fixture_copy, "real_test")
+    (fixture_copy / missing_file).unlink()
+    with pytest.raises(DataError, match=missing_file):
+        read(dataset)
 
 
-def test_missing_models_and_composed_depth_raise(copied):
-    dataset = NocsDataset(copied, "camera_val")
-    shutil.rmtree(copied / "obj_models" / "val")
+def test_missing_models_and_composed_depth_raise(fixture_copy):
+    dataset = NocsDataset(fixture_copy, "camera_val")
+    shutil.rmtree(fixture_copy / "obj_models" / "val")
     with pytest.raises(DataError, match=r"obj_models/val/0\d+/\w+/bbox\.txt.*obj_models\.zip"):
         dataset.read(0)
-    (copied / "camera_full_depths" / "val" / "00000" / "0000_composed.png").unlink()
+    (fixture_copy / "camera_full_depths" / "val" / "00000" / "0000_composed.png").unlink()
     with pytest.raises(DataError, match=r"00000/0000_composed\.png"):
         dataset.read(0)
 
@@ -250,28 +254,28 @@ def test_training_subsets_have_no_official_truth(tmp_path):
             call(0)
 
 
-def test_frame_index_is_cached_and_updated(copied):
-    whole = NocsDataset(copied, "real_test")
-    index = copied / ".clipose_real_test.json"
+def test_frame_index_is_cached_and_updated(fixture_copy):
+    whole = NocsDataset(fixture_copy, "real_test")
+    index = fixture_copy / ".clipose_real_test.json"
     assert index.is_file() and not whole.missing
     index.write_text(index.read_text().replace('"0001"', '"0001", "0009"', 1))
-    assert len(NocsDataset(copied, "real_test")) == len(whole) + 1, "unchanged folders are not listed again"
+    assert len(NocsDataset(fixture_copy, "real_test")) == len(whole) + 1, "unchanged folders are not listed again"
     (whole.folder / "scene_1" / "0001_mask.png").unlink()
-    renewed = NocsDataset(copied, "real_test")
+    renewed = NocsDataset(fixture_copy, "real_test")
     assert len(renewed) == len(whole) - 1
     assert renewed.missing == (whole.folder / "scene_1" / "0001_mask.png",)
     index.write_text("nonsense")
-    assert NocsDataset(copied, "real_test").frames == renewed.frames
+    assert NocsDataset(fixture_copy, "real_test").frames == renewed.frames
 
 
-def test_frame_index_can_be_written_to_another_folder(copied, tmp_path):
-    (copied / ".clipose_real_test.json").unlink(missing_ok=True)
-    NocsDataset(copied, "real_test", index=tmp_path / "kept.json")
-    assert (tmp_path / "kept.json").is_file() and not (copied / ".clipose_real_test.json").exists()
+def test_frame_index_can_be_written_to_another_folder(fixture_copy, tmp_path):
+    (fixture_copy / ".clipose_real_test.json").unlink(missing_ok=True)
+    NocsDataset(fixture_copy, "real_test", index=tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").is_file() and not (fixture_copy / ".clipose_real_test.json").exists()
 
 
-def test_training_clouds_lie_on_their_objects(written):
-    dataset = NocsDataset(written[0], "real_test", correct_mugs=False)
+def test_training_clouds_lie_on_their_objects(fixture_data):
+    dataset = NocsDataset(fixture_data[0], "real_test", correct_mugs=False)
     samples = load_nocs_samples(dataset, seed=0, cloud=CloudConfig(points=256))
     assert len(samples) >= 15 and samples.categories == NOCS_CATEGORIES
     for points, T, size in zip(samples.points, samples.T_camera_object, samples.size, strict=True):
@@ -281,9 +285,9 @@ def test_training_clouds_lie_on_their_objects(written):
     assert 0 < len(few) < len(samples)
 
 
-def test_malformed_model_boxes_raise(copied):
-    models = NocsModels(copied, NOCS_SUBSETS["real_test"])
-    path = sorted((copied / "obj_models" / "real_test").glob("*.txt"))[0]
+def test_malformed_model_boxes_raise(fixture_copy):
+    models = NocsModels(fixture_copy, NOCS_SUBSETS["real_test"])
+    path = sorted((fixture_copy / "obj_models" / "real_test").glob("*.txt"))[0]
     for text in ("1 2", "a b c", "1 0 1"):
         path.write_text(text)
         with pytest.raises(DataError, match=path.name):

@@ -21,7 +21,7 @@ def rotation(angle):
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def official(**changes):
+def make_record(**changes):
     S = np.eye(4)
     S[:3, :3], S[:3, 3] = 0.2 * rotation(0.4), (0.1, -0.2, 0.9)
     record = {
@@ -36,16 +36,16 @@ def official(**changes):
 
 @pytest.fixture
 def write(tmp_path):
-    def written(record):
+    def write_record(record):
         path = tmp_path / "record.pkl"
         path.write_bytes(pickle.dumps(record, protocol=2))
         return path
 
-    return written
+    return write_record
 
 
 def test_official_similarity_is_split_into_pose_scale_and_size(write):
-    (truth,) = read_official_truths(write(official()), NOCS_CATEGORIES)
+    (truth,) = read_official_truths(write(make_record()), NOCS_CATEGORIES)
     assert (truth.category, truth.box, truth.handle_visible) == ("bowl", (20, 10, 50, 30), False)
     assert truth.scale == pytest.approx(0.2)
     np.testing.assert_allclose(truth.size, [0.1, 0.06, 0.1])
@@ -54,7 +54,7 @@ def test_official_similarity_is_split_into_pose_scale_and_size(write):
 
 
 def test_handle_is_visible_by_default(write):
-    (truth,) = read_official_truths(write(official(gt_handle_visibility=None)), NOCS_CATEGORIES)
+    (truth,) = read_official_truths(write(make_record(gt_handle_visibility=None)), NOCS_CATEGORIES)
     assert truth.handle_visible
 
 
@@ -68,7 +68,7 @@ def test_handle_is_visible_by_default(write):
 )
 def test_malformed_truths_raise(write, changes, message):
     with pytest.raises(DataError, match=message):
-        read_official_truths(write(official(**changes)), NOCS_CATEGORIES)
+        read_official_truths(write(make_record(**changes)), NOCS_CATEGORIES)
 
 
 def test_record_that_is_no_dict_raises(write):

@@ -52,7 +52,7 @@ def assert_equal(one: CloudSamples, other: CloudSamples) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
-    for name, data in contents(folder).items():
+    for name, data in read_files(folder).items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
 
@@ -113,7 +113,7 @@ def test_manifest_describes_the_shards(folder: Path) -> None:
     for shard in record["shards"]:
         path = folder / shard["name"]
         assert (path.stat().st_size, compute_sha256(path)) == (shard["size"], shard["sha256"])
-    assert sorted(contents(folder)) == sorted([MANIFEST, *(shard["name"] for shard in record["shards"])])
+    assert sorted(read_files(folder)) == sorted([MANIFEST, *(shard["name"] for shard in record["shards"])])
 
 
 def test_webdataset_reads_the_shards(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_second_run_keeps_intact_shards_and_replaces_damaged_ones(copy: Path, fo
     (copy / ".clouds-000001.tar.1.part").write_bytes(b"half")
     lines: list[str] = []
     generate_shards(copy, SOURCE, SCENES, PER_SHARD, workers=1, log=lines.append)
-    assert contents(copy) == contents(folder), "the bytes depend neither on workers nor on interruptions"
+    assert read_files(copy) == read_files(folder), "the bytes depend neither on workers nor on interruptions"
     assert (copy / names[0]).stat().st_mtime_ns == kept
     assert "1 shards exist, 2 remain" in lines[0]
 
@@ -147,11 +147,11 @@ def test_more_scenes_extend_a_folder(copy: Path) -> None:
 
 
 def test_folder_of_other_settings_raises(copy: Path) -> None:
-    before = contents(copy)
+    before = read_files(copy)
     for other, named in (
         (replace(SOURCE, seed=6), "seed 5, got 6"),
         (replace(SOURCE, image_side=32), "image_side 0, got 32"),
-        (replace(SOURCE, objects={"meshes": "x"}), "objects"),
+        (replace(SOURCE, library_record={"meshes": "x"}), "objects"),
     ):
         with pytest.raises(ConfigError, match=named):
             generate_shards(copy, other, SCENES, PER_SHARD)
@@ -159,7 +159,7 @@ def test_folder_of_other_settings_raises(copy: Path) -> None:
         generate_shards(copy, SOURCE, SCENES, 3)
     with pytest.raises(ConfigError, match="made for 5 scenes, got 4"):
         generate_shards(copy, SOURCE, 4, PER_SHARD)
-    assert contents(copy) == before
+    assert read_files(copy) == before
 
 
 def test_full_disk_raises_and_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,9 +255,9 @@ def test_shards_of_nocs_frames_equal_the_single_file(tmp_path: Path) -> None:
     assert generate.main([*options, "--out", str(wanted)]) == 0
     assert generate.main([*options, *shards, "--frames", "2"]) == 0
     assert Manifest.read(folder).scenes == 2
-    two = contents(folder)
+    two = read_files(folder)
     assert generate.main([*options, *shards]) == 0, "more frames extend it"
-    assert {name: contents(folder)[name] for name in two if name != MANIFEST}.items() <= two.items()
+    assert {name: read_files(folder)[name] for name in two if name != MANIFEST}.items() <= two.items()
     one, many = CloudSamples.load(wanted), read_shards(folder)
     assert one.images is not None and many.images is not None and many.images.shape[1:] == (24, 24, 3)
     for name in (*ARRAYS, "images"):  # shards have the frames in random order

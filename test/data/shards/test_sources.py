@@ -66,4 +66,4 @@ def test_record_is_json_and_depends_on_the_settings_only(make_source: SourceFact
 def test_record_of_simulated_scenes_contains_image_side_and_objects() -> None:
     source = SimulatedScenes(seed=1)
     assert replace(source, image_side=32).as_record() != source.as_record()
-    assert replace(source, objects={"meshes": "x"}).as_record() != source.as_record()
+    assert replace(source, library_record={"meshes": "x"}).as_record() != source.as_record()

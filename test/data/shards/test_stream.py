@@ -28,12 +28,12 @@ NAMES = NOCS_CATEGORIES.names
 ARRAYS = ("points", "category_index", "T_camera_object", "size", "handle_visible", "visible_fraction")
 
 
-def shards(folder: Path, kinds: list[list[str]]) -> Path:
+def write_shards(folder: Path, kinds: list[list[str]]) -> Path:
     """Write shards of small clouds; all points of the n-th cloud are n."""
     written, number = [], 0
     for i, names in enumerate(kinds):
         path = folder / f"clouds-{i:06d}.tar"
-        clouds = [(f"{number + k:07d}", cloud(number + k, name)) for k, name in enumerate(names)]
+        clouds = [(f"{number + k:07d}", make_cloud(number + k, name)) for k, name in enumerate(names)]
         write_atomically(path, iter_tar_bytes(clouds))
         counts = {name: names.count(name) for name in NAMES}
         written.append(Shard(path.name, i, 1, len(names), path.stat().st_size, compute_sha256(path), counts))
@@ -42,7 +42,7 @@ def shards(folder: Path, kinds: list[list[str]]) -> Path:
     return folder
 
 
-def cloud(number: int, name: str) -> CloudSample:
+def make_cloud(number: int, name: str) -> CloudSample:
     pose = np.eye(4, dtype=np.float32)
     image = np.full((8, 8, 3), (number, 3, 200), dtype=np.uint8)
     return CloudSample(
@@ -53,20 +53,20 @@ def cloud(number: int, name: str) -> CloudSample:
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with seventeen mugs in five shards, one of them empty."""
-    return shards(tmp_path_factory.mktemp("numbered"), [["mug"] * count for count in (4, 0, 7, 1, 5)])
+    return write_shards(tmp_path_factory.mktemp("numbered"), [["mug"] * count for count in (4, 0, 7, 1, 5)])
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with three categories of different frequency in four shards."""
-    return shards(tmp_path_factory.mktemp("mixed"), [["mug"] * 7 + ["can"] * 3 + ["bowl"] * 2] * 4)
+    return write_shards(tmp_path_factory.mktemp("mixed"), [["mug"] * 7 + ["can"] * 3 + ["bowl"] * 2] * 4)
 
 
 def numbers(samples: CloudSamples) -> list[int]:
     return [int(n) for n in samples.points[:, 0, 0]]
 
 
-def taken(source: InMemorySource | ShardStream, first: int, count: int) -> list[int]:
+def fetch_numbers(source: InMemorySource | ShardStream, first: int, count: int) -> list[int]:
     samples, rows = source.fetch(range(first, first + count))
     assert rows.tolist() == numbers(samples), "rows are indices among the stored clouds"
     return rows.tolist()
@@ -76,9 +76,13 @@ def taken(source: InMemorySource | ShardStream, first: int, count: int) -> list[
 @settings(max_examples=25, deadline=None)
 def test_position_has_the_same_cloud_in_every_run(mixed: Path, window: int, batch: int, seed: int, start: int) -> None:
     straight, resumed = (ShardStream(mixed, seed=seed, window=window) for _ in range(2))
-    whole = [n for first in range(0, start, batch) for n in taken(straight, first, batch)]
-    assert taken(resumed, start, 3) == taken(straight, start, 3)
-    assert whole[:start] == taken(ShardStream(mixed, seed=seed, window=window), 0, start)[:start] if start else True
+    whole = [n for first in range(0, start, batch) for n in fetch_numbers(straight, first, batch)]
+    assert fetch_numbers(resumed, start, 3) == fetch_numbers(straight, start, 3)
+    assert (
+        whole[:start] == fetch_numbers(ShardStream(mixed, seed=seed, window=window), 0, start)[:start]
+        if start
+        else True
+    )
 
 
 @given(window=st.integers(1, 6), seed=st.integers(0, 99))
@@ -86,7 +90,7 @@ def test_position_has_the_same_cloud_in_every_run(mixed: Path, window: int, batc
 def test_epoch_of_one_category_contains_every_cloud_once(numbered: Path, window: int, seed: int) -> None:
     for source in (ShardStream(numbered, seed=seed, window=window), InMemorySource(read_shards(numbered), seed)):
         for epoch in (0, 1):
-            assert sorted(taken(source, 17 * epoch, 17)) == list(range(17))
+            assert sorted(fetch_numbers(source, 17 * epoch, 17)) == list(range(17))
 
 
 @pytest.mark.parametrize("window", [1, 4])
@@ -96,14 +100,14 @@ def test_stream_is_balanced_over_categories(mixed: Path, window: int) -> None:
     counts = np.bincount(samples.category_index, minlength=6)
     assert counts[counts > 0].tolist() == [16, 16, 16]
     assert stream.counts.tolist() == [0, 8, 0, 12, 0, 28] and len(stream) == 48
-    everything = {n for epoch in range(12) for n in taken(stream, 48 * epoch, 48)}
+    everything = {n for epoch in range(12) for n in fetch_numbers(stream, 48 * epoch, 48)}
     assert everything == set(range(48)), "every cloud is drawn after some epochs"
 
 
 def test_memory_and_stream_have_the_same_counts(mixed: Path) -> None:
     memory = InMemorySource(read_shards(mixed), 3)
     assert memory.counts.tolist() == ShardStream(mixed, seed=3).counts.tolist()
-    times = Counter(taken(memory, 0, 48))
+    times = Counter(fetch_numbers(memory, 0, 48))
     assert {times[n] for n in range(48) if n % 12 >= 10} == {2}, "bowls are drawn twice"
 
 
@@ -112,8 +116,8 @@ def test_order_depends_on_seed_and_epoch(numbered: Path) -> None:
         lambda seed: ShardStream(numbered, seed=seed),
         lambda seed: InMemorySource(read_shards(numbered), seed),
     ):
-        first, second = taken(make(1), 0, 17), taken(make(1), 17, 17)
-        assert first != second and first != sorted(first) and taken(make(2), 0, 17) != first
+        first, second = fetch_numbers(make(1), 0, 17), fetch_numbers(make(1), 17, 17)
+        assert first != second and first != sorted(first) and fetch_numbers(make(2), 0, 17) != first
     place = ShardStream(numbered, seed=1, window=2).locate(20)
     assert place.epoch == 1
 
@@ -138,8 +142,8 @@ def test_images_are_optional(numbered: Path) -> None:
     samples, rows = ShardStream(numbered, seed=0).fetch(range(5))
     assert samples.images is not None
     np.testing.assert_array_equal(samples.images[:, 4, 4], [(n, 3, 200) for n in rows])
-    blind = ShardStream(numbered, seed=0, images=False)
-    assert not blind.has_images and blind.fetch(range(5))[0].images is None
+    without_images = ShardStream(numbered, seed=0, images=False)
+    assert not without_images.has_images and without_images.fetch(range(5))[0].images is None
 
 
 def test_folders_are_streamed_and_files_are_read_into_memory(numbered: Path, mixed: Path, tmp_path: Path) -> None:
@@ -161,14 +165,14 @@ def test_invalid_sources_raise(numbered: Path, tmp_path: Path) -> None:
     none = CloudSamples(*(getattr(some, name)[:0] for name in ARRAYS))
     with pytest.raises(DataError, match="at least 1 cloud"):
         InMemorySource(none, 0)
-    wrong = shards(tmp_path, [["mug", "can"]])
+    wrong = write_shards(tmp_path, [["mug", "can"]])
     (wrong / "clouds-000000.tar").write_bytes((numbered / "clouds-000003.tar").read_bytes())
     with pytest.raises(DataError, match="should hold 2 clouds, got 1"):
         ShardStream(wrong, seed=0).fetch(range(1))
 
 
 @pytest.fixture
-def served(mixed: Path) -> Iterator[str]:
+def server_url(mixed: Path) -> Iterator[str]:
     """Serve the shards over HTTP on this machine and return the URL."""
     handler = functools.partial(Quiet, directory=str(mixed))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -184,15 +188,15 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def test_http_file_and_pipe_urls_are_streamed(mixed: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_file_and_pipe_urls_are_streamed(mixed: Path, server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    expected = taken(ShardStream(mixed, seed=5, window=2), 0, 60)
-    for url in (f"file://{mixed}", served, f"{served}/", f"pipe:cat {mixed}/{{}}", f"pipe:cat {mixed}"):
+    expected = fetch_numbers(ShardStream(mixed, seed=5, window=2), 0, 60)
+    for url in (f"file://{mixed}", server_url, f"{server_url}/", f"pipe:cat {mixed}/{{}}", f"pipe:cat {mixed}"):
         stream = open_clouds(url, seed=5, images=False)
         assert stream.in_memory is None
-        assert taken(ShardStream(url, seed=5, window=2), 0, 60) == expected, url
+        assert fetch_numbers(ShardStream(url, seed=5, window=2), 0, 60) == expected, url
     with pytest.raises(DataError, match=r"nothing/manifest\.json"):
-        ShardStream(f"{served}/nothing", seed=0)
+        ShardStream(f"{server_url}/nothing", seed=0)
 
 
 def test_shard_name_with_a_shell_command_raises(mixed: Path, tmp_path: Path) -> None:

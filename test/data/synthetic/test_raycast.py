@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from clipose_ros.data.synthetic.assets.mesh import box, ellipsoid
-from clipose_ros.data.synthetic.raycast import Silhouette, build_embree_scene, compute_ray_directions
+from clipose_ros.data.synthetic.raycast import (
+    Silhouette,
+    build_embree_scene,
+    compute_ray_directions,
+    find_intersections,
+)
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.types import CameraIntrinsics
@@ -39,10 +44,14 @@ def test_scene_without_meshes_raises():
         build_embree_scene([])
 
 
-def test_ray_parameter_of_a_hit_is_the_depth():
-    scene = build_embree_scene([box([0.2, 0.2, 0.2]).translated([0, 0, 1.1])])
-    distance = scene.run(np.zeros((1, 3), np.float32), np.array([[0.0, 0.0, 1.0]], np.float32), query="DISTANCE")
-    assert distance[0] == pytest.approx(1.0, abs=1e-5)
+def test_intersection_distance_is_the_depth_of_the_nearest_mesh():
+    near, far = (box([0.2, 0.2, 0.2]).translated([0, 0, z]) for z in (1.1, 2.1))
+    directions = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.01, 0.02, 1.0]], np.float32)
+    found = find_intersections(build_embree_scene([far, near]), np.zeros((3, 3), np.float32), directions)
+    assert found.rays.tolist() == [1, 2], "the first ray hits nothing"
+    assert found.body.tolist() == [1, 1]
+    np.testing.assert_allclose(found.distance, 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.abs(found.normals[:, 2]) / np.linalg.norm(found.normals, axis=1), 1.0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])

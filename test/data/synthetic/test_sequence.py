@@ -32,10 +32,10 @@ def test_demo_scene_has_the_requested_number_of_objects(objects: int) -> None:
 
 
 def test_frames_are_independent_of_the_number_of_workers() -> None:
-    alone = list(render_sequence(SequenceConfig(workers=1, **SMALL)))
-    shared = list(render_sequence(SequenceConfig(workers=2, **SMALL)))
-    assert len(alone) == len(shared) == 3
-    for a, b in zip(alone, shared, strict=True):
+    single_process = list(render_sequence(SequenceConfig(workers=1, **SMALL)))
+    two_processes = list(render_sequence(SequenceConfig(workers=2, **SMALL)))
+    assert len(single_process) == len(two_processes) == 3
+    for a, b in zip(single_process, two_processes, strict=True):
         np.testing.assert_array_equal(a.frame.rgb, b.frame.rgb)
         np.testing.assert_array_equal(a.frame.depth, b.frame.depth)
         np.testing.assert_array_equal(a.frame.labels, b.frame.labels)

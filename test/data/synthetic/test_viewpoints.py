@@ -20,8 +20,8 @@ def test_look_at_centres_the_target_with_a_level_horizon(eye, target):
     if np.hypot(*(target - eye)[:2]) < 1e-3:
         return
     T = look_at(eye, target)
-    seen = transform_points(invert_transform(T), target[None])[0]
-    np.testing.assert_allclose(seen, [0, 0, np.linalg.norm(target - eye)], atol=1e-9)
+    target_camera = transform_points(invert_transform(T), target[None])[0]
+    np.testing.assert_allclose(target_camera, [0, 0, np.linalg.norm(target - eye)], atol=1e-9)
     assert T[2, 0] == pytest.approx(0.0, abs=1e-9)  # x axis level
     assert T[2, 1] <= 0.0  # y axis down
     np.testing.assert_allclose(T[:3, 3], eye)
@@ -57,6 +57,6 @@ def test_orbit_is_smooth_and_periodic_with_its_target_in_view():
         T = orbit.T_world_camera(time)
         assert np.linalg.norm(T[:3, 3] - previous[:3, 3]) < 0.05 * 0.6, "less than 0.6 m/s"
         assert rotation_angle_deg(T[:3, :3], previous[:3, :3]) < 2.0
-        seen = transform_points(invert_transform(T), np.array([orbit.target]))[0]
-        assert seen[2] > 0.5 and np.abs(seen[:2] / seen[2]).max() < 0.1
+        target_camera = transform_points(invert_transform(T), np.array([orbit.target]))[0]
+        assert target_camera[2] > 0.5 and np.abs(target_camera[:2] / target_camera[2]).max() < 0.1
         previous = T
