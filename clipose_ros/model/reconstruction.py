@@ -38,7 +38,7 @@ class PointHead(nn.Module):
 
 
 class SymmetryHead(nn.Module):
-    """Where each point's counterpart under the object's symmetry lies (Eq. (13)).
+    """Head that reconstructs the counterpart of each point under the object's symmetry, Eq. (13).
 
     Args:
         in_channels: Channels of the encoding.

@@ -1,4 +1,4 @@
-"""From stored clouds to augmented training batches, keyed by step: step n gives the same batch in every run."""
+"""Augmented training batches of stored clouds; equal steps give equal batches in every run."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from clipose_ros.types import ByteArray
 
 @dataclass(frozen=True)
 class Batch:
-    """Clouds with what the network should say of them.
+    """Clouds with their ground truth, images and texts.
 
     Attributes:
         points: ``(B, N, 3)`` metres, camera frame.
-        category: ``(B,)`` int64, place in the category set.
+        category: ``(B,)`` int64, index in the category set.
         truth: Poses and sizes.
-        rows: ``(B,)`` int64, which stored clouds they were made of.
-        images: ``(B, 3, H, W)`` RGB in [0, 1] of the objects, where the run has images.
-        texts: What CLIP is told of each, where it takes part.
+        rows: ``(B,)`` int64, indices of the stored clouds.
+        images: ``(B, 3, H, W)`` RGB in [0, 1] of the objects; None if the recipe uses no images.
+        texts: Text of each object for CLIP; empty if the recipe uses no CLIP.
     """
 
     points: Tensor
@@ -74,23 +74,23 @@ class BatchSource:
         if config.with_images and not clouds.has_images:
             raise ConfigError(NO_IMAGES)
         self._clouds, self._config = clouds, config
-        self._own = slice(rank * config.batch // ranks, (rank + 1) * config.batch // ranks)
-        self._traits = AugmentationRules.of(clouds.categories, config.augment)
+        self._slice = slice(rank * config.batch // ranks, (rank + 1) * config.batch // ranks)
+        self._rules = AugmentationRules.from_categories(clouds.categories, config.augment)
 
     def at(self, step: int) -> Batch:
         """Return the slice of this process of the batch of a step."""
         config, first = self._config, step * self._config.batch
-        samples, rows = self._clouds.fetch(range(first + self._own.start, first + self._own.stop))
-        stored = stored_batch(samples, rows, self._traits.axial, samples.images if config.with_images else None)
-        dice = BatchRng(config.seed, step, config.batch, self._own)
-        points, truth = augment(stored.points, stored.truth, self._traits.at(stored.category), config.augment, dice)
+        samples, rows = self._clouds.fetch(range(first + self._slice.start, first + self._slice.stop))
+        stored = stored_batch(samples, rows, self._rules.axial, samples.images if config.with_images else None)
+        rng = BatchRng(config.seed, step, config.batch, self._slice)
+        points, truth = augment(stored.points, stored.truth, self._rules.select(stored.category), config.augment, rng)
         texts = texts_of(samples, rows, config.prompts, config.seed) if config.with_clip else ()
         return replace(stored, points=points, truth=truth, texts=tuple(texts))
 
 
 NO_IMAGES = (
-    "this recipe needs images, the clouds have none: make them with `generate --image-size 224`, or train with texts "
-    "alone: clip_loss.cloud_image=0 clip_loss.image_text=0 clip_loss.classification=0"
+    "this recipe needs images, but the clouds have none: create clouds with `generate --image-size 224`, or train with "
+    "texts only: clip_loss.cloud_image=0 clip_loss.image_text=0 clip_loss.classification=0"
 )
 
 
@@ -133,22 +133,29 @@ class TrainingData:
 
 
 def stored_batch(samples: CloudSamples, rows: IndexArray, axial: Tensor, images: ByteArray | None = None) -> Batch:
-    """Return stored clouds as they are; ``axial`` tells by category whether it is axially symmetric."""
+    """Return a batch of stored clouds without augmentation.
+
+    Args:
+        samples: Stored clouds.
+        rows: Their indices ``(B,)`` in the source.
+        axial: ``(C,)`` bool, True for axially symmetric categories.
+        images: ``(B, H, W, 3)`` RGB of the objects.
+    """
     category = torch.from_numpy(samples.category_index)
     T = torch.from_numpy(samples.T_camera_object).float()
     determined = torch.from_numpy(samples.handle_visible) & ~axial[category]
     truth = PoseTruth(T[:, :3, :3], T[:, :3, 3], torch.from_numpy(samples.size).float(), determined)
-    seen = None if images is None else image_batch(images)
-    return Batch(torch.from_numpy(samples.points).float(), category, truth, torch.from_numpy(rows), seen)
+    image = None if images is None else image_batch(images)
+    return Batch(torch.from_numpy(samples.points).float(), category, truth, torch.from_numpy(rows), image)
 
 
 def image_batch(images: ByteArray) -> Tensor:
-    """Images ``(B, H, W, 3)`` uint8 as ``(B, 3, H, W)`` in [0, 1]."""
+    """Convert images ``(B, H, W, 3)`` uint8 to ``(B, 3, H, W)`` in [0, 1]."""
     return torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2).float() / 255.0
 
 
 def texts_of(samples: CloudSamples, rows: IndexArray, config: PromptConfig, seed: int) -> list[str]:
-    """Return the training text of each cloud; a stored cloud of a seed always has the same."""
+    """Return the training text of each cloud, which depends on the seed and the index of the cloud only."""
     return [
         make_prompt(samples.categories.names[kind], T.astype(np.float64), config, np.random.default_rng([seed, row]))
         for kind, T, row in zip(samples.category_index, samples.T_camera_object, rows, strict=True)

@@ -1,4 +1,4 @@
-"""What accompanies a cloud in training: CLIP's features of its image and of its text."""
+"""CLIP features of the image and the text of each training cloud."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClipFeatures:
     """Features of a batch, unit rows.
 
     Attributes:
-        image: ``(B, D)``, or None where the run has no image tower.
+        image: ``(B, D)``, or None if the run has no image tower.
         text: ``(B, D)`` of the objects' texts.
         text_key: ``(B,)`` int64, equal where texts are equal.
         category_text: ``(C, D)`` of the categories' texts without pose.
@@ -42,18 +42,18 @@ class ClipFeatures:
 
 
 Encode = Callable[[Sequence[str]], FloatArray]
-"""Texts to unit features ``(T, D)``."""
+"""Function that encodes texts to unit features ``(T, D)``."""
 
 
 class ClipFeatureProvider(nn.Module):
-    """Gives a batch its companions.
+    """Provider of the CLIP features of a batch.
 
     Args:
-        known: Features of texts that are known ahead, among them ``plain``.
-        plain: The categories' texts without pose.
-        encode: Makes features of other texts, or refuses.
-        tower: The image tower, if images take part.
-        tune_text: Whether the text projection is tuned.
+        known: Texts with features computed in advance, among them ``plain``.
+        plain: Texts of the categories without pose.
+        encode: Encodes other texts; it may raise instead.
+        tower: Image tower; None if the recipe uses no images.
+        tune_text: Train a projection of the text features.
     """
 
     features: Tensor
@@ -72,27 +72,31 @@ class ClipFeatureProvider(nn.Module):
 
     @property
     def width(self) -> int:
-        """Width of CLIP's space."""
+        """Return the width D of the CLIP embedding."""
         return self.features.shape[1]
 
     def forward(self, batch: Batch) -> ClipFeatures:
         """Return the CLIP features of a batch on the device of this module."""
         image = None if self.tower is None or batch.images is None else self.tower(batch.images)
         key = torch.tensor([text_key(text) for text in batch.texts], device=self.features.device)
-        return ClipFeatures(image, self._projected(self._of(batch.texts)), key, self.category_text())
+        return ClipFeatures(image, self._project(self._get_features(batch.texts)), key, self.category_text())
 
     def category_text(self) -> Tensor:
-        """``(C, D)`` features of the categories' texts without pose, which is what inference knows."""
-        return self._projected(self.features[self.of_category])
+        """Return features ``(C, D)`` of the texts without pose, the only texts available at inference."""
+        return self._project(self.features[self.of_category])
 
-    def _of(self, texts: Sequence[str]) -> Tensor:
-        """Features of texts: known ones, or all anew, so that they depend on nothing but these texts."""
+    def _get_features(self, texts: Sequence[str]) -> Tensor:
+        """Return the features of texts.
+
+        If one of them is unknown, all are encoded, so that the result does not depend on earlier calls.
+        """
         if all(text in self._places for text in texts):
             return self.features[[self._places[text] for text in texts]]
         with torch.autocast(self.features.device.type, enabled=False):
             return torch.from_numpy(self._encode(texts)).to(self.features.device)
 
-    def _projected(self, features: Tensor) -> Tensor:
+    def _project(self, features: Tensor) -> Tensor:
+        """Apply the trained text projection, if there is one."""
         return features if self.text_projection is None else self.text_projection(features)
 
 
@@ -104,19 +108,19 @@ def text_key(text: str) -> int:
 def create_clip_feature_provider(
     config: TrainConfig, clouds: CloudSource, folder: Path, device: str
 ) -> ClipFeatureProvider:
-    """Texts, their features, and the image tower where images take part.
+    """Create the provider of text and image features for the clouds of a run.
 
-    Texts of clouds in memory are encoded ahead, once. Texts with poses of clouds that are streamed are encoded as they
-    come. CLIP itself is loaded only where a feature is missing or images take part.
+    Texts of clouds in memory are encoded once, in advance. Texts with poses of streamed clouds are encoded when they
+    arrive. CLIP itself is loaded only if a feature is missing or the recipe uses images.
 
     Args:
-        config: Which CLIP, how objects are described, and what takes part.
-        clouds: What is described.
-        folder: Where features are kept unless the configuration says where.
-        device: Where CLIP is.
+        config: Recipe: the CLIP model, the prompts and the loss terms.
+        clouds: Source of the clouds.
+        folder: Folder of cached text features, unless the recipe names one.
+        device: Device of CLIP.
 
     Raises:
-        ConfigError: CLIP's weights are not to be had, or features and tower are of different models.
+        ConfigError: The weights of CLIP are not available, or features and tower are of different models.
         DataError: The file of text features is of another model, or lacks a text.
     """
     clip, prompts = config.clip, config.prompts
@@ -124,21 +128,23 @@ def create_clip_feature_provider(
     plain = [prompt_without_pose(name) for name in clouds.categories.names]
     stored = clouds.in_memory
     texts = [] if stored is None else texts_of(stored, np.arange(len(stored)), prompts, config.seed)
-    load = cache(lambda: _load(clip, config.seed, device))
-    encode = _encoder(clip, path, load)
-    known = _features(clip, path, [*plain, *texts], plain, encode)
-    tower = _tower(load(), clip) if config.with_images else None
+    load = cache(lambda: _load_clip(clip, config.seed, device))
+    encode = _create_encoder(clip, path, load)
+    known = _read_or_encode(clip, path, [*plain, *texts], plain, encode)
+    tower = _create_tower(load(), clip) if config.with_images else None
     width = known.features.shape[1]
     if tower is not None and tower.visual.proj.shape[1] != width:
         raise ConfigError(
-            f"text features are {width} wide, {clip.name} gives images {tower.visual.proj.shape[1]}: they are of "
-            "different models"
+            f"text features are {width} wide, but {clip.name} encodes images to {tower.visual.proj.shape[1]}: they are "
+            "of different models; set clip.model to the model of the text features"
         )
     return ClipFeatureProvider(known, plain, encode, tower, clip.tune_text).to(device)
 
 
-def _features(clip: ClipConfig, path: Path, texts: Sequence[str], plain: list[str], encode: Encode) -> TextFeatures:
-    """Of these texts and no others, from the given file, or from the folder's, which is completed first."""
+def _read_or_encode(
+    clip: ClipConfig, path: Path, texts: Sequence[str], plain: list[str], encode: Encode
+) -> TextFeatures:
+    """Return the features of exactly these texts, from a file, or from a folder to which missing ones are added."""
     wanted = list(dict.fromkeys(texts))
     if path.suffix == ".npy":
         stored = read_text_features(path, clip.name, plain)
@@ -147,21 +153,24 @@ def _features(clip: ClipConfig, path: Path, texts: Sequence[str], plain: list[st
     return TextFeatures(stored.model, tuple(wanted), stored.features[stored.rows(wanted)])
 
 
-def _encoder(clip: ClipConfig, path: Path, load: Callable[[], Any]) -> Encode:
-    """CLIP's text tower, or where a file tells all there is to know, a refusal."""
+def _create_encoder(clip: ClipConfig, path: Path, load: Callable[[], Any]) -> Encode:
+    """Return the function that encodes texts with CLIP; if the features come from a file, it raises DataError."""
 
     def encode(texts: Sequence[str]) -> FloatArray:
         if path.suffix == ".npy":
             raise DataError(f"text features '{path}' lack {texts[0]!r}: leave text_features out, or prompts.pose=none")
-        from clipose_ros.model.clip import encode_texts  # open_clip is needed by these runs alone
+        from clipose_ros.model.clip import encode_texts  # only these runs need open_clip
 
         return encode_texts(load(), clip, texts)
 
     return encode
 
 
-def _load(clip: ClipConfig, seed: int, device: str) -> Any:
-    """CLIP. Whenever it is loaded, random numbers go on as if it had not been: it draws weights before it reads any."""
+def _load_clip(clip: ClipConfig, seed: int, device: str) -> Any:
+    """Load CLIP without changing torch's random state.
+
+    CLIP draws random weights before it reads the trained ones. A resumed run may load it at another time.
+    """
     from clipose_ros.model.clip import load_clip
 
     with torch.random.fork_rng(devices=[]):
@@ -169,7 +178,8 @@ def _load(clip: ClipConfig, seed: int, device: str) -> Any:
         return load_clip(clip).to(device)
 
 
-def _tower(model: Any, clip: ClipConfig) -> Any:
+def _create_tower(model: Any, clip: ClipConfig) -> Any:
+    """Create the image tower with its prompt tokens."""
     from clipose_ros.model.clip import ImageTower
 
     return ImageTower(model, clip)

@@ -1,4 +1,7 @@
-"""Poses of a fusion network on stored clouds (Table VI), with what its other modality tells at inference."""
+"""Pose prediction by a fusion network on stored clouds (Table VI).
+
+The second modality at inference is the image of the object or the text of its category without pose.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from clipose_ros.types import ByteArray, PoseEstimate
 
 
 class _ConditionedNetwork(nn.Module):
-    """A fusion network with the other modality's features of one batch."""
+    """Fusion network bound to the second modality's features of one batch."""
 
     def __init__(self, network: FusionNet, other: Tensor) -> None:
         super().__init__()
@@ -28,14 +31,14 @@ class _ConditionedNetwork(nn.Module):
 
 
 class FusionPredictor:
-    """Poses stored clouds by rows.
+    """Predictor of the poses of stored clouds.
 
     Args:
-        network: In evaluation mode.
-        source: Text features and image tower.
-        samples: The clouds.
-        images: Their images, where the network sees images; else it is told the category's text without pose.
-        device: Where all of it is.
+        network: Network in evaluation mode.
+        source: Provider of text features and image tower.
+        samples: Stored clouds.
+        images: Images of the clouds if the second modality is the image; None if it is the text.
+        device: Device of network and features.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class FusionPredictor:
         self._images, self._device = images, device
 
     def __call__(self, rows: slice) -> list[PoseEstimate]:
-        """Poses of the clouds at the rows."""
+        """Predict the poses of the clouds of a slice."""
         index = self._samples.category_index[rows]
         with torch.inference_mode():
             if self._images is None or self._source.tower is None:

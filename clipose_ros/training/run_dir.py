@@ -1,4 +1,7 @@
-"""Files of a run: state, models and log. Each appears whole or not at all, and a full disk costs none of them."""
+"""Files of a training run: state, models and log.
+
+State and models are replaced as whole files. If a write fails, the previous file is kept.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,18 @@ from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import CLIPoseNet
 
 STATE, LAST, BEST, LOG = "state.pt", "model.safetensors", "best.safetensors", "log.jsonl"
+"""Names of the resumable state, the last model, the best model, and the log."""
 
 
 class TrainingError(CliposeError):
-    """Training cannot go on; the last good state is on disk."""
+    """Training cannot continue; the last state is on disk."""
 
 
 class RunDir:
-    """The folder of a run; it is made when first written to.
+    """Folder of a run; it is created at the first write.
 
     Args:
-        path: Where ``state.pt``, ``model.safetensors``, ``best.safetensors`` and ``log.jsonl`` lie.
+        path: Folder of ``state.pt``, ``model.safetensors``, ``best.safetensors`` and ``log.jsonl``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +40,7 @@ class RunDir:
 
     @property
     def last_good(self) -> str:
-        """What there is to go on from, in words."""
+        """Return a phrase for error messages that names the last state."""
         state = self.path / STATE
         return f"the last good state is '{state}'" if state.is_file() else "no state had been written yet"
 
@@ -44,41 +48,41 @@ class RunDir:
         """Append a line to the log.
 
         Raises:
-            TrainingError: It cannot be written.
+            TrainingError: The file cannot be written.
         """
         path = self.path / LOG
-        with _whole(path), path.open("a", encoding="utf-8") as log:
+        with _report_failure(path), path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(values) + "\n")
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Write the resumable state in place of the one before.
+        """Replace the resumable state.
 
         Raises:
-            TrainingError: It cannot be written; the one before is kept.
+            TrainingError: The file cannot be written; the previous one is kept.
         """
-        buffer = io.BytesIO()  # torch reports a full disk as it likes; a plain file says OSError
+        buffer = io.BytesIO()  # torch.save reports a full disk by various errors, a plain file always by OSError
         torch.save(state, buffer)
         path = self.path / STATE
         partial = _partial(path)
-        with _whole(path):
+        with _report_failure(path):
             partial.write_bytes(buffer.getbuffer())
             partial.replace(path)
 
     def save_model(self, name: str, network: CLIPoseNet, notes: dict[str, Any]) -> None:
-        """Write a model in place of the one before.
+        """Replace a model file.
 
         Raises:
-            TrainingError: It cannot be written; the one before is kept.
+            TrainingError: The file cannot be written; the previous one is kept.
         """
         path = self.path / name
-        with _whole(path):
+        with _report_failure(path):
             save_checkpoint(path, network, notes)
 
     def load_state(self, device: str) -> dict[str, Any]:
         """Load the state, with its tensors on a device.
 
         Raises:
-            TrainingError: There is none.
+            TrainingError: There is no state.
         """
         path = self.path / STATE
         if not path.is_file():
@@ -88,13 +92,13 @@ class RunDir:
 
 
 def random_state(device: str) -> dict[str, Tensor]:
-    """Where torch's random numbers stand: the CPU's, and on CUDA the device's, which draws dropout there."""
+    """Return the states of torch's random generators: of the CPU, and on CUDA of the device, which draws dropout."""
     state = {"cpu": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else state
 
 
 def set_random_state(state: Tensor | dict[str, Tensor], device: str) -> None:
-    """Put back what ``random_state`` gave, as far as this device has it; older states hold the CPU's alone."""
+    """Restore what ``random_state`` returned; states of older versions hold the tensor of the CPU only."""
     states = {"cpu": state} if isinstance(state, Tensor) else state
     torch.set_rng_state(states["cpu"].cpu())
     if device.startswith("cuda") and "cuda" in states:
@@ -102,17 +106,19 @@ def set_random_state(state: Tensor | dict[str, Tensor], device: str) -> None:
 
 
 def _partial(path: Path) -> Path:
+    """Return the path of an incomplete file."""
     return path.with_name(path.name + ".part")
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Says so when a write fails, and removes what it had begun."""
+def _report_failure(path: Path) -> Iterator[None]:
+    """Create the folder of a file; if the write in the block fails, remove the partial file, raise TrainingError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except (OSError, SafetensorError) as error:
         _partial(path).unlink(missing_ok=True)
         raise TrainingError(
-            f"'{path}' cannot be written ({error}): make room, or let the run write; what was there is kept"
+            f"'{path}' cannot be written ({error}): free disk space, or make the folder writable; the previous file is "
+            "kept"
         ) from error

@@ -22,17 +22,17 @@ GPV_POSE = ShapeWeights(
     symmetry=1.0, point_matching=2.0, box_matching=1.0, face_normal=3.0, face_distance=3.0, face_confidence=1.0,
     voting=1.0, box_rotation=1.0, box_translation=1.0, box_size=1.0, box_self=1.0,
 )  # fmt: skip
-"""The terms on points of the ``clipose`` recipes, whose two heads are a third of such a step."""
+"""Shape terms of the ``clipose`` recipes; their two heads take a third of a step."""
 
 
 @dataclass(frozen=True)
 class StepTiming:
-    """What some steps cost.
+    """Duration and memory of training steps.
 
     Attributes:
-        seconds: Of every timed step, in order.
-        cpu_seconds: Processor time of each, all threads together: what they cost also where others share the machine.
-        peak_rss_bytes: The most memory that the process has ever had, so time each setting in a process of its own.
+        seconds: Duration of each step, in order.
+        cpu_seconds: Processor time of each step, summed over threads; other load on the machine changes it little.
+        peak_rss_bytes: Peak memory of the process since its start, so time each setting in a new process.
     """
 
     seconds: tuple[float, ...]
@@ -41,17 +41,17 @@ class StepTiming:
 
 
 def time_steps(preset: str, batch: int, points: int, cpu_ops: bool, steps: int, precision: str = "fp32") -> StepTiming:
-    """Time whole optimisation steps on the CPU, after one that is not counted: it compiles and fills caches.
+    """Time whole optimisation steps on the CPU, after one untimed step that compiles and fills caches.
 
-    Terms are those of pose alone for ``clipose_small``, of pose and points for ``clipose``; CLIP takes no part.
+    The loss has the pose terms for ``clipose_small``, pose and shape terms for ``clipose``, and no CLIP terms.
 
     Args:
         preset: Name in ``network.PRESETS``.
         batch: Clouds per step.
         points: Points per cloud, a multiple of 16, at least 128.
         cpu_ops: Use the compiled CPU operations and tune the process, as in training; else the PyTorch formulas.
-        steps: How many to time.
-        precision: As in a recipe.
+        steps: Number of timed steps.
+        precision: Precision of matrix products, as in a recipe.
     """
     if cpu_ops:
         tune_process("cpu")
@@ -67,24 +67,24 @@ def time_steps(preset: str, batch: int, points: int, cpu_ops: bool, steps: int, 
         if not cpu_ops:
             use_pytorch_ops(trainer)
         trainer.optimise()
-        wall, cpu = zip(*(_timed(trainer) for _ in range(steps)), strict=True)
+        wall, cpu = zip(*(_time_step(trainer) for _ in range(steps)), strict=True)
     return StepTiming(wall, cpu, _peak_rss_bytes())
 
 
-def _timed(trainer: Trainer) -> tuple[float, float]:
-    """One step: elapsed seconds, and the process's."""
-    began, worked = time.perf_counter(), time.process_time()
+def _time_step(trainer: Trainer) -> tuple[float, float]:
+    """Take one step; return its elapsed seconds and the process's CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
     trainer.optimise()
-    return time.perf_counter() - began, time.process_time() - worked
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def use_pytorch_ops(trainer: Trainer) -> None:
-    """Let the network compute with the PyTorch formulas."""
+    """Make the network compute with the PyTorch formulas."""
     trainer.modules.network.use_ops(PYTORCH_OPS)
 
 
 def box_clouds(count: int, points: int) -> CloudSamples:
-    """Points on boxes of random size and place, of every category in turn."""
+    """Create clouds of points on boxes of random size and position, of all categories in turn."""
     rng = np.random.default_rng(0)
     size = rng.uniform(0.05, 0.2, (count, 3)).astype(np.float32)
     T = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
@@ -98,7 +98,7 @@ def box_clouds(count: int, points: int) -> CloudSamples:
 
 
 def _peak_rss_bytes() -> int:
-    """Return the peak memory of this program; the value of ``getrusage`` begins with that of whoever started it."""
+    """Return the peak memory of this program; ``getrusage`` would include that of the parent process."""
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(peak) * 1024

@@ -1,4 +1,4 @@
-"""A network in training, judged on the validation clouds."""
+"""Predictions and accuracy of a network in training on the validation clouds."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from clipose_ros.training.fusion_predictor import FusionPredictor
 from clipose_ros.types import PoseEstimate
 
 SCORE = "10deg5cm"
-"""By its mean over the categories the best model is chosen."""
+"""Accuracy whose mean over the categories selects the best model."""
 
 PredictFn = Callable[[slice], Sequence[PoseEstimate]]
+"""Function that predicts the poses of the stored clouds of a slice."""
 
 
 def create_predict_fn(
@@ -38,18 +39,18 @@ def create_predict_fn(
         return FusionPredictor(network, clip_features, samples, images, device)
     predictor = Predictor(PytorchEngine(network, device))
 
-    def pose(rows: slice) -> list[PoseEstimate]:
+    def predict(rows: slice) -> list[PoseEstimate]:
         names = [samples.categories.names[i] for i in samples.category_index[rows]]
         return predictor.predict(samples.points[rows].astype(np.float32), names)
 
-    return pose
+    return predict
 
 
 def evaluate_predictions(predict_fn: PredictFn, samples: CloudSamples, categories: CategorySet) -> dict[str, Accuracy]:
-    """Accuracy by category, and its mean."""
+    """Measure the accuracy by category, and its mean under ``mean``."""
     return evaluate_poses(predict_fn, samples, categories)
 
 
 def score(table: dict[str, Accuracy]) -> float:
-    """Return the figure that selects the best model; -1 without a validation."""
+    """Return the accuracy that selects the best model, percent; -1 without a validation."""
     return table["mean"].within[SCORE] if table else -1.0

@@ -19,16 +19,16 @@ from clipose_ros.model.network import Architecture
 from clipose_ros.training.augment import (
     AugmentationRules,
     BatchRng,
+    add_noise,
     augment,
     cut,
-    in_camera,
-    in_object,
+    draw_rotations,
     mirror,
-    noisy,
-    random_turns,
+    rotate_clouds,
     scale_boxes,
     taper,
-    turn,
+    to_camera_frame,
+    to_object_frame,
 )
 from clipose_ros.training.config import AugmentConfig, TrainConfig
 from clipose_ros.training.losses.pose import PoseTruth
@@ -39,7 +39,7 @@ STILL = {"scale_probability": 0.0, "tilt_probability": 0.0, "noise_probability":
          "taper_probability": 0.0, "roll_deg": 0.0}  # fmt: skip
 
 
-def dice(seed: int = 0, count: int = COUNT) -> BatchRng:
+def make_rng(seed: int = 0, count: int = COUNT) -> BatchRng:
     return BatchRng(seed, 0, count, slice(0, count))
 
 
@@ -52,12 +52,12 @@ def clouds(seed: int = 0) -> tuple[Tensor, PoseTruth]:
     values = (torch.from_numpy(value).float() for value in (R, t, size))
     truth = PoseTruth(*values, torch.ones(COUNT, dtype=torch.bool))
     sixteenths = torch.from_numpy(rng.integers(-8, 9, (COUNT, POINTS, 3)) / 16).float()
-    return in_camera(sixteenths * truth.size.unsqueeze(1), truth), truth
+    return to_camera_frame(sixteenths * truth.size.unsqueeze(1), truth), truth
 
 
 def box_coordinates(points: Tensor, truth: PoseTruth) -> Tensor:
     """Points as fractions of their box."""
-    return in_object(points, truth) / truth.size.unsqueeze(1)
+    return to_object_frame(points, truth) / truth.size.unsqueeze(1)
 
 
 AXIAL = torch.arange(COUNT) % 2 == 0
@@ -71,7 +71,7 @@ def test_augmentation_transforms_cloud_and_truth_consistently(
 ) -> None:
     changes = {"roll_deg": roll, "tilt_deg": tilt, "scale_probability": 1.0, "tilt_probability": 1.0}
     config = AugmentConfig.from_mapping({**STILL, **changes, "mirror_probability": mirrored})
-    points, truth = augment(*clouds(seed), AugmentationRules(AXIAL, ALL, ALL), config, dice(seed))
+    points, truth = augment(*clouds(seed), AugmentationRules(AXIAL, ALL, ALL), config, make_rng(seed))
     sixteenths = 16 * box_coordinates(points, truth)
     torch.testing.assert_close(sixteenths, sixteenths.round(), atol=2e-3, rtol=0)
     assert sixteenths.abs().max() <= 8 + 1e-2
@@ -81,7 +81,9 @@ def test_augmentation_transforms_cloud_and_truth_consistently(
 
 def test_augmentation_with_zero_probabilities_only_permutes_points() -> None:
     points, truth = clouds()
-    same, still = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), AugmentConfig.from_mapping(STILL), dice())
+    same, still = augment(
+        points, truth, AugmentationRules(AXIAL, ALL, ALL), AugmentConfig.from_mapping(STILL), make_rng()
+    )
     torch.testing.assert_close(same.sort(dim=1).values, points.sort(dim=1).values, atol=1e-6, rtol=0)
     for name in ("R", "t", "size"):
         torch.testing.assert_close(getattr(still, name), getattr(truth, name), atol=1e-6, rtol=0)
@@ -91,7 +93,7 @@ def test_augmentation_with_zero_probabilities_only_permutes_points() -> None:
 def test_slice_is_augmented_as_in_whole_batch() -> None:
     points, truth = clouds()
     config = AugmentConfig(mirror_probability=0.5)
-    whole, moved = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, dice())
+    whole, moved = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, make_rng())
     for own in (slice(0, 4), slice(4, 16)):
         part = PoseTruth(truth.R[own], truth.t[own], truth.size[own], truth.x_determined[own])
         some, also = augment(
@@ -115,7 +117,7 @@ def test_scale_boxes_scales_points_along_object_axes() -> None:
 def test_random_scales_stay_in_bounds_and_keep_axial_symmetry() -> None:
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 1.0})
     points, truth = clouds()
-    _, scaled = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, dice())
+    _, scaled = augment(points, truth, AugmentationRules(AXIAL, ALL, ALL), config, make_rng())
     factors = scaled.size / truth.size
     assert factors.min() >= 0.8 - 1e-6 and factors.max() <= 1.2 + 1e-6 and factors.std() > 0.05
     torch.testing.assert_close(factors[AXIAL, 0], factors[AXIAL, 2])
@@ -160,15 +162,15 @@ def test_taper_updates_size_to_tapered_object() -> None:
 def test_only_listed_categories_are_tapered() -> None:
     config = AugmentConfig.from_mapping({**STILL, "taper_probability": 1.0})
     points, truth = clouds()
-    _, tapered = augment(points, truth, AugmentationRules(AXIAL, AXIAL, ALL), config, dice())
+    _, tapered = augment(points, truth, AugmentationRules(AXIAL, AXIAL, ALL), config, make_rng())
     assert torch.allclose(tapered.size[~AXIAL], truth.size[~AXIAL], atol=1e-6)
     assert ((tapered.size - truth.size)[AXIAL, 0].abs() > 1e-4).all()
 
 
 def test_rotate_clouds_rotates_points_about_mean() -> None:
     points, truth = clouds()
-    turns = random_turns(AugmentConfig(), ALL, dice())
-    turned, result = turn(points, truth, turns)
+    turns = draw_rotations(AugmentConfig(), ALL, make_rng())
+    turned, result = rotate_clouds(points, truth, turns)
     for b in range(COUNT):
         pivot = points[b].mean(dim=0)
         for n in range(POINTS):
@@ -177,24 +179,24 @@ def test_rotate_clouds_rotates_points_about_mean() -> None:
 
 
 def test_random_rotations_have_configured_angles() -> None:
-    turns = random_turns(AugmentConfig(0.0, 20.0), torch.ones(200, dtype=torch.bool), dice(count=200))
+    turns = draw_rotations(AugmentConfig(0.0, 20.0), torch.ones(200, dtype=torch.bool), make_rng(count=200))
     angles = torch.rad2deg(torch.arccos(((turns.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)))
     assert angles.max() <= 20.1 and angles.max() > 15.0
-    rolls = random_turns(AugmentConfig(10.0), torch.zeros(200, dtype=torch.bool), dice(count=200))
+    rolls = draw_rotations(AugmentConfig(10.0), torch.zeros(200, dtype=torch.bool), make_rng(count=200))
     torch.testing.assert_close(rolls[:, 2], torch.tensor([0.0, 0.0, 1.0]).expand(200, 3))
 
 
 def test_sensor_noise_has_configured_standard_deviation() -> None:
     points, truth = clouds()
     config = AugmentConfig(noise_probability=1.0, noise_m=0.01)
-    difference = noisy(points, truth, config, dice()) - points
+    difference = add_noise(points, truth, config, make_rng()) - points
     assert difference.std().item() == pytest.approx(0.01, rel=0.05) and abs(difference.mean().item()) < 1e-3
 
 
 def test_outward_noise_moves_coordinates_away_from_centre_by_at_most_a_fraction() -> None:
     points, truth = clouds()
     config = AugmentConfig(noise="outward", noise_share=0.2, noise_probability=1.0)
-    moved = noisy(points, truth, config, dice())
+    moved = add_noise(points, truth, config, make_rng())
     for b in range(COUNT):
         for n in range(POINTS):
             for before, after in zip(points[b, n] - truth.t[b], moved[b, n] - truth.t[b], strict=True):
@@ -208,14 +210,14 @@ def test_outward_noise_moves_coordinates_away_from_centre_by_at_most_a_fraction(
 def test_clouds_without_noise_are_unchanged(kind: str) -> None:
     points, truth = clouds()
     config = AugmentConfig(noise=kind, noise_probability=0.5)
-    stays = (noisy(points, truth, config, dice()) == points).flatten(1).all(dim=1)
+    stays = (add_noise(points, truth, config, make_rng()) == points).flatten(1).all(dim=1)
     assert stays.any() and not stays.all()
 
 
 def test_cut_removes_points_behind_plane_and_repeats_others() -> None:
     points = torch.randn(8, 100, 3)
     chosen = torch.tensor([True] * 4 + [False] * 4)
-    result = cut(points, chosen, 0.9, dice(1, 8))
+    result = cut(points, chosen, 0.9, make_rng(1, 8))
     for before, after, was_cut in zip(points, result, chosen, strict=True):
         left = {tuple(p) for p in after.tolist()}
         assert left <= {tuple(p) for p in before.tolist()}
@@ -238,11 +240,11 @@ def test_mirror_equals_object_mirrored_by_own_plane() -> None:
 def test_augmentation_frequencies_equal_probabilities() -> None:
     points, truth = clouds()
     many = BatchRng(3, 0, 4000, slice(0, 4000))
-    assert many.chance(0.3).float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert many.bernoulli(0.3).float().mean().item() == pytest.approx(0.3, abs=0.03)
     config = AugmentConfig.from_mapping({**STILL, "scale_probability": 0.3})
     scaled = 0
     for seed in range(40):
-        _, varied = augment(points, replace(truth), AugmentationRules(AXIAL, NONE, ALL), config, dice(seed))
+        _, varied = augment(points, replace(truth), AugmentationRules(AXIAL, NONE, ALL), config, make_rng(seed))
         scaled += int(((varied.size - truth.size).abs().amax(dim=1) > 1e-6).sum())
     assert scaled / (40 * COUNT) == pytest.approx(0.3, abs=0.07)
 
@@ -267,8 +269,8 @@ def test_loss_is_invariant_to_shift_of_cloud(
 
 def test_only_mirror_symmetric_categories_are_mirrored() -> None:
     config = AugmentConfig.from_mapping(STILL | {"mirror_probability": 1.0})
-    traits = AugmentationRules.of(NOCS_CATEGORIES, config).at(torch.arange(COUNT) % 6)
+    rules = AugmentationRules.from_categories(NOCS_CATEGORIES, config).select(torch.arange(COUNT) % 6)
     points, truth = clouds()
-    _, moved = augment(points, truth, traits, config, dice())
+    _, moved = augment(points, truth, rules, config, make_rng())
     changed = (moved.t[:, 0] == -truth.t[:, 0]).tolist()
     assert changed == [NOCS_CATEGORIES.names[i % 6] != "camera" for i in range(COUNT)]

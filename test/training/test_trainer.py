@@ -160,7 +160,7 @@ def test_stop_signal_saves_state(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(StoppedError) as stop:
         run.run()
     assert stop.value.signal == signal.SIGTERM
-    assert "stopped at step 3 of 10000: go on with --resume" in capsys.readouterr().out
+    assert "stopped at step 3 of 10000: continue with --resume" in capsys.readouterr().out
     again = trainer(tmp_path, steps=10_000, validate_every=10_000)
     again.resume()
     assert again.progress.step == run.progress.step == 3

@@ -1,4 +1,4 @@
-"""Muon for the network's matrices, AdamW for all else."""
+"""Optimizer that updates matrices by Muon and all other parameters by AdamW."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 LEAST_SIDE = 8
-"""Matrices with fewer rows or columns read points or write poses; AdamW takes them."""
+"""Smallest number of rows and columns of a matrix that Muon updates.
+
+Smaller matrices have coordinates as inputs or poses as outputs; AdamW updates them.
+"""
 
 
 class Muon(torch.optim.Optimizer):
-    """torch's Muon on matrices and its AdamW on the other parameters, as one optimiser with a learning rate in common.
+    """torch's Muon for matrices and AdamW for the other parameters, as one optimizer with a common learning rate.
 
-    Muon moves a matrix by its momentum with all singular values made alike, scaled so that an entry moves about as far
-    as AdamW would move it. Lookups of ``param_groups`` see the groups of both.
+    Muon replaces the singular values of the momentum of a matrix by equal ones. The step is scaled so that an entry
+    changes about as much as by AdamW. ``param_groups`` holds the groups of both.
 
     Args:
         params: Parameters; at least one of them a matrix of at least ``LEAST_SIDE`` rows and columns.
@@ -41,7 +44,7 @@ class Muon(torch.optim.Optimizer):
     def step(  # type: ignore[override]  # torch declares two overloads
         self, closure: Callable[[], float] | None = None
     ) -> float | None:
-        """Update every parameter that has a gradient; returns what the closure, if any, returned."""
+        """Update every parameter that has a gradient; return the loss of the closure, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -51,11 +54,11 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of both optimisers."""
+        """Return the states of both optimizers."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` gave."""
+        """Load what ``state_dict`` returned."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self._parts for group in part.param_groups]

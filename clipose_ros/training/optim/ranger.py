@@ -1,4 +1,4 @@
-"""Ranger, the optimiser of the paper: RAdam, Lookahead and gradient centralisation."""
+"""Ranger, the optimizer of the paper: RAdam, Lookahead and gradient centralisation."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Ranger(torch.optim.RAdam):
     def step(  # type: ignore[override]  # torch declares two overloads
         self, closure: Callable[[], float] | None = None
     ) -> float | None:
-        """Update every parameter that has a gradient; returns what the closure, if any, returned."""
+        """Update every parameter that has a gradient; return the loss of the closure, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -95,11 +95,11 @@ class Ranger(torch.optim.RAdam):
         return loss
 
     def _with_gradient(self) -> Iterable[Tensor]:
-        """Every parameter that has a gradient."""
+        """Return the parameters that have a gradient."""
         return (p for group in self.param_groups for p in group["params"] if p.grad is not None)
 
 
 def centre_gradient(parameter: Tensor) -> None:
-    """Take from a matrix' gradient the mean over each of its first dimension's slices; vectors stay."""
+    """Subtract from a gradient its mean over all axes but the first; gradients of vectors are unchanged."""
     if parameter.grad is not None and parameter.dim() > 1:
         parameter.grad -= parameter.grad.mean(dim=tuple(range(1, parameter.dim())), keepdim=True)

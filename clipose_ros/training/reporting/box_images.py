@@ -1,4 +1,4 @@
-"""Predicted boxes on validation clouds, as a look at what figures do not tell."""
+"""Images of predicted boxes on validation clouds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, PoseEstim
 from clipose_ros.visualization.draw import draw_tracks
 
 PIXELS = 320
+"""Width and height of an image."""
 BACKGROUND, POINT, TRUTH = 24, (130, 130, 130), (235, 235, 235)
+"""Colours of background, points and true box."""
 PER_CATEGORY = 1
+"""Number of clouds drawn for each category."""
 
 
 def box_pictures(predict_fn: PredictFn, samples: CloudSamples) -> dict[str, ByteArray]:
-    """Draw the first cloud of each category with its predicted box in colour and the true one in white: RGB by name."""
+    """Draw the first cloud of each category with its predicted box in colour and the true box in white: RGB by name."""
     pictures = {}
     for place, name in enumerate(samples.categories.names):
         for row in np.flatnonzero(samples.category_index == place)[:PER_CATEGORY].tolist():
@@ -30,12 +33,12 @@ def box_pictures(predict_fn: PredictFn, samples: CloudSamples) -> dict[str, Byte
 
 
 def box_picture(points_camera: FloatArray, estimate: PoseEstimate, T_true: FloatArray, size: FloatArray) -> ByteArray:
-    """One cloud ``(N, 3)``, seen by a camera that looks past everything else: ``(PIXELS, PIXELS, 3)`` RGB."""
+    """Draw one cloud ``(N, 3)`` with its true and its predicted box: ``(PIXELS, PIXELS, 3)`` RGB."""
     intrinsics = _camera(T_true[:3, 3], float(np.linalg.norm(size)))
     image = np.full((PIXELS, PIXELS, 3), BACKGROUND, np.uint8)
-    for u, v in _pixels(points_camera, intrinsics):
+    for u, v in _project_to_pixels(points_camera, intrinsics):
         cv2.circle(image, (u, v), 1, POINT, -1)
-    corners = _pixels(box_corners(T_true.astype(np.float64), size.astype(np.float64)), intrinsics)
+    corners = _project_to_pixels(box_corners(T_true.astype(np.float64), size.astype(np.float64)), intrinsics)
     for a, b in BOX_EDGES:
         cv2.line(image, corners[a], corners[b], TRUTH, 1, cv2.LINE_AA)
     track = TrackedObject(
@@ -52,8 +55,8 @@ def _camera(centre: FloatArray, diagonal_m: float) -> CameraIntrinsics:
     return CameraIntrinsics(focal, focal, middle - focal * x / z, middle - focal * y / z, PIXELS, PIXELS)
 
 
-def _pixels(points_camera: FloatArray, intrinsics: CameraIntrinsics) -> list[tuple[int, int]]:
-    """Whole pixels, kept near the picture."""
+def _project_to_pixels(points_camera: FloatArray, intrinsics: CameraIntrinsics) -> list[tuple[int, int]]:
+    """Project points to integer pixels, clipped to a margin around the image."""
     in_front = np.maximum(points_camera, [-np.inf, -np.inf, 0.01])
     pixels = np.rint(project(in_front, intrinsics)).clip(-PIXELS, 2 * PIXELS).astype(int)
     return [(int(u), int(v)) for u, v in pixels]

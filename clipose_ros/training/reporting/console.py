@@ -1,4 +1,4 @@
-"""A run on the terminal: a bar for who looks on, plain lines for a file."""
+"""Console output of a training run: a progress bar for terminals, plain lines for files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 REFRESH_PER_SECOND = 4
+"""Redraws of the progress bar per second."""
 
 
 class PlainConsole:
-    """One line now and then, as logs are read."""
+    """Console that prints one line at regular intervals, for log files."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
 
     def step(self, step: int, terms: Mapping[str, float]) -> None:
-        """Too often for lines."""
+        """Do nothing; a line per step would be too many."""
 
     def progress(self, step: int, terms: Mapping[str, float], seconds_per_step: float) -> None:
-        """Show the mean of each term over the recent steps, and the time left."""
+        """Print the mean of each term over the recent steps, and the remaining time."""
         left = (self._steps - step) * seconds_per_step / 60.0
         text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
         print(f"step {step}/{self._steps}  {text}  {left:.0f} min left", flush=True)
@@ -31,16 +32,16 @@ class PlainConsole:
         print(text, flush=True)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; there is nothing to release."""
 
 
 class ProgressConsole:
-    """A bar with the time left and the terms as they are now.
+    """Console with a progress bar, the remaining time and the loss terms of the last step.
 
     Args:
-        steps: Of the whole run.
-        done: Steps taken before.
-        console: Where; the standard output if None.
+        steps: Number of steps of the whole run.
+        done: Number of steps already taken.
+        console: Console of rich; None for the standard output.
     """
 
     def __init__(self, steps: int, done: int, console: Console | None = None) -> None:
@@ -53,7 +54,7 @@ class ProgressConsole:
         self._bar.start()
 
     def step(self, step: int, terms: Mapping[str, float]) -> None:
-        """Move on."""
+        """Advance the bar and show the terms of the step."""
         text = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
         self._bar.update(self._task, completed=step, terms=escape(text))
 
@@ -65,5 +66,5 @@ class ProgressConsole:
         self._bar.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
-        """Leave the bar where it stands."""
+        """Stop redrawing; the bar stays on the terminal."""
         self._bar.stop()

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: its log, the terminal, TensorBoard."""
+"""Logging of a training run to its log file, the console and TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ LOG_EVERY = 100
 
 
 class Console(Protocol):
-    """How steps reach the reader."""
+    """Console output of a run."""
 
     def step(self, step: int, terms: Mapping[str, float]) -> None:
-        """Every step, with its own terms."""
+        """Report a step with its loss terms."""
 
     def progress(self, step: int, terms: Mapping[str, float], seconds_per_step: float) -> None:
-        """Now and then, with the mean of the terms since."""
+        """Report the means of the loss terms since the last call."""
 
     def say(self, text: str) -> None:
         """Print a line."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class TrainingLogger:
-    """Tells of one run.
+    """Logger of one run.
 
     Args:
-        folder: Where log and TensorBoard's files go.
-        config: The recipe.
+        folder: Folder of the log file and of TensorBoard's files.
+        config: Recipe.
     """
 
     def __init__(self, folder: RunDir, config: TrainConfig) -> None:
@@ -52,24 +52,24 @@ class TrainingLogger:
 
     @property
     def wants_pictures(self) -> bool:
-        """Whether pictures would be kept."""
+        """Return True if pictures are written, which needs TensorBoard."""
         return self._board is not None
 
     @contextmanager
     def running(self, step: int) -> Iterator[None]:
-        """While the run goes on from a step: a bar on a terminal, plain lines elsewhere; TensorBoard if wanted."""
+        """Log a run that continues from a step; a terminal shows a progress bar, TensorBoard is opened if enabled."""
         self._since, self._recent = (step, time.monotonic()), []
         if sys.stdout.isatty():
             self._terminal = ProgressConsole(self._config.steps, step)
         if self._config.tensorboard:
-            self._on_board(self._open_board)
+            self._try_on_board(self._open_board)
         try:
             yield
         finally:
             self._terminal.close()
             self._terminal = PlainConsole(self._config.steps)
             if self._board is not None:
-                self._on_board(self._board.close)
+                self._try_on_board(self._board.close)
             self._board = None
 
     def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
@@ -99,40 +99,44 @@ class TrainingLogger:
         )
         if self._board is not None:
             board = self._board
-            self._on_board(lambda: board.pictures(step, pictures))
+            self._try_on_board(lambda: board.pictures(step, pictures))
 
     def stopped(self, step: int) -> None:
         """Record that the run was interrupted and saved."""
-        self._terminal.say(f"stopped at step {step} of {self._config.steps}: go on with --resume")
+        self._terminal.say(f"stopped at step {step} of {self._config.steps}: continue with --resume")
 
     def warn(self, text: str) -> None:
-        """Say what went wrong where the run goes on."""
-        print(f"train: {text}; training goes on", file=sys.stderr, flush=True)
+        """Print a warning about a failure after which the run continues."""
+        print(f"train: {text}; training continues", file=sys.stderr, flush=True)
 
     def _record(self, values: dict[str, object]) -> None:
+        """Append a line to the log file; if that fails, warn."""
         try:
             self._folder.record(values)
         except TrainingError as error:
             self.warn(str(error))
 
     def _open_board(self) -> None:
+        """Open TensorBoard's files."""
         self._board = TensorBoardWriter(self._folder)
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Add points to the curves, if TensorBoard is enabled."""
         if self._board is not None:
             board = self._board
-            self._on_board(lambda: board.scalars(step, values))
+            self._try_on_board(lambda: board.scalars(step, values))
 
-    def _on_board(self, act: Callable[[], None]) -> None:
-        """Curves are not worth a run: where they cannot be written, they end."""
+    def _try_on_board(self, act: Callable[[], None]) -> None:
+        """Write to TensorBoard; if that fails, warn and close it, since curves are less important than the run."""
         try:
             act()
         except (OSError, ImportError) as error:
             self._board = None
-            self.warn(f"nothing goes to TensorBoard from here on ({error}; tensorboard=false asks for none)")
+            self.warn(f"TensorBoard output ends here ({error}); set tensorboard=false to train without it")
 
 
 def _figures(row: Accuracy) -> dict[str, float]:
+    """Return the figures of one category by the name of their curve."""
     medians = {
         "median/rotation_deg": row.rotation_deg_median,
         "median/translation_cm": row.translation_cm_median,

@@ -1,4 +1,4 @@
-"""Curves and pictures for TensorBoard, which is imported only where a run asks for it."""
+"""Curves and pictures for TensorBoard, which is imported only if a run writes to it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from clipose_ros.types import ByteArray
 
 
 class TensorBoardWriter:
-    """TensorBoard's files, in the folder ``tensorboard`` of a run.
+    """Writer of TensorBoard's files, in the folder ``tensorboard`` of a run.
 
     Args:
-        folder: The run's.
+        folder: Folder of the run.
 
     Raises:
         ImportError: TensorBoard is not installed.
-        OSError: The folder cannot be written; as from every method.
+        OSError: The folder cannot be written; every method may raise it.
     """
 
     def __init__(self, folder: RunDir) -> None:
@@ -30,11 +30,11 @@ class TensorBoardWriter:
             self._writer.add_scalar(name, value, step)
 
     def pictures(self, step: int, pictures: Mapping[str, ByteArray]) -> None:
-        """Pictures ``(H, W, 3)`` RGB by name."""
+        """Write pictures ``(H, W, 3)`` RGB by name."""
         for name, picture in pictures.items():
             self._writer.add_image(name, picture, step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining events and close the file."""
         self._writer.close()

@@ -1,4 +1,4 @@
-"""How a process that trains deals with memory and matrix products."""
+"""Tuning of the memory allocator and of matrix products for training on the CPU."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of glibc's ``mallopt``, from ``malloc.h``."""
 _PROBE = 512
-"""Rows and columns of the matrices whose product tells how it is computed: none of the small special cases."""
+"""Size of the matrices that test the accuracy of products; small ones would be computed by special cases."""
 
 
 def tune_process(device: str) -> None:
-    """Apply the settings that make training on a device fastest; they hold for the whole process."""
+    """Tune the process for training on a device; the settings hold for the whole process."""
     keep_freed_memory()
     if device == "cpu":
         use_onednn_gemm()
@@ -22,11 +22,12 @@ def tune_process(device: str) -> None:
 def keep_freed_memory() -> bool:
     """Keep freed memory for the next allocation instead of giving it back to the system.
 
-    Every step allocates and frees the same arrays, of up to 100 MB. Given back, each has to be mapped and cleared anew
-    when it is first written to: a tenth to a fifth of a step on a CPU. The process' memory stays at its peak instead.
+    Every step allocates and frees the same arrays, of up to 100 MB. If they are given back, the system maps and clears
+    them again at the next write, which takes 10 to 20 % of a step on a CPU. The memory of the process therefore stays
+    at its peak.
 
     Returns:
-        Whether the C library has the setting; only glibc does.
+        True if the C library has the setting; only glibc does.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -36,17 +37,18 @@ def keep_freed_memory() -> bool:
 
 
 def use_onednn_gemm() -> bool:
-    """Have oneDNN multiply float32 matrices where it keeps float32's accuracy: a tenth quicker on AMD's processors.
+    """Multiply float32 matrices with oneDNN if it keeps float32 accuracy; that is 10 % faster on AMD processors.
 
-    torch's ``medium`` precision lets oneDNN have them. It then may multiply in bfloat16, which it does on processors
-    with AMX; there the setting is taken back. For the CPU alone: a GPU would multiply in TF32.
+    The ``medium`` precision of torch enables oneDNN, but also allows it to multiply in bfloat16, as it does on
+    processors with AMX. If a test product is inexact, the setting is restored. The setting is for CPUs only: a GPU
+    would multiply in TF32.
 
     Returns:
-        Whether oneDNN has them.
+        True if oneDNN is used.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
-    fine = torch.full((_PROBE, _PROBE), 1.0 + 2.0**-12)  # bfloat16 has eight bits: it would be 1
+    fine = torch.full((_PROBE, _PROBE), 1.0 + 2.0**-12)  # rounds to 1 in bfloat16, which has 8 bits
     exact = bool((fine @ torch.eye(_PROBE) == fine).all())
     if not exact:
         torch.set_float32_matmul_precision(before)

@@ -1,7 +1,8 @@
-"""Training by several processes at once, as ``torchrun`` starts them; alone, every function here does nothing.
+"""Training by several processes, started by ``torchrun``; in a single process every function here has no effect.
 
-All ranks hold the same weights and the same random state, and each has its slice of the joint batch. Means over a slice
-average to means over the joint batch; what compares entries with each other gathers them first.
+All ranks hold the same weights and the same random state. Each rank processes its slice of the joint batch. The average
+of the means over slices is the mean over the joint batch. Losses that compare entries with each other gather the
+entries of all ranks first.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from torch import Tensor
 from torch import distributed as dist
 
 PATIENCE = timedelta(hours=2)
-"""How long ranks wait for each other: the first one also validates and writes."""
+"""Longest time that ranks wait for each other; rank 0 also validates and writes in this time."""
 
 
 @contextmanager
 def ranks_joined(device: str) -> Iterator[str]:
-    """Join the ranks, by NCCL on CUDA and else by Gloo; gives this rank's device. Without ``torchrun`` nothing happens.
+    """Join the ranks by NCCL on CUDA, else by Gloo, and yield the device of this rank.
+
+    Without ``torchrun`` there is one process, and ``device`` is yielded.
 
     Args:
-        device: ``cpu``, ``cuda`` or ``cuda:N``; on CUDA each rank of a machine takes its own.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; on CUDA each rank of a machine uses a GPU of its own.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
@@ -41,13 +44,13 @@ def ranks_joined(device: str) -> Iterator[str]:
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Which rank this is, and of how many."""
+    """Return the rank of this process and the number of ranks."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Rank 0 goes first, and the others find what it wrote."""
+    """Run the block on rank 0 first, then on the other ranks, which can read the files of rank 0."""
     rank, size = rank_and_size()
     if size > 1 and rank:
         dist.barrier()
@@ -57,7 +60,7 @@ def rank_zero_first() -> Iterator[None]:
 
 
 def joint_mean(value: Tensor) -> Tensor:
-    """Mean over ranks, without gradient."""
+    """Compute the mean over ranks, without gradient."""
     _, size = rank_and_size()
     if size == 1:
         return value
@@ -67,7 +70,7 @@ def joint_mean(value: Tensor) -> Tensor:
 
 
 def any_rank(flag: bool, device: str) -> bool:
-    """Whether it holds on any rank; all ranks learn the same."""
+    """Return True on all ranks if the flag is set on any rank."""
     if rank_and_size()[1] == 1:
         return flag
     return joint_mean(torch.tensor(float(flag), device=device)).item() > 0.0
@@ -79,7 +82,7 @@ def gathered(rows: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """All ranks' rows; each rank's own get the gradients of all."""
+    """Rows of all ranks; the gradient of a rank's rows is summed over all ranks."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

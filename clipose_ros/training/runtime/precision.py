@@ -1,4 +1,4 @@
-"""Mixed precision: matrix products of networks and heads in bfloat16 where a device has it; losses in float32."""
+"""Mixed precision: matrix products of networks and heads in bfloat16 if the device supports it; losses in float32."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def uses_bf16(precision: str, device: str) -> bool:
-    """Whether a run with this setting multiplies in bfloat16 on this device."""
+    """Return True if a run with this ``precision`` multiplies in bfloat16 on a device."""
     if precision == "auto":
         return device.startswith("cuda") and torch.cuda.is_bf16_supported()
     return precision == "bf16"
 
 
 def to_float32(value: Any) -> Any:
-    """Convert all floating-point tensors to float32: of a tensor, or a dataclass or tuple of them."""
+    """Convert floating-point tensors to float32: a tensor, or those inside dataclasses and tuples."""
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Ending a run between two steps when it is asked to."""
+"""Interruption of a run between two steps by SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from clipose_ros.errors import CliposeError
 
 
 class StoppedError(CliposeError):
-    """A run was asked to end before its last step, and its state is written.
+    """A signal ended a run before its last step; its state is written.
 
     Attributes:
-        signal: Number of what asked it.
+        signal: Number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -24,7 +24,7 @@ class StoppedError(CliposeError):
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], int | None]]:
-    """Which of SIGINT and SIGTERM came, None where neither did; the handlers before are put back."""
+    """Yield a function that returns the first SIGINT or SIGTERM received, or None; restore the handlers afterwards."""
     stop: list[int] = []
 
     def request(number: int, frame: FrameType | None) -> None:
