@@ -1,4 +1,4 @@
-"""``demo``: run a camera and the pose node for some time and show the estimated poses.
+"""``demo``: run a camera and the pose node for a given time and show the estimated poses.
 
 Camera and node are separate processes. Without ``--input`` the camera is synthetic; with ``--input`` a folder of real
 RGB-D frames is played. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/``, with ``--animation``
@@ -38,11 +38,11 @@ FIRST_POSE_LIMIT_S = 20.0
 """Longest wait for a first object, seconds. The first frames are slow: libraries load, kernels are compiled."""
 _TABLE_INTERVAL_S = 0.2
 _LINE_INTERVAL_S = 3.0
-_SEGMENTER_NAMES = {"shipped": "the shipped detector", "labels": "the camera's own label images"}
+_SEGMENTER_NAMES = {"shipped": "the shipped detector", "labels": "label images of the camera"}
 
 
 class NoPosesError(CliposeError):
-    """The demo ran without a single published pose."""
+    """No pose was published during the demo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,45 +81,53 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--duration",
-        type=float,
-        default=30.0,
-        metavar="S",
-        help="duration of the run after the first pose, seconds (30)",
-    )
-    parser.add_argument(
-        "--input", type=Path, metavar="DIR", help="folder of RGB-D frames to play: *color*.png, *depth*.png, intrinsics"
-    )
-    parser.add_argument(
-        "--segmenter",
-        default="shipped",
-        metavar="WHICH",
-        help=f"segmenter that detects the objects: {SEGMENTERS} (shipped)",
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("demo_output"), metavar="DIR", help="output folder (demo_output)"
-    )
-    parser.add_argument(
-        "--model", default="clipose_small", help="pose network: name of a shipped model or a file (clipose_small)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the synthetic scene (0)")
-    parser.add_argument("--rate", type=float, metavar="HZ", help="images per second (30; 15 with --input)")
-    parser.add_argument(
-        "--frames", type=int, default=60, help="number of frames that the synthetic camera renders and replays (60)"
-    )
-    parser.add_argument(
-        "--animation",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="also write demo.webp, an animated picture of the first S seconds; 0 writes none (0)",
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="set a parameter of the pose node, such as segmentation.score_threshold=0.3; may be repeated",
-    )  # fmt: skip
+    _add_camera_options(parser)
+    _add_node_options(parser)
+    _add_output_options(parser)
     return parser
+
+
+def _add_camera_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the played or synthetic images."""
+    add = parser.add_argument_group("camera").add_argument
+    add(
+        "--input", type=Path, metavar="DIR",
+        help="Play the RGB-D frames of this folder: *color*.png, *depth*.png and intrinsics.",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, help="Set the random seed of the synthetic scene (0).")
+    add("--rate", type=float, metavar="HZ", help="Publish images at this rate, Hz (30; 15 with --input).")
+    add("--frames", type=int, default=60, help="Render this number of synthetic frames and replay them (60).")
+
+
+def _add_node_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the pose node."""
+    add = parser.add_argument_group("pose node").add_argument
+    add(
+        "--segmenter", default="shipped", metavar="WHICH",
+        help=f"Detect the objects with this segmenter: {SEGMENTERS} (shipped).",
+    )  # fmt: skip
+    add("--model", default="clipose_small", help="Use this shipped model or model file (clipose_small).")
+    add(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="Set a parameter of the pose node, such as segmentation.score_threshold=0.3. May be repeated.",
+    )  # fmt: skip
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the run and of the written files."""
+    add = parser.add_argument_group("output").add_argument
+    add(
+        "--duration", type=float, default=30.0, metavar="S",
+        help="Run for this time after the first pose, seconds (30).",
+    )  # fmt: skip
+    add(
+        "--output", type=Path, default=Path("demo_output"), metavar="DIR",
+        help="Write all files to this folder (demo_output).",
+    )  # fmt: skip
+    add(
+        "--animation", type=float, default=0.0, metavar="S",
+        help="Write demo.webp, an animated image of this duration, seconds; 0 writes none (0).",
+    )  # fmt: skip
 
 
 def _demo_config(options: argparse.Namespace) -> DemoConfig:

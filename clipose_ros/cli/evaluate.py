@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -35,14 +35,24 @@ from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.evaluation.metrics.detection_recall import DetectionRecall, sum_counts
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.latency import Latency
-from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, MatchedPair, Scores, evaluate_frames, records_by_kind
+from clipose_ros.evaluation.metrics.nocs_protocol import (
+    TABLE,
+    MatchedPair,
+    Scores,
+    Thresholds,
+    evaluate_frames,
+    records_by_kind,
+)
 from clipose_ros.evaluation.metrics.pose_accuracy import as_records, summarize
 from clipose_ros.evaluation.report.report import REPORT_THRESHOLDS, SINGLE, Report, report_html
 from clipose_ros.evaluation.report.worst_cases import FailureCase, FailureImage, cases_of_clouds, cases_of_pairs
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
 
-if TYPE_CHECKING:  # imports the simulator, which result files do not need
+if TYPE_CHECKING:  # the import loads the simulator, which result files do not need
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
+
+T = TypeVar("T")
+ByKind = Mapping[IouKind, Mapping[str, Scores]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +66,7 @@ class EvaluationResult:
     """
 
     tables: Sequence[Table]
-    record: Mapping[str, Any]
+    record: Mapping[str, object]
     report: Report | None = None
 
 
@@ -113,8 +123,7 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     categories, samples = predictor.categories, load_clouds(*options.data)
     posed = pose_clouds(predictor, samples, lambda batches: _show_progress(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
-    thresholds = REPORT_THRESHOLDS if options.report else TABLE
-    by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), thresholds)
+    by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), _thresholds(options))
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
     source = f"{_model_label(network)} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
@@ -140,8 +149,7 @@ def _evaluate_results(options: argparse.Namespace) -> EvaluationResult:
     categories = NOCS_CATEGORIES if options.categories is None else read_object_library(options.categories).categories
     paths = find_results(options.results)
     frames = (frame for path in _show_progress(paths, "Scoring") for frame in read_results(path))
-    thresholds = REPORT_THRESHOLDS if options.report else TABLE
-    by_kind = evaluate_frames(frames, categories, tuple(IouKind), thresholds)
+    by_kind = evaluate_frames(frames, categories, tuple(IouKind), _thresholds(options))
     source = f"{len(paths)} result files: {', '.join(options.results)}"
     cases = cases_of_pairs(_matched_pairs(by_kind), categories)
     return _protocol_result(source, Latency("not stored in result files"), by_kind, cases)
@@ -175,8 +183,7 @@ def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
         frame = dataset.read_frame(dataset.frames.index(name))
         return FailureImage(frame.rgb, frame.intrinsics)
 
-    thresholds = REPORT_THRESHOLDS if options.report else TABLE
-    by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), thresholds)
+    by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), _thresholds(options))
     source = f"{_model_label(network)} on {options.subset} of {options.nocs}, truths: {options.truths}"
     latency = Latency(f"from masks to poses, all objects of an image, on {predictor.device}", latencies_ms)
     cases = cases_of_pairs(_matched_pairs(by_kind), dataset.categories, load_image) if options.report else []
@@ -204,13 +211,15 @@ def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
             frame = views.read(name).frame
             return FailureImage(frame.rgb, frame.intrinsics)
 
-        thresholds = REPORT_THRESHOLDS if options.report else TABLE
-        by_kind = evaluate_frames((view.frame for view in posed), categories, tuple(IouKind), thresholds)
+        frames = (view.frame for view in posed)
+        by_kind = evaluate_frames(frames, categories, tuple(IouKind), _thresholds(options))
         cases = cases_of_pairs(_matched_pairs(by_kind), categories, load_image) if options.report else []
     model, masks = _model_label(config.network), f"{config.segmentation.backend} {config.segmentation.model}".strip()
     source = f"{model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
-    of = f"from image to poses, all objects of a view, on {pipeline.predictor.device}"
-    latency = Latency(of, [view.latency_ms for view in posed])
+    latency = Latency(
+        f"from image to poses, all objects of a view, on {pipeline.predictor.device}",
+        [view.latency_ms for view in posed],
+    )
     recall = sum_counts((view.recall for view in posed), categories)
     return _protocol_result(source, latency, by_kind, cases, recall)
 
@@ -266,9 +275,6 @@ def _load_or_record_sequence(options: argparse.Namespace) -> RecordedSequence:
     return sequence
 
 
-ByKind = Mapping[IouKind, Mapping[str, Scores]]
-
-
 def _protocol_result(
     source: str,
     latency: Latency,
@@ -277,7 +283,7 @@ def _protocol_result(
     recall: Mapping[str, DetectionRecall] | None = None,
 ) -> EvaluationResult:
     """Return tables, record and report of scores by the NOCS protocol."""
-    record: dict[str, Any] = {
+    record: dict[str, object] = {
         "source": source,
         "protocol": "NOCS: average precision, per cent; poses evaluated where matched at IoU > 0.1",
         "latency": latency.as_record(),
@@ -291,6 +297,11 @@ def _protocol_result(
     return EvaluationResult(tables, record, report)
 
 
+def _thresholds(options: argparse.Namespace) -> Thresholds:
+    """Return the thresholds of the tables, with those of the curves for ``--report``."""
+    return REPORT_THRESHOLDS if options.report else TABLE
+
+
 def _matched_pairs(by_kind: ByKind) -> Iterator[MatchedPair]:
     """Return the pairs matched by the oriented IoU."""
     return (pair for scores in by_kind[IouKind.ORIENTED].values() for pair in scores.pairs)
@@ -302,7 +313,7 @@ def _model_label(network: NetworkConfig) -> str:
     return f"{network.model} ({passes} passes)" if passes > 1 else f"{network.model} (one pass)"
 
 
-def _show_progress(items: Sequence[Any], description: str) -> Iterator[Any]:
+def _show_progress(items: Sequence[T], description: str) -> Iterator[T]:
     """Yield the items and show a progress bar on standard error."""
     yield from track(items, description, console=Console(stderr=True), transient=True)
 

@@ -13,13 +13,13 @@ from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_recor
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 
-if TYPE_CHECKING:  # imports the tracker, which tables of scores do not need
+if TYPE_CHECKING:  # the import loads the tracker, which tables of scores do not need
     from clipose_ros.evaluation.metrics.jitter import JitterReport
 
 
 def shares_table(table: Mapping[str, Accuracy]) -> Table:
     """Return the table of median errors and percentages by category."""
-    result = Table(title="Share of objects posed within a threshold, per cent; medians")
+    result = Table(title="Objects posed within a threshold, per cent, and median errors")
     thresholds = list(next(iter(table.values())).within) if table else []
     for name in ("category", "objects", "rotation deg", "translation cm", "size %", *thresholds):
         result.add_column(name, justify="left" if name == "category" else "right")
@@ -63,7 +63,7 @@ def breakdown_table(factors: Breakdown) -> Table:
     """Return the table of percentages by category and by each factor of the breakdown."""
     names = list(next(iter(next(iter(factors.values())).values())))
     within = f"{DEGREES:g} deg and {CENTIMETRES:g} cm"
-    result = Table(title=f"Share of objects posed within {within}, per cent, and how many there are")
+    result = Table(title=f"Objects posed within {within}, per cent, and number of objects")
     for name in ("", *names):
         result.add_column(name, justify="right" if name else "left")
     for factor, bins in factors.items():
@@ -80,7 +80,7 @@ def smoothness_table(rows: Sequence[tuple[str, float, JitterReport]]) -> Table:
     Args:
         rows: Tracking frame, smoothing and measurements of each setting.
     """
-    result = Table(title="Static objects and a moving camera, by settings of the tracker; medians over the objects")
+    result = Table(title="Static objects and a moving camera by settings of the tracker, medians over the objects")
     heads = ("smoothed in", "smoothing", "std mm", "std deg", "step mm", "step deg", "worst std mm", "worst std deg")
     for name in (*heads, "lag ms", "turn lag ms", "id switches", "reported %"):
         result.add_column(name, justify="left" if name == "smoothed in" else "right")

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if not options.unchecked:
-            require("onnxruntime")  # raises before the export, not after it
+            require("onnxruntime")  # raises before the export
         source = model_path(options.model)
         network = load_checkpoint(source)
         notes = {"model": source.stem, "model_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
@@ -43,16 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     """Return the parser of all options."""
     parser = argparse.ArgumentParser(prog="export", description=__doc__)
     parser.add_argument(
-        "--model", default="clipose_small", help="a .safetensors file or the name of a shipped model (clipose_small)"
+        "--model", default="clipose_small", help="Export this shipped model or .safetensors file (clipose_small)."
     )
-    parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
+    parser.add_argument("--out", type=Path, required=True, help="Write the ONNX network to this file.")
     parser.add_argument(
         "--points",
         type=int,
         default=1024,
-        help="points per cloud, fixed in the file; equal to cloud.points of the node (1024)",
+        help="Fix the number of points per cloud in the file, equal to cloud.points of the node (1024).",
     )
-    parser.add_argument("--unchecked", action="store_true", help="do not check the file with onnxruntime")
+    parser.add_argument(
+        "--unchecked", action="store_true", help="Do not compare the file with the network by onnxruntime."
+    )
     return parser
 
 

@@ -26,42 +26,13 @@ from clipose_ros.errors import CliposeError, ConfigError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="generate", description=__doc__)
-    parser.add_argument("--scenes", type=int, default=400, help="number of simulated scenes, three views each (400)")
-    parser.add_argument("--seed", type=int, required=True, help="random seed; equal seeds give equal files")
-    target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, help=".npz file to write; it appears once it is complete")
-    target.add_argument("--shards", type=Path, help="folder of WebDataset shards to create, resume or extend")
-    parser.add_argument("--workers", type=int, default=1, help="with --shards: number of processes (1)")
-    parser.add_argument(
-        "--scenes-per-shard", type=int, default=50, help="with --shards: scenes, or frames of --nocs, per shard (50)"
-    )
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        default=0,
-        help="side of the image crop of each object for recipes with CLIP, pixels; 0 for no images (0)",
-    )
-    add_object_library_options(parser)
-    add_nocs_options(parser)
-    options = parse(parser, arguments, _REQUIREMENTS, _CONFLICTS)
+    options = parse(_parser(), arguments, _REQUIREMENTS, _CONFLICTS)
     cv2.setNumThreads(1)
     try:
         if options.shards is not None:
-            return write_shards(options)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        if options.nocs is not None:
-            samples = load_nocs_samples(
-                open_nocs_dataset(options), options.seed, options.frames, image_side=options.image_size
-            )
+            write_shards(options)
         else:
-            samples = generate_samples(
-                options.scenes,
-                options.seed,
-                object_library=read_object_library_options(options),
-                image_side=options.image_size,
-            )
-        samples.save(options.out)
+            write_clouds(options)
     except (CliposeError, OSError) as error:
         print(f"generate: {error}", file=sys.stderr)
         return 1
@@ -69,22 +40,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resume_hint = "; the same command continues after the completed shards" if options.shards is not None else ""
         print(f"generate: interrupted{resume_hint}", file=sys.stderr)
         return 130
-    names = samples.categories.names
-    counts = np.bincount(samples.category_index, minlength=len(names))
-    print(f"{options.out}: {len(samples)} clouds: {_format_counts(dict(zip(names, counts, strict=True)))}")
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="generate", description=__doc__)
+    parser.add_argument(
+        "--scenes", type=int, default=400, help="Simulate this number of scenes, three views each (400)."
+    )
+    parser.add_argument("--seed", type=int, required=True, help="Set the random seed; equal seeds give equal files.")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="Write an .npz file, which appears when it is complete.")
+    target.add_argument("--shards", type=Path, help="Create, resume or extend a folder of WebDataset shards.")
+    parser.add_argument("--workers", type=int, default=1, help="With --shards: use this number of processes (1).")
+    parser.add_argument(
+        "--scenes-per-shard",
+        type=int,
+        default=50,
+        help="With --shards: write this number of scenes, or of frames with --nocs, to a shard (50).",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        default=0,
+        help="Store an image crop of each object with this side, pixels, for recipes with CLIP; 0 stores none (0).",
+    )
+    add_object_library_options(parser)
+    add_nocs_options(parser)
+    return parser
+
+
 OBJECT_LIBRARY_REQUIREMENTS = dict.fromkeys(("index", "split", "mesh_share"), ("meshes",))
-"""By option of ``add_object_library_options``: the options of which one must be given with it."""
+"""Options of ``add_object_library_options`` that require others: names of the others by option."""
 _REQUIREMENTS = {
     **OBJECT_LIBRARY_REQUIREMENTS,
     **dict.fromkeys(("workers", "scenes_per_shard"), ("shards",)),
     **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
 }
-"""By option: the options of which one must be given with it."""
+"""Options that require one of others: names of the others by option."""
 _CONFLICTS = [(name, "nocs") for name in ("scenes", "categories", "meshes")]
-"""Pairs of options that exclude each other: NOCS data have their own frames, categories and objects."""
+"""Pairs of options that exclude each other. NOCS data define their own frames, categories and objects."""
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:
@@ -92,8 +87,29 @@ def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def write_shards(options: argparse.Namespace) -> int:
-    """Write the shards into the folder of ``--shards`` and return the exit status.
+def write_clouds(options: argparse.Namespace) -> None:
+    """Write the clouds to the file of ``--out``.
+
+    Raises:
+        ConfigError: Options contradict each other.
+        DataError: A file of the NOCS data is missing or malformed.
+    """
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    if options.nocs is not None:
+        samples = load_nocs_samples(
+            open_nocs_dataset(options), options.seed, options.frames, image_side=options.image_size
+        )
+    else:
+        library = read_object_library_options(options)
+        samples = generate_samples(options.scenes, options.seed, object_library=library, image_side=options.image_size)
+    samples.save(options.out)
+    names = samples.categories.names
+    counts = np.bincount(samples.category_index, minlength=len(names))
+    print(f"{options.out}: {len(samples)} clouds: {_format_counts(dict(zip(names, counts, strict=True)))}")
+
+
+def write_shards(options: argparse.Namespace) -> None:
+    """Write the shards into the folder of ``--shards``.
 
     Raises:
         ConfigError: Options contradict each other, or the folder was created with other options.
@@ -119,11 +135,10 @@ def write_shards(options: argparse.Namespace) -> int:
     manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, options.workers, log)
     counts = {name: sum(shard.counts[name] for shard in manifest.shards) for name in manifest.categories.names}
     print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards: {_format_counts(counts)}")
-    return 0
 
 
 def describe_objects(options: argparse.Namespace) -> dict[str, str | float]:
-    """Return the description of the objects in the manifest of shards; equal options and files give equal values."""
+    """Return the description of the objects for the manifest of shards; equal options and files give equal values."""
     record: dict[str, str | float] = {"categories": "nocs"}
     if options.categories is not None:
         record["categories"] = hashlib.sha256(options.categories.read_bytes()).hexdigest()
@@ -136,16 +151,20 @@ def describe_objects(options: argparse.Namespace) -> dict[str, str | float]:
 
 def add_object_library_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the objects in the scenes, read by ``read_object_library_options``."""
-    group = parser.add_argument_group("objects", "by default the six NOCS categories from shape generators")
-    group.add_argument("--categories", type=Path, help="YAML file of categories, such as config/categories/*.yaml")
-    group.add_argument("--meshes", type=Path, help="folder of meshes to use as objects")
-    group.add_argument("--index", type=Path, help="CSV file that describes the meshes (MESHES/index.csv)")
-    group.add_argument("--split", choices=SPLITS[:2], default="train", help="split of the meshes to use")
+    group = parser.add_argument_group("objects", "the default are the six NOCS categories with shape generators")
+    group.add_argument(
+        "--categories", type=Path, help="Use the categories of this YAML file, such as config/categories/*.yaml."
+    )
+    group.add_argument("--meshes", type=Path, help="Use the meshes of this folder as objects.")
+    group.add_argument(
+        "--index", type=Path, help="Read the description of the meshes from this CSV file (MESHES/index.csv)."
+    )
+    group.add_argument("--split", choices=SPLITS[:2], default="train", help="Use the meshes of this split.")
     group.add_argument(
         "--mesh-share",
         type=float,
         default=0.5,
-        help="fraction of meshes in categories that also have a shape generator, 0 to 1 (0.5)",
+        help="Use meshes for this fraction of the objects of categories with a shape generator, 0 to 1 (0.5).",
     )
 
 
@@ -170,7 +189,7 @@ def read_object_library_options(options: argparse.Namespace) -> ObjectLibrary:
             f"split '{options.split}' (--meshes)"
         )
         if not object_library.drawable:
-            raise ConfigError(f"nothing can be put on a table, for {lack}")
+            raise ConfigError(f"no object can be drawn: {lack}")
         print(lack, file=sys.stderr)
     return object_library
 
@@ -178,13 +197,15 @@ def read_object_library_options(options: argparse.Namespace) -> ObjectLibrary:
 def add_nocs_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of NOCS data, read by ``open_nocs_dataset``."""
     group = parser.add_argument_group("NOCS data", "real or rendered frames instead of simulated scenes")
-    group.add_argument("--nocs", type=Path, help="folder of the unpacked archives")
-    group.add_argument("--subset", choices=tuple(SUBSETS), default="real_train", help="part of the data")
-    group.add_argument("--frames", type=int, help="number of frames, drawn at random (all)")
+    group.add_argument("--nocs", type=Path, help="Read the frames from this folder of the unpacked archives.")
+    group.add_argument(
+        "--subset", choices=tuple(SUBSETS), default="real_train", help="Use this subset of the data (real_train)."
+    )
+    group.add_argument("--frames", type=int, help="Use this number of frames, drawn at random (all).")
     group.add_argument(
         "--box-centred-mugs",
         action="store_true",
-        help="centre mugs on their box like simulated mugs, not on the axis of their body like published methods",
+        help="Centre mugs on their box as in simulated data, not on the axis of their body as in published methods.",
     )
 
 

@@ -1,4 +1,4 @@
-"""``train``: make a model from stored clouds."""
+"""``train``: train a pose network on stored clouds."""
 
 from __future__ import annotations
 
@@ -26,60 +26,79 @@ from clipose_ros.training.trainer import Trainer, load_run_state
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="train", description=__doc__)
-    parser.add_argument("--recipe", required=True, help="name of a shipped recipe (see --list), or a YAML file of one")
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        required=True,
-        help="clouds from `generate`: folders of shards or their URLs, which are streamed, or .npz files",
-    )
-    parser.add_argument("--validation", nargs="+", required=True, help="clouds of other instances; read into memory")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--resume", action="store_true", help="go on from the folder's state")
-    begin.add_argument("--start", metavar="MODEL", help="begin with the weights of a model: a file or a shipped name")
-    parser.add_argument("--dry-run", action="store_true", help="tell what would be trained and how long; write nothing")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="settings that overrule the recipe, such as batch=32"
-    )
-    parser.add_argument("--list", action=_ListRecipes, nargs=0, help="list the shipped recipes and leave")
-    options = parser.parse_args(arguments)
+    """Run the command and return the exit status."""
+    options = _parser().parse_args(arguments)
     try:
-        config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
-        if not (options.resume or options.dry_run) and (options.out / STATE).exists():
-            raise ConfigError(f"'{options.out}' holds a run: go on with it by --resume, or take another folder")
-        training = open_clouds(*options.data, seed=config.seed, images=config.with_images, sampling=config.sampling)
-        validation = load_clouds(*options.validation)
-        if validation.categories != training.categories:
-            raise ConfigError(
-                f"training clouds are of {', '.join(training.categories.names)}, validation clouds of "
-                f"{', '.join(validation.categories.names)}: generate both with the same categories"
-            )
-        device = resolve_device(options.device)
-        configure_process(config.seed, config.threads, device)
-        if options.dry_run:
-            with temporary_run_dir(config, options.out) as (tried, aside):
-                trainer = Trainer(tried, training.categories, training, validation, aside, device)
-                _begin(trainer, options, config)
-                print(describe_run(trainer, {"training": options.data, "validation": options.validation}))
-            return 0
-        with ranks_joined(device) as own:
-            trainer = Trainer(config, training.categories, training, validation, options.out, own)
-            _begin(trainer, options, config)
-            trainer.run()
+        _train(options)
     except StoppedError as stop:
-        return 128 + stop.signal  # as shells tell it
+        return 128 + stop.signal  # the exit status by which shells report a signal
     except CliposeError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _begin(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:
-    """Go on from the run's state, or start with a model's weights, where that is asked."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="train", description=__doc__)
+    parser.add_argument("--recipe", required=True, help="Use this shipped recipe (see --list) or YAML file.")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        help="Train on clouds from `generate`: folders of shards or their URLs, which are streamed, or .npz files.",
+    )
+    parser.add_argument(
+        "--validation", nargs="+", required=True, help="Validate on these clouds of other instances, held in memory."
+    )
+    parser.add_argument("--out", type=Path, required=True, help="Write the run to this folder.")
+    initial = parser.add_mutually_exclusive_group()
+    initial.add_argument("--resume", action="store_true", help="Resume the run in --out.")
+    initial.add_argument("--start", metavar="MODEL", help="Start from the weights of this shipped model or model file.")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Print the settings and the expected duration of the run; write nothing."
+    )
+    parser.add_argument("--device", default="auto", help="Train on this device: auto, cpu, cuda or cuda:N (auto).")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="Override settings of the recipe, such as batch=32."
+    )
+    parser.add_argument("--list", action=_ListRecipes, nargs=0, help="List the shipped recipes and exit.")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train, or describe the run with ``--dry-run``.
+
+    Raises:
+        ConfigError: An option or a setting is wrong.
+        DataError: The clouds cannot be read.
+        StoppedError: A signal stopped the run.
+    """
+    config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
+    if not (options.resume or options.dry_run) and (options.out / STATE).exists():
+        raise ConfigError(f"'{options.out}' holds a run: resume it with --resume, or choose another folder")
+    training = open_clouds(*options.data, seed=config.seed, images=config.with_images, sampling=config.sampling)
+    validation = load_clouds(*options.validation)
+    if validation.categories != training.categories:
+        raise ConfigError(
+            f"training clouds are of {', '.join(training.categories.names)}, validation clouds of "
+            f"{', '.join(validation.categories.names)}: generate both with the same categories"
+        )
+    device = resolve_device(options.device)
+    configure_process(config.seed, config.threads, device)
+    if options.dry_run:
+        with temporary_run_dir(config, options.out) as (trial_config, folder):
+            trainer = Trainer(trial_config, training.categories, training, validation, folder, device)
+            _initialize(trainer, options, config)
+            print(describe_run(trainer, {"training": options.data, "validation": options.validation}))
+        return
+    with ranks_joined(device) as rank_device:
+        trainer = Trainer(config, training.categories, training, validation, options.out, rank_device)
+        _initialize(trainer, options, config)
+        trainer.run()
+
+
+def _initialize(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:
+    """Load the state of the run with ``--resume``, or the weights of a model with ``--start``."""
     if options.resume:
         trainer.load_state(load_run_state(RunDir(options.out), config, trainer.device))
     elif options.start:
@@ -87,7 +106,7 @@ def _begin(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -
 
 
 class _ListRecipes(argparse.Action):
-    """Prints each shipped recipe with the first line of its comment."""
+    """Action that prints each shipped recipe with the first line of its comment and exits."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
@@ -107,29 +126,29 @@ def recipe_path(name: str) -> Path:
     """Return the path of a shipped recipe by its name, or of a file.
 
     Raises:
-        ConfigError: There is neither; the nearest name is told.
+        ConfigError: There is neither; the message names the nearest recipe.
     """
     shipped = {path.stem: path for path in recipes()}
     if name in shipped or not Path(name).is_file():
         if name not in shipped:
             near = difflib.get_close_matches(name, shipped, n=1)
             hint = f"did you mean '{near[0]}'?" if near else "see train --list"
-            raise ConfigError(f"recipe '{name}' is neither shipped nor a file: {hint}")
+            raise ConfigError(f"expected a shipped recipe or a file, got recipe '{name}': {hint}")
         return shipped[name]
     return Path(name)
 
 
 def overrule(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
-    """Return the configuration with ``key=value`` settings put over it; keys are dotted, values are YAML.
+    """Return the configuration with settings ``key=value`` applied; keys are dotted, values are YAML.
 
     Raises:
-        ConfigError: A setting is no ``key=value``, unknown, or out of bounds.
+        ConfigError: A setting has no equals sign, is unknown or is out of bounds.
     """
     flat = {}
     for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
-            raise ConfigError(f"'{setting}' is no setting: expected key=value, such as batch=32")
+            raise ConfigError(f"expected settings as key=value, such as batch=32, got '{setting}'")
         flat[key] = yaml.safe_load(value)
     return TrainConfig.from_mapping(merged(config.to_mapping(), with_current_names(nest(flat))))
 

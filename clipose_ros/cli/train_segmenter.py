@@ -38,34 +38,50 @@ def _parser() -> argparse.ArgumentParser:
         prog="train_segmenter", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    pictures = verbs.add_parser("pictures", help="render synthetic images; existing ones are kept")
-    pictures.set_defaults(run=_write_images)
-    pictures.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set")
-    pictures.add_argument("--part", choices=PARTS, default="train", help="part of the data set (train)")
-    pictures.add_argument(
-        "--scenes", type=int, default=3000, help=f"number of scenes, {IMAGES_PER_SCENE} images each (3000)"
-    )
-    pictures.add_argument("--seed", type=int, default=0, help="random seed; equal seeds give equal images (0)")
-    pictures.add_argument("--workers", type=int, default=1, help="number of processes (1)")
-    pictures.add_argument("--size", type=_parse_size, default=(160, 128), metavar="WxH", help="image size (160x128)")
-    pictures.add_argument("--near", type=float, default=0.25, metavar="M", help="smallest distance, metres (0.25)")
-    pictures.add_argument("--far", type=float, default=0.85, metavar="M", help="largest distance, metres (0.85)")
-    add_object_library_options(pictures)
-    train = verbs.add_parser("train", help="train a model on images with polygons")
-    train.set_defaults(run=_train)
-    train.add_argument("--recipe", type=Path, help="YAML file of training settings (config/segmenter/synthetic.yaml)")
-    train.add_argument("--data", type=Path, required=True, metavar="YAML", help="dataset.yaml of the data set")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run and of the weights")
-    train.add_argument("--start", type=Path, metavar="WEIGHTS", help="weights (.pt) to start from")
-    train.add_argument("--resume", action="store_true", help="continue the run in --out")
-    train.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (cpu)")
-    evaluate = verbs.add_parser("evaluate", help="measure the mask accuracy on a part of a data set")
-    evaluate.set_defaults(run=_evaluate)
-    evaluate.add_argument("--weights", type=Path, required=True, help="weights of a segmentation model")
-    evaluate.add_argument("--data", type=Path, required=True, metavar="YAML", help="dataset.yaml of the data set")
-    evaluate.add_argument("--part", choices=PARTS, default="val", help="part of the data set (val)")
-    evaluate.add_argument("--image-size", type=int, default=320, help="longer side of the input, pixels (320)")
+    _add_pictures_options(verbs.add_parser("pictures", help="Render synthetic images; existing images are kept."))
+    _add_train_options(verbs.add_parser("train", help="Train a model on images with polygons."))
+    _add_evaluate_options(verbs.add_parser("evaluate", help="Measure the mask accuracy on a part of a data set."))
     return parser
+
+
+def _add_pictures_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``pictures``."""
+    parser.set_defaults(run=_write_images)
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="Write the data set to this folder.")
+    add("--part", choices=PARTS, default="train", help="Render this part of the data set (train).")
+    add(
+        "--scenes", type=int, default=3000,
+        help=f"Simulate this number of scenes, {IMAGES_PER_SCENE} images each (3000).",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, help="Set the random seed; equal seeds give equal images (0).")
+    add("--workers", type=int, default=1, help="Render with this number of processes (1).")
+    add("--size", type=_parse_size, default=(160, 128), metavar="WxH", help="Set the image size, pixels (160x128).")
+    add("--near", type=float, default=0.25, metavar="M", help="Set the smallest camera distance, metres (0.25).")
+    add("--far", type=float, default=0.85, metavar="M", help="Set the largest camera distance, metres (0.85).")
+    add_object_library_options(parser)
+
+
+def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``train``."""
+    parser.set_defaults(run=_train)
+    add = parser.add_argument
+    add("--recipe", type=Path, help="Use the training settings of this YAML file (config/segmenter/synthetic.yaml).")
+    add("--data", type=Path, required=True, metavar="YAML", help="Train on the data set of this dataset.yaml.")
+    add("--out", type=Path, required=True, metavar="DIR", help="Write the run and the weights to this folder.")
+    add("--start", type=Path, metavar="WEIGHTS", help="Start from these weights (.pt).")
+    add("--resume", action="store_true", help="Resume the run in --out.")
+    add("--device", default="cpu", help="Train on this device: cpu, cuda or cuda:N (cpu).")
+
+
+def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``evaluate``."""
+    parser.set_defaults(run=_evaluate)
+    add = parser.add_argument
+    add("--weights", type=Path, required=True, help="Evaluate these weights of a segmentation model.")
+    add("--data", type=Path, required=True, metavar="YAML", help="Evaluate on the data set of this dataset.yaml.")
+    add("--part", choices=PARTS, default="val", help="Evaluate on this part of the data set (val).")
+    add("--image-size", type=int, default=320, help="Set the longer side of the input, pixels (320).")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -1,1 +1,1 @@
-"""How good poses are: errors, accuracies and reports."""
+"""Evaluation of poses: metrics, runs over data, result files and reports."""

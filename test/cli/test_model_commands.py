@@ -58,7 +58,7 @@ def test_evaluate_reports_on_generated_clouds(clouds: Path, tmp_path: Path, caps
     for words in ("10deg5cm", "distance, m", "whose score is"):
         assert words in " ".join(printed.split()), words
     html = page.read_text(encoding="utf-8")
-    assert "Where poses fail" in html and "Worst poses" in html and "poses of six clouds at once on cpu" in html
+    assert "Accuracy by visibility" in html and "Worst poses" in html and "poses of six clouds at once on cpu" in html
 
 
 class MeanPredictor:

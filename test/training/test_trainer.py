@@ -222,7 +222,7 @@ def test_command_refuses_to_overwrite_run(
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     (tmp_path / "clouds.npz").rename(tmp_path / "moved.npz")
     assert main(command) == 1, "before anything is loaded"
-    assert "run' holds a run: go on with it by --resume, or take another folder" in capsys.readouterr().err
+    assert "run' holds a run: resume it with --resume, or choose another folder" in capsys.readouterr().err
     (tmp_path / "moved.npz").rename(tmp_path / "clouds.npz")
     assert main([*command, "--dry-run"]) == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import numpy as np
 
@@ -64,7 +63,7 @@ class DetectionRecall:
             "pose_precision": _percent(self.posed, self.poses),
         }
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, float | None]:
         """Return plain values for JSON."""
         return asdict(self) | self.shares()
 

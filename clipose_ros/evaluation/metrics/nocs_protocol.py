@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -133,15 +132,19 @@ def evaluate_frames(
     }
 
 
-def as_record(scores: Scores, thresholds: Thresholds = TABLE) -> dict[str, Any]:
+def as_record(scores: Scores, thresholds: Thresholds = TABLE) -> dict[str, float | None]:
     """Return plain values for JSON: counts, and average precision at ``thresholds``, None where it is not defined."""
     values = (None if np.isnan(v) else float(v) for v in (*scores.iou_ap, *scores.pose_ap))
     figures = dict(zip(scores.thresholds.names, values, strict=True))
-    counts = {"truths": scores.truths, "predictions": scores.predictions, "matched": scores.matched}
+    counts: dict[str, float | None] = {
+        "truths": scores.truths,
+        "predictions": scores.predictions,
+        "matched": scores.matched,
+    }
     return counts | {name: figures[name] for name in thresholds.names}
 
 
-def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str, Any]:
+def records_by_kind(by_kind: Mapping[IouKind, Mapping[str, Scores]]) -> dict[str, object]:
     """Return plain values for JSON: the description of each kind and the record of each category."""
     return {
         kind.value: {

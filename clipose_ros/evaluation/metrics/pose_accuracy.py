@@ -6,9 +6,8 @@ protocol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +90,7 @@ def summarize(errors: Sequence[PoseError], categories: CategorySet) -> dict[str,
     return table
 
 
-def as_records(table: dict[str, Accuracy]) -> dict[str, Any]:
+def as_records(table: Mapping[str, Accuracy]) -> dict[str, object]:
     """Return plain values for JSON."""
     return {name: asdict(row) for name, row in table.items()}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -38,18 +37,23 @@ Breakdown = Mapping[str, Mapping[str, Mapping[str, Cell]]]
 def breakdown(posed: PosedClouds) -> Breakdown:
     """Compute the accuracy by visible fraction, distance, viewpoint and visibility of the handle, each by category."""
     samples = posed.samples
-    right = np.array([e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in posed.errors], dtype=bool)
+    is_correct = np.array(
+        [e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in posed.errors], dtype=bool
+    )
     names = samples.categories.names
     groups = {name: samples.category_index == place for place, name in enumerate(names)}
-    groups = {name: mine for name, mine in groups.items() if mine.any()}
+    groups = {name: in_category for name, in_category in groups.items() if in_category.any()}
     groups[ALL] = np.ones(len(samples), dtype=bool)
     return {
-        factor: {label: {name: _cell(right, here & mine) for name, mine in groups.items()} for label, here in bins}
+        factor: {
+            label: {name: _cell(is_correct, in_bin & in_category) for name, in_category in groups.items()}
+            for label, in_bin in bins
+        }
         for factor, bins in _factors(samples).items()
     }
 
 
-def breakdown_records(factors: Breakdown) -> dict[str, Any]:
+def breakdown_records(factors: Breakdown) -> dict[str, object]:
     """Return plain values for JSON."""
     return {
         factor: {label: {name: asdict(cell) for name, cell in cells.items()} for label, cells in bins.items()}
@@ -57,9 +61,9 @@ def breakdown_records(factors: Breakdown) -> dict[str, Any]:
     }
 
 
-def _cell(right: BoolArray, chosen: BoolArray) -> Cell:
+def _cell(is_correct: BoolArray, chosen: BoolArray) -> Cell:
     count = int(chosen.sum())
-    return Cell(count, 100.0 * float(right[chosen].mean()) if count else None)
+    return Cell(count, 100.0 * float(is_correct[chosen].mean()) if count else None)
 
 
 def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
@@ -76,7 +80,7 @@ def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
         "distance, m": _binned(distance, (0.6, 0.9, 1.3)),
         "elevation over the object's xz plane, degrees": _binned(elevation, (0.0, 30.0, 60.0)),
         "turn about y from the front (+x), degrees": [
-            (label, here & has_front) for label, here in _binned(turn, (45.0, 90.0, 135.0))
+            (label, in_bin & has_front) for label, in_bin in _binned(turn, (45.0, 90.0, 135.0))
         ],
         "handle of a mug": [
             ("visible", samples.handle_visible & is_mug),
@@ -86,7 +90,7 @@ def _factors(samples: CloudSamples) -> dict[str, list[tuple[str, BoolArray]]]:
 
 
 def _binned(values: FloatArray, limits: Sequence[float]) -> list[tuple[str, BoolArray]]:
-    """Return label and mask of the bins between limits, below the first and from the last limit on."""
+    """Return label and mask of each bin: below the first limit, between limits, and from the last limit."""
     bins: list[tuple[str, BoolArray]] = [(f"below {limits[0]:g}", np.asarray(values < limits[0]))]
     for low, high in itertools.pairwise(limits):
         bins.append((f"{low:g} to {high:g}", np.asarray((values >= low) & (values < high))))

@@ -103,7 +103,7 @@ def report_html(report: Report) -> str:
     """Return the report as a self-contained HTML page."""
     parts = [f"<p>{escape(report.source)}</p>", f"<p>{escape(report.latency.sentence)}</p>"]
     if report.shares:
-        parts += ["<h2>Share of objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
+        parts += ["<h2>Objects posed within a threshold</h2>", note(SHARES), _shares_table(report.shares)]
     if report.recall:
         parts += ["<h2>Objects detected and posed</h2>", note(DESCRIPTION), _recall_table(report.recall)]
     for kind, scores in report.by_kind.items():
@@ -117,7 +117,11 @@ def report_html(report: Report) -> str:
     if IouKind.RELEASED in report.by_kind:  # the kind of IoU of the published values
         parts += ["<h2>Comparison with published results</h2>", *_paper_table(report.by_kind[IouKind.RELEASED]["mean"])]
     if report.breakdown:
-        parts += ["<h2>Where poses fail</h2>", note(BREAKDOWN), *_breakdown_tables(report.breakdown)]
+        parts += [
+            "<h2>Accuracy by visibility, distance and viewpoint</h2>",
+            note(BREAKDOWN),
+            *_breakdown_tables(report.breakdown),
+        ]
     if report.cases:
         parts += ["<h2>Worst poses</h2>", note(WORST), embed_figure(draw_cases(report.cases), "worst poses")]
     return page(report.title, parts)
@@ -129,7 +133,7 @@ def _recall_table(recall: Mapping[str, DetectionRecall]) -> str:
     return table(["category", *TABLE_HEAD], rows, strong=["all"])
 
 
-def _scores_table(records: Mapping[str, Mapping[str, Any]]) -> str:
+def _scores_table(records: Mapping[str, Mapping[str, float | None]]) -> str:
     """Return the table of scores by category."""
     names = ("truths", "predictions", "matched", *TABLE.names)
     rows = [[name, *(format_number(record[key]) for key in names)] for name, record in records.items()]
@@ -172,7 +176,7 @@ def _breakdown_tables(factors: Breakdown) -> list[str]:
     return tables
 
 
-def _curves(records: Mapping[str, Mapping[str, Any]]) -> Any:
+def _curves(records: Mapping[str, Mapping[str, float | None]]) -> Any:
     """Draw average precision over each threshold; the other threshold of a pose is so large that it has no effect."""
     from matplotlib.figure import Figure
 

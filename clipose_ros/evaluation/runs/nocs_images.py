@@ -13,7 +13,7 @@ from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects
 from clipose_ros.inference.pipeline import PosePredictor
 from clipose_ros.inference.point_cloud import extract_cloud
-from clipose_ros.types import FloatArray, InstanceMask, ObjectCloud, RgbdFrame
+from clipose_ros.types import BoolArray, FloatArray, InstanceMask, ObjectCloud, RgbdFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,31 +57,33 @@ def pose_images(
         start = time.perf_counter()
         poses, sizes = _estimate_poses(frame, detections, predictor, config)
         latency_ms = 1e3 * (time.perf_counter() - start)
-        if official_truths:
-            official = dataset.read_official(index)
-            truths = [(t.category, t.T_camera_object, t.size, t.box, t.handle_visible) for t in official]
-        else:
-            truths = [
-                (t.mask.category, t.T_camera_object, t.size, t.mask.box, t.handle_visible)
-                for t in dataset.read(index).truths
-            ]
-        categories, T_true, true_sizes, boxes, visible = zip(*truths, strict=True) if truths else ([], [], [], [], [])
-        yield PosedImage(
-            NocsFrame(
-                dataset.frames[index],
-                NocsObjects.from_poses(_class_ids(dataset, categories), T_true, true_sizes, _to_nocs_boxes(boxes)),
-                np.array(visible, dtype=bool),
-                NocsObjects.from_poses(
-                    _class_ids(dataset, [i.category for i in detections]),
-                    poses,
-                    sizes,
-                    _to_nocs_boxes([i.box for i in detections]),
-                ),
-                np.array([i.score for i in detections], dtype=np.float64),
-                {"image_path": dataset.frames[index]},
-            ),
-            latency_ms,
+        truths, handle_visible = _read_truths(dataset, index, official_truths)
+        ids, boxes = _class_ids(dataset, [i.category for i in detections]), _to_nocs_boxes([i.box for i in detections])
+        nocs_frame = NocsFrame(
+            dataset.frames[index],
+            truths,
+            handle_visible,
+            NocsObjects.from_poses(ids, poses, sizes, boxes),
+            np.array([i.score for i in detections], dtype=np.float64),
+            {"image_path": dataset.frames[index]},
         )
+        yield PosedImage(nocs_frame, latency_ms)
+
+
+def _read_truths(dataset: NocsDataset, index: int, official: bool) -> tuple[NocsObjects, BoolArray]:
+    """Return the true objects of an image and the visibility of their handles."""
+    if official:
+        truths = [
+            (t.category, t.T_camera_object, t.size, t.box, t.handle_visible) for t in dataset.read_official(index)
+        ]
+    else:
+        truths = [
+            (t.mask.category, t.T_camera_object, t.size, t.mask.box, t.handle_visible)
+            for t in dataset.read(index).truths
+        ]
+    categories, T_camera_object, sizes, boxes, visible = zip(*truths, strict=True) if truths else ([], [], [], [], [])
+    ids = _class_ids(dataset, categories)
+    return NocsObjects.from_poses(ids, T_camera_object, sizes, _to_nocs_boxes(boxes)), np.array(visible, dtype=bool)
 
 
 def _estimate_poses(
