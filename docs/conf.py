@@ -26,7 +26,7 @@ extensions = [
     "generated_pages",
 ]
 exclude_patterns = ["_build", "**/.*"]
-suppress_warnings = ["config.cache"]  # functions among the settings
+suppress_warnings = ["ref.python"]  # types in docstrings are not always unique names
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 4

@@ -61,7 +61,19 @@ def expand(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = relink(text, page, page)
 
 
+LITERAL = re.compile(r"(``.*?``)", re.DOTALL)
+SPECIAL = re.compile(r"\||(?<=\w)_(?!\w)")
+
+
+def escape_docstring(app: Sphinx, kind: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Escape bars and trailing underscores outside literals: docstrings are prose, not reStructuredText links."""
+    parts = LITERAL.split("\n".join(lines))
+    parts[::2] = (SPECIAL.sub(r"\\\g<0>", part) for part in parts[::2])
+    lines[:] = "".join(parts).split("\n")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect to the reading of pages."""
+    """Connect to the reading of pages and docstrings."""
     app.connect("source-read", expand)
+    app.connect("autodoc-process-docstring", escape_docstring, priority=100)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
