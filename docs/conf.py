@@ -28,7 +28,7 @@ extensions = [
 exclude_patterns = ["_build", "**/.*"]
 suppress_warnings = ["ref.python"]  # types in docstrings are not always unique names
 
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 

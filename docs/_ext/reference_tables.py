@@ -59,6 +59,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def settings_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose last column keeps a readable width on narrow screens."""
+    return f"{{.settings}}\n{table(head, rows)}"
+
+
 def type_name(field: ConfigField) -> str:
     """Return the type of a setting in ROS's words."""
     origin, arguments = typing.get_origin(field.type), typing.get_args(field.type)
@@ -108,7 +113,7 @@ def sections(config: ConfigNode) -> dict[str, list[ConfigField]]:
 def parameters() -> str:
     """Return the parameters of the pose node, a table per section."""
     return "\n\n".join(
-        f"## {f'`{name}`' if name else 'Node'}\n\n{table(PARAMETER_HEAD, map(parameter_row, fields))}"
+        f"## {f'`{name}`' if name else 'Node'}\n\n{settings_table(PARAMETER_HEAD, map(parameter_row, fields))}"
         for name, fields in sections(PoseNodeConfig()).items()
     )
 
@@ -120,7 +125,7 @@ def tool_parameters() -> str:
 
     parts = []
     for name, config in (("synthetic_camera", SyntheticCameraConfig()), ("rgbd_player", RgbdPlayerConfig())):
-        parts.append(f"### `{name}`\n\n{table(SETTING_HEAD, map(setting_row, config_fields(config)))}")
+        parts.append(f"### `{name}`\n\n{settings_table(SETTING_HEAD, map(setting_row, config_fields(config)))}")
     return "\n\n".join(parts)
 
 
@@ -188,7 +193,7 @@ def recipe_keys() -> str:
     from clipose_ros.training.config import TrainConfig
 
     return "\n\n".join(
-        f"### {f'`{name}`' if name else 'Run'}\n\n{table(SETTING_HEAD, map(setting_row, fields))}"
+        f"### {f'`{name}`' if name else 'Run'}\n\n{settings_table(SETTING_HEAD, map(setting_row, fields))}"
         for name, fields in sections(TrainConfig()).items()
     )
 
@@ -197,7 +202,7 @@ def segmenter_recipe_keys() -> str:
     """Return the settings of a recipe of ``train_segmenter``."""
     from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig
 
-    return table(SETTING_HEAD, map(setting_row, config_fields(SegmenterTrainConfig())))
+    return settings_table(SETTING_HEAD, map(setting_row, config_fields(SegmenterTrainConfig())))
 
 
 def architectures() -> str:
