@@ -9,6 +9,7 @@ import ast
 import contextlib
 import importlib
 import io
+import itertools
 import os
 import sys
 import typing
@@ -156,7 +157,7 @@ def help_text(command: str, arguments: Sequence[str]) -> str:
     """Return what a command prints for ``--help``."""
     module = importlib.import_module(f"clipose_ros.cli.{command}")
     out = io.StringIO()
-    columns = mock.patch.dict(os.environ, {"COLUMNS": "96"})
+    columns = mock.patch.dict(os.environ, {"COLUMNS": "86"})
     with columns, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         module.main([*arguments, "--help"])
     return out.getvalue().strip()
@@ -179,12 +180,11 @@ def command_lines() -> str:
 
 
 def recipes() -> str:
-    """Return the shipped recipes with the first line of their comments."""
-    folder = ROOT / "config" / "recipes"
-    rows = [
-        [f"`{path.stem}`", path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()]
-        for path in sorted(folder.glob("*.yaml"))
-    ]
+    """Return the shipped recipes with the comments at their beginning."""
+    rows = []
+    for path in sorted((ROOT / "config" / "recipes").glob("*.yaml")):
+        comments = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+        rows.append([f"`{path.stem}`", " ".join(line.removeprefix("#").strip() for line in comments)])
     return table(("recipe", "content"), rows)
 
 
