@@ -54,7 +54,7 @@ def test_missing_data_set_is_rejected(tmp_path: Path) -> None:
         train_segmenter(SegmenterTrainConfig(), tmp_path / "dataset.yaml", tmp_path)
 
 
-@pytest.fixture(scope="module", params=["AdamW", "MuSGD"])
+@pytest.fixture(scope="module", params=["AdamW", pytest.param("MuSGD", marks=pytest.mark.slow)])
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data set, and weights that have seen it once."""
     pytest.importorskip("ultralytics")
