@@ -1,4 +1,4 @@
-"""The predictor: poses are rigid, scores are defined once, devices that do not exist are refused."""
+"""The predictor: rigid poses, scores, wrong input and devices that do not exist."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_poses_are_rigid_and_near_their_points(predictor: Predictor) -> None:
 
 def test_score_is_the_confidence_of_the_axes_that_are_determined(predictor: Predictor) -> None:
     for pose in predictor.predict(clouds(6), NOCS_CATEGORIES.names):
-        sure_y, sure_x = pose.axis_confidences
+        confidence_y, confidence_x = pose.axis_confidences
         axial = NOCS_CATEGORIES[pose.category].symmetry.axial_y
-        assert sure_x == 0.0 if axial else sure_x > 0.0
-        assert pose.score == pytest.approx(sure_y if axial else (sure_y + sure_x) / 2)
+        assert confidence_x == 0.0 if axial else confidence_x > 0.0
+        assert pose.score == pytest.approx(confidence_y if axial else (confidence_y + confidence_x) / 2)
 
 
 def test_equal_clouds_give_equal_poses(checkpoint: Path, predictor: Predictor) -> None:
@@ -64,7 +64,7 @@ def test_equal_clouds_give_equal_poses(checkpoint: Path, predictor: Predictor) -
         np.testing.assert_array_equal(one.size, other.size)
 
 
-def test_a_cloud_that_is_not_finite_gives_a_pose_that_says_so(predictor: Predictor) -> None:
+def test_a_cloud_that_is_not_finite_gives_a_pose_of_nan(predictor: Predictor) -> None:
     batch = clouds(2)
     batch[0, 3] = np.nan
     broken, sound = predictor.predict(batch, ["mug", "mug"])
@@ -72,7 +72,7 @@ def test_a_cloud_that_is_not_finite_gives_a_pose_that_says_so(predictor: Predict
     assert np.isfinite(sound.T_camera_object).all()
 
 
-def test_nothing_in_nothing_out(predictor: Predictor) -> None:
+def test_an_empty_batch_gives_no_poses(predictor: Predictor) -> None:
     assert predictor.predict(np.zeros((0, 128, 3), np.float32), []) == []
 
 
@@ -83,12 +83,12 @@ def test_wrong_input_is_named(predictor: Predictor) -> None:
         predictor.predict(clouds(1), ["teapot"])
 
 
-def test_a_model_that_does_not_ship_is_refused() -> None:
+def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(CheckpointError, match="no_such_model"):
         Predictor.load("no_such_model", device="cpu")
 
 
-def test_looks_out_of_bounds_are_refused(checkpoint: Path) -> None:
+def test_a_number_of_passes_out_of_bounds_is_refused(checkpoint: Path) -> None:
     for passes in (0, 17):
         with pytest.raises(ConfigError, match="max_passes"):
             Predictor.load(str(checkpoint), "cpu", max_passes=passes)

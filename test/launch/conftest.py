@@ -1,4 +1,4 @@
-"""A recording stand-in for the launch stack, which PyPI lacks: the documented constructors and what they were given."""
+"""Substitute for the launch packages, which are not on PyPI: their documented constructors record their arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's launch file starts the camera and the node that fit each other."""
+"""The launch file of the demo starts a camera and a pose node with matching settings."""
 
 from __future__ import annotations
 

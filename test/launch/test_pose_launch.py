@@ -1,4 +1,4 @@
-"""The launch file starts the node as its arguments say, and leaves to the parameters file what they do not."""
+"""Arguments of the launch file override the parameters file; empty ones do not."""
 
 from __future__ import annotations
 

@@ -56,9 +56,9 @@ class HumbleExecutor(SingleThreadedExecutor):
 
 
 def tell_who_waits(node: PoseNode) -> None:
-    """Publish on ``somebody_waits`` as long as somebody waits for a frame.
+    """Publish on ``somebody_waits`` while a request waits for a frame.
 
-    It looks from another callback in the executor's only thread: whom it sees, for them the service does await.
+    The timer runs in the executor's only thread: while it runs, the callbacks of the counted requests await.
     """
     publisher = node.create_publisher(Empty, "somebody_waits", 10)
     node.create_timer(0.02, lambda: publisher.publish(Empty()) if node.detect_once.waiting_requests else None)

@@ -1,4 +1,4 @@
-"""What comes in, over real DDS: kinds of image, bad input, silence, stamps that miss, time jumps, overload."""
+"""Inputs of the node over DDS: encodings, bad input, silent topics, unmatched stamps, time jumps, overload."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def test_a_slop_near_the_frames_period_is_warned_of(ros, camera, start_node):
 
 
 def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros, camera, start_node):
-    """The network is let go one frame at a time while the camera sends on: each time it must get the newest frame."""
+    """The network processes one frame at a time while the camera continues: each time it gets the newest frame."""
     node = start_node()
     gate, begun = threading.Semaphore(0), threading.Semaphore(0)
 
@@ -318,7 +318,7 @@ def test_overload_keeps_latency_and_memory_bounded_and_counts_what_it_skips(ros,
     for (newest, _), (_, following) in zip(
         behind, [*behind[1:], (0, stamp_ns(node.detections[5].header.stamp))], strict=True
     ):
-        assert newest - following <= 5 * 33_000_000  # the newest that had arrived, not the oldest of a queue of twenty
+        assert newest - following <= 5 * 33_000_000  # the newest frame that had arrived, not the oldest of twenty
 
     def all_frames_counted():
         count = counters()

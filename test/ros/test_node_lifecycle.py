@@ -1,4 +1,4 @@
-"""Configure, activate, deactivate, clean up, shut down: everything is acquired and released exactly once."""
+"""Lifecycle transitions: resources are acquired and released exactly once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def workers():
     return [t for t in threading.enumerate() if t.name == "pose_worker"]
 
 
-def test_two_whole_cycles_leave_nothing_behind(ros, camera, start_node):
+def test_two_complete_cycles_release_all_endpoints(ros, camera, start_node):
     node = start_node(started=False, publish__target_frame="camera_optical")
     for _ in range(2):
         assert state(ros) == "unconfigured"
@@ -61,13 +61,13 @@ def test_two_whole_cycles_leave_nothing_behind(ros, camera, start_node):
     assert change(ros, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and state(ros) == "finalized"
 
 
-def test_tf_is_listened_to_only_where_a_frame_is_asked_for(ros, camera, start_node):
+def test_tf_is_subscribed_to_only_if_a_frame_is_set(ros, camera, start_node):
     start_node()
     camera.wait_until_heard()
     assert ros.node.count_subscribers("/tf") == ros.node.count_subscribers("/tf_static") == 0
 
 
-def test_time_that_jumps_back_while_inactive_leaves_no_later_transforms_behind(ros, camera, start_node):
+def test_transforms_are_cleared_when_time_jumps_back_while_inactive(ros, camera, start_node):
     node = start_node(publish__target_frame="base")
     camera.wait_until_heard()
     ros.wait_for(lambda: node.detections, "detections", camera.send_with_tf)
@@ -92,7 +92,7 @@ def test_inactive_node_publishes_nothing_and_reactivated_one_again(ros, camera, 
 
 
 @pytest.mark.parametrize("transition", [Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN])
-def test_markers_that_never_expire_are_deleted_when_the_node_falls_silent(ros, camera, start_node, transition):
+def test_markers_without_lifetime_are_deleted_when_the_node_stops_publishing(ros, camera, start_node, transition):
     start_node(publish__marker_lifetime_s=0.0)
     arrays = ros.listen(MarkerArray, "pose_node/markers")
     camera.wait_until_heard()
@@ -114,7 +114,7 @@ def test_shutdown_releases_everything_from_any_state(ros, camera, start_node, tr
 @pytest.mark.parametrize(
     "error", [CheckpointError("'x.safetensors' does not exist"), ConfigError("unknown category 'cup'")]
 )
-def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, camera, start_node, error, monkeypatch):
+def test_failed_configuration_leaves_the_node_unconfigured_with_the_reason(ros, camera, start_node, error, monkeypatch):
     node = start_node(started=False)
 
     def fail(config):
@@ -133,7 +133,7 @@ def test_failed_configuration_leaves_the_node_unconfigured_and_says_why(ros, cam
     ros.wait_for(lambda: node.diagnostics[-1].status[0].level == b"\x00", "good health")
 
 
-def test_a_transition_that_cannot_be_is_refused_and_ends_nothing(ros, camera, start_node, monkeypatch):
+def test_an_invalid_transition_is_refused_and_changes_nothing(ros, camera, start_node, monkeypatch):
     def as_before_kilted(self, number):
         self._state_machine.trigger_transition_by_id(number, True)
         raise AssertionError("the state machine should have refused")
@@ -147,7 +147,7 @@ def test_a_transition_that_cannot_be_is_refused_and_ends_nothing(ros, camera, st
 
 
 @pytest.mark.parametrize("place", ["worker", "configure"])
-def test_a_bug_comes_out_of_spin_with_its_own_exception(ros, camera, start_node, place):
+def test_an_unexpected_exception_is_raised_from_spin(ros, camera, start_node, place):
     def crash(*_):
         raise ZeroDivisionError("a bug")
 

@@ -1,4 +1,4 @@
-"""Nothing grows with the frames: what a frame brought is gone when the next ones have been posed."""
+"""Memory does not grow with the number of frames."""
 
 from __future__ import annotations
 

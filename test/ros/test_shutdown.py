@@ -1,4 +1,4 @@
-"""A shutdown ends quietly, a bug does not."""
+"""Exceptions of a shutdown are suppressed, others are raised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clipose_ros.ros.shutdown import until_shutdown
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ExternalShutdownException()])
-def test_what_tells_of_a_shutdown_ends_quietly(error: BaseException) -> None:
+def test_exceptions_of_a_shutdown_are_suppressed(error: BaseException) -> None:
     context = rclpy.Context()
     context.init()
     reached = []
@@ -21,7 +21,7 @@ def test_what_tells_of_a_shutdown_ends_quietly(error: BaseException) -> None:
     assert reached == [True]
 
 
-def test_rclpy_s_own_error_counts_only_while_ros_is_up() -> None:
+def test_a_runtime_error_is_raised_only_while_ros_is_up() -> None:
     context = rclpy.Context()
     context.init()
     with pytest.raises(RuntimeError, match="a bug"), until_shutdown(context):

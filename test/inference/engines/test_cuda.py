@@ -1,4 +1,4 @@
-"""The GPU engine's path, run on the CPU: the reference's results, one graph for every batch, no wait inside it."""
+"""The code of the GPU engine on the CPU: equal results, one graph for all batch sizes, no synchronisation inside."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class CountedCompiler:
         return graph.forward
 
 
-def test_float32_equals_the_reference_by_one_graph_that_never_waits(network: CLIPoseNet) -> None:
+def test_float32_equals_pytorch_with_one_graph_without_synchronisation(network: CLIPoseNet) -> None:
     compiler = CountedCompiler()
     engine, reference = CudaEngine(network, "cpu", backend=compiler), PytorchEngine(network)
     engine.warm_up(POINTS)
@@ -72,12 +72,12 @@ def test_float32_equals_the_reference_by_one_graph_that_never_waits(network: CLI
     for batch in BATCHES:
         points, category = clouds(batch)
         assert_equal(engine(points, category), reference(points, category), tolerance=1e-6)
-    assert compiler.graphs == 1, "an object more or less must not compile anew while frames come in"
+    assert compiler.graphs == 1, "another number of objects must not compile again"
     assert "topk" in compiler.calls
     assert compiler.calls.isdisjoint({"item", "cpu", "numpy", "tolist", "nonzero", "unique"}), "the host would wait"
 
 
-def test_half_precision_is_near_the_reference(network: CLIPoseNet) -> None:
+def test_half_precision_stays_near_pytorch(network: CLIPoseNet) -> None:
     points, category = clouds(3)
     got = CudaEngine(network, "cpu", "cuda_bf16", "eager")(points, category)
     expected = PytorchEngine(network)(points, category)
@@ -90,7 +90,7 @@ def test_clouds_of_another_shape_are_refused(network: CLIPoseNet) -> None:
         CudaEngine(network, "cpu", backend="eager")(np.zeros((1, 100, 3), np.float32), np.zeros(1, np.int64))
 
 
-def test_a_compiler_that_fails_is_named_with_the_way_out(network: CLIPoseNet) -> None:
+def test_a_failing_compiler_is_named_with_a_remedy(network: CLIPoseNet) -> None:
     def broken(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
         raise RuntimeError("no C compiler found")
 
@@ -98,14 +98,14 @@ def test_a_compiler_that_fails_is_named_with_the_way_out(network: CLIPoseNet) ->
         CudaEngine(network, "cpu", backend=broken).warm_up(POINTS)
 
 
-def test_it_is_refused_for_a_cpu(network: CLIPoseNet) -> None:
+def test_the_engine_is_refused_for_a_cpu(network: CLIPoseNet) -> None:
     with pytest.raises(ConfigError, match="'cuda_bf16' needs a cuda device, got 'network.device' 'cpu'"):
         create_engine("cuda_bf16", network, "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("name", "tolerance"), [("cuda", 1e-4), ("cuda_bf16", 0.05), ("cuda_fp16", 0.05)])
-def test_on_a_gpu_it_agrees_and_waits_once(network: CLIPoseNet, name: str, tolerance: float) -> None:
+def test_on_a_gpu_results_agree_with_one_synchronisation(network: CLIPoseNet, name: str, tolerance: float) -> None:
     reference = PytorchEngine(copy.deepcopy(network))  # stays on the CPU
     engine = CudaEngine(network, "cuda:0", name)
     engine.warm_up(POINTS)

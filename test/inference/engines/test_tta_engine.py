@@ -1,4 +1,4 @@
-"""Test-time augmentation: other points, the mirror image, and back into the frame of the camera."""
+"""Test-time augmentation: rotated point order, mirrored clouds, and means in the camera's frame."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ def unit(vectors: FloatArray) -> FloatArray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-class Eye:
-    """An engine that reads a pose off a cloud's mean and largest coordinates, with an error that leans to the right.
+class BiasedEngine:
+    """Engine that derives a pose from the mean of a cloud and adds an error along the camera's x axis.
 
     Args:
-        error: Of axes and translation along the camera's x axis.
+        error: Error of axes and translation.
     """
 
-    name, device, categories = "eye", "cpu", NOCS_CATEGORIES
+    name, device, categories = "biased", "cpu", NOCS_CATEGORIES
 
     def __init__(self, error: float = 0.0) -> None:
         self.seen: list[FloatArray] = []
         self.error = np.array([error, 0.0, 0.0], np.float32)
 
     def warm_up(self, points: int) -> None:
-        raise AssertionError("nothing to warm")
+        raise AssertionError("warm_up is not expected")
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         self.seen.append(points_camera)
         mean = points_camera.mean(axis=1)
         axis_y = unit(np.sign(mean) + self.error)
         axis_x = unit(np.sign(mean) * [1.0, 0.0, 0.5] + self.error)
-        sure = category / 10.0
-        return RawPoses(axis_y, axis_x, sure, sure / 2.0, mean + self.error, np.abs(mean))
+        confidence = category / 10.0
+        return RawPoses(axis_y, axis_x, confidence, confidence / 2.0, mean + self.error, np.abs(mean))
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ INDEX = np.arange(6)
 MIRRORS = np.array([category.symmetry.mirror_xy for category in NOCS_CATEGORIES])
 
 
-class Nearest:
-    """An engine that knows two views by heart: a cloud and its mirror image, with their true poses."""
+class LookupEngine:
+    """Engine that returns the true pose of the cloud with the same sum of points, of two known batches."""
 
     name, device, categories = "nearest", "cpu", NOCS_CATEGORIES
 
@@ -67,27 +67,27 @@ class Nearest:
         self.views = views
 
     def warm_up(self, points: int) -> None:
-        raise AssertionError("nothing to warm")
+        raise AssertionError("warm_up is not expected")
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         seen = []
         for cloud, kind in zip(points_camera, category, strict=True):
             off = [(points.sum(dim=1)[kind] - torch.from_numpy(cloud).sum(dim=0)).norm() for points, _ in self.views]
-            assert min(off) < 1e-3, "a view that nobody knows"
+            assert min(off) < 1e-3, "an unknown cloud"
             truth = self.views[int(np.argmin(off))][1]
             seen.append((truth.R[kind, :, 1], truth.R[kind, :, 0], truth.t[kind], truth.size[kind]))
         axis_y, axis_x, translation, size = (np.stack(each) for each in zip(*seen, strict=True))
-        sure = np.full(len(category), 0.5, np.float32)
-        return RawPoses(axis_y, axis_x, sure, sure, translation, size)
+        confidence = np.full(len(category), 0.5, np.float32)
+        return RawPoses(axis_y, axis_x, confidence, confidence, translation, size)
 
 
-def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
+def test_poses_of_mirrored_clouds_are_mirrored_back() -> None:
     generator = torch.Generator().manual_seed(3)
     points = torch.randn(6, 128, 3, generator=generator) * 0.1 + torch.tensor([0.2, 0.1, 0.8])
     R, _ = torch.linalg.qr(torch.randn(6, 3, 3, generator=generator))
     R[:, :, 2] *= torch.linalg.det(R).unsqueeze(1)
     truth = PoseTruth(R, points.mean(dim=1), torch.rand(6, 3, generator=generator), torch.ones(6, dtype=torch.bool))
-    engine = Nearest([(points, truth), mirror(points, truth, torch.from_numpy(MIRRORS))])
+    engine = LookupEngine([(points, truth), mirror(points, truth, torch.from_numpy(MIRRORS))])
     got = TtaEngine(engine, 2)(points.numpy(), INDEX)
     np.testing.assert_allclose(got.axis_y, R[:, :, 1], atol=1e-5)
     np.testing.assert_allclose(got.axis_x, R[:, :, 0], atol=1e-5)
@@ -97,14 +97,14 @@ def test_poses_of_mirrored_views_come_back_into_the_camera_s_frame() -> None:
 
 
 @pytest.mark.parametrize("passes", [2, 3, 4])
-def test_passes_that_agree_give_what_one_gives(passes: int, clouds: FloatArray) -> None:
-    one, several = Eye()(clouds, INDEX), TtaEngine(Eye(), passes)(clouds, INDEX)
+def test_passes_that_agree_equal_a_single_pass(passes: int, clouds: FloatArray) -> None:
+    one, several = BiasedEngine()(clouds, INDEX), TtaEngine(BiasedEngine(), passes)(clouds, INDEX)
     for name, value in vars(one).items():
         np.testing.assert_allclose(getattr(several, name), value, atol=1e-5, err_msg=name)
 
 
-def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: FloatArray) -> None:
-    exact, several = Eye()(clouds, INDEX), TtaEngine(Eye(0.1), 2)(clouds, INDEX)
+def test_an_error_to_one_side_cancels_for_categories_with_a_mirror_symmetry(clouds: FloatArray) -> None:
+    exact, several = BiasedEngine()(clouds, INDEX), TtaEngine(BiasedEngine(0.1), 2)(clouds, INDEX)
     assert MIRRORS.any() and not MIRRORS.all()
     for name in ("axis_y", "axis_x", "translation"):
         off = np.linalg.norm(getattr(several, name) - getattr(exact, name), axis=1)
@@ -114,16 +114,16 @@ def test_an_error_to_one_side_cancels_where_the_object_may_be_mirrored(clouds: F
 
 
 def test_disagreement_between_passes_lowers_the_axis_confidence(clouds: FloatArray) -> None:
-    one, several = Eye(0.3)(clouds, INDEX), TtaEngine(Eye(0.3), 2)(clouds, INDEX)
+    one, several = BiasedEngine(0.3)(clouds, INDEX), TtaEngine(BiasedEngine(0.3), 2)(clouds, INDEX)
     seen = MIRRORS & (INDEX > 0)
     assert (several.confidence_y[seen] < 0.9 * one.confidence_y[seen]).all()
     np.testing.assert_allclose(several.confidence_y[~MIRRORS], one.confidence_y[~MIRRORS])
 
 
 def test_each_pass_begins_with_other_points_and_every_second_is_mirrored(clouds: FloatArray) -> None:
-    eye = Eye()
-    TtaEngine(eye, 4)(clouds, INDEX)
-    (seen,) = eye.seen
+    engine = BiasedEngine()
+    TtaEngine(engine, 4)(clouds, INDEX)
+    (seen,) = engine.seen
     for cloud, mirrored, passes in zip(clouds, MIRRORS, seen.reshape(6, 4, 128, 3), strict=True):
         for number, points in enumerate(passes):
             view = [-1.0, 1.0, 1.0] if mirrored and number % 2 else [1.0, 1.0, 1.0]
@@ -131,20 +131,20 @@ def test_each_pass_begins_with_other_points_and_every_second_is_mirrored(clouds:
 
 
 @pytest.mark.parametrize("disagreement_deg", [5.0, 25.0])
-def test_further_passes_are_run_only_where_two_disagree(disagreement_deg: float, clouds: FloatArray) -> None:
+def test_further_passes_are_run_only_if_two_disagree(disagreement_deg: float, clouds: FloatArray) -> None:
     """An error of 0.1 to one side makes mirrored passes differ by about ten degrees."""
-    eye = Eye(0.1)
-    got = TtaEngine(eye, 4, disagreement_deg)(clouds, INDEX)
-    doubtful = MIRRORS if disagreement_deg < 10.0 else np.zeros_like(MIRRORS)
-    assert [len(seen) for seen in eye.seen] == [12, *([2 * doubtful.sum()] if doubtful.any() else [])]
-    two, four = (TtaEngine(Eye(0.1), 4, agree)(clouds, INDEX) for agree in (180.0, 0.0))
+    engine = BiasedEngine(0.1)
+    got = TtaEngine(engine, 4, disagreement_deg)(clouds, INDEX)
+    disagreeing = MIRRORS if disagreement_deg < 10.0 else np.zeros_like(MIRRORS)
+    assert [len(seen) for seen in engine.seen] == [12, *([2 * disagreeing.sum()] if disagreeing.any() else [])]
+    two, four = (TtaEngine(BiasedEngine(0.1), 4, agree)(clouds, INDEX) for agree in (180.0, 0.0))
     for name, values in vars(got).items():
-        expected = [getattr(four if doubt else two, name)[i] for i, doubt in enumerate(doubtful)]
+        expected = [getattr(four if disagrees else two, name)[i] for i, disagrees in enumerate(disagreeing)]
         np.testing.assert_allclose(values, expected, atol=1e-6, err_msg=name)
 
 
-def test_a_turn_about_an_axis_of_symmetry_is_no_matter_to_agree_on() -> None:
-    class Spinning(Eye):
+def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
+    class Spinning(BiasedEngine):
         def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
             raw = super().__call__(points_camera, category)
             turns = np.arange(len(category), dtype=np.float64)
@@ -152,10 +152,10 @@ def test_a_turn_about_an_axis_of_symmetry_is_no_matter_to_agree_on() -> None:
             axis_x = np.stack([np.cos(turns), np.zeros_like(turns), np.sin(turns)], axis=1)
             return RawPoses(axis_y, axis_x, raw.confidence_y, raw.confidence_x, raw.translation, raw.size)
 
-    eye = Spinning()
-    TtaEngine(eye, 4, 8.0)(np.random.default_rng(2).normal(1.0, 0.1, (6, 128, 3)).astype(np.float32), INDEX)
+    engine = Spinning()
+    TtaEngine(engine, 4, 8.0)(np.random.default_rng(2).normal(1.0, 0.1, (6, 128, 3)).astype(np.float32), INDEX)
     axial = sum(category.symmetry.axial_y for category in NOCS_CATEGORIES)
-    assert [len(seen) for seen in eye.seen] == [12, 2 * (6 - axial)]
+    assert [len(seen) for seen in engine.seen] == [12, 2 * (6 - axial)]
 
 
 def test_a_predictor_runs_as_many_passes_as_configured(tmp_path: Path, clouds: FloatArray) -> None:

@@ -156,14 +156,14 @@ def head_input(
     wide = out.shape[2]
     columns, places, bias, points = weights.column_scales, weights.position, weights.bias, levels.points
     for head in range(3):  # one head's weights at a time, which stay in the first-level cache
-        own = slice(head * wide, (head + 1) * wide)
+        part = slice(head * wide, (head + 1) * wide)
         rows = (
-            columns[0, own], columns[1, own], columns[2, own], places[0, own], places[1, own], places[2, own],
-            bias[category, own],
+            columns[0, part], columns[1, part], columns[2, part], places[0, part], places[1, part], places[2, part],
+            bias[category, part],
         )  # fmt: skip
         for i in range(start, stop):
             j, k = levels.nearest_middle[i], levels.nearest_coarse[i]
-            products = levels.fine[i - start, own], levels.middle[j, own], levels.coarse[k, own]
+            products = levels.fine[i - start, part], levels.middle[j, part], levels.coarse[k, part]
             scales = levels.fine_scales[i], levels.middle_scales[j], levels.coarse_scales[k]
             _head_input_row(products, scales, (points[0, i], points[1, i], points[2, i]), rows, out[head, i - start])
 
@@ -186,14 +186,14 @@ def head_input_int8(
     row, largest = np.empty(wide, np.float32), np.empty(1, np.float32)
     columns, places, bias, points = weights.column_scales, weights.position, weights.bias, levels.points
     for head in range(3):
-        own = slice(head * wide, (head + 1) * wide)
+        part = slice(head * wide, (head + 1) * wide)
         rows = (
-            columns[0, own], columns[1, own], columns[2, own], places[0, own], places[1, own], places[2, own],
-            bias[category, own],
+            columns[0, part], columns[1, part], columns[2, part], places[0, part], places[1, part], places[2, part],
+            bias[category, part],
         )  # fmt: skip
         for i in range(start, stop):
             j, k = levels.nearest_middle[i], levels.nearest_coarse[i]
-            products = levels.fine[i - start, own], levels.middle[j, own], levels.coarse[k, own]
+            products = levels.fine[i - start, part], levels.middle[j, part], levels.coarse[k, part]
             scales = levels.fine_scales[i], levels.middle_scales[j], levels.coarse_scales[k]
             _head_input_row(products, scales, (points[0, i], points[1, i], points[2, i]), rows, row)
             out.scales[head, i - start] = _quantise_row(row, largest, out.values[head, i - start])

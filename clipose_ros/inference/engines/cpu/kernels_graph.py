@@ -115,11 +115,11 @@ def _group_count(count: int) -> int:
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _insert_smallest(values: FloatArray, own: int, count: int, chosen: Int32Array) -> None:
+def _insert_smallest(values: FloatArray, excluded: int, count: int, chosen: Int32Array) -> None:
     """Select as ``_select_smallest``, by insertion: for rows with many ties, or with values that are not numbers."""
     filled = 0
     for j in range(values.shape[0]):
-        if j == own or (filled == count and not values[j] < values[chosen[count - 1]]):
+        if j == excluded or (filled == count and not values[j] < values[chosen[count - 1]]):
             continue
         place = min(filled, count - 1)
         while place > 0 and values[j] < values[chosen[place - 1]]:
@@ -130,18 +130,18 @@ def _insert_smallest(values: FloatArray, own: int, count: int, chosen: Int32Arra
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
-def _select_smallest(values: FloatArray, own: int, buffers: _SelectionBuffers, chosen: Int32Array) -> None:
-    """Write the indices of a row's smallest values to ``chosen`` ``(k,)``, ascending, ties in order, but ``own``."""
+def _select_smallest(values: FloatArray, excluded: int, buffers: _SelectionBuffers, chosen: Int32Array) -> None:
+    """Write the indices of the smallest values but ``excluded`` to ``chosen`` ``(k,)``, ascending, ties in order."""
     minima, ranks, listed, keys = buffers.minima, buffers.ranks, buffers.listed, buffers.keys
     count, size = chosen.shape[0], values.shape[0]
-    values[own] = np.inf  # a point is not its own neighbour
+    values[excluded] = np.inf  # a point is not its own neighbour
     bound = _upper_bound(values, count, minima, ranks)
     found = 0
     for j in range(size):
         listed[found] = j  # overwritten by the next j unless this one counts: no branch
         found += values[j] <= bound
     if not bound < _INFINITE or found > SHORTLIST:
-        _insert_smallest(values, own, count, chosen)
+        _insert_smallest(values, excluded, count, chosen)
         return
     whole = (found + LANES - 1) // LANES * LANES
     keys[:whole], ranks[:whole] = np.inf, 0

@@ -26,10 +26,10 @@ def nearest_by_sorting(distances: np.ndarray, count: int) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 700), st.integers(1, 64), st.sampled_from([2, 5, 1000]), st.integers(0, 99))
-def test_nearest_points_are_those_of_a_stable_sort(size: int, count: int, places: int, seed: int) -> None:
-    """On a grid distances are exact and many are equal: up to nearly all where there are few places."""
+def test_nearest_points_are_those_of_a_stable_sort(size: int, count: int, coordinates: int, seed: int) -> None:
+    """On an integer grid, distances are exact and many are equal."""
     count = min(count, size - 1)
-    points = np.random.default_rng(seed).integers(0, places, (3, size)).astype(np.float32)
+    points = np.random.default_rng(seed).integers(0, coordinates, (3, size)).astype(np.float32)
     found = np.full((size, count), -1, np.int32)
     kernels_graph.nearest_points(points, 0, size // 2, found)
     kernels_graph.nearest_points(points, size // 2, size, found)
@@ -49,7 +49,7 @@ def test_nearest_features_are_those_of_a_stable_sort(size: int, count: int, seed
     np.testing.assert_array_equal(found, nearest_by_sorting(distances, count))
 
 
-def test_values_that_are_not_numbers_give_places_that_exist() -> None:
+def test_nan_gives_valid_indices() -> None:
     points = np.random.default_rng(0).normal(size=(3, 100)).astype(np.float32)
     points[:, 10:] = np.nan
     found = np.full((100, 20), -1, np.int32)
@@ -60,7 +60,7 @@ def test_values_that_are_not_numbers_give_places_that_exist() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-def test_closest_is_the_first_of_the_closest(size: int, candidates: int, seed: int) -> None:
+def test_nearest_candidate_is_the_first_of_equally_near_ones(size: int, candidates: int, seed: int) -> None:
     points = np.random.default_rng(seed).integers(0, 4, (3, max(size, candidates))).astype(np.float32)
     found = np.full(size, -1, np.int32)
     kernels_graph.nearest_candidate(points, candidates, 0, size, found)
@@ -73,7 +73,7 @@ def test_closest_is_the_first_of_the_closest(size: int, candidates: int, seed: i
 def test_responses_are_the_graph_convolution(near: int, count: int, channels: int, seed: int) -> None:
     rng, size = np.random.default_rng(seed), 12
     points = rng.normal(size=(3, size)).astype(np.float32)
-    points[:, 1] = points[:, 0]  # coinciding points have no direction
+    points[:, 1] = points[:, 0]  # coinciding points have the direction zero
     neighbours = rng.integers(0, size, (size, near)).astype(np.int32)
     supports = rng.normal(size=(3, count * channels)).astype(np.float32)
     width = (count + 1) * channels
@@ -83,9 +83,9 @@ def test_responses_are_the_graph_convolution(near: int, count: int, channels: in
 
     index = torch.from_numpy(neighbours.astype(np.int64)).unsqueeze(0)
     directions = graph.neighbour_directions(torch.from_numpy(points.T.copy()).unsqueeze(0), index)
-    told = torch.from_numpy(supports.reshape(3, count, channels))
+    unit_supports = torch.from_numpy(supports.reshape(3, count, channels))
     features = torch.from_numpy((projected * scales[:, None] + shift) * columns).float()
-    response = graph.graph_response(directions, told, features[None, :, channels:], index)[0]
+    response = graph.graph_response(directions, unit_supports, features[None, :, channels:], index)[0]
     neighbourhood, kernels = Neighbourhood(points, neighbours), SupportVectors(supports, count)
     for kind in (np.float32, np.int32):
         out = np.full((size, channels + 2), 7.0, np.float32)
@@ -96,7 +96,9 @@ def test_responses_are_the_graph_convolution(near: int, count: int, channels: in
 
     out = np.zeros((size, channels), np.float32)
     kernels_graph.surface_convolution(neighbourhood, kernels, 0, size, out)
-    np.testing.assert_allclose(out, graph.graph_response(directions, told, None, index)[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        out, graph.graph_response(directions, unit_supports, None, index)[0], rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("width", [1, 15, 64, 100])
