@@ -111,15 +111,13 @@ class Encoding:
             fine_values, coarse, [level.nearest for level in self.levels if level.nearest is not None]
         )
 
-    def linear(self, layer: nn.Linear, beside: Tensor | None = None) -> Tensor:
+    def linear(self, layer: nn.Linear, extra: Tensor | None = None) -> Tensor:
         """Apply a layer to ``points`` concatenated with ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``."""
-        if beside is None:
+        if extra is None:
             return self.project(layer.weight, layer.bias)
         points = self.levels[0].count
-        everywhere = (
-            beside.new_zeros((beside.shape[0], points), dtype=torch.int64) if beside.shape[1] < points else None
-        )
-        return Encoding((*self.levels, Level(beside, everywhere)), self.ops).project(layer.weight, layer.bias)
+        everywhere = extra.new_zeros((extra.shape[0], points), dtype=torch.int64) if extra.shape[1] < points else None
+        return Encoding((*self.levels, Level(extra, everywhere)), self.ops).project(layer.weight, layer.bias)
 
 
 def _copy_to_points(features: Tensor, nearest: Tensor | None) -> Tensor:

@@ -28,14 +28,14 @@ class CloudHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.cloud2 = nn.Linear(narrow, out_channels)
 
-    def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
+    def forward(self, encoding: Encoding, extra: Tensor | None = None) -> Tensor:
         """Compute the outputs ``(B, out_channels)``, in the precision of the weights also under autocast.
 
         Args:
             encoding: Features of the points.
-            beside: Extra inputs ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``.
+            extra: Extra inputs ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``.
         """
-        features = encoding.ops.norm_relu(self.norm1, encoding.linear(self.point1, beside))
+        features = encoding.ops.norm_relu(self.norm1, encoding.linear(self.point1, extra))
         features = encoding.ops.norm_relu(self.norm2, self.point2(features))
         pooled = F.relu(self.norm3(self.cloud1(features.amax(dim=1))))
         values: Tensor = self.cloud2(self.dropout(pooled))
@@ -48,7 +48,7 @@ class AxisHead(CloudHead):
     def __init__(self, in_channels: int, widths: tuple[int, int], dropout: float) -> None:
         super().__init__(in_channels, widths, out_channels=4, dropout=dropout)
 
-    def axis(self, encoding: Encoding, beside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def axis(self, encoding: Encoding, extra: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Predict the unit axis ``(B, 3)``, camera frame, and its confidence ``(B,)`` in (0, 1)."""
-        values = self(encoding, beside)
+        values = self(encoding, extra)
         return F.normalize(values[:, 1:], dim=-1), torch.sigmoid(values[:, 0])

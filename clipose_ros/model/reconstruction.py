@@ -29,9 +29,9 @@ class PointHead(nn.Module):
         self.norms = nn.ModuleList(PointNorm(width) for width in widths)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, later, strict=True))
 
-    def forward(self, encoding: Encoding, beside: Tensor | None = None) -> Tensor:
-        """Compute ``(B, N, out_channels)`` in the precision of the weights; ``beside`` is ``(B, N, E)`` or None."""
-        features = encoding.linear(self.first, beside)
+    def forward(self, encoding: Encoding, extra: Tensor | None = None) -> Tensor:
+        """Compute ``(B, N, out_channels)`` in the precision of the weights; ``extra`` is ``(B, N, E)`` or None."""
+        features = encoding.linear(self.first, extra)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             features = layer(encoding.ops.norm_relu(norm, features))
         return features.to(self.first.weight.dtype)

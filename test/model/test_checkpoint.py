@@ -1,4 +1,4 @@
-"""Checkpoints come back as they went, and every way of being broken is told apart."""
+"""Round trip of checkpoints, and errors for missing, corrupt and unsuitable files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLIP's towers on a tiny random model: where tokens go, what trains, what is cached and what is refused."""
+"""CLIP's towers on a tiny random model: prompt tokens, trainable parameters, cached features and errors."""
 
 from __future__ import annotations
 

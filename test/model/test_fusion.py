@@ -1,4 +1,4 @@
-"""The fusions of Table VI: eq. 16 by hand, and what each lets through."""
+"""Fusion networks of Table VI: Eq. (16) by hand, and dependence on both modalities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HS-Pose's weights give HS-Pose's function: against its formulas written out here, under its own names.
+"""Import of HS-Pose's weights, compared with its formulas written out here under its own names.
 
 Pooling and neighbours are taken as the network chose them: where distances tie, both functions are free to choose.
 """

@@ -1,4 +1,4 @@
-"""The network: determinism, independence within a batch, invariances, and the facts of its published shape."""
+"""Network: determinism, independence within a batch, invariances, and published number of parameters."""
 
 from __future__ import annotations
 

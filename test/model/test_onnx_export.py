@@ -1,4 +1,4 @@
-"""The ONNX file computes what the network computes, for any batch, and says what its outputs mean."""
+"""ONNX files: outputs equal to those of the network, metadata, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heads that only training has: shapes, frames, and that they leave the deployed network alone."""
+"""Heads that only training uses: shapes and frames of their outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A widened network says what the narrow one says, and training tells its copies apart."""
+"""Widening of networks: equal outputs, and separation of the copies by training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data set of pictures: whole, resumable, and true to what was rendered."""
+"""Synthetic segmentation data set: files, labels and continuation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Photographs of rendered pictures: different every time, the same for equal generators, never unrecognisable."""
+"""Domain randomization of rendered images: variety, and equal images for equal generators."""
 
 import numpy as np
 import pytest

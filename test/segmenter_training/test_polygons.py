@@ -1,4 +1,4 @@
-"""Outlines: filled again, they give back the mask."""
+"""Polygons of masks: filling one reproduces the mask."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Teaching a detector: settings, a run of one epoch, and what is handed on of it."""
+"""Training of a segmenter: settings, a run of one epoch, and exported weights."""
 
 import dataclasses
 from pathlib import Path

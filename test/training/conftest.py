@@ -1,4 +1,4 @@
-"""A CLIP of the smallest size, with random weights, and clouds with images."""
+"""Fixtures: a tiny CLIP model with random weights, and clouds with images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each variation of clouds against its own definition, and cloud and truth always together."""
+"""Augmentations compared with their definitions, and consistency of cloud and ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches are keyed by step, balanced, cut into slices, and the same from memory and from shards."""
+"""Training batches: determinism by step, balance, slices of ranks, and equality of memory and shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of streamed clouds are encoded as they come, and say the same as those encoded ahead."""
+"""CLIP features of texts in memory, of streamed texts, and from files."""
 
 from __future__ import annotations
 

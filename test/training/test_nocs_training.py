@@ -1,4 +1,4 @@
-"""The paper's recipe trains on NOCS data as downloaded: shards with images of its objects, texts of its poses."""
+"""Training with the recipe of the paper on NOCS frames, as shards with images and texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every shipped recipe is built small and takes a step; each trains what it should, and resumes."""
+"""Shipped recipes, built small: a step, trained parameters, and resumption."""
 
 from __future__ import annotations
 

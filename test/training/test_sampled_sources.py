@@ -1,4 +1,4 @@
-"""What a recipe puts weight on comes more often, from memory and from shards."""
+"""Weighted sampling of clouds from memory and from shards."""
 
 from __future__ import annotations
 

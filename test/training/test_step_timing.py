@@ -1,4 +1,4 @@
-"""What is timed is a whole step, of either kind, and both are the same step."""
+"""Timing of training steps with CPU operations and with PyTorch formulas."""
 
 from __future__ import annotations
 

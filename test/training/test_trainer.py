@@ -1,4 +1,4 @@
-"""The loop learns, stops and resumes as if never stopped, and says so when it cannot go on."""
+"""Training loop: learning, interruption, resumption, files and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fused loops equal the plain formulas, values and gradients."""
+"""Compiled CPU operations on neighbourhoods compared with the PyTorch formulas, values and gradients."""
 
 from __future__ import annotations
 

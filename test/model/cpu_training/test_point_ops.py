@@ -1,4 +1,4 @@
-"""Level sums and point norms in few passes equal the plain formulas, and a whole step's gradients with them."""
+"""Level sums and point norms compared with the PyTorch formulas, alone and in a whole training step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Votes for a box' faces: true votes cost nothing, wrong ones what is worked out by hand."""
+"""Losses of box votes: zero for true votes, and values computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eq. 3-5 against cases worked out by hand, against their gradients, and for what equal texts must not do."""
+"""Contrastive losses, Eq. (3) to (5): values computed by hand, gradients, and equal texts."""
 
 from __future__ import annotations
 

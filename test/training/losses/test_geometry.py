@@ -1,4 +1,4 @@
-"""Point matching, boxes and symmetry against hand-worked cases, the NumPy rotation, and their gradients."""
+"""Point matching, boxes and symmetry: values computed by hand, the NumPy rotation, and gradients."""
 
 from __future__ import annotations
 

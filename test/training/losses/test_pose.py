@@ -1,4 +1,4 @@
-"""Each pose term against a case worked out by hand, and what must not count."""
+"""Pose terms: values computed by hand, and undetermined axes."""
 
 from __future__ import annotations
 

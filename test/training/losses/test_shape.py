@@ -1,4 +1,4 @@
-"""What the terms on points teach, and what they must not."""
+"""Loss terms on points: enabled terms, values for true poses, and gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that do not train stay out of a checkpoint of the losses, and all others are needed to go on."""
+"""State of the loss modules without frozen parameters."""
 
 from __future__ import annotations
 

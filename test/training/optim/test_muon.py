@@ -1,4 +1,4 @@
-"""Muon evens out a matrix' directions and leaves all else to AdamW; states and learning rates reach both."""
+"""Muon with AdamW: steps, state and learning rate of both."""
 
 from __future__ import annotations
 

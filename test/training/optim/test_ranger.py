@@ -1,4 +1,4 @@
-"""Ranger against steps written out from the three papers, and through its state."""
+"""Ranger compared with steps written out from the three papers, and its state."""
 
 from __future__ import annotations
 

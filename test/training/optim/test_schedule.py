@@ -1,4 +1,4 @@
-"""How many points a step sees: the run's few at first, then as many as the network looks at."""
+"""Number of points of a step."""
 
 from __future__ import annotations
 

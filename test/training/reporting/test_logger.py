@@ -1,4 +1,4 @@
-"""What a run tells: plain lines for files, a bar for people, curves and pictures for TensorBoard."""
+"""Logging of a run: plain lines, progress bar, TensorBoard."""
 
 from __future__ import annotations
 

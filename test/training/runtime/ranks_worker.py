@@ -1,4 +1,4 @@
-"""Trains a few steps with every term from shards, as one process or, started by torchrun, as one of several."""
+"""Program that trains a few steps with every term from shards, as one process or as one of several ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process that trains is set to."""
+"""Tuning of allocator and matrix products."""
 
 from __future__ import annotations
 

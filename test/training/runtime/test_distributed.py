@@ -1,4 +1,4 @@
-"""Two processes train what one would, and write once."""
+"""Training by two ranks compared with a single process."""
 
 from __future__ import annotations
 

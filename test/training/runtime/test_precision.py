@@ -1,4 +1,4 @@
-"""Mixed precision lowers matrix products alone, and the loss is nearly that of float32."""
+"""Mixed precision: bfloat16 matrix products, and losses close to float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Process-wide settings are made by one call, and not by the trainer."""
+"""Process-wide settings, made by one call and never by the trainer."""
 
 from __future__ import annotations
 
