@@ -270,8 +270,8 @@ def test_matched_pairs_have_errors_and_corners():
 
 
 def test_truths_without_a_matched_box_take_no_part_in_poses():
-    turned, beside = pose(turn_deg=90.0), pose(x=0.03)
-    row = figures([frame([("laptop", turned), ("laptop", beside)], [("laptop", pose())])], "laptop")
+    rotated, shifted = pose(turn_deg=90.0), pose(x=0.03)
+    row = figures([frame([("laptop", rotated), ("laptop", shifted)], [("laptop", pose())])], "laptop")
     # the box of the rotated laptop overlaps more, so the other laptop takes no part
     assert (row["matched"], row["5deg5cm"]) == (1, 0.0)
 
