@@ -23,6 +23,7 @@ from clipose_ros.ros.messages import ObjectMessages, object_cloud
 from clipose_ros.ros.rejections import LocatedRejection, locate_rejections
 from clipose_ros.types import FloatArray, FrameResult, RgbdFrame, TrackedObject
 from clipose_ros.visualization.draw import draw_tracks
+from clipose_ros.visualization.labels import LabelOffsets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,7 @@ class Publishers:
         self._marker_array = node.create_lifecycle_publisher(MarkerArray, "~/markers", reliable)
         self._object_cloud = node.create_lifecycle_publisher(PointCloud2, "~/object_cloud", reliable)
         self._debug_image = node.create_lifecycle_publisher(Image, "~/debug_image", QoSProfile(depth=2))
+        self._label_offsets: LabelOffsets = {}
         self._tf = node.create_lifecycle_publisher(TFMessage, "/tf", QoSProfile(depth=100))
 
     def publish(self, published: PublishedFrame, config: PublishConfig) -> None:
@@ -78,7 +80,7 @@ class Publishers:
         _publish_if_subscribed(
             self._object_cloud, lambda: object_cloud(header, tracks, published.T_frame_camera, self._categories)
         )
-        _publish_if_subscribed(self._debug_image, lambda: _debug_image(published))
+        _publish_if_subscribed(self._debug_image, lambda: _debug_image(published, self._label_offsets))
 
     def delete_markers(self) -> None:
         """Delete all markers in RViz; has no effect while the node is inactive."""
@@ -108,9 +110,9 @@ def _locate(published: PublishedFrame) -> list[LocatedRejection]:
     return locate_rejections(published.frame, published.result.rejections, published.T_frame_camera)
 
 
-def _debug_image(published: PublishedFrame) -> Image:
+def _debug_image(published: PublishedFrame, label_offsets: LabelOffsets) -> Image:
     """Draw masks, boxes, axes, labels and rejected instances onto the colour image."""
-    frame = published.frame
+    frame, rejections = published.frame, published.result.rejections
     masks = [cloud.instance for cloud in published.result.clouds]
-    image = draw_tracks(frame.rgb, published.tracks_camera, frame.intrinsics, masks, published.result.rejections)
+    image = draw_tracks(frame.rgb, published.tracks_camera, frame.intrinsics, masks, rejections, label_offsets)
     return image_message(image, "rgb8", Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id))

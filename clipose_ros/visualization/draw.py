@@ -20,7 +20,7 @@ from clipose_ros.types import (
     Rejection,
     TrackedObject,
 )
-from clipose_ros.visualization.labels import Colour, IntArray, Label, draw_labels
+from clipose_ros.visualization.labels import Colour, IntArray, Label, LabelOffsets, draw_labels
 from clipose_ros.visualization.lines import EDGES, project_object_lines
 
 CATEGORY_COLOURS: dict[str, Colour] = {
@@ -58,6 +58,7 @@ def draw_tracks(
     intrinsics: CameraIntrinsics,
     masks: Sequence[InstanceMask] = (),
     rejections: Sequence[Rejection] = (),
+    label_offsets: LabelOffsets | None = None,
 ) -> ByteArray:
     """Draw tracked objects and rejected instances onto a copy of a colour image.
 
@@ -70,6 +71,8 @@ def draw_tracks(
         intrinsics: Intrinsics of ``rgb``.
         masks: Instances to tint in the colours of their categories.
         rejections: Rejected instances; those without a mask are not drawn.
+        label_offsets: Places of the labels in the previous image of a sequence, empty at first; it is updated. Labels
+            then move less.
 
     Returns:
         A new ``(H, W, 3)`` uint8 image with the box, axes (x red, y green, z blue), name, score and size (cm) of each
@@ -84,7 +87,7 @@ def draw_tracks(
     labels = _draw_objects(image, tracks, intrinsics) if tracks else []
     # Earlier labels get better places, so those of rejections come last.
     labels += [_make_rejection_label(rejection, instance) for rejection, instance in rejected]
-    draw_labels(image, labels)
+    draw_labels(image, labels, label_offsets)
     return image
 
 
@@ -122,8 +125,8 @@ def _draw_objects(image: ByteArray, tracks: Sequence[TrackedObject], intrinsics:
         _draw_axes(image, track, ends[k, EDGES:], lines.shown[k, EDGES:], lines.far_first[k])
     inside = [_overlaps_image(bounds, intrinsics) for bounds in lines.bounds()]
     return [
-        Label(_format_label(ordered[k]), lines.pixels[k][lines.shown[k]].reshape(-1, 2), _track_colour(ordered[k]))
-        for k in reversed(range(len(ordered)))
+        Label(track.name, _format_label(track), lines.pixels[k][lines.shown[k]].reshape(-1, 2), _track_colour(track))
+        for k, track in reversed(list(enumerate(ordered)))
         if inside[k]
     ]
 
@@ -192,7 +195,12 @@ def _make_rejection_label(rejection: Rejection, instance: InstanceMask) -> Label
     """Return the label of a rejected instance: category and reason."""
     x0, y0, x1, y1 = instance.box
     corners = np.array([(x0, y0), (x1 - 1, y0), (x1 - 1, y1 - 1), (x0, y1 - 1)], dtype=np.float64)
-    return Label((f"{rejection.category} rejected", rejection.short_reason), corners, REJECTED_COLOUR)
+    return Label(
+        f"rejected {rejection.category}",
+        (f"{rejection.category} rejected", rejection.short_reason),
+        corners,
+        REJECTED_COLOUR,
+    )
 
 
 def _track_colour(track: TrackedObject) -> Colour:

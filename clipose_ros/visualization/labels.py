@@ -6,7 +6,9 @@ distance from the labelled object in label heights, the candidate with the least
 
     cost = (10 n_object + 100 n_label) / n + 0.3 d + 0.1 |horizontal offset| / width + 0.1 [below the object]
 
-Sums over rectangles come from integral images, so all candidates of a label are evaluated at once.
+In a sequence of images ``min(0.2 m, 0.6)`` is added, where m is the distance to the label's place beside the object in
+the previous image, in label heights: labels stay where they are until another place is clearly better. Sums over
+rectangles come from integral images, so all candidates of a label are evaluated at once.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from clipose_ros.types import ByteArray, FloatArray
 
 Colour: TypeAlias = tuple[int, int, int]
+LabelOffsets: TypeAlias = dict[str, tuple[float, float]]
+"""By name of an object: upper left corner of its label relative to the centre of its outline, pixels."""
 IntArray: TypeAlias = NDArray[np.int32]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -29,6 +33,7 @@ _CELLS = 100
 """Number of grid cells along the image width."""
 _OBJECT_COST, _LABEL_COST = 10.0, 100.0
 _DISTANCE_COST, _OFFSET_COST, _BELOW_COST = 0.3, 0.1, 0.1
+_MOVE_COST, _MAX_MOVE_COST = 0.2, 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +41,13 @@ class Label:
     """Text that belongs to an object.
 
     Attributes:
+        name: Name of the object, the key of its label's place in a sequence of images.
         lines: Lines of text.
         outline: ``(M, 2)`` points (u, v) around the object, pixels; may reach beyond the image.
         colour: Background colour, R G B; the text is black or white, whichever contrasts more.
     """
 
+    name: str
     lines: tuple[str, ...]
     outline: FloatArray
     colour: Colour
@@ -87,20 +94,17 @@ class _TextStyle:
         return _LabelSize(max(extent[0] for extent in extents) + 2 * self.pad, row * len(lines) + self.pad, row)
 
 
-def draw_labels(image: ByteArray, labels: Sequence[Label]) -> None:
+def draw_labels(image: ByteArray, labels: Sequence[Label], offsets: LabelOffsets | None = None) -> None:
     """Draw labels next to their objects; a thin line connects a label that is farther away.
 
     Args:
         image: ``(H, W, 3)`` uint8, modified in place.
         labels: Labels; earlier ones get better places.
+        offsets: Places of the labels in the previous image; replaced by those in this one. None for a single image.
     """
     style = _TextStyle.for_width(image.shape[1])
     hulls = [_clipped_hull(label.outline, image) for label in labels]
-    grid = _PlacementGrid(image, hulls)
-    plates = []
-    for label, hull in zip(labels, hulls, strict=True):
-        width, height, row = style.measure(label.lines)
-        plates.append((*grid.place(width, height, hull, style.pad), width, height, row))
+    plates = _place_labels(image, labels, hulls, {} if offsets is None else offsets)
     for label, hull, (x, y, width, height, _) in zip(labels, hulls, plates, strict=True):
         _draw_leader(image, (x, y, x + width - 1, y + height - 1), hull, label.colour)
     for label, (x, y, width, height, row) in zip(labels, plates, strict=True):
@@ -110,6 +114,25 @@ def draw_labels(image: ByteArray, labels: Sequence[Label]) -> None:
         for k, line in enumerate(label.lines):
             origin = (x + style.pad, y + (k + 1) * row - style.pad // 4)
             cv2.putText(image, line, origin, _FONT, style.scale, ink, style.thickness, cv2.LINE_AA)
+
+
+def _place_labels(
+    image: ByteArray, labels: Sequence[Label], hulls: Sequence[IntArray], offsets: LabelOffsets
+) -> list[tuple[int, int, int, int, int]]:
+    """Return upper left corner, width, height and line height of each label; replace the offsets."""
+    style, grid = _TextStyle.for_width(image.shape[1]), _PlacementGrid(image, hulls)
+    previous = dict(offsets)
+    offsets.clear()
+    plates = []
+    for label, hull in zip(labels, hulls, strict=True):
+        width, height, row = style.measure(label.lines)
+        u, v = (0.5 * (hull.min(axis=0) + hull.max(axis=0))).tolist()
+        offset = previous.get(label.name)
+        wanted = None if offset is None else (u + offset[0], v + offset[1])
+        x, y = grid.place((width, height), hull, style.pad, wanted)
+        offsets[label.name] = (x - u, y - v)
+        plates.append((x, y, width, height, row))
+    return plates
 
 
 class _PlacementGrid:
@@ -130,16 +153,18 @@ class _PlacementGrid:
             cv2.fillConvexPoly(covered, hull // self._cell, 1)
             self._cost[covered > 0] = _OBJECT_COST
 
-    def place(self, width: int, height: int, hull: IntArray, gap: int) -> tuple[int, int]:
+    def place(
+        self, extent: tuple[int, int], hull: IntArray, gap: int, wanted: tuple[float, float] | None
+    ) -> tuple[int, int]:
         """Return the upper left corner of the best place for a label and occupy it.
 
         Args:
-            width: Width of the label, pixels.
-            height: Height of the label, pixels.
+            extent: Width and height of the label, pixels.
             hull: ``(K, 2)`` hull of the labelled object, pixels.
             gap: Smallest distance between label and object, pixels.
+            wanted: Upper left corner that the label had beside its object in the previous image, pixels.
         """
-        cell = self._cell
+        cell, (width, height) = self._cell, extent
         rows, columns = min(-(-height // cell), self._shape[0]), min(-(-width // cell), self._shape[1])
         sums = cv2.integral(self._cost)
         occupied = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
@@ -153,6 +178,9 @@ class _PlacementGrid:
         below = (y > y1).astype(np.float64)
         cost = occupied / (rows * columns) + _DISTANCE_COST / height * np.hypot(apart_x, apart_y[:, None])
         cost += _OFFSET_COST * offset + _BELOW_COST * below[:, None]
+        if wanted is not None:
+            moved = np.hypot(x - wanted[0], (y - wanted[1])[:, None]) / height
+            cost += np.minimum(_MOVE_COST * moved, _MAX_MOVE_COST)
         row, column = divmod(int(cost.argmin()), cost.shape[1])
         self._cost[row : row + rows, column : column + columns] = _LABEL_COST
         return int(x[column]), int(y[row])

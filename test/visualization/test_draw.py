@@ -135,7 +135,7 @@ def test_category_colours_are_bright_and_distinct():
 
 def label(lines, rectangle, colour):
     x0, y0, x1, y1 = rectangle
-    return Label(tuple(lines), np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float), colour)
+    return Label(lines[0], tuple(lines), np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float), colour)
 
 
 @pytest.mark.parametrize("rectangle", [(0, 0, 30, 20), (600, 0, 639, 20), (610, 450, 639, 479), (0, 0, 639, 479)])
@@ -228,9 +228,9 @@ def rejected(instance, reason=RejectionReason.TOO_FEW_POINTS):
 def test_rejected_mask_is_grey_with_its_reason(monkeypatch):
     texts = []
 
-    def recorded(image, labels):
+    def recorded(image, labels, offsets):
         texts.extend(item.lines for item in labels)
-        draw_labels(image, labels)
+        draw_labels(image, labels, offsets)
 
     monkeypatch.setattr(draw, "draw_labels", recorded)
     mask = InstanceMask("can", 0.9, (100, 150, 140, 200), np.ones((50, 40), np.bool_))
