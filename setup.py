@@ -53,6 +53,7 @@ setup(
     package_data={NAME: ["py.typed"]},
     data_files=data_files(),
     install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},  # without it, `colcon test` runs unittest and finds no test
     zip_safe=False,
     entry_points={"console_scripts": console_scripts()},
 )

@@ -87,6 +87,11 @@ def test_entry_points_exist(monkeypatch):
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, target
 
 
+def test_colcon_test_runs_pytest(monkeypatch):
+    """colcon-core looks for pytest in the extra ``test``; otherwise it runs unittest, which finds nothing here."""
+    assert "pytest" in setup_arguments(monkeypatch, "install")["extras_require"]["test"]
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """Return the install folder of a colcon workspace that contains this checkout."""
