@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("CLIPOSE_ROOT", DOCS.parent))
-sys.path[:0] = [str(DOCS / "_ext"), str(ROOT)]
+HERE = Path(__file__).resolve()
+# rosdoc2 reads this file from a conf.py of its own, elsewhere, in which only the text names the place of this one
+WRAPPED = re.search(r'^exec\(open\("(.+)/docs/conf\.py"\)', HERE.read_text(encoding="utf-8"), re.MULTILINE)
+ROOT = Path(WRAPPED[1]) if WRAPPED else HERE.parents[1]
+sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT)]
 
 project = "clipose_ros"
 author = "clipose_ros maintainers"

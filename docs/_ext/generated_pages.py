@@ -27,23 +27,32 @@ PAGES = {
 """Files of the repository that are pages of the site."""
 
 
-def relink(text: str, source: Path, page: Path) -> str:
-    """Make the relative links of a text of ``source`` hold in ``page``; files that are pages become links to these."""
+def relink(text: str, source: Path, page: Path, site: Path) -> str:
+    """Make the relative links of a text hold in a page; files that are pages of the site become links to these.
+
+    Args:
+        text: Markdown.
+        source: File of the repository that the text comes from.
+        page: Page that Sphinx reads.
+        site: Folder of the pages: ``docs``, or a copy of it.
+    """
 
     def change(match: re.Match[str]) -> str:
-        target = match[2]
-        if re.match(r"\w+:", target):
+        if re.match(r"\w+:", match[2]):
             return match[0]
-        inside = Path(os.path.normpath(source.parent / target)).relative_to(ROOT).as_posix()
-        moved = os.path.relpath(ROOT / PAGES.get(inside, inside), page.parent)
-        return f"{match[1]}{moved}{match[3]}"
+        target = Path(os.path.normpath(source.parent / match[2])).relative_to(ROOT).as_posix()
+        target = PAGES.get(target, target)
+        inside = target.removeprefix("docs/")
+        return (
+            f"{match[1]}{os.path.relpath(site / inside if inside != target else ROOT / target, page.parent)}{match[3]}"
+        )
 
     return LINK.sub(change, text)
 
 
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marks of a page."""
-    page = ROOT / "docs" / Path(app.env.doc2path(docname)).relative_to(app.srcdir)
+    site, page = Path(app.srcdir), Path(app.env.doc2path(docname))
 
     def generate(match: re.Match[str]) -> str:
         name, *arguments = match[1].split()
@@ -52,13 +61,15 @@ def expand(app: Sphinx, docname: str, source: list[str]) -> None:
     def read(match: re.Match[str]) -> str:
         path = ROOT / match[1]
         app.env.note_dependency(str(path))
-        return relink(path.read_text(encoding="utf-8"), path, page)
+        return relink(path.read_text(encoding="utf-8"), path, page, site)
 
-    text = FILE.sub(read, source[0])
-    if GENERATED.search(text):
+    if FILE.search(source[0]):
+        source[0] = FILE.sub(read, source[0])
+    elif (original := ROOT / "docs" / page.relative_to(site)).is_file():  # rosdoc2 adds pages of its own
+        source[0] = relink(source[0], original, page, site)
+    if GENERATED.search(source[0]):
         app.env.note_reread()
-        text = GENERATED.sub(generate, text)
-    source[0] = relink(text, page, page)
+        source[0] = GENERATED.sub(generate, source[0])
 
 
 LITERAL = re.compile(r"(``.*?``)", re.DOTALL)

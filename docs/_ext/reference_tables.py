@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from unittest import mock
 
-ROOT = Path(os.environ.get("CLIPOSE_ROOT", Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
