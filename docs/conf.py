@@ -27,6 +27,8 @@ extensions = [
     "generated_pages",
 ]
 exclude_patterns = ["_build", "**/.*"]
+if WRAPPED:  # rosdoc2 adds an index and pages of its own; those of the site are Markdown
+    exclude_patterns += ["*.rst", "**/*.rst", "standard_docs"]
 suppress_warnings = ["ref.python"]  # types in docstrings are not always unique names
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline", "attrs_block"]
