@@ -482,6 +482,14 @@ class NetworkConfig(ConfigNode):
         "with float32 accuracy for the device.",
     )
     tta: TtaConfig = TtaConfig()
+    budget_ms: float = option(
+        0.0,
+        "Time that the passes of one frame may take, milliseconds; the most uncertain objects get their further passes "
+        "first, every object gets one. 0 is no limit.",
+        low=0.0,
+        high=10000.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -520,18 +528,33 @@ class CheckConfig(ConfigNode):
 
 @dataclass(frozen=True)
 class TrackingConfig(ConfigNode):
-    """Tracking: identities of objects and smoothing of their poses over time."""
+    """Tracking: identities of objects and estimation of their poses from all frames."""
 
-    frame: str = option("", "Fixed TF frame in which poses are smoothed; empty: the frame of the camera.")
+    frame: str = option(
+        "",
+        "Fixed TF frame in which objects rest, such as `odom` or `map`; empty: the frame of the camera, in which "
+        "objects move whenever the camera moves.",
+    )
     smoothing: float = option(
         0.6,
-        "Smoothing factor of the SE(3) filter: 0 turns it off, values near 1 react slowly.",
+        "Strength of the estimator for resting objects: 0 publishes the poses of single frames, values near 1 follow "
+        "slow changes slowly.",
         low=0.0,
         high=0.99,
         live=True,
     )
+    max_speed_m_s: float = option(
+        0.5, "Speed of the fastest objects to be followed without delay, m/s.", low=0.01, high=10.0, live=True
+    )
+    max_turn_deg_s: float = option(
+        180.0,
+        "Rate of turn of the fastest objects to be followed without delay, degrees per second.",
+        low=1.0,
+        high=3600.0,
+        live=True,
+    )
     max_age_s: float = option(
-        1.0,
+        1.5,
         "A track without a detection for longer than this time is deleted, seconds.",
         low=0.0,
         high=3600.0,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import MAX_INSTANCES_LIMIT, PoseNodeConfig, SegmentationConfig
+from clipose_ros.inference.pass_schedule import PassSchedule
 from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.inference.pose_checks import check_poses
 from clipose_ros.segmentation.base import Segmenter
@@ -18,6 +19,7 @@ from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import (
     FloatArray,
     FrameResult,
+    IndexArray,
     InstanceMask,
     ObjectCloud,
     PoseEstimate,
@@ -25,6 +27,9 @@ from clipose_ros.types import (
     RgbdFrame,
     StageTimes,
 )
+
+DoubtFn = Callable[[Sequence[ObjectCloud]], FloatArray]
+"""Doubt ``(B,)`` about the pose of each cloud before it is predicted, 0 for none."""
 
 
 class PosePredictor(Protocol):
@@ -45,6 +50,17 @@ class PosePredictor(Protocol):
         ...
 
 
+@runtime_checkable
+class PassPredictor(Protocol):
+    """Predictor that can run a single pass of test-time augmentation for some of the clouds."""
+
+    def predict_passes(
+        self, points_camera: FloatArray, categories: Sequence[str], only_pass: IndexArray
+    ) -> list[PoseEstimate]:
+        """Predict one pose for each cloud, see ``Predictor.predict_passes``."""
+        ...
+
+
 class PosePipeline:
     """Segmentation, point clouds, network and pose checks, in that order.
 
@@ -60,6 +76,7 @@ class PosePipeline:
     def __init__(self, segmenter: Segmenter, predictor: PosePredictor, config: PoseNodeConfig) -> None:
         self.segmenter = segmenter
         self.predictor = predictor
+        self._schedule = PassSchedule()
         self.reconfigure(config)
 
     @classmethod
@@ -90,11 +107,14 @@ class PosePipeline:
         self.segmenter.reconfigure(_segmenter_config(config))
         self._config, self._enabled = config, enabled
 
-    def process(self, frame: RgbdFrame) -> FrameResult:
+    def process(self, frame: RgbdFrame, doubt_of: DoubtFn | None = None) -> FrameResult:
         """Estimate the pose of every object of a frame, all objects in one batch.
 
         Args:
             frame: One registered colour and depth image.
+            doubt_of: Returns the doubt ``(B,)`` about each object before it is posed, such as
+                ``Tracker.compute_doubt``: objects of doubt 0 get one pass of the network, the others all. None gives
+                all passes to all objects.
 
         Returns:
             Poses with their clouds in order of detection score, rejected instances with the reason, and the time of
@@ -113,7 +133,7 @@ class PosePipeline:
         segmented = time.perf_counter()
         clouds, cloud_rejections = _extract_clouds(frame, instances, config)
         extracted = time.perf_counter()
-        poses = self._predict_poses(clouds)
+        poses = self._predict_poses(clouds, doubt_of)
         predicted = time.perf_counter()
         verdicts = check_poses(poses, clouds, config.check, self.predictor.categories)
         pose_rejections = [verdict for verdict in verdicts if verdict is not None]
@@ -128,13 +148,21 @@ class PosePipeline:
             ),
         )
 
-    def _predict_poses(self, clouds: Sequence[ObjectCloud]) -> list[PoseEstimate]:
+    def _predict_poses(self, clouds: Sequence[ObjectCloud], doubt_of: DoubtFn | None) -> list[PoseEstimate]:
         """Return one pose per cloud, with its final score."""
         if not clouds:
             return []
         points_camera = np.stack([cloud.points_camera for cloud in clouds])
         # One batch: the engine shares its threads, or its launches on a GPU, among all objects of the frame.
-        poses = self.predictor.predict(points_camera, [cloud.instance.category for cloud in clouds])
+        categories = [cloud.instance.category for cloud in clouds]
+        if doubt_of is None or not isinstance(self.predictor, PassPredictor):
+            poses = self.predictor.predict(points_camera, categories)
+        else:
+            network = self._config.network
+            passes = self._schedule.assign(doubt_of(clouds), network)
+            start = time.perf_counter()
+            poses = self.predictor.predict_passes(points_camera, categories, passes)
+            self._schedule.record(passes, network, 1e3 * (time.perf_counter() - start))
         return [
             dataclasses.replace(pose, score=pose.score * cloud.instance.score)
             for pose, cloud in zip(poses, clouds, strict=True)

@@ -18,7 +18,7 @@ from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.resources import model_path
-from clipose_ros.types import FloatArray, PoseEstimate
+from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
 
 _DEFAULTS = NetworkConfig()
 
@@ -102,6 +102,18 @@ class Predictor:
             ShapeError: Points and categories differ in number, or the network does not take so many points.
             ConfigError: The network has no such category.
         """
+        return self.predict_passes(points_camera, categories, np.full(len(categories), -1))
+
+    def predict_passes(
+        self, points_camera: FloatArray, categories: Sequence[str], only_pass: IndexArray
+    ) -> list[PoseEstimate]:
+        """Predict as ``predict``, with a single pass of test-time augmentation for some clouds.
+
+        Args:
+            points_camera: As for ``predict``.
+            categories: As for ``predict``.
+            only_pass: ``(B,)`` number of the only pass of a cloud, from 0; negative for all passes.
+        """
         points = np.ascontiguousarray(points_camera, dtype=np.float32)
         if points.ndim != 3 or points.shape[2] != 3 or points.shape[0] != len(categories):
             raise ShapeError(
@@ -110,7 +122,10 @@ class Predictor:
         if not len(categories):
             return []
         index = np.array([self.categories.index(name) for name in categories], np.int64)
-        raw = self._engine(points, index)
+        if isinstance(self._engine, TtaEngine):
+            raw = self._engine.predict_passes(points, index, only_pass)
+        else:
+            raw = self._engine(points, index)
         vectors = np.stack([raw.axis_y, raw.axis_x, raw.translation, raw.size], axis=1).astype(np.float64)
         confidences = np.stack([raw.confidence_y, raw.confidence_x], axis=1).astype(np.float64)
         return [

@@ -40,7 +40,8 @@ class NodeDiagnostics:
     """Collects counters, latencies and problems from all parts of the node. Its methods are thread-safe.
 
     Counters: ``frames_received`` (matched sets), ``frames_processed``, ``frames_dropped`` (replaced by a newer frame
-    before processing began), ``frames_failed`` (unusable input), ``objects_published``, ``rejections`` and
+    before processing began), ``frames_failed`` (unusable input), ``objects_published``, ``objects_coasting`` (tracked
+    objects that a frame did not observe), ``tracks_lost`` (deleted after ``tracking.max_age_s``), ``rejections`` and
     ``rejections.<reason>``.
     """
 

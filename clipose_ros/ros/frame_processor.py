@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.reference_frames import transform_tracks
 from clipose_ros.tracking.tracker import Tracker
-from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReason, RgbdFrame, TrackedObject
+from clipose_ros.types import FloatArray, FrameResult, ObjectCloud, Rejection, RejectionReason, RgbdFrame, TrackedObject
 
 _LACKS_DEPTH = (RejectionReason.TOO_FEW_POINTS, RejectionReason.NO_DEPTH)
 
@@ -45,10 +46,15 @@ class FrameProcessor:
         self._topics, self._transforms, self._publishers = ros.topics, ros.transforms, ros.publishers
         self._diagnostics = ros.diagnostics
         self._tracker = Tracker(config.tracking, pipeline.predictor.categories)
+        self._reset_requested = threading.Event()
 
     def reset(self) -> None:
-        """Forget all tracks."""
+        """Forget all tracks. May only be called while no frame is processed."""
         self._tracker.reset()
+
+    def request_reset(self) -> None:
+        """Forget all tracks before the next frame; any thread may call this."""
+        self._reset_requested.set()
 
     def reconfigure(self, config: PoseNodeConfig) -> None:
         """Apply changed settings."""
@@ -62,7 +68,8 @@ class FrameProcessor:
 
         Args:
             messages: Matched input messages.
-            confirm: Publish objects on their first observation, whatever ``tracking.min_hits`` is.
+            confirm: Publish objects on their first observation, whatever ``tracking.min_hits`` is, with the poses of
+                this frame alone and with all passes of the network.
 
         Returns:
             The published tracks.
@@ -70,10 +77,13 @@ class FrameProcessor:
         Raises:
             CliposeError: The input is unusable, or TF lacks a required transform; nothing was published.
         """
+        if self._reset_requested.is_set():
+            self._reset_requested.clear()
+            self._tracker.reset()
         started_s = time.perf_counter()
         frame = read_frame(messages, self._topics)
         converted_s = time.perf_counter()
-        result = self._estimate(frame)
+        result = self._estimate(frame, all_passes=confirm)
         posed_s = time.perf_counter()
         posed = self._track(frame, result, confirm)
         tracked_s = time.perf_counter()
@@ -83,9 +93,12 @@ class FrameProcessor:
         self._diagnostics.latency("publishing", 1e3 * (time.perf_counter() - tracked_s))
         return posed.tracks
 
-    def _estimate(self, frame: RgbdFrame) -> FrameResult:
+    def _estimate(self, frame: RgbdFrame, all_passes: bool) -> FrameResult:
+        def doubt_of(clouds: Sequence[ObjectCloud]) -> FloatArray:
+            return self._tracker.compute_doubt(clouds, self._lookup_tracking_frame(frame))
+
         try:
-            result = self._pipeline.process(frame)
+            result = self._pipeline.process(frame, None if all_passes else doubt_of)
         except SegmentationError as error:  # the topic of the pixels is known only here
             topic = self._topics.color if frame.labels is None else self._topics.labels
             raise SegmentationError(f"'{topic}': {error}") from error
@@ -94,13 +107,17 @@ class FrameProcessor:
 
     def _track(self, frame: RgbdFrame, result: FrameResult, confirm: bool) -> PublishedFrame:
         """Update the tracks and express them in the target frame."""
-        tracking, publish = self._config.tracking, self._config.publish
-        T_tracking_camera = self._lookup(tracking.frame, frame, "tracking.frame")
-        tracks = self._tracker.update(result, frame.stamp_ns, T_tracking_camera, confirm=confirm)
+        publish = self._config.publish
+        tracks = self._tracker.update(result, frame.stamp_ns, self._lookup_tracking_frame(frame), confirm=confirm)
+        self._diagnostics.count("objects_coasting", self._tracker.counts.coasting)
+        self._diagnostics.count("tracks_lost", self._tracker.counts.lost)
         shown = [track for track in tracks if track.seen or publish.coasting]
         T_frame_camera = self._lookup(publish.target_frame, frame, "publish.target_frame")
         moved = transform_tracks(shown, T_frame_camera) if publish.target_frame else shown
         return PublishedFrame(frame, result, shown, moved, publish.target_frame or frame.frame_id, T_frame_camera)
+
+    def _lookup_tracking_frame(self, frame: RgbdFrame) -> FloatArray:
+        return self._lookup(self._config.tracking.frame, frame, "tracking.frame")
 
     def _lookup(self, target: str, frame: RgbdFrame, parameter: str) -> FloatArray:
         timeout_s = self._config.publish.tf_timeout_s

@@ -25,7 +25,7 @@ from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
-from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, refuse_invalid_transitions
+from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, ResetService, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import ExceptionRelay, Worker
@@ -94,6 +94,7 @@ class PoseNode(LifecycleNode):
         for warning in self.parameters.warnings:
             self.get_logger().warning(warning)
         EnableService(self)
+        ResetService(self, self._reset_tracks)
         refuse_invalid_transitions(self, self.diagnostics)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs while simulated time is paused
@@ -181,6 +182,13 @@ class PoseNode(LifecycleNode):
         topics = inputs.topics
         names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
         self.get_logger().info(f"active, listening to {', '.join(names)}")
+
+    def _reset_tracks(self) -> bool:
+        """Forget all tracks before the next frame; return False if the node is not configured."""
+        if self._configured is None:
+            return False
+        self._configured.processor.request_reset()
+        return True
 
     def _deactivate(self) -> None:
         """Stop processing and delete the markers, which may have no lifetime."""

@@ -1,4 +1,4 @@
-"""The services ~/enable and ~/detect_once, and a guard around ~/change_state of the lifecycle."""
+"""The services ~/enable, ~/reset and ~/detect_once, and a guard around ~/change_state of the lifecycle."""
 
 from __future__ import annotations
 
@@ -52,6 +52,24 @@ class EnableService:
         response.message = result.reason or (
             "poses are estimated in every frame" if request.data else "poses are estimated on ~/detect_once only"
         )
+        return response
+
+
+class ResetService:
+    """Service ``~/reset``, which forgets all tracks before the next frame.
+
+    Args:
+        node: Node that offers the service.
+        reset: Requests the reset; returns False if the node is not configured.
+    """
+
+    def __init__(self, node: Node, reset: Callable[[], bool]) -> None:
+        self._reset = reset
+        node.create_service(Trigger, "~/reset", self._on_request)
+
+    def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._reset()
+        response.message = "all tracks are forgotten" if response.success else "the node is not configured"
         return response
 
 

@@ -1,4 +1,4 @@
-"""Tracker that gives the poses of single frames identities over time."""
+"""Tracker that gives the poses of single frames identities over time and estimates poses from all of them."""
 
 from __future__ import annotations
 
@@ -9,43 +9,31 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import TrackingConfig
-from clipose_ros.geometry.se3 import invert_transform
-from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
+from clipose_ros.geometry.se3 import invert_transform, make_transform, rotate_covariance, transform_points
 from clipose_ros.tracking.association import associate
-from clipose_ros.tracking.covariance import pose_covariance
-from clipose_ros.tracking.smoothing import compute_gain, smooth_pose
-from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, PoseEstimate, TrackedObject
+from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
+from clipose_ros.tracking.measurement_noise import estimate_noise, silhouette_coverage
+from clipose_ros.tracking.track import Measurement, MotionLimits, Track
+from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, TrackedObject
 
 
-@dataclass(slots=True, eq=False)
-class _Track:
-    """State of one track, in the tracking frame."""
+@dataclass(frozen=True, slots=True)
+class TrackCounts:
+    """Numbers of tracks after a frame.
 
-    id: int
-    category: str
-    T_tracking_object: FloatArray
-    size: FloatArray
-    score: float
-    axis_confidences: tuple[float, float]
-    born_ns: int
-    seen_ns: int
-    hits: int
-    cloud: ObjectCloud | None
+    Attributes:
+        coasting: Confirmed tracks without a detection in this frame.
+        moving: Confirmed tracks of moving objects.
+        lost: Confirmed tracks that this frame deleted.
+    """
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Measurement:
-    """One pose of a frame, with its cloud and its transform into the tracking frame."""
-
-    pose: PoseEstimate
-    cloud: ObjectCloud
-    T_tracking_object: FloatArray
+    coasting: int = 0
+    moving: int = 0
+    lost: int = 0
 
 
 class Tracker:
-    """Tracks objects over frames: association by category, smoothing, canonical yaw of symmetric objects, lifetimes.
-
-    Objects of a frame are processed as one batch.
+    """Tracks objects over frames: association by category, distance and size, estimation of the pose, lifetimes.
 
     Args:
         config: Settings of the tracker.
@@ -53,21 +41,55 @@ class Tracker:
     """
 
     def __init__(self, config: TrackingConfig, categories: CategorySet) -> None:
-        self._config = config
+        self._config, self._limits = config, MotionLimits.from_config(config)
         self._axial = {category.name: category.symmetry.axial_y for category in categories}
         self.reset()
 
     def reset(self) -> None:
         """Delete all tracks and restart the track ids."""
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._next_ids = dict.fromkeys(self._axial, 1)
         self._now_ns: int | None = None
+        self._epoch_ns = 0
+        self._counts = TrackCounts()
 
     def reconfigure(self, config: TrackingConfig) -> None:
         """Apply settings from the next update on. A change of the tracking frame deletes all tracks."""
         if config.frame != self._config.frame:
             self.reset()
-        self._config = config
+        self._config, self._limits = config, MotionLimits.from_config(config)
+
+    @property
+    def counts(self) -> TrackCounts:
+        """Return the numbers of tracks after the last frame."""
+        return self._counts
+
+    def compute_doubt(self, clouds: Sequence[ObjectCloud], T_tracking_camera: FloatArray) -> FloatArray:
+        """Compute how uncertain the pose of each object of a frame is before it is measured.
+
+        Args:
+            clouds: Point clouds of the objects, not yet posed.
+            T_tracking_camera: ``(4, 4)``, camera into the tracking frame.
+
+        Returns:
+            ``(B,)``: 0 for objects of settled tracks; 1 for objects without a track; between for new, doubtful, moving
+            and contradicted tracks.
+        """
+        doubt = np.ones(len(clouds))
+        if not self._tracks or not clouds:
+            return doubt
+        # the median point lies on the surface, up to half of the object away from its centre
+        middles = np.stack([np.median(cloud.points_camera, axis=0) for cloud in clouds])
+        positions = np.stack([track.position.value for track in self._tracks])
+        reach_m = self._config.gate_m + 0.5 * max(
+            float(np.linalg.norm(track.best.size.value)) for track in self._tracks
+        )
+        comparable = [[track.category == cloud.instance.category for cloud in clouds] for track in self._tracks]
+        middles = transform_points(T_tracking_camera, middles)
+        for i, j in associate(positions, middles, reach_m, np.array(comparable)):
+            track = self._tracks[i]
+            doubt[j] = 0.0 if track.settled else 0.5 + 0.4 * (1.0 - track.probability)
+        return doubt
 
     def update(
         self, result: FrameResult, stamp_ns: int, T_tracking_camera: FloatArray, *, confirm: bool = False
@@ -80,109 +102,121 @@ class Tracker:
         Args:
             result: Poses in the camera frame.
             stamp_ns: Time of the frame, nanoseconds.
-            T_tracking_camera: ``(4, 4)``, camera into the tracking frame at that time; the identity to smooth in the
+            T_tracking_camera: ``(4, 4)``, camera into the tracking frame at that time; the identity to track in the
                 camera frame.
-            confirm: Return objects on their first observation, whatever ``min_hits`` is.
+            confirm: Report objects on their first observation, and those that this frame observed with their poses of
+                this frame alone.
 
         Returns:
-            Every track with ``min_hits`` or more, in the CAMERA frame of that time, by category and id; ``seen`` tells
-            those that this frame observed from those that are carried on. Tracks that this frame did not observe and
-            that are unseen for longer than ``max_age_s`` are gone.
+            Reported tracks in the camera frame, sorted by category and id. ``seen`` tells those that this frame
+            observed from those that are carried on. Tracks that this frame did not observe and that are unseen for
+            longer than ``max_age_s`` are gone.
         """
         if self._now_ns is not None and stamp_ns < self._now_ns - TIME_JUMP_NS:
             self.reset()
+        if self._now_ns is None:
+            self._epoch_ns = stamp_ns
         now_ns = self._now_ns = max(stamp_ns, self._now_ns or stamp_ns)
+        now_s = (now_ns - self._epoch_ns) * 1e-9
         for track in self._tracks:
-            track.cloud = None
-        measured = _in_tracking_frame(result, T_tracking_camera)
+            track.predict(now_s, self._limits)
+        measured = self._measure(result, now_s, T_tracking_camera)
         pairs = self._associate(measured)
-        self._continue([self._tracks[i] for i, _ in pairs], [measured[j] for _, j in pairs], now_ns)
+        for i, j in pairs:
+            self._tracks[i].update(measured[j], self._limits)
         # only now: where frames are rarer than this age, the next one must still find the tracks that it continues
-        longest_ns = self._config.max_age_s * 1e9
-        self._tracks = [track for track in self._tracks if now_ns - track.seen_ns <= longest_ns]
+        before = self._tracks
+        self._tracks = [t for t in before if t.seen or now_s - t.last.stamp_s <= self._config.max_age_s]
+        lost = sum(t.hits >= self._config.min_hits for t in before) - sum(
+            t.hits >= self._config.min_hits for t in self._tracks
+        )
         known = {j for _, j in pairs}
-        self._begin([item for j, item in enumerate(measured) if j not in known], now_ns)
-        least = 1 if confirm else self._config.min_hits
-        reported = sorted((t for t in self._tracks if t.hits >= least), key=lambda t: (t.category, t.id))
-        return self._report(reported, now_ns, invert_transform(T_tracking_camera))
+        self._begin([item for j, item in enumerate(measured) if j not in known])
+        confirmed = [t for t in self._tracks if t.hits >= self._config.min_hits]
+        self._counts = TrackCounts(sum(not t.seen for t in confirmed), sum(t.moving for t in confirmed), lost)
+        reported = sorted(self._tracks if confirm else confirmed, key=lambda t: (t.category, t.id))
+        return self._report(reported, now_s, invert_transform(T_tracking_camera), single=confirm)
 
-    def _associate(self, measured: Sequence[_Measurement]) -> list[tuple[int, int]]:
+    def _measure(self, result: FrameResult, now_s: float, T_tracking_camera: FloatArray) -> list[Measurement]:
+        """Transform the poses of a frame into the tracking frame and estimate their noise."""
+        poses = result.poses
+        if not poses:
+            return []
+        T = T_tracking_camera @ np.stack([pose.T_camera_object for pose in poses])
+        coverage = [
+            silhouette_coverage(cloud.points_camera, pose.T_camera_object, pose.size)
+            for pose, cloud in zip(poses, result.clouds, strict=True)
+        ]
+        noise = estimate_noise(
+            np.stack([pose.size for pose in poses]),
+            np.array([pose.axis_confidences for pose in poses]),
+            np.array([self._axial[pose.category] for pose in poses]),
+            np.array(coverage),
+        )
+        camera = T_tracking_camera[:3, 3]
+        return [
+            Measurement(pose, cloud, T[i], camera, noise.row(i), now_s)
+            for i, (pose, cloud) in enumerate(zip(poses, result.clouds, strict=True))
+        ]
+
+    def _associate(self, measured: Sequence[Measurement]) -> list[tuple[int, int]]:
         """Return index pairs of tracks and of the measurements assigned to them."""
         if not self._tracks or not measured:
             return []
-        comparable = [[track.category == item.pose.category for item in measured] for track in self._tracks]
-        positions, seen = _transforms(self._tracks)[:, :3, 3], _transforms(measured)[:, :3, 3]
-        return associate(positions, seen, self._config.gate_m, np.array(comparable))
+        comparable = [[_may_continue(track, item) for item in measured] for track in self._tracks]
+        positions = np.stack([track.position.value for track in self._tracks])
+        return associate(positions, np.stack([m.position for m in measured]), self._config.gate_m, np.array(comparable))
 
-    def _continue(self, tracks: Sequence[_Track], measured: Sequence[_Measurement], now_ns: int) -> None:
-        """Update tracks with their measurements."""
-        if not tracks:
-            return
-        gain = np.array([compute_gain(self._config.smoothing, 1e-9 * (now_ns - track.seen_ns)) for track in tracks])
-        axial = [self._axial[track.category] for track in tracks]
-        T_old, T_new = _transforms(tracks), _transforms(measured)
-        R_old = T_old[:, :3, :3]
-        # the free yaw of the measurement must not pull: only its y axis counts
-        T = smooth_pose(T_old, align_yaw(T_new, axial, R_old), gain, self._config.gate_m / 2.0)
-        T = canonicalize_yaw(T, axial, R_old)
-        old, new, weight = _scalars(tracks), _scalars([item.pose for item in measured]), gain[:, None]
-        figures = (1.0 - weight) * old + weight * new
-        for track, item, T_tracking_object, values in zip(tracks, measured, T, figures, strict=True):
-            track.T_tracking_object, track.size = T_tracking_object, values[:3]
-            track.score, *sure = values[3:].tolist()
-            track.axis_confidences = (sure[0], sure[1])
-            track.seen_ns, track.hits, track.cloud = now_ns, track.hits + 1, item.cloud
-
-    def _begin(self, measured: Sequence[_Measurement], now_ns: int) -> None:
+    def _begin(self, measured: Sequence[Measurement]) -> None:
         """Start tracks from unassigned measurements."""
         for item in measured:
-            pose, category = item.pose, item.pose.category
-            self._tracks.append(
-                _Track(
-                    id=self._next_ids[category], category=category,
-                    T_tracking_object=canonicalize_yaw(item.T_tracking_object, self._axial[category]),
-                    size=pose.size, score=pose.score, axis_confidences=pose.axis_confidences,
-                    born_ns=now_ns, seen_ns=now_ns, hits=1, cloud=item.cloud,
-                )
-            )  # fmt: skip
+            category = item.pose.category
+            self._tracks.append(Track.begin(self._next_ids[category], item, self._axial[category]))
             self._next_ids[category] += 1
 
-    def _report(self, tracks: Sequence[_Track], now_ns: int, T_camera_tracking: FloatArray) -> list[TrackedObject]:
+    def _report(
+        self, tracks: Sequence[Track], now_s: float, T_camera_tracking: FloatArray, single: bool
+    ) -> list[TrackedObject]:
         """Convert tracks to results in the camera frame."""
-        if not tracks:
-            return []
-        T_camera_object = T_camera_tracking @ _transforms(tracks)
-        # unseen, an object may have moved, but not so far that it is taken for another before the track is dropped
-        unseen_s = np.array([(now_ns - track.seen_ns) * 1e-9 for track in tracks])
-        drift_m = self._config.gate_m * unseen_s / max(self._config.max_age_s, 1e-9)
-        figures = _scalars(tracks)
-        axial = [self._axial[track.category] for track in tracks]
-        covariances = pose_covariance(
-            T_camera_object[:, :3, :3], figures[:, :3], figures[:, 3], figures[:, 4:], axial, drift_m
-        )
-        return [
-            TrackedObject(
-                track_id=track.id, category=track.category, T_frame_object=T, size=track.size, score=track.score,
-                covariance=covariance, age_s=(now_ns - track.born_ns) * 1e-9, seen=track.cloud is not None,
-                cloud=track.cloud,
-            )
-            for track, T, covariance in zip(tracks, T_camera_object, covariances, strict=True)
-        ]  # fmt: skip
+        R = T_camera_tracking[:3, :3]
+        objects = []
+        for track in tracks:
+            alone = track.seen and (single or self._config.smoothing <= 0.0)
+            T, size, score, covariance = _last_pose(track) if alone else _estimated_pose(track)
+            # unseen, an object may have moved, but not so far that it is taken for another before the track is dropped
+            drift_m = self._config.gate_m * (now_s - track.last.stamp_s) / max(self._config.max_age_s, 1e-9)
+            covariance[[0, 1, 2], [0, 1, 2]] += drift_m**2
+            objects.append(
+                TrackedObject(
+                    track_id=track.id, category=track.category, T_frame_object=T_camera_tracking @ T, size=size,
+                    score=score, covariance=rotate_covariance(covariance, R), age_s=now_s - track.born_s,
+                    seen=track.seen, cloud=track.last.cloud if track.seen else None,
+                )
+            )  # fmt: skip
+        return objects
 
 
-def _in_tracking_frame(result: FrameResult, T_tracking_camera: FloatArray) -> list[_Measurement]:
-    """Transform the poses of a frame into the tracking frame."""
-    if not result.poses:
-        return []
-    T = T_tracking_camera @ np.stack([pose.T_camera_object for pose in result.poses])
-    return [_Measurement(*item) for item in zip(result.poses, result.clouds, T, strict=True)]
+def _may_continue(track: Track, measured: Measurement) -> bool:
+    """Return True if a measurement can belong to a track.
+
+    The category is the same, and the size does not contradict the track's for the second time in a row.
+    """
+    if track.category != measured.pose.category:
+        return False
+    return not (track.resized and track.contradicts_size(measured))
 
 
-def _transforms(items: Sequence[_Track] | Sequence[_Measurement]) -> FloatArray:
-    """Return the poses ``(N, 4, 4)`` in the tracking frame."""
-    return np.array([item.T_tracking_object for item in items])
+def _estimated_pose(track: Track) -> tuple[FloatArray, FloatArray, float, FloatArray]:
+    """Return pose, size, score and covariance from all measurements; the doubt between rotations lowers the score."""
+    return track.T_tracking_object, track.best.size.value.copy(), track.score * track.probability, track.covariance()
 
 
-def _scalars(items: Sequence[_Track] | Sequence[PoseEstimate]) -> FloatArray:
-    """Return size, score and axis confidences ``(N, 6)``, which are smoothed with the same gain."""
-    return np.array([[*item.size, item.score, *item.axis_confidences] for item in items])
+def _last_pose(track: Track) -> tuple[FloatArray, FloatArray, float, FloatArray]:
+    """Return pose, size, score and covariance from the last measurement alone."""
+    last = track.last
+    covariance = pose_covariance(
+        track.last_rotation,
+        last.noise.position.total,
+        np.where([False, track.axial, False], FREE_TURN, last.noise.rotation.total),
+    )
+    return make_transform(track.last_rotation, last.position), last.pose.size, last.pose.score, covariance

@@ -14,6 +14,7 @@ import pytest
 
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 from clipose_ros.tracking.covariance import pose_covariance
+from clipose_ros.tracking.measurement_noise import estimate_noise
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "examples" / "grasping_node"
@@ -30,7 +31,8 @@ def load_grasp():
 
 
 def covariance(R, axial, confidence_x=0.99):
-    return pose_covariance(R, SIZE, 0.9, (0.99, confidence_x), axial)
+    noise = estimate_noise(SIZE[None], np.array([[0.99, confidence_x]]), np.array([axial]), np.array([0.6])).row(0)
+    return pose_covariance(R, noise.position.total, noise.rotation.total)
 
 
 @pytest.mark.parametrize("yaw", [0.0, 1.0, 2.5])

@@ -51,6 +51,25 @@ def test_detect_once_poses_the_next_frame_of_a_disabled_node(ros, camera, start_
     ros.wait_for(lambda: int(node.value("frames_processed")) == 1, "the count of one posed frame", camera.send)
 
 
+def test_reset_forgets_all_tracks(ros, camera, start_node):
+    node = start_node()
+    camera.wait_until_heard()
+    ros.wait_for(lambda: node.detections, "detections", camera.send)
+    assert ros.call(Trigger, "pose_node/reset", Trigger.Request(), each=camera.send).success
+    moved = lambda: int(node.value("frames_processed") or 0)  # noqa: E731 - read twice
+    seen = moved()
+    ros.wait_for(lambda: moved() > seen + 3, "frames after the reset", camera.send)
+    node.detections.clear()
+    message = ros.wait_for(lambda: node.detections, "detections again", camera.send)[0]
+    assert {d.id for d in message.detections} == {"mug_1", "bowl_1"}, "ids start anew"
+
+
+def test_reset_of_an_unconfigured_node_says_so(ros, start_node):
+    start_node(autostart=False)
+    response = ros.call(Trigger, "pose_node/reset", Trigger.Request())
+    assert not response.success and "not configured" in response.message
+
+
 def test_detect_once_tells_why_a_frame_could_not_be_posed(ros, camera, start_node):
     start_node(enabled=False)
     camera.wait_until_heard()

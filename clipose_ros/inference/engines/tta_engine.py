@@ -143,6 +143,27 @@ class TtaEngine:
         more = self._run_passes(points_camera[disagree], category[disagree], later)
         return _replace_rows(poses, disagree, first.select(disagree).append(more).mean())
 
+    def predict_passes(self, points_camera: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
+        """Predict with one pass for some clouds and all passes for the others.
+
+        Args:
+            points_camera: ``(B, N, 3)`` as ``Engine`` describes.
+            category: ``(B,)`` indices of the categories.
+            only_pass: ``(B,)`` number of the only pass of a cloud; negative runs all passes.
+        """
+        single = only_pass >= 0
+        if not single.any():
+            return self(points_camera, category)
+        parts = []  # rows and poses
+        for number in np.unique(only_pass[single]).tolist():
+            rows = only_pass == number
+            parts.append(
+                (rows, self._run_passes(points_camera[rows], category[rows], range(number, number + 1)).mean())
+            )
+        if not single.all():
+            parts.append((~single, self(points_camera[~single], category[~single])))
+        return _merge_rows(parts)
+
     def _run_passes(self, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
         """Run the passes of the given numbers over each cloud ``(B, N, 3)``."""
         # The first points define the upper levels and, in some networks, are the only ones used.
@@ -179,6 +200,23 @@ def _replace_rows(poses: RawPoses, rows: BoolArray, replacements: RawPoses) -> R
         confidence_x=replace(poses.confidence_x, replacements.confidence_x),
         translation=replace(poses.translation, replacements.translation),
         size=replace(poses.size, replacements.size),
+    )
+
+
+def _merge_rows(parts: list[tuple[BoolArray, RawPoses]]) -> RawPoses:
+    """Return the poses of a batch from those of disjoint sets of its rows ``(B,)``."""
+    order = np.argsort(np.concatenate([np.flatnonzero(rows) for rows, _ in parts]))
+
+    def merge(values: list[FloatArray]) -> FloatArray:
+        return np.asarray(np.concatenate(values)[order])
+
+    return RawPoses(
+        axis_y=merge([poses.axis_y for _, poses in parts]),
+        axis_x=merge([poses.axis_x for _, poses in parts]),
+        confidence_y=merge([poses.confidence_y for _, poses in parts]),
+        confidence_x=merge([poses.confidence_x for _, poses in parts]),
+        translation=merge([poses.translation for _, poses in parts]),
+        size=merge([poses.size for _, poses in parts]),
     )
 
 

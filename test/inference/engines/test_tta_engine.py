@@ -158,6 +158,19 @@ def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
     assert [len(seen) for seen in engine.seen] == [12, 2 * (6 - axial)]
 
 
+def test_single_passes_and_all_passes_of_one_batch_equal_those_of_each_cloud_alone(clouds: FloatArray) -> None:
+    only_pass = np.array([-1, 0, 3, -1, 1, 0])
+    engine = TtaEngine(Eye(0.1), 4)
+    got = engine.predict_passes(clouds, INDEX, only_pass)
+    for i, number in enumerate(only_pass):
+        alone = engine.predict_passes(clouds[[i]], INDEX[[i]], only_pass[[i]])
+        for name, values in vars(got).items():
+            np.testing.assert_allclose(values[i], getattr(alone, name)[0], atol=1e-6, err_msg=f"{name} {number}")
+    everything = engine(clouds, INDEX)
+    np.testing.assert_allclose(got.translation[[0, 3]], everything.translation[[0, 3]], atol=1e-6)
+    assert not np.allclose(got.translation[1], everything.translation[1])
+
+
 def test_a_predictor_runs_as_many_passes_as_configured(tmp_path: Path, clouds: FloatArray) -> None:
     torch.manual_seed(5)
     tiny = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))

@@ -1,0 +1,494 @@
+"""State of one tracked object and its update by measurements.
+
+A track estimates position, rotation and size. The rotation that a network predicts is sometimes another one altogether:
+front and back, upright and upside down, the handle on the other side. A track therefore holds several rotation
+hypotheses, each with its own estimate and with the evidence of the measurements that agree with it. The best one is
+published; a single contrary measurement does not change it.
+
+An object at rest has no rate. Two successive measurements that contradict the state and agree with each other show
+motion; one alone is an outlier. Slow motion shows as a slope of the last measurements. A moving object rests again when
+its measurements of the last half second have no slope.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clipose_ros.config import TrackingConfig
+from clipose_ros.geometry.se3 import exp_so3, log_so3, make_transform
+from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
+from clipose_ros.tracking.biased_filter import RATE, Estimate, ProcessNoise, ViewChange
+from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
+from clipose_ros.tracking.measurement_noise import MeasurementNoise, bias_correlation
+from clipose_ros.types import FloatArray, ObjectCloud, PoseEstimate
+
+MATCH_RAD = math.radians(45.0)
+"""Largest angle between a hypothesis and a measurement that supports it."""
+MAX_HYPOTHESES = 4
+MAX_EVIDENCE = 12.0
+"""Largest evidence of a hypothesis, nats. It bounds the time in which new evidence turns a track."""
+EVIDENCE_PER_FRAME = 0.2
+"""Weight of the evidence of one measurement, because errors of successive frames are correlated."""
+EVIDENCE_MARGIN = 0.5
+"""Evidence by which another hypothesis must exceed the published one to replace it, nats."""
+CONTRADICTION = 20.0
+"""Squared Mahalanobis distance beyond which a measurement contradicts the state."""
+AGREEMENT = 12.0
+"""Squared Mahalanobis distance within which two measurements agree with each other."""
+SIZE_STDS = 3.0
+"""Standard deviations beyond which a measured size contradicts the estimate."""
+REST_WINDOW_S = 0.5
+"""Time over which a moving object must stand still to be at rest, seconds."""
+REST_SLOPE_STDS, MOTION_SLOPE_STDS, OFFSET_STDS = 2.0, 6.0, 4.0
+"""Slopes of the measurements, in their standard deviations: below the first a moving object rests, beyond the second a
+resting object moves. Beyond the last, the mean of the measurements has left the state of a resting object."""
+MOTION_WINDOWS_S = (0.25, 0.5)
+"""Times over which a slope shows motion, seconds: the shorter for fast motion, the longer for slow motion."""
+SLOWEST_M_S, SLOWEST_RAD_S = 0.05, math.radians(20.0)
+"""Least standard deviations of the rates of a moving object."""
+SETTLED_HITS = 5
+"""Measurements after which a track can be settled."""
+SETTLED_PROBABILITY = 0.95
+"""Probability of the published rotation from which a track can be settled."""
+_USUAL_SMOOTHING = 0.6
+_DRIFT_M, _DRIFT_RAD = 0.0005, math.radians(0.3)  # of a resting object in one second, at the usual smoothing
+_SCORE_DECAY_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """Pose of an object in one frame.
+
+    Attributes:
+        pose: Pose in the camera frame, size and confidences.
+        cloud: Points of the object.
+        T_tracking_object: ``(4, 4)`` pose in the tracking frame.
+        camera: ``(3,)`` position of the camera in the tracking frame, metres.
+        noise: Noise of this pose, one row.
+        stamp_s: Time, seconds.
+    """
+
+    pose: PoseEstimate
+    cloud: ObjectCloud
+    T_tracking_object: FloatArray
+    camera: FloatArray
+    noise: MeasurementNoise
+    stamp_s: float
+
+    @property
+    def position(self) -> FloatArray:
+        """Return the position ``(3,)`` in the tracking frame, metres."""
+        return self.T_tracking_object[:3, 3]
+
+
+@dataclass(frozen=True, slots=True)
+class MotionLimits:
+    """Rates of moving objects and drift of resting ones, from the settings.
+
+    Attributes:
+        speed: Largest speed, m/s.
+        turn: Largest rate of turn, rad/s.
+        drift: Factor of the drift of resting objects.
+    """
+
+    speed: float
+    turn: float
+    drift: float
+
+    @classmethod
+    def from_config(cls, config: TrackingConfig) -> MotionLimits:
+        """Return the limits of the settings; without smoothing the drift does not matter."""
+        usual = _USUAL_SMOOTHING / (1.0 - _USUAL_SMOOTHING)
+        drift = usual * (1.0 - config.smoothing) / max(config.smoothing, 1e-3)
+        return cls(config.max_speed_m_s, math.radians(config.max_turn_deg_s), drift)
+
+
+@dataclass(slots=True, eq=False)
+class Hypothesis:
+    """One rotation of an object, with the size that belongs to it.
+
+    Attributes:
+        R_tracking_object: ``(3, 3)``.
+        rotation: ``(3,)`` filters of the turn about the object's axes, relative to ``R_tracking_object``; their values
+            are 0 between updates.
+        size: ``(3,)`` filters, metres.
+        evidence: Sum of the evidence of the measurements that agree, nats.
+    """
+
+    R_tracking_object: FloatArray
+    rotation: Estimate
+    size: Estimate
+    evidence: float = 0.0
+
+    def residual(self, R_measured: FloatArray, axial: bool) -> FloatArray:
+        """Return the turn ``(3,)`` from this rotation to a measured one, about the object's axes, radians."""
+        return relative_turn(self.R_tracking_object, R_measured, axial)
+
+    def apply_turn(self, rotation: Estimate) -> None:
+        """Take over filters and move their values into the rotation."""
+        self.R_tracking_object = self.R_tracking_object @ exp_so3(rotation.value)
+        self.rotation = rotation.with_value(0.0)
+
+
+def relative_turn(R_from: FloatArray, R_to: FloatArray, axial: bool) -> FloatArray:
+    """Return the turn ``(3,)`` between two rotations about the axes of the first, radians.
+
+    The free turn about y of axially symmetric objects is left out.
+    """
+    T = align_yaw(make_transform(R_to, np.zeros(3)), axial, R_from)
+    return log_so3(R_from.T @ T[:3, :3])
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One tracked object.
+
+    Attributes:
+        id: Number, unique within the category.
+        axial: True for axially symmetric categories.
+        position: ``(3,)`` filters of the position in the tracking frame, metres.
+        hypotheses: Rotation hypotheses, the published one first.
+        last: Last measurement.
+        last_rotation: ``(3, 3)`` its rotation with the yaw convention of axially symmetric objects.
+        score: Smoothed score, without the doubt between hypotheses.
+        born_s: Time of the first measurement, seconds.
+        time_s: Time of the state, seconds.
+        hits: Number of measurements.
+        seen: True if the current frame observed the object.
+        moving: True while the object moves.
+        outlier: Last measurement, if it contradicted the state.
+        resized: True if the size of the last measurement contradicted the estimate.
+        recent: Measurements of the last half second.
+    """
+
+    id: int
+    axial: bool
+    position: Estimate
+    hypotheses: list[Hypothesis]
+    last: Measurement
+    last_rotation: FloatArray
+    score: float
+    born_s: float
+    time_s: float
+    hits: int = 1
+    seen: bool = True
+    moving: bool = False
+    outlier: Measurement | None = None
+    resized: bool = False
+    recent: list[Measurement] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, number: int, measured: Measurement, axial: bool) -> Track:
+        """Return the track of an object that is seen for the first time."""
+        R = canonicalize_yaw(measured.T_tracking_object, axial)[:3, :3]
+        return cls(
+            id=number, axial=axial, hypotheses=[_propose(R, measured)], last=measured, last_rotation=R,
+            position=Estimate.from_measurement(measured.position, measured.noise.position),
+            score=measured.pose.score, born_s=measured.stamp_s, time_s=measured.stamp_s,
+        )  # fmt: skip
+
+    @property
+    def category(self) -> str:
+        """Return the name of the category."""
+        return self.last.pose.category
+
+    @property
+    def best(self) -> Hypothesis:
+        """Return the published hypothesis."""
+        return self.hypotheses[0]
+
+    @property
+    def probability(self) -> float:
+        """Return the probability of the published hypothesis among all."""
+        return float(self._weights()[0])
+
+    @property
+    def settled(self) -> bool:
+        """Return True if one pass of the network is enough: not new, doubtful, moving or contradicted."""
+        certain = self.hits >= SETTLED_HITS and self.probability >= SETTLED_PROBABILITY
+        return certain and not self.moving and self.outlier is None
+
+    @property
+    def T_tracking_object(self) -> FloatArray:
+        """Return the published pose ``(4, 4)``."""
+        return make_transform(self.best.R_tracking_object, self.position.value)
+
+    def covariance(self) -> FloatArray:
+        """Return the covariance ``(6, 6)`` of the published pose about the axes of the tracking frame.
+
+        The other hypotheses add their distances from the best one, weighted by their probabilities.
+        """
+        R = self.best.R_tracking_object
+        rotation = np.where([False, self.axial, False], FREE_TURN, self.best.rotation.variance)
+        result = pose_covariance(R, self.position.variance, rotation)
+        for other, weight in zip(self.hypotheses[1:], self._weights()[1:], strict=True):
+            turn = R @ self.best.residual(other.R_tracking_object, self.axial)
+            result[3:, 3:] += weight * np.outer(turn, turn)
+        return result
+
+    def contradicts_size(self, measured: Measurement) -> bool:
+        """Return True if a measured size cannot be that of this object. Width and depth may be exchanged."""
+        size = self.best.size
+        expected, found = (_sort_sides(values) for values in (size.value, measured.pose.size))
+        variance = _sort_sides(size.variance + measured.noise.size.total)
+        return bool((np.abs(found - expected) > SIZE_STDS * np.sqrt(variance)).any())
+
+    def predict(self, stamp_s: float, limits: MotionLimits) -> None:
+        """Bring the state to a later time."""
+        dt_s, self.time_s, self.seen = stamp_s - self.time_s, stamp_s, False
+        if dt_s <= 0.0:
+            return
+        speed, turn = self._rate_stds(limits)
+        self.position = self.position.predict(dt_s, ProcessNoise(speed, (limits.drift * _DRIFT_M) ** 2))
+        for item in self.hypotheses:
+            item.apply_turn(item.rotation.predict(dt_s, ProcessNoise(turn, (limits.drift * _DRIFT_RAD) ** 2)))
+
+    def update(self, measured: Measurement, limits: MotionLimits) -> None:
+        """Update the state, which was predicted to the time of the measurement.
+
+        A measurement with the stamp of the last one, such as a frame that comes twice, adds no evidence.
+        """
+        if measured.stamp_s > self.last.stamp_s:
+            self._estimate(measured, limits)
+        self.last_rotation = canonicalize_yaw(measured.T_tracking_object, self.axial, self.last_rotation)[:3, :3]
+        self.last, self.hits, self.seen = measured, self.hits + 1, True
+
+    def _estimate(self, measured: Measurement, limits: MotionLimits) -> None:
+        """Update position, rotation, size and score by a later measurement."""
+        self._change_view(measured)
+        consistent = [self._update_position(measured, limits), self._update_rotation(measured, limits)]
+        self.outlier = None if all(consistent) else measured
+        gain = -math.expm1((self.last.stamp_s - measured.stamp_s) / _SCORE_DECAY_S)
+        self.score += gain * (measured.pose.score - self.score)
+        self.recent = [m for m in self.recent if measured.stamp_s - m.stamp_s <= REST_WINDOW_S] + [measured]
+        if self.moving and self._stands_still():
+            self._stop()
+        elif not self.moving:
+            self._follow_slope(limits)
+            self._follow_offset(limits)
+
+    def _rate_stds(self, limits: MotionLimits) -> tuple[float, float]:
+        """Return standard deviations of speed (m/s) and turn (rad/s): 0 at rest, as large as the rates in motion."""
+        if not self.moving:
+            return 0.0, 0.0
+        speed = float(np.linalg.norm(self.position.mean[:, RATE]))
+        turn = float(np.linalg.norm(self.best.rotation.mean[:, RATE]))
+        return (
+            min(max(speed, SLOWEST_M_S), limits.speed / 2.0),
+            min(max(turn, SLOWEST_RAD_S), limits.turn / 2.0),
+        )
+
+    def _weights(self) -> FloatArray:
+        """Return the probabilities ``(H,)`` of the hypotheses."""
+        evidence = np.array([item.evidence for item in self.hypotheses])
+        weights = np.exp(evidence - evidence.max())
+        return np.asarray(weights / weights.sum())
+
+    def _change_view(self, measured: Measurement) -> None:
+        """Let the biases change with the direction from which the object is seen."""
+        before, now = (camera - self.position.value for camera in (self.last.camera, measured.camera))
+        if self.moving:  # the object has turned as well
+            turned = self.best.R_tracking_object @ self.last_rotation.T
+            before = turned @ before
+        change = math.atan2(float(np.linalg.norm(np.cross(before, now))), float(before @ now))
+        correlation = bias_correlation(change, measured.stamp_s - self.last.stamp_s)
+        noise = measured.noise
+        self.position = self.position.change_view(ViewChange(correlation, noise.position.bias))
+        for item in self.hypotheses:
+            item.rotation = item.rotation.change_view(ViewChange(correlation, noise.rotation.bias))
+            # sizes decorrelate over twice the angle
+            item.size = item.size.change_view(ViewChange(math.sqrt(correlation), noise.size.bias))
+
+    def _update_position(self, measured: Measurement, limits: MotionLimits) -> bool:
+        """Update the position; return False if the measurement contradicts it."""
+        noise = measured.noise.position
+        error = measured.position - self.position.value
+        if (np.square(error) / (self.position.variance + noise.total)).sum() <= CONTRADICTION:
+            self.position = self.position.update(measured.position, noise.white)
+            return True
+        before = self.outlier
+        if before is None or (dt_s := measured.stamp_s - before.stamp_s) <= 0.0:
+            return False
+        step = measured.position - before.position
+        variance = before.noise.position.white + noise.white + (limits.speed * dt_s) ** 2 / 3.0
+        if (np.square(step) / variance).sum() <= AGREEMENT:
+            rate = _limit_length(step / dt_s, limits.speed)
+            fresh = Estimate.from_measurement(measured.position, noise)
+            self.position = fresh.with_rate(rate, (limits.speed / 2.0) ** 2)
+            self._begin_motion()
+        return False
+
+    def _update_rotation(self, measured: Measurement, limits: MotionLimits) -> bool:
+        """Update the hypothesis that the measurement supports; return False if the measurement contradicts it."""
+        R = measured.T_tracking_object[:3, :3]
+        residuals = [item.residual(R, self.axial) for item in self.hypotheses]
+        angles = [float(np.linalg.norm(residual)) for residual in residuals]
+        nearest = int(np.argmin(angles))
+        consistent = True
+        if angles[nearest] > MATCH_RAD:
+            item = _propose(R, measured)
+            self.hypotheses.append(item)
+        else:
+            item = self.hypotheses[nearest]
+            variance = item.rotation.variance + measured.noise.rotation.total
+            consistent = bool((np.square(residuals[nearest]) / variance).sum() <= CONTRADICTION)
+            before = item.R_tracking_object
+            if consistent:
+                item.apply_turn(item.rotation.update(residuals[nearest], measured.noise.rotation.white))
+                self._update_size(item, measured)
+                self._add_evidence(item, measured)
+            else:
+                self._follow_turn(item, measured, limits)
+            if self.moving and nearest == 0:
+                for other in self.hypotheses[1:]:
+                    other.R_tracking_object = item.R_tracking_object @ before.T @ other.R_tracking_object
+        self._sort_hypotheses()
+        return consistent
+
+    def _update_size(self, item: Hypothesis, measured: Measurement) -> None:
+        """Update the size, unless the measured one cannot be that of the object."""
+        self.resized = self.contradicts_size(measured)
+        if not self.resized:
+            item.size = item.size.update(measured.pose.size, measured.noise.size.white)
+
+    def _follow_turn(self, item: Hypothesis, measured: Measurement, limits: MotionLimits) -> None:
+        """Restart a rotation if the last two measurements contradict it and agree with each other."""
+        before = self.outlier
+        if before is None or (dt_s := measured.stamp_s - before.stamp_s) <= 0.0:
+            return
+        R_before, R = before.T_tracking_object[:3, :3], measured.T_tracking_object[:3, :3]
+        if float(np.linalg.norm(item.residual(R_before, self.axial))) > MATCH_RAD:
+            return
+        noise, step = measured.noise.rotation, relative_turn(R_before, R, self.axial)
+        variance = before.noise.rotation.white + noise.white + (limits.turn * dt_s) ** 2 / 3.0
+        if (np.square(step) / variance).sum() <= AGREEMENT:
+            turn = item.residual(R, self.axial)
+            rate = _limit_length(step / dt_s, limits.turn)
+            item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
+            fresh = Estimate.from_measurement(np.zeros(3), noise)
+            item.rotation = fresh.with_rate(rate, (limits.turn / 2.0) ** 2)
+            self._begin_motion()
+
+    def _add_evidence(self, item: Hypothesis, measured: Measurement) -> None:
+        """Add the evidence of a measurement to the hypothesis that it supports."""
+        item.evidence += _evidence(measured)
+        excess = item.evidence - MAX_EVIDENCE
+        if excess > 0.0:
+            for each in self.hypotheses:
+                each.evidence = max(each.evidence - excess, 0.0)
+
+    def _sort_hypotheses(self) -> None:
+        """Put the hypothesis with the most evidence first and drop those with the least."""
+        best = self.best
+        self.hypotheses.sort(key=lambda item: item.evidence + (EVIDENCE_MARGIN if item is best else 0.0), reverse=True)
+        del self.hypotheses[MAX_HYPOTHESES:]
+        T = make_transform(self.best.R_tracking_object, np.zeros(3))
+        reference = best.R_tracking_object if self.axial else self.best.R_tracking_object
+        self.best.R_tracking_object = canonicalize_yaw(T, self.axial, reference)[:3, :3]
+
+    def _begin_motion(self) -> None:
+        if not self.moving:
+            self.moving, self.recent = True, []
+
+    def _stands_still(self) -> bool:
+        """Return True if position and rotation of the measurements of the last half second have no slope."""
+        if self.recent[-1].stamp_s - self.recent[0].stamp_s < 0.7 * REST_WINDOW_S:
+            return False
+        fit = self._fit_slope(self.recent)
+        return fit is not None and bool((np.abs(fit[0]) <= REST_SLOPE_STDS * fit[1]).all())
+
+    def _follow_slope(self, limits: MotionLimits) -> None:
+        """Begin a motion if the last measurements of a resting object have a slope."""
+        for window_s in MOTION_WINDOWS_S:
+            window = [m for m in self.recent if self.recent[-1].stamp_s - m.stamp_s <= window_s]
+            if not self.moving and (fit := self._fit_slope(window)) is not None:
+                self._begin_sloped_motion(*fit, limits)
+
+    def _begin_sloped_motion(self, slope: FloatArray, deviation: FloatArray, limits: MotionLimits) -> None:
+        """Begin a motion with the slopes of the last measurements, if they are significant."""
+        last = self.recent[-1]
+        moves = np.abs(slope) > MOTION_SLOPE_STDS * deviation
+        if moves[:3].any():
+            fresh = Estimate.from_measurement(last.position, last.noise.position)
+            self.position = fresh.with_rate(_limit_length(slope[:3], limits.speed), (limits.speed / 2.0) ** 2)
+        if moves[3:].any():
+            item = self.best
+            turn = item.residual(last.T_tracking_object[:3, :3], self.axial)
+            if np.linalg.norm(turn) <= MATCH_RAD:
+                item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
+                fresh = Estimate.from_measurement(np.zeros(3), last.noise.rotation)
+                item.rotation = fresh.with_rate(_limit_length(slope[3:], limits.turn), (limits.turn / 2.0) ** 2)
+        if moves.any():
+            self._begin_motion()
+
+    def _follow_offset(self, limits: MotionLimits) -> None:
+        """Begin a motion if the mean of the last measurements is too far from a resting object.
+
+        The bias of a changing view can hide a slow motion from the filters, but not for long.
+        """
+        if self.moving or len(self.recent) < SETTLED_HITS:
+            return
+        noise = self.recent[-1].noise
+        offset = np.mean([m.position for m in self.recent], axis=0) - self.position.value
+        variance = self.position.variance + noise.position.bias + noise.position.white / len(self.recent)
+        if (np.abs(offset) > OFFSET_STDS * np.sqrt(variance)).any():
+            fresh = Estimate.from_measurement(self.recent[-1].position, noise.position)
+            self.position = fresh.with_rate(np.zeros(3), (limits.speed / 2.0) ** 2)
+            self._begin_motion()
+
+    def _fit_slope(self, measurements: list[Measurement]) -> tuple[FloatArray, FloatArray] | None:
+        """Fit lines to position and rotation over time.
+
+        Returns:
+            Slopes ``(6,)`` and their standard deviations, m/s and rad/s about the object's axes; None for too few
+            measurements, or if one of them shows another rotation.
+        """
+        if len(measurements) < SETTLED_HITS:
+            return None
+        turns = np.array([self.best.residual(m.T_tracking_object[:3, :3], self.axial) for m in measurements])
+        if (np.linalg.norm(turns, axis=1) > MATCH_RAD).any():
+            return None
+        t = np.array([m.stamp_s for m in measurements])
+        t -= t.mean()
+        spread = float(np.square(t).sum())
+        if spread <= 0.0:
+            return None
+        values = np.concatenate([np.array([m.position for m in measurements]), turns], axis=1)
+        slope = t @ values / spread
+        scatter = np.square(values - values.mean(axis=0) - t[:, None] * slope).sum(axis=0) / (len(t) - 2)
+        expected = [np.concatenate([m.noise.position.white, m.noise.rotation.white]) for m in measurements]
+        return slope, np.sqrt(np.maximum(np.mean(expected, axis=0), scatter) / spread)
+
+    def _stop(self) -> None:
+        """End a motion."""
+        self.moving = False
+        self.position = self.position.at_rest()
+        for item in self.hypotheses:
+            item.rotation = item.rotation.at_rest()
+
+
+def _propose(R: FloatArray, measured: Measurement) -> Hypothesis:
+    """Return the hypothesis that a measured rotation proposes."""
+    noise = measured.noise
+    size = np.asarray(measured.pose.size, dtype=np.float64)
+    rotation = Estimate.from_measurement(np.zeros(3), noise.rotation)
+    return Hypothesis(R, rotation, Estimate.from_measurement(size, noise.size), _evidence(measured))
+
+
+def _evidence(measured: Measurement) -> float:
+    """Return the evidence of a measurement for the rotation that it supports, nats."""
+    flip = float(measured.noise.flip_probability)
+    return EVIDENCE_PER_FRAME * math.log((1.0 - flip) / flip)
+
+
+def _limit_length(rate: FloatArray, limit: float) -> FloatArray:
+    """Return a vector with its length bounded."""
+    return np.asarray(rate * min(1.0, limit / max(float(np.linalg.norm(rate)), 1e-9)))
+
+
+def _sort_sides(size: FloatArray) -> FloatArray:
+    """Return a size ``(3,)`` as height, shorter and longer horizontal side."""
+    return np.array([size[1], min(size[0], size[2]), max(size[0], size[2])])
