@@ -56,16 +56,15 @@ def test_reset_forgets_all_tracks(ros, camera, start_node):
     camera.wait_until_heard()
     ros.wait_for(lambda: node.detections, "detections", camera.send)
     assert ros.call(Trigger, "pose_node/reset", Trigger.Request(), each=camera.send).success
-    moved = lambda: int(node.value("frames_processed") or 0)  # noqa: E731 - read twice
-    seen = moved()
-    ros.wait_for(lambda: moved() > seen + 3, "frames after the reset", camera.send)
+    seen = int(node.value("frames_processed") or 0)
+    ros.wait_for(lambda: int(node.value("frames_processed") or 0) > seen + 3, "frames after the reset", camera.send)
     node.detections.clear()
     message = ros.wait_for(lambda: node.detections, "detections again", camera.send)[0]
     assert {d.id for d in message.detections} == {"mug_1", "bowl_1"}, "ids start anew"
 
 
 def test_reset_of_an_unconfigured_node_says_so(ros, start_node):
-    start_node(autostart=False)
+    start_node(started=False)
     response = ros.call(Trigger, "pose_node/reset", Trigger.Request())
     assert not response.success and "not configured" in response.message
 
