@@ -160,7 +160,7 @@ def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
 
 def test_single_passes_and_all_passes_of_one_batch_equal_those_of_each_cloud_alone(clouds: FloatArray) -> None:
     only_pass = np.array([-1, 0, 3, -1, 1, 0])
-    engine = TtaEngine(Eye(0.1), 4)
+    engine = TtaEngine(BiasedEngine(0.1), 4)
     got = engine.predict_passes(clouds, INDEX, only_pass)
     for i, number in enumerate(only_pass):
         alone = engine.predict_passes(clouds[[i]], INDEX[[i]], only_pass[[i]])
