@@ -109,8 +109,8 @@ class FrameProcessor:
         """Update the tracks and express them in the target frame."""
         publish = self._config.publish
         tracks = self._tracker.update(result, frame.stamp_ns, self._lookup_tracking_frame(frame), confirm=confirm)
-        self._diagnostics.count("objects_coasting", self._tracker.counts.coasting)
-        self._diagnostics.count("tracks_lost", self._tracker.counts.lost)
+        self._diagnostics.count("objects_coasting", self._tracker.track_counts.coasting)
+        self._diagnostics.count("tracks_lost", self._tracker.track_counts.lost)
         shown = [track for track in tracks if track.seen or publish.coasting]
         T_frame_camera = self._lookup(publish.target_frame, frame, "publish.target_frame")
         moved = transform_tracks(shown, T_frame_camera) if publish.target_frame else shown

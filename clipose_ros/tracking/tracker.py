@@ -16,6 +16,8 @@ from clipose_ros.tracking.measurement_noise import estimate_noise, silhouette_co
 from clipose_ros.tracking.track import Measurement, MotionLimits, Track
 from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, TrackedObject
 
+_TIME_SLACK_S = 1e-3  # stamps of cameras are not exact
+
 
 @dataclass(frozen=True, slots=True)
 class TrackCounts:
@@ -60,7 +62,7 @@ class Tracker:
         self._config, self._limits = config, MotionLimits.from_config(config)
 
     @property
-    def counts(self) -> TrackCounts:
+    def track_counts(self) -> TrackCounts:
         """Return the numbers of tracks after the last frame."""
         return self._counts
 
@@ -126,7 +128,7 @@ class Tracker:
             self._tracks[i].update(measured[j], self._limits)
         # only now: where frames are rarer than this age, the next one must still find the tracks that it continues
         before = self._tracks
-        self._tracks = [t for t in before if t.seen or now_s - t.last.stamp_s <= self._config.max_age_s]
+        self._tracks = [t for t in before if t.seen or now_s - t.last.stamp_s <= self._config.max_age_s + _TIME_SLACK_S]
         lost = sum(t.hits >= self._config.min_hits for t in before) - sum(
             t.hits >= self._config.min_hits for t in self._tracks
         )

@@ -202,7 +202,7 @@ def test_occlusion_of_a_second_keeps_the_identity_and_widens_the_covariance():
     variances = [np.trace(track.covariance[:3, :3]) for *_, track, _ in rows]
     assert (np.diff(variances[30:60]) > 0).all() and variances[60] < variances[59]
     assert not any(rows[k][2].seen for k in range(30, 60))
-    assert rows[40][3].counts.lost == 0
+    assert rows[40][3].track_counts.lost == 0
 
 
 def test_object_of_another_size_at_the_same_place_becomes_a_new_track():

@@ -87,13 +87,13 @@ def test_trajectory_lags_equal_a_known_delay() -> None:
     np.testing.assert_allclose(trajectory_lags_ms(raw, raw, NOCS_CATEGORIES), 0.0)
 
 
-def test_evaluate_tracking_shows_less_jitter_and_more_lag_with_smoothing(frames: list[SequenceFramePoses]) -> None:
+def test_evaluate_tracking_shows_less_jitter_with_smoothing_and_little_lag(frames: list[SequenceFramePoses]) -> None:
     off, some, much = (evaluate_tracking(frames, TrackingConfig(smoothing=s), NOCS_CATEGORIES) for s in (0.0, 0.6, 0.9))
     assert off.lag_ms == off.turn_lag_ms == 0.0 and off.objects == 2
     assert off.jitter.position_mm == pytest.approx(2.0 * np.sqrt(3), rel=0.1)
-    assert much.jitter.position_mm < some.jitter.position_mm < off.jitter.position_mm
-    assert much.jitter.angle_deg < some.jitter.angle_deg < off.jitter.angle_deg
-    assert much.lag_ms > some.lag_ms > 0.0 and much.turn_lag_ms > some.turn_lag_ms > 0.0
+    assert much.jitter.position_mm <= some.jitter.position_mm < 0.5 * off.jitter.position_mm
+    assert much.jitter.angle_deg <= some.jitter.angle_deg < 0.5 * off.jitter.angle_deg
+    assert max(some.lag_ms, some.turn_lag_ms, much.lag_ms, much.turn_lag_ms) < 50.0
     assert off.identity_switches == 0
     assert off.reported == pytest.approx(239 / 240)  # the first pose of each object is not yet confirmed
     assert off.worst.position_mm >= off.jitter.position_mm
