@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
@@ -41,11 +40,6 @@ autodoc_default_options = {"members": True}
 autodoc_type_aliases = {
     name: name for name in ("FloatArray", "BoolArray", "ByteArray", "LabelArray", "IndexArray", "FlatIndexArray")
 }
-autodoc_mock_imports = [
-    name
-    for name in ("torch", "torchvision", "numba", "cv2", "scipy", "safetensors", "trimesh", "webdataset", "open_clip")
-    if find_spec(name) is None  # rosdoc2 builds without the package's environment
-]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from reference_tables import ROOT, TABLES
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.ext.autodoc.mock import mock
 
 GENERATED = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
 FILE = re.compile(r"^<!-- file: (.+?) -->$", re.MULTILINE)
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numba",
+    "cv2",
+    "scipy",
+    "safetensors",
+    "trimesh",
+    "webdataset",
+    "open_clip",
+    "rich",
+)
 PAGES = {
     "models/clipose_small.md": "docs/explanation/clipose-small.md",
     "models/clipose_segmenter.md": "docs/explanation/clipose-segmenter.md",
@@ -56,7 +71,8 @@ def expand(app: Sphinx, docname: str, source: list[str]) -> None:
 
     def generate(match: re.Match[str]) -> str:
         name, *arguments = match[1].split()
-        return TABLES[name](*arguments)
+        with mock(app.config.autodoc_mock_imports):
+            return TABLES[name](*arguments)
 
     def read(match: re.Match[str]) -> str:
         path = ROOT / match[1]
@@ -83,8 +99,17 @@ def escape_docstring(app: Sphinx, kind: str, name: str, value: object, options: 
     lines[:] = "".join(parts).split("\n")
 
 
+def mock_missing(app: Sphinx, config: Config) -> None:
+    """Mock libraries that are not installed, as where rosdoc2 builds; it sets the ROS packages that are missing."""
+    config.autodoc_mock_imports = [
+        *config.autodoc_mock_imports,
+        *(name for name in LIBRARIES if find_spec(name) is None),
+    ]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to the reading of pages and docstrings."""
+    app.connect("config-inited", mock_missing)
     app.connect("source-read", expand)
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
