@@ -554,7 +554,7 @@ class TrackingConfig(ConfigNode):
         live=True,
     )
     max_age_s: float = option(
-        1.0,
+        1.5,
         "A track without a detection for longer than this time is deleted, seconds.",
         low=0.0,
         high=3600.0,

@@ -23,6 +23,7 @@ from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
 from clipose_ros.tracking.biased_filter import RATE, Estimate, ProcessNoise, ViewChange
 from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
 from clipose_ros.tracking.measurement_noise import MeasurementNoise, bias_correlation
+from clipose_ros.tracking.slope import Slope, fit_slope
 from clipose_ros.types import FloatArray, ObjectCloud, PoseEstimate
 
 MATCH_RAD = math.radians(45.0)
@@ -124,7 +125,7 @@ class Hypothesis:
     evidence: float = 0.0
 
     def residual(self, R_measured: FloatArray, axial: bool) -> FloatArray:
-        """Return the turn ``(3,)`` from this rotation to a measured one, about the object's axes, radians."""
+        """Return the turns ``(..., 3)`` from this rotation to others ``(..., 3, 3)``, about the object's axes."""
         return relative_turn(self.R_tracking_object, R_measured, axial)
 
     def apply_turn(self, rotation: Estimate) -> None:
@@ -134,12 +135,13 @@ class Hypothesis:
 
 
 def relative_turn(R_from: FloatArray, R_to: FloatArray, axial: bool) -> FloatArray:
-    """Return the turn ``(3,)`` between two rotations about the axes of the first, radians.
+    """Return the turns ``(..., 3)`` between rotations about the axes of the first ``(3, 3)``, radians.
 
     The free turn about y of axially symmetric objects is left out.
     """
-    T = align_yaw(make_transform(R_to, np.zeros(3)), axial, R_from)
-    return log_so3(R_from.T @ T[:3, :3])
+    if axial:
+        R_to = align_yaw(make_transform(R_to, np.zeros(3)), True, R_from)[..., :3, :3]
+    return log_so3(R_from.T @ R_to)
 
 
 @dataclass(slots=True, eq=False)
@@ -264,10 +266,9 @@ class Track:
         gain = -math.expm1((self.last.stamp_s - measured.stamp_s) / _SCORE_DECAY_S)
         self.score += gain * (measured.pose.score - self.score)
         self.recent = [m for m in self.recent if measured.stamp_s - m.stamp_s <= REST_WINDOW_S] + [measured]
-        if self.moving and self._stands_still():
-            self._stop()
-        elif not self.moving:
-            self._follow_slope(limits)
+        rested = not self.moving
+        self._follow_recent(limits)
+        if rested and not self.moving:
             self._follow_offset(limits)
 
     def _rate_stds(self, limits: MotionLimits) -> tuple[float, float]:
@@ -393,34 +394,44 @@ class Track:
         if not self.moving:
             self.moving, self.recent = True, []
 
-    def _stands_still(self) -> bool:
-        """Return True if position and rotation of the measurements of the last half second have no slope."""
-        if self.recent[-1].stamp_s - self.recent[0].stamp_s < 0.7 * REST_WINDOW_S:
-            return False
-        fit = self._fit_slope(self.recent)
-        return fit is not None and bool((np.abs(fit[0]) <= REST_SLOPE_STDS * fit[1]).all())
+    def _follow_recent(self, limits: MotionLimits) -> None:
+        """End a motion without a slope of the last measurements; begin one if a resting object has a slope."""
+        if len(self.recent) < SETTLED_HITS:
+            return
+        age_s = self.recent[-1].stamp_s - np.array([m.stamp_s for m in self.recent])
+        R = np.stack([m.T_tracking_object[:3, :3] for m in self.recent])
+        turns = self.best.residual(R, self.axial)
+        values = np.concatenate([np.stack([m.position for m in self.recent]), turns], axis=1)
+        white = np.stack([np.concatenate([m.noise.position.white, m.noise.rotation.white]) for m in self.recent])
+        other_rotation = np.linalg.norm(turns, axis=1) > MATCH_RAD
+        for window_s in (REST_WINDOW_S,) if self.moving else MOTION_WINDOWS_S:
+            rows = age_s <= window_s
+            if rows.sum() < SETTLED_HITS or other_rotation[rows].any():
+                continue
+            slope = fit_slope(-age_s[rows], values[rows], white[rows])
+            if slope is None:
+                continue
+            if not self.moving:
+                self._begin_sloped_motion(slope, limits)
+            elif age_s[0] >= 0.7 * REST_WINDOW_S and not slope.exceeds(REST_SLOPE_STDS).any():
+                self._stop()
+            if self.moving:
+                return
 
-    def _follow_slope(self, limits: MotionLimits) -> None:
-        """Begin a motion if the last measurements of a resting object have a slope."""
-        for window_s in MOTION_WINDOWS_S:
-            window = [m for m in self.recent if self.recent[-1].stamp_s - m.stamp_s <= window_s]
-            if not self.moving and (fit := self._fit_slope(window)) is not None:
-                self._begin_sloped_motion(*fit, limits)
-
-    def _begin_sloped_motion(self, slope: FloatArray, deviation: FloatArray, limits: MotionLimits) -> None:
+    def _begin_sloped_motion(self, slope: Slope, limits: MotionLimits) -> None:
         """Begin a motion with the slopes of the last measurements, if they are significant."""
         last = self.recent[-1]
-        moves = np.abs(slope) > MOTION_SLOPE_STDS * deviation
+        moves = slope.exceeds(MOTION_SLOPE_STDS)
         if moves[:3].any():
             fresh = Estimate.from_measurement(last.position, last.noise.position)
-            self.position = fresh.with_rate(_limit_length(slope[:3], limits.speed), (limits.speed / 2.0) ** 2)
+            self.position = fresh.with_rate(_limit_length(slope.rate[:3], limits.speed), (limits.speed / 2.0) ** 2)
         if moves[3:].any():
             item = self.best
             turn = item.residual(last.T_tracking_object[:3, :3], self.axial)
             if np.linalg.norm(turn) <= MATCH_RAD:
                 item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
                 fresh = Estimate.from_measurement(np.zeros(3), last.noise.rotation)
-                item.rotation = fresh.with_rate(_limit_length(slope[3:], limits.turn), (limits.turn / 2.0) ** 2)
+                item.rotation = fresh.with_rate(_limit_length(slope.rate[3:], limits.turn), (limits.turn / 2.0) ** 2)
         if moves.any():
             self._begin_motion()
 
@@ -429,7 +440,7 @@ class Track:
 
         The bias of a changing view can hide a slow motion from the filters, but not for long.
         """
-        if self.moving or len(self.recent) < SETTLED_HITS:
+        if len(self.recent) < SETTLED_HITS:
             return
         noise = self.recent[-1].noise
         offset = np.mean([m.position for m in self.recent], axis=0) - self.position.value
@@ -438,29 +449,6 @@ class Track:
             fresh = Estimate.from_measurement(self.recent[-1].position, noise.position)
             self.position = fresh.with_rate(np.zeros(3), (limits.speed / 2.0) ** 2)
             self._begin_motion()
-
-    def _fit_slope(self, measurements: list[Measurement]) -> tuple[FloatArray, FloatArray] | None:
-        """Fit lines to position and rotation over time.
-
-        Returns:
-            Slopes ``(6,)`` and their standard deviations, m/s and rad/s about the object's axes; None for too few
-            measurements, or if one of them shows another rotation.
-        """
-        if len(measurements) < SETTLED_HITS:
-            return None
-        turns = np.array([self.best.residual(m.T_tracking_object[:3, :3], self.axial) for m in measurements])
-        if (np.linalg.norm(turns, axis=1) > MATCH_RAD).any():
-            return None
-        t = np.array([m.stamp_s for m in measurements])
-        t -= t.mean()
-        spread = float(np.square(t).sum())
-        if spread <= 0.0:
-            return None
-        values = np.concatenate([np.array([m.position for m in measurements]), turns], axis=1)
-        slope = t @ values / spread
-        scatter = np.square(values - values.mean(axis=0) - t[:, None] * slope).sum(axis=0) / (len(t) - 2)
-        expected = [np.concatenate([m.noise.position.white, m.noise.rotation.white]) for m in measurements]
-        return slope, np.sqrt(np.maximum(np.mean(expected, axis=0), scatter) / spread)
 
     def _stop(self) -> None:
         """End a motion."""
