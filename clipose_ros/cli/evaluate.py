@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = read_options(__doc__, arguments)
     try:
-        for path in filter(None, (options.json, options.report, options.film)):
+        for path in filter(None, (options.json, options.report, options.film, options.plot)):
             path.parent.mkdir(parents=True, exist_ok=True)  # raises before the evaluation if a folder cannot be created
         result = _evaluate(options)
         _print_tables(result.tables)
@@ -225,15 +225,21 @@ def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
 
 
 def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
-    """Evaluate jitter, lag and identity switches of tracked objects for several settings of the tracker."""
+    """Evaluate tracked objects: accuracy against time, and jitter and lag for several settings of the tracker."""
+    from clipose_ros.cli.evaluate_timeline import evaluate_sequence_timeline, evaluate_tables
     from clipose_ros.evaluation.metrics.jitter import evaluate_tracking
+    from clipose_ros.evaluation.runs.network_poses import NetworkPoses
     from clipose_ros.evaluation.runs.trajectories import pose_sequence
     from clipose_ros.inference.predictor import Predictor
 
     network = network_config(options)
     predictor = Predictor.from_config(network)
+    if options.tables:
+        tables, record = evaluate_tables(options, network, predictor, _show_progress)
+        return EvaluationResult(tables, {"source": f"{_model_label(network)} on {record.pop('source')}", **record})
     sequence = _load_or_record_sequence(options)
-    frames = pose_sequence(sequence, predictor)
+    poses = NetworkPoses(sequence, predictor)
+    frames = pose_sequence(poses)
     rows = [
         (
             frame,
@@ -247,7 +253,8 @@ def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
         "source": f"{_model_label(network)} on {sequence.frames} frames of a simulated table, true masks",
         "settings": [{"frame": f, "smoothing": smoothing, **asdict(figures)} for f, smoothing, figures in rows],
     }
-    return EvaluationResult([smoothness_table(rows)], record)
+    timeline_tables, timeline = evaluate_sequence_timeline(options, network, poses)
+    return EvaluationResult([smoothness_table(rows), *timeline_tables], record | timeline)
 
 
 def _load_or_record_sequence(options: argparse.Namespace) -> RecordedSequence:

@@ -13,22 +13,28 @@ from clipose_ros.config import NetworkConfig
 
 SCENES_SEED = 10_000_000
 """Default seed of simulated scenes; training data have other seeds."""
+CAMERAS = ("moving", "resting", "both")
+"""Values of ``--camera``."""
 SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Default values of ``tracking.smoothing`` that are evaluated on a sequence."""
 
 _REQUIREMENTS = {
     **dict.fromkeys(NETWORK_OPTIONS, ("data", "sequence", "nocs", "scenes")),
     **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
-    **dict.fromkeys(("film", "smoothing"), ("sequence",)),
-    **dict.fromkeys(("segmenter", "params", "frames_in", "workers"), ("scenes",)),
+    **dict.fromkeys(("film", "smoothing", "tables", "plot"), ("sequence",)),
+    **dict.fromkeys(("segmenter", "params", "frames_in"), ("scenes",)),
     **OBJECT_LIBRARY_REQUIREMENTS,
-    "meshes": ("scenes",),
+    "camera": ("tables",),
+    "workers": ("scenes", "tables"),
+    "meshes": ("scenes", "tables"),
     "breakdown": ("data",),
     "seed": ("sequence", "scenes"),
-    "categories": ("results", "scenes"),
+    "categories": ("results", "scenes", "tables"),
     "report": ("data", "nocs", "results", "scenes"),
 }
 """Options that require one of others: names of the others by option."""
+_CONFLICTS = [("smoothing", "tables")]
+"""Pairs of options that exclude each other."""
 
 
 def read_options(description: str | None, arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,8 +49,8 @@ def read_options(description: str | None, arguments: Sequence[str] | None = None
         their defaults depend on other options.
     """
     parser = _parser(description)
-    options = parse(parser, arguments, _REQUIREMENTS)
-    for name in ("frames", "sequence", "scenes", "workers"):
+    options = parse(parser, arguments, _REQUIREMENTS, _CONFLICTS)
+    for name in ("frames", "sequence", "scenes", "tables", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name} must be at least 1, got {value:g}")
@@ -88,7 +94,8 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         "--sequence",
         type=float,
         metavar="SECONDS",
-        help="Evaluate jitter and lag of tracked poses of --model on a simulated sequence of this length, seconds.",
+        help="Evaluate accuracy against time, jitter and lag of tracked poses of --model on a simulated sequence of "
+        "this length, seconds.",
     )
     add("--nocs", type=Path, metavar="DIR", help="Evaluate --model on the detections of the NOCS data in this folder.")
     add(
@@ -146,6 +153,22 @@ def _add_nocs_options(parser: argparse.ArgumentParser) -> None:
 def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``--sequence``, and ``--seed``, which ``--scenes`` uses too."""
     group = parser.add_argument_group("sequence", "with --sequence")
+    group.add_argument(
+        "--tables",
+        type=int,
+        metavar="N",
+        help="Evaluate accuracy against time on this number of random tables, each with a sequence of its own, under "
+        "deformed masks.",
+    )
+    group.add_argument(
+        "--camera",
+        choices=CAMERAS,
+        default="both",
+        help="With --tables: move the camera around the table, let it rest, or record each table twice (both).",
+    )
+    group.add_argument(
+        "--plot", type=Path, metavar="FILE", help="Draw accuracy against time into this image file (.png, .svg)."
+    )
     group.add_argument(
         "--film", type=Path, metavar="FILE",
         help="Read the recorded sequence from this file if it exists; otherwise write it there.",

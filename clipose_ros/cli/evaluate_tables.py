@@ -15,6 +15,11 @@ from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakd
 
 if TYPE_CHECKING:  # the import loads the tracker, which tables of scores do not need
     from clipose_ros.evaluation.metrics.jitter import JitterReport
+    from clipose_ros.evaluation.metrics.timeline import ErrorCurve, SteadyState, TimelineReport
+
+
+SHOWN_FRAMES = (1, 5, 15, 30)
+"""Frames since first seen that the table of accuracy against time shows, beside the last."""
 
 
 def shares_table(table: Mapping[str, Accuracy]) -> Table:
@@ -97,3 +102,91 @@ def smoothness_table(rows: Sequence[tuple[str, float, JitterReport]]) -> Table:
             f"{100.0 * figures.reported:.1f}",
         )
     return result
+
+
+def timeline_tables(reports: Mapping[str, TimelineReport]) -> list[Table]:
+    """Return the tables of accuracy against time and of the other figures of the tracker, by camera motion."""
+    return [
+        *(_accuracy_table(camera, report) for camera, report in reports.items()),
+        _consistency_table(reports),
+    ]
+
+
+def _accuracy_table(camera: str, report: TimelineReport) -> Table:
+    """Return the percentage of accurate poses by category and frame since first seen, and medians at the last frame."""
+    length = len(report.tracker["mean"].objects)
+    frames = [frame for frame in SHOWN_FRAMES if frame < length - 1] + [length - 1]
+    result = Table(
+        title=f"Camera {camera}, {report.tables} tables: objects within 5 deg and 2 cm, per cent, by frame since first "
+        "seen, and median errors in the last frame: tracker / single frames"
+    )
+    heads = ("objects", *(f"frame {frame}" for frame in frames), "position mm", "rotation deg", "size %")
+    for name in ("category", *heads):
+        result.add_column(name, justify="left" if name == "category" else "right")
+    for name, curve in report.tracker.items():
+        single = report.single_frame[name]
+        shares = [_pair(curve.within_5deg_2cm[frame], single.within_5deg_2cm[frame], 0) for frame in frames]
+        medians = [
+            _pair(ours[-1], theirs[-1], 1) for ours, theirs in zip(_medians(curve), _medians(single), strict=True)
+        ]
+        row = [str(max(curve.objects)), *shares, *medians]
+        result.add_row(name, *row, end_section=name == list(report.tracker)[-2:][0])
+    return result
+
+
+def _medians(curve: ErrorCurve) -> tuple[list[float | None], ...]:
+    """Return the median errors of position, rotation and size by frame."""
+    return curve.position_mm, curve.rotation_deg, curve.size_percent
+
+
+def _pair(tracked: float | None, single: float | None, digits: int) -> str:
+    """Return the values of the tracker and of single frames, with dashes where there are none."""
+    return " / ".join("-" if value is None else f"{value:.{digits}f}" for value in (tracked, single))
+
+
+def _consistency_table(reports: Mapping[str, TimelineReport]) -> Table:
+    """Return the table of stability, consistency, identities and step response, a column for each camera motion."""
+    result = Table(title="Tracker / single frames after the first second, consistency, and response to steps")
+    result.add_column("figure")
+    for camera in reports:
+        result.add_column(f"camera {camera}", justify="right")
+    columns = [_figures(report) for report in reports.values()]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        result.add_row(name, *(column.get(name, "-") for column in columns))
+    return result
+
+
+def _figures(report: TimelineReport) -> dict[str, str]:
+    """Return the figures of one camera motion by name."""
+    rows = {}
+    if report.tracker_after_1s and report.single_frame_after_1s:
+        pairs = zip(
+            _steady_figures(report.tracker_after_1s), _steady_figures(report.single_frame_after_1s), strict=True
+        )
+        rows = {name: f"{tracked:.2f} / {single:.2f}" for (name, tracked), (_, single) in pairs}
+    for name, nees in report.nees.items():
+        low, high = nees.band
+        rows[f"NEES of {name}: mean (95 % band), median, % within 95 %"] = (
+            f"{nees.mean:.2f} ({low:.2f} to {high:.2f}), {nees.median:.2f}, {nees.within_95:.0f}"
+        )
+    rows["flips"] = f"{report.flips} / {report.single_frame_flips}"
+    rows["identity switches"] = str(report.identity_switches)
+    rows["clouds with all passes, %"] = f"{report.all_passes:.0f}"
+    for name, step in report.steps.items():
+        rows[f"step of {name}: frames (median, max), % within 3, not followed"] = (
+            f"{step.frames_median:.0f}, {step.frames_max}, {step.within_3_frames:.0f}, {step.lost} of {step.objects}"
+        )
+    return rows
+
+
+def _steady_figures(state: SteadyState) -> list[tuple[str, float]]:
+    """Return name and value of the figures after the first second."""
+    return [
+        ("within 5 deg and 2 cm, %", state.within_5deg_2cm),
+        ("median position error, mm", state.position_mm),
+        ("median rotation error, deg", state.rotation_deg),
+        ("std mm", state.jitter.position_mm),
+        ("std deg", state.jitter.angle_deg),
+        ("step mm", state.jitter.position_step_mm),
+        ("step deg", state.jitter.angle_step_deg),
+    ]

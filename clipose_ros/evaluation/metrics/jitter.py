@@ -99,8 +99,8 @@ def evaluate_tracking(
     lags = [trajectory_lags_ms(moving_single[i], trajectory, categories) for i, trajectory in moving_tracked.items()]
     single_count = sum(len(trajectory.times_s) for trajectory in single.values())
     return JitterReport(
-        jitter=_aggregate(jitters, np.median),
-        worst=_aggregate(jitters, np.max),
+        jitter=aggregate_jitter(jitters, np.median),
+        worst=aggregate_jitter(jitters, np.max),
         objects=len(tracked),
         identity_switches=sum(int(np.count_nonzero(np.diff(trajectory.ids))) for trajectory in tracked.values()),
         reported=sum(len(trajectory.times_s) for trajectory in tracked.values()) / max(single_count, 1),
@@ -111,9 +111,12 @@ def evaluate_tracking(
 
 def trajectory_jitter(trajectory: ObjectTrajectory, categories: CategorySet) -> Jitter:
     """Compute the spread of the poses of a static object."""
-    T = np.array(trajectory.T_world_object)
-    R, t = T[:, :3, :3], T[:, :3, 3]
-    axial = categories[trajectory.category].symmetry.axial_y
+    return pose_jitter(np.array(trajectory.T_world_object), categories[trajectory.category].symmetry.axial_y)
+
+
+def pose_jitter(T_world_object: FloatArray, axial: bool) -> Jitter:
+    """Compute the spread of successive poses ``(F, 4, 4)`` of a static object; of the y axis only if ``axial``."""
+    R, t = T_world_object[:, :3, :3], T_world_object[:, :3, 3]
     angles = _angles_deg(R, _mean_rotation(R, axial), axial)
     return Jitter(
         position_mm=1e3 * _rms(np.linalg.norm(t - t.mean(axis=0), axis=1)),
@@ -179,7 +182,7 @@ def _rms(values: FloatArray) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
-def _aggregate(jitters: Sequence[Jitter], statistic: Callable[[NDArray[np.float64]], object]) -> Jitter:
+def aggregate_jitter(jitters: Sequence[Jitter], statistic: Callable[[NDArray[np.float64]], object]) -> Jitter:
     """Apply a statistic over the objects to each attribute."""
     columns = np.array([dataclasses.astuple(each) for each in jitters]).reshape(-1, 4).T
     return Jitter(*(float(np.asarray(statistic(column))) for column in columns))

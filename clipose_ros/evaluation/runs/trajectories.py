@@ -10,12 +10,11 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import CheckConfig, TrackingConfig
-from clipose_ros.evaluation.runs.recorded_sequence import FPS, RecordedSequence
+from clipose_ros.evaluation.runs.network_poses import NetworkPoses, check_frame, make_cloud
+from clipose_ros.evaluation.runs.recorded_sequence import FPS
 from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform
-from clipose_ros.inference.pipeline import PosePredictor
-from clipose_ros.inference.pose_checks import check_poses
 from clipose_ros.tracking.tracker import Tracker
-from clipose_ros.types import FloatArray, FrameResult, InstanceMask, ObjectCloud, StageTimes
+from clipose_ros.types import FloatArray, FrameResult
 
 OBJECT_SWING_HZ = 0.4
 OBJECT_SWING_M = 0.1
@@ -59,30 +58,17 @@ class ObjectTrajectory:
     ids: list[int] = field(default_factory=list)
 
 
-def pose_sequence(
-    sequence: RecordedSequence, predictor: PosePredictor, check: CheckConfig | None = None
-) -> list[SequenceFramePoses]:
-    """Estimate and check the poses of all clouds frame by frame, as the pose node does."""
-    frames = []
+def pose_sequence(network: NetworkPoses, check: CheckConfig | None = None) -> list[SequenceFramePoses]:
+    """Estimate and check the poses of all clouds of a sequence frame by frame, each with all passes of the network."""
+    sequence, frames = network.sequence, []
     for number in range(sequence.frames):
         rows = np.flatnonzero(sequence.frame == number)
-        estimates = predictor.predict(sequence.points[rows], [str(name) for name in sequence.category[rows]])
-        clouds = [
-            ObjectCloud(_placeholder_mask(pose.category), sequence.points[row])
-            for row, pose in zip(rows, estimates, strict=True)
-        ]
-        rejections = check_poses(estimates, clouds, check or CheckConfig(), predictor.categories)
-        kept = [i for i, rejection in enumerate(rejections) if rejection is None]
-        poses, kept_clouds = tuple(estimates[i] for i in kept), tuple(clouds[i] for i in kept)
-        instances = tuple(int(sequence.instance[rows[i]]) for i in kept)
-        result = FrameResult(poses, kept_clouds, (), StageTimes(0.0, 0.0, 0.0))
+        clouds = [make_cloud(str(sequence.category[row]), sequence.points[row]) for row in rows]
+        instance_of = {id(cloud): int(sequence.instance[row]) for cloud, row in zip(clouds, rows, strict=True)}
+        result = check_frame(network.predict_all(rows), clouds, network.predictor, check or CheckConfig())
+        instances = tuple(instance_of[id(cloud)] for cloud in result.clouds)
         frames.append(SequenceFramePoses(result, instances, sequence.T_world_camera[number], number / FPS))
     return frames
-
-
-def _placeholder_mask(category: str) -> InstanceMask:
-    """Return a mask of one pixel; a recorded sequence stores no masks."""
-    return InstanceMask(category, 1.0, (0, 0, 1, 1), np.ones((1, 1), dtype=bool))
 
 
 def single_frame_trajectories(frames: Iterable[SequenceFramePoses]) -> dict[int, ObjectTrajectory]:

@@ -12,6 +12,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import TrackingConfig
 from clipose_ros.errors import DataError
 from clipose_ros.evaluation.metrics.jitter import evaluate_tracking, trajectory_jitter, trajectory_lags_ms
+from clipose_ros.evaluation.runs.network_poses import NetworkPoses
 from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence, record_sequence
 from clipose_ros.evaluation.runs.trajectories import (
     ObjectTrajectory,
@@ -60,7 +61,7 @@ def recorded_sequence(seconds: float) -> RecordedSequence:
 
 @pytest.fixture(scope="module")
 def frames() -> list[SequenceFramePoses]:
-    return pose_sequence(recorded_sequence(8.0), NoisyPredictor(mm=2.0, deg=1.5))
+    return pose_sequence(NetworkPoses(recorded_sequence(8.0), NoisyPredictor(mm=2.0, deg=1.5)))
 
 
 def test_trajectory_jitter_equals_the_added_noise(frames: list[SequenceFramePoses]) -> None:
