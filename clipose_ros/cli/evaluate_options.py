@@ -15,6 +15,8 @@ SCENES_SEED = 10_000_000
 """Default seed of simulated scenes; training data have other seeds."""
 CAMERAS = ("moving", "resting", "both")
 """Values of ``--camera``."""
+SHORTEST_S = 0.1
+"""Length of the shortest sequences with ``--tables``, seconds."""
 SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Default values of ``tracking.smoothing`` that are evaluated on a sequence."""
 
@@ -52,8 +54,9 @@ def read_options(description: str | None, arguments: Sequence[str] | None = None
     options = parse(parser, arguments, _REQUIREMENTS, _CONFLICTS)
     for name in ("frames", "sequence", "scenes", "tables", "workers"):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} must be at least 1, got {value:g}")
+        least = SHORTEST_S if name == "sequence" and options.tables else 1
+        if value is not None and value < least:
+            parser.error(f"--{name} must be at least {least:g}, got {value:g}")
     return options
 
 
