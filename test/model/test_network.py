@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_networks import make_random_network
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, ShapeError
@@ -18,12 +19,7 @@ FIELDS = ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "si
 
 
 def network(architecture: Architecture = TINY, seed: int = 0) -> CLIPoseNet:
-    torch.manual_seed(seed)
-    net = CLIPoseNet(architecture, NOCS_CATEGORIES).eval()
-    for name, buffer in net.named_buffers():  # running statistics as after training
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 2.0)
-    return net
+    return make_random_network(architecture, seed)
 
 
 def clouds(count: int, points: int = 256, seed: int = 1) -> torch.Tensor:

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from random_networks import make_random_network
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.cli.export import main
@@ -30,12 +31,7 @@ pytestmark = pytest.mark.timeout(600)  # exporting takes 20 s of one core
 
 
 def network(architecture: Architecture = TINY, seed: int = 0) -> CLIPoseNet:
-    torch.manual_seed(seed)
-    net = CLIPoseNet(architecture, NOCS_CATEGORIES).eval()
-    for name, buffer in net.named_buffers():  # running statistics as after training
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 2.0)
-    return net
+    return make_random_network(architecture, seed)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clipose_ros.training.optim.closure import evaluate_closure
+
 LEAST_SIDE = 8
 """Smallest number of rows and columns of a matrix that Muon updates.
 
@@ -35,20 +37,19 @@ class Muon(torch.optim.Optimizer):
         others: list[Tensor] = []
         for parameter in params:
             (matrices if parameter.dim() == 2 and min(parameter.shape) >= LEAST_SIDE else others).append(parameter)
+        # RMS matching scales a Muon step to the usual size of an AdamW step, so one learning rate serves both.
         self._parts = (
             torch.optim.Muon(matrices, lr, weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, lr, weight_decay=weight_decay),
         )
+        # The groups are those of the parts, not copies: a schedule that sets their learning rates reaches both parts.
         super().__init__([group for part in self._parts for group in part.param_groups], {})
 
     def step(  # type: ignore[override]  # torch declares two overloads
         self, closure: Callable[[], float] | None = None
     ) -> float | None:
         """Update every parameter that has a gradient; return the loss of the closure, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluate_closure(closure)
         for part in self._parts:
             part.step()
         return loss
@@ -60,5 +61,5 @@ class Muon(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict`` returned."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
+            part.load_state_dict(state)  # replaces the groups of the part
         self.param_groups = [group for part in self._parts for group in part.param_groups]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clipose_ros.errors import ConfigError
+from clipose_ros.training.optim.closure import evaluate_closure
 
 SLOW = "slow"
 """Key of the slow weights in the state of a parameter."""
@@ -67,6 +68,7 @@ class Ranger(torch.optim.RAdam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
         for settings in (self.defaults, *self.param_groups):
+            # In the groups, and so in the state file: a resumed run continues with the same settings.
             settings.setdefault("lookahead_steps", lookahead.steps)
             settings.setdefault("lookahead_alpha", lookahead.alpha)
 
@@ -75,10 +77,9 @@ class Ranger(torch.optim.RAdam):
         self, closure: Callable[[], float] | None = None
     ) -> float | None:
         """Update every parameter that has a gradient; return the loss of the closure, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluate_closure(closure)
+        # Slow weights start at the values before the first step. They are stored after it: RAdam initialises its own
+        # state only for parameters whose state is empty.
         started: dict[Tensor, Tensor] = {}
         for parameter in self._with_gradient():
             centre_gradient(parameter)
@@ -91,6 +92,7 @@ class Ranger(torch.optim.RAdam):
             for parameter in (p for p in group["params"] if p.grad is not None):
                 state = self.state[parameter]
                 if int(state["step"]) % group["lookahead_steps"] == 0:
+                    # slow += alpha * (fast - slow), then fast = slow
                     parameter.copy_(state[SLOW].lerp_(parameter, group["lookahead_alpha"]))
         return loss
 

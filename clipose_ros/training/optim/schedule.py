@@ -20,6 +20,7 @@ def make_optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter]) ->
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
     """Compute the factor on the learning rate: linear warm-up, constant 1, then cosine decay to 0."""
     if step < config.warmup_steps:
+        # At least 1: a factor of 0 would waste the first step.
         return max(step, 1) / config.warmup_steps
     decay_start = config.lr_flat_fraction * config.steps
     if step <= decay_start:
@@ -35,4 +36,5 @@ def initial_steps(config: TrainConfig) -> int:
 def points_at(step: int, config: TrainConfig) -> int:
     """Return the number of points of each cloud that a step uses; 0 for all."""
     limits = (config.initial_points if step < initial_steps(config) else 0, config.architecture.points)
+    # A limit of 0 means none, so zeros are left out of the minimum.
     return min(filter(None, limits), default=0)

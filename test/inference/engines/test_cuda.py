@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from random_networks import make_random_network
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import ConfigError, DeviceError, ShapeError
@@ -30,12 +31,7 @@ pytestmark = pytest.mark.timeout(600)  # capturing the network's graph takes sec
 
 @pytest.fixture(scope="module")
 def network() -> CLIPoseNet:
-    torch.manual_seed(0)
-    net = CLIPoseNet(TINY, NOCS_CATEGORIES).eval()
-    for name, buffer in net.named_buffers():  # running statistics as after training
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 2.0)
-    return net
+    return make_random_network(TINY)
 
 
 def clouds(count: int) -> tuple[FloatArray, np.ndarray]:
