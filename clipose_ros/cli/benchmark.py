@@ -1,6 +1,7 @@
 """``benchmark``: measure the speed of network, stages, start-up, training step and running system.
 
-Writes ``benchmark.json``, ``benchmark.png`` and the logs of the processes. Other programs distort the figures.
+Writes ``benchmark.json``, ``benchmark.png`` and the logs of the processes. Close other programs, which distort the
+figures.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.2,
         metavar="M",
-        help="Run each measurement for this time, minutes (0.2). The growth of memory needs about 10 minutes.",
+        help="Run each measurement for this time, minutes (0.2). Memory growth needs about 10 minutes.",
     )
     add("--rate", type=float, default=30.0, metavar="HZ", help="Publish images at this rate, Hz (30).")
     add("--frames", type=int, default=12, metavar="N", help="Render this number of images and replay them (12).")

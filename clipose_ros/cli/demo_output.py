@@ -44,7 +44,7 @@ def object_table(objects: Sequence[ObservedObject], summary: LiveSummary, elapse
 def progress_line(objects: Sequence[ObservedObject], summary: LiveSummary, elapsed_s: float) -> str:
     """Return the content of ``object_table`` as one line, for logs."""
     truth_is_known = summary.has_matches or any(item.error for item in objects)
-    unmatched = " (no such object)" if truth_is_known else ""
+    unmatched = " (no true object)" if truth_is_known else ""
     parts = []
     for item in sorted(objects, key=lambda item: item.published.name):
         error = item.error and f" ({item.error.translation_cm:.1f} cm, {item.error.rotation_deg:.0f} deg off)"
@@ -71,7 +71,7 @@ def _format_errors(category: CategorySummary, truth_is_known: bool) -> str:
     if not truth_is_known:
         return "truth unknown"
     false_count = category.count - category.matched
-    false_text = f", {false_count} of no such object" if false_count else ""
+    false_text = f", {false_count} without a true object" if false_count else ""
     if not category.matched:
         return false_text.removeprefix(", ")
     translation = _format_value(category.translation_error_cm_median)

@@ -145,8 +145,8 @@ def _add_nocs_options(parser: argparse.ArgumentParser) -> None:
         "--truths",
         choices=("official", "maps"),
         default="official",
-        help="Use the released truths (official), or truths fitted to the coordinate maps with mugs centred on their "
-        "box (maps).",
+        help="Use the released truths (official), or truths fitted to the coordinate maps, with the origin of mugs at "
+        "the centre of their box (maps).",
     )
     group.add_argument(
         "--save", type=Path, metavar="DIR", help="Write the predictions to this folder as results_*.pkl."

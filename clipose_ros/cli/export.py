@@ -50,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
         "--points",
         type=int,
         default=1024,
-        help="Fix the number of points per cloud in the file, equal to cloud.points of the node (1024).",
+        help="Export for this number of points per cloud, equal to cloud.points of the node (1024).",
     )
     parser.add_argument(
-        "--unchecked", action="store_true", help="Do not compare the file with the network by onnxruntime."
+        "--unchecked", action="store_true", help="Skip the comparison of the file with the network in onnxruntime."
     )
     return parser
 

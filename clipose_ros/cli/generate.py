@@ -50,14 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, required=True, help="Set the random seed; equal seeds give equal files.")
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, help="Write an .npz file, which appears when it is complete.")
+    target.add_argument("--out", type=Path, help="Write the clouds to this .npz file.")
     target.add_argument("--shards", type=Path, help="Create, resume or extend a folder of WebDataset shards.")
     parser.add_argument("--workers", type=int, default=1, help="With --shards: use this number of processes (1).")
     parser.add_argument(
         "--scenes-per-shard",
         type=int,
         default=50,
-        help="With --shards: write this number of scenes, or of frames with --nocs, to a shard (50).",
+        help="With --shards: set the number of scenes per shard, with --nocs of frames (50).",
     )
     parser.add_argument(
         "--image-size",
@@ -205,7 +205,8 @@ def add_nocs_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--box-centred-mugs",
         action="store_true",
-        help="Centre mugs on their box as in simulated data, not on the axis of their body as in published methods.",
+        help="Place the origin of mugs at the centre of their box, as in simulated data (default: on the axis of the "
+        "body, as in published methods).",
     )
 
 

@@ -31,10 +31,10 @@ def parse(
     given = {name for name, value in vars(options).items() if value is not None}
     for name, others in requirements.items():
         if name in given and not given.intersection(others):
-            parser.error(f"{_flag(name)} goes with {' or '.join(map(_flag, others))}")
+            parser.error(f"{_flag(name)} requires {' or '.join(map(_flag, others))}")
     for one, other in conflicts:
         if one in given and other in given:
-            parser.error(f"{_flag(one)} does not go with {_flag(other)}")
+            parser.error(f"{_flag(one)} cannot be combined with {_flag(other)}")
     return argparse.Namespace(**vars(options) | {name: defaults[name] for name in named - given})
 
 

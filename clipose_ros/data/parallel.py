@@ -71,7 +71,7 @@ def process_pool(
             # Waits: if a call is cancelled while the pool handles the failure, the pool's manager thread fails and
             # does not terminate the remaining workers.
             pool.shutdown()
-            raise DataError(f"a worker was killed, perhaps for memory: run again with fewer than {workers}") from error
+            raise DataError(f"a worker was killed, perhaps for lack of memory: use fewer than {workers}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

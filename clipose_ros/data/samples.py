@@ -81,7 +81,7 @@ class CloudSamples:
                     images.append(archive["images"])
             # Indices of different category sets would be mixed up silently.
             if categories not in (None, file_categories):
-                raise DataError(f"{path} has other categories than {paths[0]}: generate both with the same categories")
+                raise DataError(f"{path} has different categories from {paths[0]}: generate both with the same ones")
             categories = file_categories
         arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
         all_images = np.concatenate(images) if paths and len(images) == len(paths) else None

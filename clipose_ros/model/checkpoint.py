@@ -37,7 +37,9 @@ def save_checkpoint(path: Path, network: CLIPoseNet, notes: dict[str, Any] | Non
         "categories": json.dumps(network.categories.to_records()),
         "notes": json.dumps(notes or {}),
     }
+    # safetensors refuses tensors that are not contiguous.
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    # Renamed after writing, so that a reader never finds half a file.
     partial = path.with_name(path.name + ".part")
     save_file(state, partial, metadata)
     partial.replace(path)
@@ -67,6 +69,7 @@ def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
             f"model file '{path}' cannot be read ({error}): it is corrupt or cut short; copy it again"
         ) from error
     network = _build(path, metadata, ops)
+    # load_state_dict would report missing weights, but neither the file nor values that are not finite.
     _check_weights(path, network, state)
     network.load_state_dict(state)
     return network.eval()
@@ -84,7 +87,7 @@ def _build(path: Path, metadata: dict[str, str], ops: GraphOps) -> CLIPoseNet:
         categories = CategorySet.from_records(json.loads(metadata["categories"]))
     except (KeyError, json.JSONDecodeError, ConfigError) as error:
         raise CheckpointError(
-            f"model file '{path}' describes no architecture that this version can build: {error}"
+            f"model file '{path}' describes an architecture that this version cannot build: {error}"
         ) from error
     return CLIPoseNet(architecture, categories, ops)
 
@@ -96,10 +99,11 @@ def _check_weights(path: Path, network: CLIPoseNet, state: dict[str, torch.Tenso
     if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
         name = min(wrong)
         raise CheckpointError(
-            f"model file '{path}' is of another architecture: {len(wrong)} weights differ, first '{name}': "
+            f"model file '{path}' has a different architecture: {len(wrong)} weights differ, first '{name}': "
             f"expected {expected.get(name, 'none')}, got {found.get(name, 'none')}"
         )
     if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
-            f"model file '{path}' has values that are not finite in '{broken[0]}': its training went wrong"
+            f"model file '{path}' has values that are not finite in '{broken[0]}': its training diverged, use an "
+            "earlier model of the run"
         )

@@ -40,11 +40,12 @@ def load_clip(config: ClipConfig) -> Any:
         raise ConfigError(
             f"clip.pretrained '{config.pretrained}' is not a tag of {config.model}: expected one of {known}"
         )
+    # OpenAI's weights were trained with an approximate GELU; with the exact one the features would be slightly wrong.
     quick_gelu = bool(tag.get("quick_gelu", False))
     if config.weights:
         if not Path(config.weights).is_file():
             raise CheckpointError(f"clip.weights '{config.weights}' does not exist: give a file with CLIP's weights")
-        remedy = "give its .bin, .pt or .safetensors file of open_clip; TorchScript may run code and is not read"
+        remedy = "give its .bin, .pt or .safetensors file of open_clip; TorchScript files can run code and are refused"
         return _create_model(config, config.weights, quick_gelu, remedy)
     if not config.download:
         raise ConfigError(
@@ -89,6 +90,7 @@ class ImageTower(nn.Module):
     def __init__(self, clip: Any, config: ClipConfig) -> None:
         super().__init__()
         visual: Any = clip.visual
+        # Prompt tokens are inserted between the layers of a plain ViT, whose result is its [CLS] token.
         plain = isinstance(visual, open_clip.transformer.VisionTransformer) and visual.transformer.batch_first
         if not plain or visual.attn_pool is not None or visual.pool_type != "tok" or visual.proj is None:
             raise ConfigError(
@@ -104,9 +106,11 @@ class ImageTower(nn.Module):
         width, patch = visual.class_embedding.shape[0], math.prod(visual.patch_size)
         count = config.prompt_last - config.prompt_first + 1 if config.prompt_length else 0
         self.prompts = nn.Parameter(torch.empty(count, config.prompt_length, width), requires_grad=count > 0)
+        # Xavier-uniform with the fan of the patch embedding, as in Visual Prompt Tuning.
         bound = math.sqrt(6.0 / (3 * patch + width))
         nn.init.uniform_(self.prompts, -bound, bound)
         visual.proj.requires_grad_(count > 0)
+        # Not persistent: a training state need not repeat the constants of the CLIP model.
         cfg = visual.preprocess_cfg
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"]).view(3, 1, 1), persistent=False)
@@ -144,6 +148,7 @@ class ImageTower(nn.Module):
         """Insert the tokens of the index-th chosen layer in place of those of the layer before."""
         length = self.config.prompt_length
         prompts = self.prompts[index].expand(len(x), -1, -1)
+        # The first chosen layer has no earlier tokens to replace.
         before = length if index else 0
         if self.config.prompt_position == "prepend":
             return torch.cat([x[:, :1], prompts, x[:, 1 + before :]], dim=1)
@@ -157,6 +162,7 @@ def encode_texts(clip: Any, config: ClipConfig, texts: Sequence[str], batch: int
         ConfigError: A text has more tokens than the text tower takes.
     """
     tokens = open_clip.get_tokenizer(config.model)(list(texts))
+    # The tokenizer cuts long texts silently; a token in the last place is the sign of a full or cut text.
     if (full := (tokens[:, -1] != 0).nonzero()).numel():
         text = texts[int(full[0])]
         raise ConfigError(

@@ -95,6 +95,7 @@ class Encoding:
         """
         fine, coarse = [level for level in self.levels if level.nearest is None], []
         fine_weights: list[Tensor] = []
+        # W [f0; f1; f2] = W0 f0 + W1 f1 + W2 f2: each level takes its own columns of the weight.
         parts = weight.split([level.features.shape[-1] for level in self.levels], dim=1)
         for level, part in zip(self.levels, parts, strict=True):
             if level.nearest is None:
@@ -170,6 +171,7 @@ class GraphLayer(GraphModule):
         """Map points ``(B, N, 3)``, features ``(B, N, C)``, xyz neighbours ``(B, N, k)`` to ``(B, N, C')``."""
         if self.overall is None or self.straight is None:
             return self.conv(points, features, neighbours)
+        # RF-F: the convolution uses neighbours in feature space, the global feature those in space.
         field = self.ops.nearest_neighbours(features, neighbours.shape[-1])
         return self.overall(self.conv(points, features, field), neighbours) + self.straight(features)
 
@@ -241,6 +243,7 @@ class GraphEncoder(GraphModule):
 
     def _neighbourhood(self, points: Tensor) -> Tensor:
         """Find the neighbours of one level's points."""
+        # With the paper's 20 neighbours, a level of few points would have a neighbourhood of nearly the whole cloud.
         return self.ops.nearest_neighbours(points, min(self.neighbours, points.shape[1] // 8))
 
     def _pool(self, points: Tensor, features: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,10 +74,12 @@ class Fusion(nn.Module):
     def forward(self, encoding: Encoding, other: Tensor) -> Encoding:
         """Fuse the encoding of N points with ``(B, other)`` to the encoding that the heads use."""
         points = encoding.points
+        # A level with one feature vector, to which every point refers: the heads get it without copies.
         everywhere = torch.zeros(points.shape[:2], dtype=torch.int64, device=points.device)
         other_token = other.unsqueeze(1)
         if self.kind == "concat_before":
             return Encoding((*encoding.levels, Level(other_token, everywhere)))
+        # The heads pool over points; an already pooled feature is again a level with one vector.
         if self.kind == "concat_after":
             pooled = torch.cat([self.cloud(points.amax(dim=1)), self.beside(other)], dim=-1)
             return Encoding((Level(pooled.unsqueeze(1), everywhere),))
@@ -90,6 +92,7 @@ class Fusion(nn.Module):
             joined = points + attended
         else:
             joined = self.merge(torch.cat([points, attended], dim=-1))
+        # Rest of a transformer encoder layer with the norm after each part (post-norm).
         joined = self.norm1(joined)
         return Encoding((Level(self.norm2(joined + self.feed(joined)), None),))
 
@@ -111,6 +114,7 @@ class FusionNet(CLIPoseNet):
         super().__init__(architecture, categories, ops)
         self.fusion = Fusion(kind, self.encoder.out_channels, other)
         wide, narrow = architecture.head_widths
+        # The heads of the base class have the wrong number of inputs and are replaced.
         channels = self.fusion.out_channels + (len(categories) if architecture.one_hot else 0)
         self.head_y = AxisHead(channels, (wide, narrow), architecture.dropout)
         self.head_x = AxisHead(channels, (wide, narrow), architecture.dropout)
@@ -119,7 +123,7 @@ class FusionNet(CLIPoseNet):
     def forward(self, points_camera: Tensor, category: Tensor, other: Tensor | None = None) -> NetworkOutput:
         """Predict as ``CLIPoseNet`` does, with the second modality's unit features ``(B, other)``."""
         if other is None:
-            raise ShapeError("a fusion network needs the other modality's features (B, D) beside the points, got none")
+            raise ShapeError("a fusion network needs features (B, D) of the second modality, got none")
         centred, mean = self.centre(points_camera)
         encoding: Encoding = self.encoder(centred)
         fused = self.fusion(encoding, other)

@@ -30,6 +30,7 @@ def distance_order(a: Tensor, b: Tensor) -> Tensor:
     if torch.is_autocast_enabled(a.device.type):
         with torch.autocast(a.device.type, enabled=False):
             return distance_order(a.float(), b.float())
+    # |a - b|^2 = |a|^2 + |b|^2 - 2 a.b; |a|^2 is the constant of a row and does not change the order.
     return torch.baddbmm(b.square().sum(-1).unsqueeze(1), a, b.transpose(1, 2), alpha=-2.0)
 
 
@@ -43,6 +44,7 @@ def nearest_neighbours(features: Tensor, count: int) -> Tensor:
     Returns:
         ``(B, N, count)`` int64, nearest first; a point is never its own neighbour.
     """
+    # Indices have no gradient, so no graph is recorded for the (N, N) distances.
     with torch.no_grad():
         own = torch.eye(features.shape[1], dtype=torch.bool, device=features.device)
         distances = distance_order(features, features).masked_fill(own, float("inf"))
@@ -57,6 +59,7 @@ def nearest_point(points: Tensor, candidates: Tensor) -> Tensor:
 
 def gather_points(values: Tensor, indices: Tensor) -> Tensor:
     """Gather points: values ``(B, M, C)`` at indices ``(B, ...)`` give ``(B, ..., C)``."""
+    # One index_select over the rows of all clouds; torch.gather would need an index for every channel.
     batch, count, channels = values.shape
     starts = torch.arange(batch, device=values.device) * count
     rows = indices.reshape(batch, -1) + starts.unsqueeze(1)
@@ -96,6 +99,7 @@ def graph_response(directions: Tensor, supports: Tensor, features: Tensor | None
     flat = supports.reshape(3, count * channels)
     x, y, z = directions.unsqueeze(-1).unbind(dim=3)
     response = F.relu(x * flat[0] + y * flat[1] + z * flat[2])
+    # relu(response) * features: a neighbour behind the support plane contributes zero, whatever its features.
     if features is not None:
         response = response * gather_points(features, neighbours)
     return response.amax(dim=2).unflatten(-1, (count, channels)).mean(dim=2)
@@ -184,5 +188,6 @@ class GraphConv(GraphModule):
         out_channels = self.supports.shape[-1]
         projected = self.project(features)
         centre, around = projected.split([out_channels, projected.shape[-1] - out_channels], dim=-1)
+        # Only directions enter, not distances: the layer does not depend on the scale of the cloud.
         directions = neighbour_directions(points, neighbours)
         return centre + self.ops.graph_response(directions, F.normalize(self.supports, dim=0), around, neighbours)

@@ -35,6 +35,7 @@ class CloudHead(nn.Module):
             encoding: Features of the points.
             extra: Extra inputs ``(B, N, E)`` or, equal for all points, ``(B, 1, E)``.
         """
+        # encoding.linear multiplies each level at its own points, which are fewer than the input points.
         features = encoding.ops.norm_relu(self.norm1, encoding.linear(self.point1, extra))
         features = encoding.ops.norm_relu(self.norm2, self.point2(features))
         pooled = F.relu(self.norm3(self.cloud1(features.amax(dim=1))))

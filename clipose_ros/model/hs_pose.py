@@ -34,6 +34,7 @@ def import_hs_pose(state_dict: Mapping[str, Tensor], ops: GraphOps = PYTORCH_OPS
         CheckpointError: A weight is missing or has another shape; the message names it.
     """
     given = {_strip_prefixes(name): tensor.detach().to("cpu", torch.float32) for name, tensor in state_dict.items()}
+    # The file has no record of the architecture; the shapes of its weights determine it.
     w = [_get_weight(given, f"face_recon.conv_{i}.STE_layer.weight").shape[0] for i in range(5)]
     supports = _get_weight(given, "face_recon.conv_0.directions").shape[-1] // w[0]
     heads = tuple(_get_weight(given, f"rot_green.{layer}.weight").shape[0] for layer in ("conv1", "conv2"))
@@ -41,12 +42,13 @@ def import_hs_pose(state_dict: Mapping[str, Tensor], ops: GraphOps = PYTORCH_OPS
     network = CLIPoseNet(architecture, NOCS_CATEGORIES, ops)
     ours = _rename_encoder(given, supports) | _rename_heads(given, sum(w))
     for name, parameter in network.state_dict().items():
+        # A counter of training steps, which inference does not use.
         if name.endswith("num_batches_tracked"):
             ours[name] = parameter
         elif tuple(ours[name].shape) != tuple(parameter.shape):
             raise CheckpointError(
                 f"expected HS-Pose weights for '{name}' of shape {tuple(parameter.shape)}, got "
-                f"{tuple(ours[name].shape)}: was it trained with 6 categories and its published settings?"
+                f"{tuple(ours[name].shape)}: only networks of 6 categories with the published settings can be imported"
             )
     network.load_state_dict(ours)
     return network.eval()
@@ -62,7 +64,7 @@ def _strip_prefixes(name: str) -> str:
 def _get_weight(given: Mapping[str, Tensor], name: str) -> Tensor:
     """Return a weight; raise CheckpointError if it is missing."""
     if name not in given:
-        raise CheckpointError(f"expected an HS-Pose state dict, but it has no '{name}': is it of another network?")
+        raise CheckpointError(f"expected an HS-Pose state dict, got one without '{name}': it is of another network")
     return given[name]
 
 

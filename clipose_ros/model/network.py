@@ -29,13 +29,13 @@ class Architecture(ConfigNode):
     head_widths: tuple[int, ...] = option((1024, 256), "Channels of a head's two per-point layers.", low=1, high=8192)
     points: int = option(
         0,
-        "Points that the network uses, the first of the random order; 0: all, as in the paper.",
+        "Points that the network uses, the first of the cloud's random order; 0: all, as in the paper.",
         low=0,
         high=16384,
     )
     head_points: int = option(
         0,
-        "Points that the heads use, the first of those; 0: all, as in the paper.",
+        "Points that the heads use, the first of the network's points; 0: all, as in the paper.",
         low=0,
         high=16384,
     )
@@ -55,7 +55,7 @@ class Architecture(ConfigNode):
                 f"an architecture needs 5 widths and 2 head_widths, got {self.widths} and {self.head_widths}"
             )
         if self.points and (self.points % 16 or self.points < MIN_POINTS):
-            raise ConfigError(f"'points' must be 0 or a multiple of 16 from {MIN_POINTS} on, got {self.points}")
+            raise ConfigError(f"'points' must be 0 or a multiple of 16, at least {MIN_POINTS}, got {self.points}")
 
 
 _SMALL = Architecture(
@@ -163,6 +163,7 @@ class CLIPoseNet(nn.Module):
         self.head_y = AxisHead(channels, (wide, narrow), architecture.dropout)
         self.head_x = AxisHead(channels, (wide, narrow), architecture.dropout)
         self.head_ts = CloudHead(channels + 3, (wide, narrow), out_channels=6, dropout=architecture.dropout)
+        # Not persistent: a checkpoint stores the sizes with its categories.
         self.register_buffer("mean_sizes", torch.from_numpy(categories.mean_sizes), persistent=False)
 
     def forward(self, points_camera: Tensor, category: Tensor) -> NetworkOutput:
@@ -191,6 +192,7 @@ class CLIPoseNet(nn.Module):
         """
         check_shape(points_camera.shape)
         points = points_camera[:, : self.architecture.points or None]
+        # Axes and sizes then do not depend on the position; the mean is added to the predicted centre again.
         mean = points.mean(dim=1, keepdim=True)
         return (points - mean) / self.architecture.unit_m, mean.squeeze(1)
 
@@ -211,6 +213,7 @@ class CLIPoseNet(nn.Module):
             one_hot = F.one_hot(category, len(self.categories)).to(centred.dtype).unsqueeze(1)
         axis_y, confidence_y = self.head_y.axis(features, one_hot)
         axis_x, confidence_x = self.head_x.axis(features, one_hot)
+        # Only the translation head needs coordinates: the centre is relative to the points, an axis is not.
         extra = coordinates
         if one_hot is not None:
             extra = torch.cat([coordinates, one_hot.expand(-1, coordinates.shape[1], -1)], dim=-1)

@@ -71,8 +71,8 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
         models = sorted({str(name) for name in loaded["model"]})
         if models != [model]:
             raise DataError(
-                f"text features '{path}' are of {', '.join(models)}, this run's CLIP is {model}: features of different "
-                "models do not mix; compute them again or set clip.model and clip.pretrained"
+                f"text features '{path}' are of {', '.join(models)}, expected {model}: features of different "
+                "models cannot be combined; compute them again, or set clip.model and clip.pretrained"
             )
         # Not normalised again: rounding would make a resumed run differ from the run that computed the features.
         return TextFeatures(model, tuple(map(str, loaded["text"])), np.ascontiguousarray(loaded["feature"]))
@@ -95,6 +95,7 @@ def cached_text_features(
     path = folder / f"{model.replace('/', '.')}.npy"
     known = read_text_features(path, model, ()) if path.is_file() else None
     have = set(known.texts) if known else set()
+    # dict.fromkeys removes repetitions and, unlike a set, keeps the order, so that equal runs write equal files.
     fresh = [text for text in dict.fromkeys(texts) if text not in have]
     if not fresh and known is not None:
         return known

@@ -55,6 +55,7 @@ class BoxVoteHead(nn.Module):
     def forward(self, encoding: Encoding, points_camera: Tensor) -> BoxVotes:
         """Predict the votes of the points ``(B, N, 3)`` of an encoded cloud."""
         centred = (points_camera - points_camera.mean(dim=1, keepdim=True)) / self.unit_m
+        # Five values per face: normal (3), distance, logit of the confidence.
         values = self.points(encoding, centred).unflatten(-1, (len(FACES), 5))
         return BoxVotes(
             F.normalize(values[..., :3], dim=-1), values[..., 3] * self.unit_m, torch.sigmoid(values[..., 4])

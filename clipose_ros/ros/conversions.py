@@ -97,7 +97,7 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
             raise FrameError(
                 f"'{topic}' is {image.shape[1]}x{image.shape[0]} but '{topics.info}' describes "
                 f"{intrinsics.width}x{intrinsics.height}: use depth registered to the colour image, and "
-                "the camera_info of that very image"
+                "the camera_info of the same image"
             )
     return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels)
 
@@ -130,8 +130,8 @@ def read_depth(message: Image, topic: str) -> FloatArray:
     # Testing a sparse grid nearly always suffices and is faster than testing all pixels.
     if not (_has_valid_depth(depth[::_GRID_STEP, ::_GRID_STEP]) or _has_valid_depth(depth)):
         raise FrameError(
-            f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): is the sensor covered, blinded or "
-            "too close?"
+            f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): check whether the sensor is "
+            "covered, blinded or too close"
         )
     return depth
 

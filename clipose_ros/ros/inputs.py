@@ -139,7 +139,7 @@ class InputSubscriptions:
                 self._diagnostics.warning(
                     "time_jump",
                     f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s: matching, tracks and transforms are reset; "
-                    "if no recording or simulation was restarted: do two publishers share it (ros2 topic info -v)?",
+                    "if no recording or simulation was restarted, look for a second publisher (ros2 topic info -v)",
                 )
                 self._restart_matching()
                 self._callbacks.on_time_jump()

@@ -56,8 +56,10 @@ class NodeParameters:
         self._fields = {
             field.path: field for field in config_fields(PoseNodeConfig.from_mapping(nest({_BACKEND: backend})))
         }
+        # Placeholders until ``restrict``: the model that restricts the settings is loaded later.
         self._is_configured: Callable[[], bool] = lambda: False
         self._validate: Callable[[PoseNodeConfig], None] = lambda config: None
+        # Before the other declarations, which read the start values.
         self.warnings = _resolve_overrides(node, self._fields, backend)
         others = [field for field in self._fields.values() if field.path != _BACKEND]
         values = {_BACKEND: backend, **{field.path: _declare_parameter(node, field) for field in others}}
@@ -75,6 +77,7 @@ class NodeParameters:
 
     def _on_set(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         """Accept changes of parameters if the resulting tree is valid; all changes apply together or none."""
+        # Parameters that rclpy declares itself, such as use_sim_time, also arrive here and are not settings.
         changes = {p.name: _from_ros(self._fields[p.name], p.value) for p in parameters if p.name in self._fields}
         current = {field.path: field.value for field in config_fields(self.config)}
         for name, value in changes.items():
@@ -83,6 +86,8 @@ class NodeParameters:
                     f"'{name}' cannot change while the node is configured: clean it up first, or set it at the start"
                 )
                 return SetParametersResult(successful=False, reason=reason)
+        # The immutable tree is rebuilt as a whole: rules between settings (minimum below maximum) see all changes of a
+        # request at once, and a frame in progress keeps the tree that it began with.
         try:
             self._check_backend(changes.get(_BACKEND, current[_BACKEND]))
             config = PoseNodeConfig.from_mapping(nest(current | changes))
@@ -126,6 +131,7 @@ def _resolve_overrides(node: Node, fields: dict[str, ConfigField], backend: str)
         else:
             warnings.append(f"parameter '{name}' is now called '{new}': set '{new}'")
             set_parameter_override(node, new, value)
+    # Read again: the loop above may have added start values under present names.
     for name, value in get_parameter_overrides(node).items():
         new_value = find_new_value(name, value)
         if new_value is not None:
@@ -140,7 +146,7 @@ def _declare_parameter(node: Node, field: ConfigField) -> Any:
         value = node.declare_parameter(field.path, _to_ros(field), describe(field)).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise ConfigError(
-            f"parameter '{field.path}' ({field.doc.rstrip('.')}) was set to a value it cannot have: {error}"
+            f"parameter '{field.path}' ({field.doc.rstrip('.')}) was set to an invalid value: {error}"
         ) from error
     return _from_ros(field, value)
 
@@ -153,6 +159,7 @@ def describe(field: ConfigField) -> ParameterDescriptor:
     descriptor.additional_constraints = " ".join(notes)
     if field.low is None and field.high is None:
         return descriptor
+    # ROS ranges have two ends, so an open end becomes the largest value of its type.
     if field.type is float:
         low, high = field.low, field.high
         descriptor.floating_point_range = [

@@ -90,6 +90,7 @@ class PoseNode(LifecycleNode):
         # Before the parameters: if they are refused, ``destroy_node`` runs on the node as it is here.
         self.detect_once = DetectOnceService(self)
         self.parameters = NodeParameters(self)
+        # Functions, not values: parameters can be set in any state of the node.
         self.parameters.restrict(is_configured=lambda: self._configured is not None, validate=self._check_categories)
         for warning in self.parameters.warnings:
             self.get_logger().warning(warning)
@@ -107,12 +108,15 @@ class PoseNode(LifecycleNode):
             True if the node is active; otherwise the log has the reason.
         """
         success = TransitionCallbackReturn.SUCCESS
+        # rclpy turns exceptions of transitions into a failed transition; the relay has kept them.
         started = self.trigger_configure() == success and self.trigger_activate() == success
         self._relay.check()
         return started
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers; an error is logged and fails the transition."""
+        # Errors of this package are the user's to correct and fail the transition; all others are bugs, which the relay
+        # raises.
         with self._relay:
             try:
                 self._configured = self._create_resources(self.parameters.config)
@@ -127,6 +131,7 @@ class PoseNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the inputs and start the worker."""
         with self._relay:
+            # Publishers drop messages while inactive, so they are activated before the first frame can arrive.
             result = super().on_activate(state)
             self._start_processing()
             return result
@@ -134,6 +139,7 @@ class PoseNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, finish the current frame, delete the markers and stop publishing."""
         with self._relay:
+            # In the reverse order: the messages that delete the markers need active publishers.
             self._deactivate()
             return super().on_deactivate(state)
 
@@ -171,6 +177,7 @@ class PoseNode(LifecycleNode):
     def _start_processing(self) -> None:
         assert self._configured is not None
         config, processor = self.parameters.config, self._configured.processor
+        # Objects may have moved while the node was inactive, so tracks do not continue.
         processor.reset()
         self._configured.transforms.clear()  # the time may have jumped while the node was inactive
         self.detect_once.open()
@@ -187,6 +194,7 @@ class PoseNode(LifecycleNode):
         """Forget all tracks before the next frame; return False if the node is not configured."""
         if self._configured is None:
             return False
+        # Requested, not done: the tracker belongs to the thread of the worker.
         self._configured.processor.request_reset()
         return True
 
@@ -199,6 +207,7 @@ class PoseNode(LifecycleNode):
 
     def _stop_processing(self) -> None:
         active, self._active = self._active, None
+        # Inputs first, so that the worker gets no further frame; open requests are answered last, with a failure.
         if active is not None:
             active.inputs.close()
             active.worker.stop()
@@ -215,11 +224,13 @@ class PoseNode(LifecycleNode):
         """Pass a matched set to the worker. Processing takes place in the worker's thread only."""
         number, is_requested = self.detect_once.number_frame()
         self.diagnostics.count("frames_received")
+        # The worker keeps only the newest set: a late pose is of less use to a robot than the next one.
         if (self.parameters.config.enabled or is_requested) and worker.offer(_Job(number, messages)):
             self.diagnostics.count("frames_dropped")
 
     def _work(self, job: _Job, processor: FrameProcessor) -> None:
         """Process one frame. Only this method catches ``CliposeError`` of a frame."""
+        # One read of the settings per frame: they may be replaced while the frame is processed.
         requests, config = self.detect_once.claim(job.number), self.parameters.config
         if not (config.enabled or requests):
             return
@@ -233,6 +244,7 @@ class PoseNode(LifecycleNode):
         else:
             self.diagnostics.count("frames_processed")
             self.diagnostics.count("objects_published", len(tracks))
+            # From the stamp of the camera to this point, so transport and waiting are included.
             stamp = stamp_ns(job.messages.color.header.stamp)
             self.diagnostics.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
             outcome = Outcome(
@@ -242,6 +254,7 @@ class PoseNode(LifecycleNode):
 
     def _on_timer(self) -> None:
         """Check the inputs and publish diagnostics, once a second."""
+        # The timer may fire once more during shutdown, when publishing would raise.
         if not self.context.ok():
             return
         active, configured = self._active, self._configured

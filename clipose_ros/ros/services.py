@@ -86,8 +86,8 @@ def refuse_invalid_transitions(node: LifecycleNode, diagnostics: NodeDiagnostics
             except RuntimeError as error:  # RCLError has no public name; bugs in transitions reach the ExceptionRelay
                 diagnostics.warning(
                     "transition",
-                    f"transition {request.transition.id} is refused ({error}): a node that a lifecycle manager brings "
-                    "up needs autostart:=false",
+                    f"transition {request.transition.id} is refused ({error}): with a lifecycle "
+                    "manager, set autostart:=false",
                 )
                 response.success = False
                 return response

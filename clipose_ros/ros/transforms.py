@@ -48,8 +48,8 @@ class Transforms:
         except (TransformException, DegenerateInputError) as error:
             raise FrameError(
                 f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's "
-                f"stamp: {error}; nothing is published until then: publish the transform, or set {parameter} to an "
-                "existing frame, or to ''"
+                f"stamp: {error}; nothing is published without it: publish the transform, or set {parameter} to "
+                "an existing frame, or to ''"
             ) from error
 
     def clear(self) -> None:

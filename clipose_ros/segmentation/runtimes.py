@@ -22,6 +22,7 @@ def set_threads(model: Any, weights: Path, threads: int) -> None:
         weights: Exported file or folder.
         threads: Number of threads; 0 for the number of cores that this process may use.
     """
+    # Not os.cpu_count(): a container or taskset may allow fewer cores than the machine has.
     count = threads or len(os.sched_getaffinity(0))
     if model.format == "onnx":
         _set_onnxruntime_threads(model.backend, weights, count)
@@ -37,6 +38,7 @@ def _set_onnxruntime_threads(backend: Any, weights: Path, threads: int) -> None:
 
     if backend.session.get_providers() != ["CPUExecutionProvider"]:
         return
+    # The number of threads of a session is fixed when it is created.
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -47,11 +49,14 @@ def _set_openvino_threads(backend: Any, weights: Path, threads: int) -> None:
     """Compile the model again with the given threads, and whenever ultralytics compiles it; only on a CPU."""
     import openvino
 
-    keywords = backend.compile_model.keywords  # ultralytics keeps a functools.partial of Core.compile_model
+    # ultralytics keeps a functools.partial of Core.compile_model and calls it for each new shape of the input.
+    # So the partial is replaced, not only the compiled model.
+    keywords = backend.compile_model.keywords
     if keywords["device_name"] != "CPU":
         return
     config = {**keywords["config"], "INFERENCE_NUM_THREADS": threads}
     backend.compile_model = functools.partial(backend.compile_model, config=config)
+    # An exported model is a folder with the graph (.xml) and its weights (.bin).
     graph = weights if weights.is_file() else next(weights.glob("*.xml"))
     backend.ov_compiled_model = backend.compile_model(openvino.Core().read_model(str(graph)))
 
@@ -64,6 +69,7 @@ def _set_litert_threads(backend: Any, weights: Path, threads: int) -> None:
 
     backend.interpreter = Interpreter(str(weights), num_threads=threads)
     backend.interpreter.allocate_tensors()
+    # Tensor indices belong to an interpreter: ultralytics keeps those of the replaced one.
     backend.input_details = backend.interpreter.get_input_details()
     backend.output_details = backend.interpreter.get_output_details()
 
@@ -73,6 +79,7 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 
     They derive from ``Exception`` directly and their number depends on the version, so that they are listed by type.
     """
+    # Not imported: an exception of ONNX Runtime cannot occur before it is loaded, and its import takes time.
     module = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
     classes = inspect.getmembers(module, inspect.isclass) if module is not None else []
     return tuple(member for _, member in classes if issubclass(member, Exception))

@@ -98,6 +98,7 @@ def write_images(
         raise ConfigError(f"scenes and workers must be at least 1, got {scenes} and {workers}")
     _prepare_folder(folder, config)
     last = IMAGES_PER_SCENE - 1
+    # The images of a scene are written in order, so the last one shows that the scene is complete.
     missing = [scene for scene in range(scenes) if not _image_path(folder, config, scene, last).exists()]
     log(f"{scenes - len(missing)} scenes exist already, {len(missing)} to render")
     try:
@@ -111,6 +112,7 @@ def write_images(
 
 def render_scene(config: ImageSetConfig, scene: int) -> Iterator[tuple[ByteArray, list[str]]]:
     """Yield the images of a scene, ``(H, W, 3)`` sRGB, each with the lines of its label file."""
+    # Seeded by scene, so the images do not depend on the order or number of the processes.
     rng = np.random.default_rng([config.seed, PARTS.index(config.part), scene])
     library = config.object_library
     scene_config = SceneConfig(categories=library.drawable, distractors_max=6, radius_m=float(rng.uniform(0.18, 0.42)))
@@ -133,6 +135,7 @@ def _label_lines(labels: LabelArray, library: ObjectLibrary) -> list[str]:
     for label, pixels in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
         polygon = mask_to_polygon(labels == label) if pixels >= MIN_VISIBLE_PX else np.empty((0, 2))
         if len(polygon):
+            # Polygons are in pixel centres; the label format counts from the corner of the image.
             relative = (polygon + 0.5) / (width, height)
             number = class_numbers[int(label) // LABEL_BASE]
             lines.append(" ".join([str(number), *(f"{value:.5f}" for value in relative.ravel())]))
@@ -150,6 +153,7 @@ def _prepare_folder(folder: Path, config: ImageSetConfig) -> None:
         before = document.get("names", names), made_by.get(config.part, config.to_record())
     except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from error
+    # Continuing with other settings would mix two distributions in one data set.
     if before != (names, config.to_record()):
         raise ConfigError(f"'{path}' was begun with other settings: expected {before}, got {names, config.to_record()}")
     made_by[config.part] = config.to_record()

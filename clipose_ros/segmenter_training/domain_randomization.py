@@ -99,6 +99,7 @@ def _add_print(image: FloatArray, mask: BoolArray, rng: np.random.Generator) -> 
     low, high = np.sort(rng.uniform(ramp.min(), ramp.max(), 2))
     if rng.uniform() < 0.7:
         printed = printed & (ramp >= low) & (ramp <= high)
+    # Shading from the rendered brightness, relative to the brightest tenth of the object: print follows its shape.
     grey = crop.mean(axis=2, keepdims=True)
     shade = grey / max(float(np.quantile(grey[mask[window]], 0.9)), 0.05)
     opacity = rng.uniform(0.5, 1.0)
@@ -123,8 +124,10 @@ def _replace_background(image: FloatArray, background: BoolArray, rng: np.random
 def _apply_light(image: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Vary gamma, exposure, white balance, illumination across the image, saturation and contrast."""
     height, width = image.shape[:2]
+    # Factors are log-normal, so doubling and halving are equally likely.
     image = np.clip(image, 0.0, 1.5) ** np.float32(np.exp(rng.normal(0.0, 0.15)))
     image = image * np.exp(rng.normal(0.0, 0.13) + rng.normal(0.0, 0.05, 3)).astype(np.float32)
+    # Illumination that varies linearly between the four corners of the image.
     corners = rng.normal(1.0, 0.08, (2, 2)).astype(np.float32)
     image = image * cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
     grey = image.mean(axis=2, keepdims=True)
@@ -136,6 +139,7 @@ def _apply_light(image: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 def _apply_sensor(image: FloatArray, rng: np.random.Generator) -> ByteArray:
     """Apply blur, colour and grey noise, sharpening and JPEG compression."""
+    # In the order of a camera: lens, noise of the sensor, sharpening and compression by its processor.
     image = _blur(image, rng)
     colour_noise, grey_noise = np.abs(rng.normal(0.0, 0.015, 2)).astype(np.float32)
     image = image + colour_noise * rng.standard_normal(image.shape, np.float32)

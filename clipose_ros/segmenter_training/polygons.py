@@ -24,6 +24,7 @@ def mask_to_polygon(mask: BoolArray, tolerance_px: float = 0.6) -> FloatArray:
     Returns:
         ``(N, 2)`` float64 columns and rows of pixel centres; empty if no part is large enough.
     """
+    # RETR_CCOMP returns outer contours and holes; a hole is one more ring under the even-odd rule.
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     large = (contour for contour in contours if cv2.contourArea(contour) >= MIN_AREA_PX)
     rings = [
@@ -32,6 +33,7 @@ def mask_to_polygon(mask: BoolArray, tolerance_px: float = 0.6) -> FloatArray:
     ]
     if not rings:
         return np.empty((0, 2))
+    # From large to small: a bridge connects each ring with the nearest corner of the polygon so far.
     polygon: FloatArray = rings[0]
     for ring in rings[1:]:
         polygon = _join_ring(polygon, ring)

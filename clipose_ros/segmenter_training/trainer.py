@@ -85,11 +85,11 @@ class SegmenterTrainConfig(ConfigNode):
             "lrf": self.final_rate,
             "cos_lr": True,
             "warmup_epochs": self.warmup_epochs,
-            "warmup_bias_lr": 0.0,
+            "warmup_bias_lr": 0.0,  # the default of 0.1 is meant for SGD
             "freeze": self.freeze or None,
             "mosaic": self.mosaic,
             "close_mosaic": max(self.epochs // 10, 1) if self.mosaic else 0,
-            "rect": not self.mosaic,
+            "rect": not self.mosaic,  # a mosaic is square
             "scale": self.scale,
             "degrees": self.degrees,
             "hsv_h": self.hue,
@@ -163,6 +163,7 @@ def train_segmenter(
 
 def _use_bfloat16(trainer: Any) -> None:
     """Run the network of an ultralytics trainer in bfloat16; the loss and the averaged weights stay in float32."""
+    # Wraps predict, not forward: with a batch that has labels, forward also computes the loss.
     predict = trainer.model.predict
 
     def predict_in_bfloat16(*arguments: Any, **options: Any) -> Any:
@@ -197,6 +198,7 @@ def export_weights(checkpoint: Path, target: Path) -> Path:
     """
     with isolate_ultralytics():
         content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        # The averaged weights are the validated ones; a finished run stores them as the model.
         trained = content.get("ema") or content.get("model") if isinstance(content, Mapping) else None
         if not isinstance(trained, torch.nn.Module):
             raise CheckpointError(f"expected weights that ultralytics has trained, got '{checkpoint}'")

@@ -158,7 +158,7 @@ def _create_encoder(clip: ClipConfig, path: Path, load: Callable[[], Any]) -> En
 
     def encode(texts: Sequence[str]) -> FloatArray:
         if path.suffix == ".npy":
-            raise DataError(f"text features '{path}' lack {texts[0]!r}: leave text_features out, or prompts.pose=none")
+            raise DataError(f"text features '{path}' lack {texts[0]!r}: remove text_features, or set prompts.pose=none")
         from clipose_ros.model.clip import encode_texts  # only these runs need open_clip
 
         return encode_texts(load(), clip, texts)

@@ -113,7 +113,7 @@ class TrainConfig(ConfigNode):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.optimizer == "muon" and self.with_clip:  # prompt tokens are 2D, but no linear maps
-            raise ConfigError("'optimizer' muon does not train CLIP's prompt tokens: with CLIP, take adamw or ranger")
+            raise ConfigError("'optimizer' must be adamw or ranger with CLIP, got muon, which cannot train prompts")
 
     @property
     def architecture(self) -> Architecture:

@@ -80,7 +80,7 @@ def _describe_model(trainer: Trainer) -> list[str]:
     precision = "bf16" if uses_bf16(config.precision, trainer.device) else "fp32"
     lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
     lines += [_count_parameters(name, module) for name, module in network.named_children()]
-    lines.append(_count_parameters("the network", network))
+    lines.append(_count_parameters("whole network", network))
     for name, module in (("training only", trainer.modules.loss), ("CLIP", trainer.modules.clip_features)):
         if module is not None and any(True for _ in module.parameters()):
             lines.append(_count_parameters(name, module))
@@ -98,14 +98,14 @@ def _describe_schedule(config: TrainConfig, done: int) -> list[str]:
     """Return lines on steps, batch, optimiser and learning rate."""
     lines = [
         f"{config.steps} steps of {config.batch} clouds, {config.optimizer}, seed {config.seed}",
-        f"learning rate to {config.learning_rate:g} in {config.warmup_steps} steps, from step "
-        f"{config.lr_flat_fraction * config.steps:.0f} down to 0; gradients clipped at {config.grad_clip_norm:g}",
+        f"learning rate {config.learning_rate:g} after {config.warmup_steps} warm-up steps, cosine decay to 0 from "
+        f"step {config.lr_flat_fraction * config.steps:.0f}; gradient norm at most {config.grad_clip_norm:g}",
         f"average of the weights with decay {config.ema_decay:g}; validation every {config.validate_every} steps",
     ]
     if early := initial_steps(config):
-        lines.append(f"the first {early} steps with {config.initial_points} points of each cloud")
+        lines.append(f"the first {early} steps use {config.initial_points} points of each cloud")
     if done:
-        lines.append(f"to go on from step {done}")
+        lines.append(f"resumes at step {done}")
     return lines
 
 

@@ -224,17 +224,17 @@ class Trainer:
         if isinstance(network, FusionNet):
             raise TrainingError(
                 f"a network with fusion ({self.config.fusion.kind}) cannot start from a model: leave out --start, or "
-                "take a recipe without fusion"
+                "use a recipe without fusion"
             )
         start = load_checkpoint(model)
         if widening_factor(start.architecture, network.architecture) is None:
             raise TrainingError(
-                f"'{model}' is of other architecture than this run: expected {network.architecture}, "
+                f"'{model}' has a different architecture from this run: expected {network.architecture}, "
                 f"got {start.architecture}"
             )
         if self.data.categories != start.categories:
             raise TrainingError(
-                f"'{model}' is of other categories than this run: expected {self.data.categories}, "
+                f"'{model}' has different categories from this run: expected {self.data.categories}, "
                 f"got {start.categories}"
             )
         widen(start, network, self.config.seed)

@@ -120,16 +120,16 @@ def test_demo_output_shows_pose_errors() -> None:
     mug, can = CategorySummary(3, 2, 1.24, 4.0), CategorySummary(2, 0, None, None)
     summary = LiveSummary(9, 3, 6, 30.0, 12.5, None, None, {"mug": mug, "can": can})
     assert "mug_3 0.87 (1.2 cm, 8 deg off)" in progress_line(rows, summary, 3.0)
-    assert "can_1 0.50 (no such object)" in progress_line(rows, summary, 3.0)
-    assert "can_1 0.50 (no such object)" in progress_line(rows, replace(summary, categories={}), 0.0)
+    assert "can_1 0.50 (no true object)" in progress_line(rows, summary, 3.0)
+    assert "can_1 0.50 (no true object)" in progress_line(rows, replace(summary, categories={}), 0.0)
     view = object_table(rows, summary, 3.0, 30.0)
     assert view.row_count == 2
     assert [list(column.cells)[1] for column in view.columns][:2] == ["mug", "mug_3"]
     assert list(view.columns[-1].cells) == ["-", "8"]
     text = summary_text(summary, Path("out"))
     assert "frames in 9, posed 3, dropped 6" in text
-    assert "3 poses, median error 1.2 cm, 4.0 deg, 1 of no such object" in text
-    assert "2 poses, 2 of no such object" in text
+    assert "3 poses, median error 1.2 cm, 4.0 deg, 1 without a true object" in text
+    assert "2 poses, 2 without a true object" in text
 
 
 def test_demo_output_without_truth_shows_no_errors() -> None:

@@ -45,7 +45,7 @@ def test_evaluate_names_missing_nocs_data(tmp_path: Path, capsys: pytest.Capture
     assert evaluate.main(["--nocs", str(tmp_path / "nowhere")]) == 1
     assert "nowhere" in capsys.readouterr().err
     for wrong, message in (
-        (["--results", "a", "--save", "b"], "--save goes with --nocs"),
+        (["--results", "a", "--save", "b"], "--save requires --nocs"),
         (["--nocs", "a", "--frames", "0"], "--frames must be at least 1, got 0"),
     ):
         with pytest.raises(SystemExit):

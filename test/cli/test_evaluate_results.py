@@ -80,7 +80,7 @@ def test_evaluate_writes_a_report(results: Path, tmp_path: Path, capsys: pytest.
     assert "2 result files" in page.read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
         evaluate.main(["--sequence", "5", "--report", str(page)])
-    assert "--report goes with" in capsys.readouterr().err
+    assert "--report requires" in capsys.readouterr().err
 
 
 def test_evaluate_creates_output_folders_and_prints_tables_before_it_fails(
@@ -113,4 +113,4 @@ def test_evaluate_scores_an_added_category_by_its_class_id(tmp_path: Path, capsy
         assert figures["mean"]["5deg2cm"] == (100.0 if is_known else None)
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "clouds.npz", "--categories", "categories.yaml"])
-    assert "--categories goes with --results" in capsys.readouterr().err
+    assert "--categories requires --results" in capsys.readouterr().err

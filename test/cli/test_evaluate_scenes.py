@@ -82,7 +82,7 @@ def test_evaluate_names_frames_and_categories_that_do_not_match(
 
 
 @pytest.mark.parametrize(
-    ("source", "option", "goes_with"),
+    ("source", "option", "requirement"),
     [
         (["--results", "a"], ["--segmenter", "labels"], "--scenes"),
         (["--data", "a"], ["--frames-in", "b"], "--scenes"),
@@ -99,11 +99,11 @@ def test_evaluate_names_frames_and_categories_that_do_not_match(
     ],
 )
 def test_evaluate_rejects_options_without_effect(
-    source: list[str], option: list[str], goes_with: str, capsys: pytest.CaptureFixture[str]
+    source: list[str], option: list[str], requirement: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         evaluate.main([*source, *option])
-    assert f"{option[0]} goes with {goes_with}\n" in capsys.readouterr().err
+    assert f"{option[0]} requires {requirement}\n" in capsys.readouterr().err
 
 
 def test_read_options_sets_defaults() -> None:

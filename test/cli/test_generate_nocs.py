@@ -55,6 +55,6 @@ def test_generate_rejects_simulation_options_with_nocs(
     for of_simulation in (["--meshes", "a"], ["--categories", "a"], ["--scenes", "400"]):
         with pytest.raises(SystemExit):
             generate.main(["--nocs", str(root), *of_simulation, *out])
-        assert f"{of_simulation[0]} does not go with --nocs\n" in capsys.readouterr().err
+        assert f"{of_simulation[0]} cannot be combined with --nocs\n" in capsys.readouterr().err
     assert generate.main(["--nocs", str(tmp_path / "none"), *out]) == 1
     assert "Real/train" in capsys.readouterr().err

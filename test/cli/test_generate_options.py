@@ -19,7 +19,7 @@ CANDLE = """categories:
 
 
 @pytest.mark.parametrize(
-    ("option", "goes_with"),
+    ("option", "requirement"),
     [
         (["--split", "val"], "--meshes"),
         (["--mesh-share", "1"], "--meshes"),
@@ -32,11 +32,11 @@ CANDLE = """categories:
     ],
 )
 def test_generate_rejects_options_without_effect(
-    option: list[str], goes_with: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    option: list[str], requirement: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         generate.main(["--seed", "1", "--out", str(tmp_path / "x.npz"), *option])
-    assert f"{option[0]} goes with {goes_with}\n" in capsys.readouterr().err
+    assert f"{option[0]} requires {requirement}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["--out", "--shards"])

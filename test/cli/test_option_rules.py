@@ -44,9 +44,9 @@ def test_parse_accepts_any_required_option(other):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lag-ms", "3.0"], "--lag-ms goes with --sequence"),  # also where the default is given
-        (["--top", "5", "--sequence", "a"], "--top goes with --meshes or --index"),
-        (["--meshes", "a", "--sequence", "b"], "--meshes does not go with --sequence"),
+        (["--lag-ms", "3.0"], "--lag-ms requires --sequence"),  # also where the default is given
+        (["--top", "5", "--sequence", "a"], "--top requires --meshes or --index"),
+        (["--meshes", "a", "--sequence", "b"], "--meshes cannot be combined with --sequence"),
         (["--emphasis"], "--emphasis is now called --sampling"),
         (["--emphasis", "value"], "--emphasis is now called --sampling"),
     ],

@@ -69,7 +69,7 @@ def test_file_of_other_format_is_rejected(saved: Path) -> None:
 def test_weights_of_other_architecture_are_rejected(saved: Path) -> None:
     wider = Architecture(widths=(8, 8, 8, 16, 32), supports=3, neighbours=8, head_widths=(16, 8))
     rewrite(saved, architecture=json.dumps(wider.to_mapping()))
-    with pytest.raises(CheckpointError, match=r"another architecture.*expected \(.*got \("):
+    with pytest.raises(CheckpointError, match=r"different architecture.*expected \(.*got \("):
         load_checkpoint(saved)
 
 

@@ -174,7 +174,7 @@ def test_text_features_are_computed_once(tmp_path: Path) -> None:
 def test_text_features_of_other_model_are_rejected(tmp_path: Path) -> None:
     TextFeatures("A/x", ("a",), fake(["a"])).save(tmp_path / "a.npy")
     assert read_text_features(tmp_path / "a.npy", "A/x", ()).texts == ("a",)
-    with pytest.raises(DataError, match=r"A/x.*B/x.*do not mix"):
+    with pytest.raises(DataError, match=r"A/x.*B/x.*cannot be combined"):
         read_text_features(tmp_path / "a.npy", "B/x", ())
 
 

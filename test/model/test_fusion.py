@@ -44,5 +44,5 @@ def test_fusion_network_adds_only_fusion_weights() -> None:
     plain = CLIPoseNet(TINY, NOCS_CATEGORIES)
     fused = FusionNet(TINY, NOCS_CATEGORIES, "concat_before", other=12)
     assert set(plain.state_dict()) == {n for n in fused.state_dict() if not n.startswith("fusion.")}
-    with pytest.raises(ShapeError, match="other modality"):
+    with pytest.raises(ShapeError, match="second modality"):
         fused(torch.randn(2, 128, 3), torch.tensor([0, 5]))

@@ -266,7 +266,7 @@ def test_time_that_jumps_back_starts_over(ros, camera, start_node):
     assert stamp_ns(message.header.stamp) > start
     assert {d.id for d in message.detections} == {"mug_1", "bowl_1"}
     ros.wait_for(lambda: "jumped back by" in node.value("last_problem"), "the report of the jump", camera.send)
-    assert "do two publishers share it" in node.value("last_problem")
+    assert "look for a second publisher" in node.value("last_problem")
 
 
 def test_depth_that_comes_too_late_for_the_queue_is_named(ros, camera, start_node):

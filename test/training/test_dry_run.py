@@ -78,10 +78,10 @@ def test_description_counts_remaining_steps_and_validations(tmp_path: Path, seen
         trainer.optimise()
     lines = describe_run(trainer, {"training": ["a.npz", "b.npz"], "validation": ["c.npz"]}).splitlines()
     rows = {line[:14].strip(): line[14:].split() for line in lines}
-    assert "  training    a.npz, b.npz" in lines and "  to go on from step 2" in lines
+    assert "  training    a.npz, b.npz" in lines and "  resumes at step 2" in lines
     assert rows["early steps"][0] == "28" and rows["steps"][0] == "70" and rows["validations"][0] == "3"
     network = trainer.modules.network
-    assert rows["the network"][0].replace(",", "") == str(sum(p.numel() for p in network.parameters()))
+    assert rows["whole network"][0].replace(",", "") == str(sum(p.numel() for p in network.parameters()))
 
 
 def test_description_lists_enabled_loss_weights_only(tmp_path: Path, seen_samples: CloudSamples) -> None:

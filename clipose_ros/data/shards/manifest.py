@@ -183,7 +183,7 @@ def read_manifests(sources: Sequence[str | Path]) -> tuple[Manifest, ...]:
         if not manifest.samples:
             raise DataError(f"{source} holds no cloud: generate more scenes")
         if manifest.categories != manifests[0].categories:
-            raise DataError(f"{source} has other categories than {sources[0]}: generate both with the same categories")
+            raise DataError(f"{source} has different categories from {sources[0]}: generate both with the same ones")
     return manifests
 
 

@@ -29,6 +29,7 @@ def greedy_matches(preference: IndexArray, admissible: BoolArray) -> IndexArray:
     thresholds, predictions, truths = admissible.shape
     matches = np.full((thresholds, predictions), -1)
     taken = np.zeros((thresholds, truths), dtype=bool)
+    # All thresholds are matched at once: a pair may be admissible at some of them only.
     for i, row in enumerate(preference):
         for j in row:
             matched = admissible[:, i, j] & ~taken[:, j] & (matches[:, i] < 0)
@@ -52,6 +53,7 @@ def average_precision(hits: BoolArray, scores: FloatArray, truths: int) -> Float
     """
     if truths == 0:
         return np.zeros(len(hits))
+    # Recall rises by 1 / truths at each hit, so the area is a sum over the hits.
     hits = hits[:, descending(scores)]
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

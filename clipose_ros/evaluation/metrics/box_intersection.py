@@ -37,11 +37,13 @@ def intersection_volume(
     Returns:
         ``(...)`` float64 volumes, in the cube of the unit of length.
     """
+    # Relative to the first centre, which avoids cancellation for boxes far from the origin.
     offset = np.asarray(centre_b) - centre_a
     faces_a, normals_a, heights_a = _faces(R_a, np.zeros(3), size_a)
     faces_b, normals_b, heights_b = _faces(R_b, offset, _SHRINK * np.asarray(size_b))
     cones = (heights_a * _areas(_clip_to_box(faces_a, normals_b, heights_b), normals_a)).sum(axis=-1)
     cones = cones + (heights_b * _areas(_clip_to_box(faces_b, normals_a, heights_a), normals_b)).sum(axis=-1)
+    # Rounding must not give a negative volume or one above that of a box.
     smaller = np.minimum(np.prod(size_a, axis=-1), np.prod(size_b, axis=-1))
     return np.asarray(np.clip(cones / 3.0, 0.0, smaller))
 
@@ -80,11 +82,13 @@ def _clip_to_plane(polygons: FloatArray, normal: FloatArray, height: FloatArray)
     following, above_next = np.roll(polygons, -1, axis=-2), np.roll(above, -1, axis=-1)
     inside = above <= 0.0
     crossing = inside != (above_next <= 0.0)
+    # Each edge that crosses the plane adds its point of intersection; the divisor of the other edges is a placeholder.
     share = above / np.where(crossing, above - above_next, 1.0)
     crossings = polygons + share[..., None] * (following - polygons)
     pairs = (*above.shape[:-1], 2 * above.shape[-1])
     points = np.stack([polygons, crossings], axis=-2).reshape(*pairs, 3)
     kept = np.stack([inside, crossing], axis=-1).reshape(pairs)
+    # A stable sort moves the kept vertices to the front in their order along the polygon.
     order = np.argsort(~kept, axis=-1, kind="stable")[..., : above.shape[-1] + 1]
     points = np.take_along_axis(points, order[..., None], axis=-2)
     kept = np.take_along_axis(kept, order, axis=-1)

@@ -81,6 +81,7 @@ def count_detections(
     """
     counts = {}
     for category in categories:
+        # In descending order of scores, in which greedy_matches assigns.
         detected = sorted((m for m in masks if m.category == category.name), key=lambda m: -m.score)
         true = [m for m in true_masks if m.category == category.name]
         iou = np.array([[mask_iou(m, t) for t in true] for m in detected]).reshape(len(detected), len(true))

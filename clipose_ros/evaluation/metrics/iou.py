@@ -28,8 +28,8 @@ class IouKind(str, Enum):
     def meaning(self) -> str:
         """Return a description of the kind."""
         return {
-            IouKind.RELEASED: "as in the NOCS release: the extremes are taken over x, y, z of each corner, "
-            "so it is no volume; the values that papers report",
+            IouKind.RELEASED: "as in the NOCS release and in papers: the extremes are taken over x, y, z of "
+            "each corner, so the value is not a ratio of volumes",
             IouKind.CORRECTED: "boxes around the corners of the objects, aligned with the axes of the camera",
             IouKind.ORIENTED: "the volume of the intersection of the oriented boxes",
         }[self]
@@ -63,6 +63,7 @@ def pairwise_iou(
         ``(P, G)`` float64 in [0, 1]; 0 for estimates that are not finite or have no extent.
     """
     result = np.zeros((len(S_estimate), len(S_true)))
+    # Two batches: the 20 rotations are computed for axially symmetric truths only.
     for flag, turns in ((False, TURNS[:1]), (True, TURNS)):
         chosen = np.flatnonzero(np.asarray(axial, dtype=bool) == flag)
         if chosen.size and len(S_estimate):
@@ -103,6 +104,7 @@ def box_iou(
 def split_similarity(S: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Split similarities ``(..., 4, 4)`` into rotations ``(..., 3, 3)`` and scales ``(...)``; NaN for scale 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
+        # det(s R) = s^3
         scale = np.cbrt(np.linalg.det(S[..., :3, :3]))
         return S[..., :3, :3] / scale[..., None, None], scale
 

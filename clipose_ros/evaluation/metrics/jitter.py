@@ -93,6 +93,7 @@ def evaluate_tracking(
             f"no object was tracked in {len(frames)} frames: all poses were rejected, or none was confirmed"
         )
     jitters = [trajectory_jitter(trajectory, categories) for trajectory in tracked.values()]
+    # The motion is applied to the predictions, not rendered: the lag is that of the tracker alone.
     moving = [apply_motion(frame, single, swing_motion) for frame in frames]
     moving_single = single_frame_trajectories(moving)
     moving_tracked = track_sequence(moving, config, categories, in_world)
@@ -161,6 +162,7 @@ def _lag_s(
 
 def _mean_rotation(R: FloatArray, axial: bool) -> FloatArray:
     """Return the rotation nearest to the mean of rotations ``(N, 3, 3)``; if ``axial``, only its y axis is defined."""
+    # Projection of the mean matrix onto SO(3) (orthogonal Procrustes).
     mean = R.mean(axis=0)
     if axial:
         mean[:, [0, 2]] = 0.0

@@ -185,6 +185,7 @@ def pose_errors(S_estimate: FloatArray, S_true: FloatArray, axial: BoolArray) ->
     """
     R_estimate, R_true = split_similarity(S_estimate)[0], split_similarity(S_true)[0]
     y_estimate, y_true = R_estimate[:, :, 1], R_true[:, :, 1]
+    # Matrices of result files are similarities up to rounding only, so the y axes need not have unit length.
     lengths = np.linalg.norm(y_estimate, axis=-1)[:, None] * np.linalg.norm(y_true, axis=-1)
     with np.errstate(invalid="ignore"):
         axis_cosine = y_estimate @ y_true.T / lengths
@@ -236,12 +237,14 @@ class _CategoryMatches:
         for row, (i, j) in enumerate(zip(found, partners, strict=True)):
             errors = float(iou[i, j]), float(degrees[row, j]), float(cm[row, j])
             self._pairs.append(MatchedPair(frame.name, self._category.name, *errors, corners[0][row], corners[1][row]))
+        # In the order of the file, which decides between equal errors.
         kept = np.sort(partners)
         self._add_poses(frame.scores[mine[found]], degrees[:, kept], cm[:, kept])
 
     def _add_poses(self, scores: FloatArray, degrees: FloatArray, cm: FloatArray) -> None:
         """Add the pose matches among matched predictions and truths, given their errors ``(P, G)``."""
         limits = self._pose_thresholds[:, :, None, None]
+        # As in the release, an error equal to the threshold is within it.
         within = ~((degrees > limits[:, 0]) | (cm > limits[:, 1]))
         matches = greedy_matches(np.argsort(degrees + cm, axis=-1, kind="stable"), within)
         self._pose_scores.append(scores)

@@ -1,7 +1,8 @@
 """Interface of the engines, which compute the pose network: clouds in, raw predictions out, NumPy on both sides.
 
 All engines share the weights of one network and differ in how they compute with them. ``pytorch`` is the network's own
-PyTorch module and defines the result that every other engine reproduces.
+PyTorch module and defines the result that every other engine reproduces. With NumPy arrays on both sides, an engine may
+use any library, and its callers need none of it.
 """
 
 from __future__ import annotations

@@ -34,10 +34,12 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
         ConfigError: There is no such engine, it does not load, or it does not compute on the device.
         DeviceError: The CPU lacks instructions that the engine needs.
     """
+    # Repeated here, because calls from Python pass names that no settings reader has translated.
     name = str(current_value("network.engine", name))
     if name == AUTO:
         name = AUTO_ENGINES[device.partition(":")[0]]
     factory = load_engine_factory(name, device)
+    # Checked here, not when settings are read: the table of settings does not know the engines of other packages.
     if factory is None:
         raise ConfigError(_unknown_engine_message(name))
     return factory(network, device, threads)

@@ -29,7 +29,10 @@ AUTO = "auto"
 """Reserved name that selects an engine by device, as in ``AUTO_ENGINES``."""
 
 AUTO_ENGINES: Mapping[str, str] = {"cpu": "cpu", "cuda": "pytorch"}
-"""Fastest built-in engine with float32 accuracy and a short start, by kind of device."""
+"""Fastest built-in engine with float32 accuracy and a short start, by kind of device.
+
+On a GPU this is not ``cuda``, whose compilation delays the first pose.
+"""
 
 EngineFactory = Callable[["CLIPoseNet", str, int], Engine]
 """``(network, device, threads)`` to an engine.
@@ -94,9 +97,11 @@ def load_engine_factory(name: str, device: str) -> EngineFactory | None:
             raise ConfigError(
                 f"'network.engine' '{name}' needs a {kinds} device, got 'network.device' '{device}': choose 'auto'"
             )
+        # Imported only now: an engine may need libraries that are slow to import or not installed.
         module, _, attribute = builtin.factory.partition(":")
         factory: EngineFactory = getattr(importlib.import_module(module), attribute)
         return factory
+    # An installed engine does not declare its kinds of device; its factory has to check the device.
     entry = load_entry_points(ENTRY_POINT_GROUP, (AUTO, *BUILTIN_ENGINES)).get(name)
     if entry is None:
         return None

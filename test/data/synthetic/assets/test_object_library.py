@@ -95,7 +95,7 @@ def test_sample_files_contain_their_categories(seven, tmp_path):
     assert CloudSamples.load(tmp_path / "seven.npz").categories == seven.categories
     generate_samples(1, 3).save(tmp_path / "six.npz")
     assert CloudSamples.load(tmp_path / "six.npz").categories == NOCS_CATEGORIES
-    with pytest.raises(DataError, match=r"six\.npz has other categories"):
+    with pytest.raises(DataError, match=r"six\.npz has different categories"):
         CloudSamples.load(tmp_path / "seven.npz", tmp_path / "six.npz")
 
 
