@@ -159,7 +159,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--page", type=Path, metavar="FILE",
         help="Replace the tables of this Markdown page, such as docs/reference/performance.md.",
     )  # fmt: skip
-    add("--record", type=Path, metavar="FILE", help="Show and draw this record of an earlier run; measure nothing.")
+    add("--record", type=Path, metavar="FILE", help="Show and plot this record of an earlier run without measuring.")
 
 
 def _measure(options: argparse.Namespace, console: Console) -> BenchmarkRecord:

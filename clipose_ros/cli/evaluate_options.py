@@ -160,7 +160,7 @@ def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
         "--tables",
         type=int,
         metavar="N",
-        help="Evaluate accuracy against time on this number of random tables, each with a sequence of its own, under "
+        help="Evaluate accuracy against time for this number of random tables, each with its own sequence and "
         "deformed masks.",
     )
     group.add_argument(

@@ -35,6 +35,7 @@ class PassSchedule:
         most = config.tta.max_passes
         passes = np.where(doubt > 0.0, ALL_PASSES, self._frame % most).astype(np.int64)
         if config.budget_ms > 0.0 and self._pass_ms > 0.0:
+            # Every object gets one pass; the rest of the budget is for further passes of the most doubtful ones.
             spare = config.budget_ms / self._pass_ms - len(doubt)
             allowed = max(int(spare // max(most - 1, 1)), 0)
             order = np.argsort(-doubt, kind="stable")

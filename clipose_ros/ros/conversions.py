@@ -115,8 +115,8 @@ def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
         image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise FrameError(
-            f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are no 8-bit JPEG or PNG "
-            "image: set the format of image_transport's compressed plugin, or set sync.compressed to false"
+            f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are not an 8-bit JPEG or "
+            "PNG image: set the format of image_transport's compressed plugin, or set sync.compressed to false"
         )
     channels = (0, 0, 0) if image.ndim == 2 or image.shape[2] == 1 else (2, 1, 0)
     return np.ascontiguousarray(image.reshape(*image.shape[:2], -1)[..., channels])

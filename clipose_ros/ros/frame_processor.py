@@ -68,7 +68,7 @@ class FrameProcessor:
 
         Args:
             messages: Matched input messages.
-            confirm: Publish objects on their first observation, whatever ``tracking.min_hits`` is, with the poses of
+            confirm: Publish objects on their first observation, regardless of ``tracking.min_hits``, with the poses of
                 this frame alone and with all passes of the network.
 
         Returns:
@@ -145,8 +145,8 @@ class FrameProcessor:
             return f"'{self._topics.labels}': {text}: label everything else 0"
         if rejection.reason in _LACKS_DEPTH:
             return (
-                f"'{self._topics.depth}': {text}: is it within cloud.depth_min_m and cloud.depth_max_m, is it dark or "
-                "glossy? cloud.min_points is the least number of points"
+                f"'{self._topics.depth}': {text}: check that it lies between cloud.depth_min_m and "
+                "cloud.depth_max_m; dark and glossy surfaces have little depth; cloud.min_points is the minimum"
             )
         settings = (
             "check.centre_tolerance, check.size_tolerance, check.max_occlusion_ratio and check.category_tolerance"

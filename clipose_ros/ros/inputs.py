@@ -114,6 +114,7 @@ class InputSubscriptions:
 
     def _restart_matching(self) -> None:
         """Make a new synchroniser with empty queues."""
+        # Queues of a synchroniser cannot be cleared, so it is replaced together with its filters.
         self._filters = {topic: SimpleFilter() for topic in self._types}
         filters, depth = list(self._filters.values()), self._config.queue_size
         if self._config.exact or self._config.slop_s == 0.0:

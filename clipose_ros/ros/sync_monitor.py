@@ -45,6 +45,7 @@ class SyncMonitor:
         topic_stamps = self._stamps.setdefault(topic, _TopicStamps(now_s))
         back_ns = topic_stamps.stamps_ns[-1] - stamp_ns if topic_stamps.stamps_ns else 0
         jumped_ns = back_ns if back_ns > TIME_JUMP_NS else 0
+        # Of all topics: stamps from before the jump would count as gaps to those after it.
         if jumped_ns:
             for each in self._stamps.values():
                 each.stamps_ns.clear()
@@ -91,9 +92,10 @@ class SyncMonitor:
         if self._slop_s <= _MAX_SLOP_RATIO * period_s:
             return None
         return (
-            f"stamps of '{fastest}' are {period_s * 1e3:.1f} ms apart, and in a set {self._slop_s * 1e3:.1f} ms are "
-            "allowed: after a lost image, colour can be matched with the next frame's depth: set sync.exact where the "
-            f"stamps of a frame are equal, or sync.slop_s below {0.5 * period_s:.2g}"
+            f"stamps of '{fastest}' are {period_s * 1e3:.1f} ms apart, and sync.slop_s allows "
+            f"{self._slop_s * 1e3:.1f} ms within a set: after a lost image, colour can be matched with the next "
+            "frame's depth: set sync.exact if the stamps of a frame are equal, or "
+            f"sync.slop_s below {0.5 * period_s:.2g}"
         )
 
     def _describe_late_topic(self) -> str:

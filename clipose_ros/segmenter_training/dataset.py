@@ -39,7 +39,7 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class ImageSetConfig:
-    """Settings of one part of a data set. Equal settings give equal images, whatever the number of processes.
+    """Settings of one part of a data set. Equal settings give equal images for any number of processes.
 
     Attributes:
         seed: Seed of the scenes. The two parts share no scene, even if their seeds are equal.

@@ -56,7 +56,7 @@ class Batch:
 class BatchSource:
     """Makes training batches of stored clouds: their order, augmentation, images and texts.
 
-    Images are not augmented, and texts tell the pose as it was stored.
+    Images are not augmented, and texts state the pose as stored.
 
     Args:
         clouds: Where they come from.

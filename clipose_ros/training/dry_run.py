@@ -80,7 +80,7 @@ def _describe_model(trainer: Trainer) -> list[str]:
     precision = "bf16" if uses_bf16(config.precision, trainer.device) else "fp32"
     lines = [f"{config.preset}, encoder {config.architecture.encoder}, on {trainer.device} in {precision}"]
     lines += [_count_parameters(name, module) for name, module in network.named_children()]
-    lines.append(_count_parameters("whole network", network))
+    lines.append(_count_parameters("total", network))
     for name, module in (("training only", trainer.modules.loss), ("CLIP", trainer.modules.clip_features)):
         if module is not None and any(True for _ in module.parameters()):
             lines.append(_count_parameters(name, module))

@@ -86,8 +86,8 @@ def test_evaluate_names_frames_and_categories_that_do_not_match(
     [
         (["--results", "a"], ["--segmenter", "labels"], "--scenes"),
         (["--data", "a"], ["--frames-in", "b"], "--scenes"),
-        (["--data", "a"], ["--meshes", "b"], "--scenes"),
-        (["--data", "a"], ["--workers", "1"], "--scenes"),
+        (["--data", "a"], ["--meshes", "b"], "--scenes or --tables"),
+        (["--data", "a"], ["--workers", "1"], "--scenes or --tables"),
         (["--scenes", "1"], ["--index", "index.csv"], "--meshes"),
         (["--nocs", "a"], ["--split", "val"], "--meshes"),
         (["--sequence", "9"], ["--mesh-share", "0"], "--meshes"),

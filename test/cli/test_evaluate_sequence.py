@@ -88,10 +88,10 @@ def test_accuracy_is_left_out_for_a_film_without_truths(capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--sequence", "1", "--camera", "moving"], "--camera goes with --tables"),
+        (["--sequence", "1", "--camera", "moving"], "--camera requires --tables"),
         (["--sequence", "1", "--tables", "0"], "--tables must be at least 1, got 0"),
-        (["--sequence", "1", "--tables", "2", "--smoothing", "0.5"], "--smoothing does not go with --tables"),
-        (["--scenes", "1", "--tables", "2"], "--tables goes with --sequence"),
+        (["--sequence", "1", "--tables", "2", "--smoothing", "0.5"], "--smoothing cannot be combined with --tables"),
+        (["--scenes", "1", "--tables", "2"], "--tables requires --sequence"),
         (["--sequence", "0.5"], "--sequence must be at least 1, got 0.5"),
     ],
 )

@@ -33,13 +33,13 @@ def test_dry_run_command_describes_run_and_writes_nothing(
     arguments += ["clip_loss.cloud_text=1", f"clip.model={tiny_clip}", "clip.pretrained=random"]
     assert main([*arguments, "initial_points=128", "initial_points_fraction=0.3", "shape.point_matching=2"]) == 0
     said = capsys.readouterr().out
-    for expected in (str(data), "1000 steps of 4 clouds", "the first 300 steps with 128 points", "point_matching 2"):
+    for expected in (str(data), "1000 steps of 4 clouds", "the first 300 steps use 128 points", "point_matching 2"):
         assert expected in said
     assert "cloud_text 1" in said and "temperature" not in said and tiny_clip in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.strip()}
     assert rows["mug"] == ["2", "2"] and rows["all"] == ["12", "12"]
     parts = [int(rows[name][0].replace(",", "")) for name in ("encoder", "head_y", "head_x", "head_ts")]
-    whole = next(line for line in said.splitlines() if "the network" in line)
+    whole = next(line for line in said.splitlines() if line.startswith("  total "))
     assert f"{sum(parts):,} parameters" in whole
     assert "minutes" in said
     assert sorted(tmp_path.rglob("*")) == before
@@ -81,7 +81,7 @@ def test_description_counts_remaining_steps_and_validations(tmp_path: Path, seen
     assert "  training    a.npz, b.npz" in lines and "  resumes at step 2" in lines
     assert rows["early steps"][0] == "28" and rows["steps"][0] == "70" and rows["validations"][0] == "3"
     network = trainer.modules.network
-    assert rows["whole network"][0].replace(",", "") == str(sum(p.numel() for p in network.parameters()))
+    assert rows["total"][0].replace(",", "") == str(sum(p.numel() for p in network.parameters()))
 
 
 def test_description_lists_enabled_loss_weights_only(tmp_path: Path, seen_samples: CloudSamples) -> None:
