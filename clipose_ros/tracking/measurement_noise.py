@@ -25,7 +25,7 @@ from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray
 
 VIEW_CORRELATION_RAD = math.radians(50.0)
 """Change of the view after which the biases of position and rotation are correlated by 1/e."""
-BIAS_DECAY_S = 8.0
+BIAS_DECAY_S = 60.0
 """Time after which the biases of an unchanged view are correlated by 1/e, seconds."""
 _TILT_FLOOR = math.radians(1.8) ** 2
 _BIAS_SHARE = 0.55  # of the variances of position and rotation

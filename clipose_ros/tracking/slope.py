@@ -21,9 +21,10 @@ class Slope:
     rate: FloatArray
     deviation: FloatArray
 
-    def exceeds(self, deviations: float) -> FloatArray:
-        """Return ``(C,)``: True for the rates that are larger than some standard deviations."""
-        return np.asarray(np.abs(self.rate) > deviations * self.deviation)
+    @property
+    def significance(self) -> float:
+        """Return the squared Mahalanobis length of the rates, which does not depend on the axes of equal deviations."""
+        return float(np.square(self.rate / self.deviation).sum())
 
 
 def fit_slope(time_s: FloatArray, values: FloatArray, variance: FloatArray) -> Slope | None:
@@ -32,7 +33,7 @@ def fit_slope(time_s: FloatArray, values: FloatArray, variance: FloatArray) -> S
     Args:
         time_s: ``(N,)`` seconds.
         values: ``(N, C)``.
-        variance: ``(N, C)`` expected variances of the values; the scatter about the line counts if it is larger.
+        variance: ``(N, C)`` expected variances of the values; the mean scatter about the line counts if it is larger.
 
     Returns:
         The slopes; None for fewer than three values or equal times.

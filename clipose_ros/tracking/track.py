@@ -20,9 +20,9 @@ import numpy as np
 from clipose_ros.config import TrackingConfig
 from clipose_ros.geometry.se3 import exp_so3, log_so3, make_transform
 from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
-from clipose_ros.tracking.biased_filter import RATE, Estimate, ProcessNoise, ViewChange
+from clipose_ros.tracking.biased_filter import BIAS, RATE, VALUE, Estimate, NoiseVariance, ProcessNoise, ViewChange
 from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
-from clipose_ros.tracking.measurement_noise import MeasurementNoise, bias_correlation
+from clipose_ros.tracking.measurement_noise import VIEW_CORRELATION_RAD, MeasurementNoise, bias_correlation
 from clipose_ros.tracking.slope import Slope, fit_slope
 from clipose_ros.types import FloatArray, ObjectCloud, PoseEstimate
 
@@ -33,6 +33,8 @@ MAX_EVIDENCE = 12.0
 """Largest evidence of a hypothesis, nats. It bounds the time in which new evidence turns a track."""
 EVIDENCE_PER_FRAME = 0.2
 """Weight of the evidence of one measurement, because errors of successive frames are correlated."""
+FORGETTING = 0.1
+"""Part of a measurement's evidence that the hypotheses that it does not support lose."""
 EVIDENCE_MARGIN = 0.5
 """Evidence by which another hypothesis must exceed the published one to replace it, nats."""
 CONTRADICTION = 20.0
@@ -43,17 +45,24 @@ SIZE_STDS = 3.0
 """Standard deviations beyond which a measured size contradicts the estimate."""
 REST_WINDOW_S = 0.5
 """Time over which a moving object must stand still to be at rest, seconds."""
-REST_SLOPE_STDS, MOTION_SLOPE_STDS, OFFSET_STDS = 2.0, 6.0, 4.0
-"""Slopes of the measurements, in their standard deviations: below the first a moving object rests, beyond the second a
-resting object moves. Beyond the last, the mean of the measurements has left the state of a resting object."""
+REST_SLOPE, MOTION_SLOPE = 9.0, 42.0
+"""Squared Mahalanobis lengths of the slopes of position or rotation: below the first a moving object rests, beyond the
+second a resting object moves."""
+OFFSET, INNOVATION = 24.0, 25.0
+"""Squared Mahalanobis distances beyond which the mean of the last measurements shows that a resting object moves: from
+its state, and from its state and bias."""
 MOTION_WINDOWS_S = (0.25, 0.5)
 """Times over which a slope shows motion, seconds: the shorter for fast motion, the longer for slow motion."""
+STEP_HITS = 3
+"""Measurements whose mean shows a step."""
 SLOWEST_M_S, SLOWEST_RAD_S = 0.05, math.radians(20.0)
 """Least standard deviations of the rates of a moving object."""
 SETTLED_HITS = 5
 """Measurements after which a track can be settled."""
 SETTLED_PROBABILITY = 0.95
 """Probability of the published rotation from which a track can be settled."""
+SETTLED_EVIDENCE = 3.0
+"""Evidence of the published rotation from which a track can be settled, nats."""
 _USUAL_SMOOTHING = 0.6
 _DRIFT_M, _DRIFT_RAD = 0.0005, math.radians(0.3)  # of a resting object in one second, at the usual smoothing
 _SCORE_DECAY_S = 0.3
@@ -128,6 +137,12 @@ class Hypothesis:
         """Return the turns ``(..., 3)`` from this rotation to others ``(..., 3, 3)``, about the object's axes."""
         return relative_turn(self.R_tracking_object, R_measured, axial)
 
+    def contradicts_size(self, measured: Measurement) -> bool:
+        """Return True if a measured size cannot be that of this hypothesis. Width and depth may be exchanged."""
+        expected, found = (_sort_sides(values) for values in (self.size.value, measured.pose.size))
+        variance = _sort_sides(self.size.variance + measured.noise.size.total)
+        return bool((np.abs(found - expected) > SIZE_STDS * np.sqrt(variance)).any())
+
     def apply_turn(self, rotation: Estimate) -> None:
         """Take over filters and move their values into the rotation."""
         self.R_tracking_object = self.R_tracking_object @ exp_so3(rotation.value)
@@ -161,7 +176,11 @@ class Track:
         hits: Number of measurements.
         seen: True if the current frame observed the object.
         moving: True while the object moves.
-        outlier: Last measurement, if it contradicted the state.
+        view: ``(3,)`` unit vector from the object to the camera, object frame, at the last measurement.
+        anchor: ``(3,)`` the view from which ``farthest_rad`` is measured.
+        farthest_rad: Largest angle of a view from the anchor since then.
+        position_outlier: Last measurement, if it contradicted the position.
+        rotation_outlier: Last measurement, if it contradicted the rotation.
         resized: True if the size of the last measurement contradicted the estimate.
         recent: Measurements of the last half second.
     """
@@ -178,7 +197,11 @@ class Track:
     hits: int = 1
     seen: bool = True
     moving: bool = False
-    outlier: Measurement | None = None
+    view: FloatArray = field(default_factory=lambda: np.zeros(3))
+    anchor: FloatArray = field(default_factory=lambda: np.zeros(3))
+    farthest_rad: float = 0.0
+    position_outlier: Measurement | None = None
+    rotation_outlier: Measurement | None = None
     resized: bool = False
     recent: list[Measurement] = field(default_factory=list)
 
@@ -186,11 +209,13 @@ class Track:
     def begin(cls, number: int, measured: Measurement, axial: bool) -> Track:
         """Return the track of an object that is seen for the first time."""
         R = canonicalize_yaw(measured.T_tracking_object, axial)[:3, :3]
-        return cls(
+        track = cls(
             id=number, axial=axial, hypotheses=[_propose(R, measured)], last=measured, last_rotation=R,
             position=Estimate.from_measurement(measured.position, measured.noise.position),
             score=measured.pose.score, born_s=measured.stamp_s, time_s=measured.stamp_s,
         )  # fmt: skip
+        track.view = track.anchor = track._view_from(measured.camera)
+        return track
 
     @property
     def category(self) -> str:
@@ -211,7 +236,8 @@ class Track:
     def settled(self) -> bool:
         """Return True if one pass of the network is enough: not new, doubtful, moving or contradicted."""
         certain = self.hits >= SETTLED_HITS and self.probability >= SETTLED_PROBABILITY
-        return certain and not self.moving and self.outlier is None
+        certain = certain and self.best.evidence >= SETTLED_EVIDENCE
+        return certain and not self.moving and self.position_outlier is None and self.rotation_outlier is None
 
     @property
     def T_tracking_object(self) -> FloatArray:
@@ -233,10 +259,7 @@ class Track:
 
     def contradicts_size(self, measured: Measurement) -> bool:
         """Return True if a measured size cannot be that of this object. Width and depth may be exchanged."""
-        size = self.best.size
-        expected, found = (_sort_sides(values) for values in (size.value, measured.pose.size))
-        variance = _sort_sides(size.variance + measured.noise.size.total)
-        return bool((np.abs(found - expected) > SIZE_STDS * np.sqrt(variance)).any())
+        return all(item.contradicts_size(measured) for item in self.hypotheses)
 
     def predict(self, stamp_s: float, limits: MotionLimits) -> None:
         """Bring the state to a later time."""
@@ -245,24 +268,33 @@ class Track:
             return
         speed, turn = self._rate_stds(limits)
         self.position = self.position.predict(dt_s, ProcessNoise(speed, (limits.drift * _DRIFT_M) ** 2))
+        before = self.best.R_tracking_object
         for item in self.hypotheses:
             item.apply_turn(item.rotation.predict(dt_s, ProcessNoise(turn, (limits.drift * _DRIFT_RAD) ** 2)))
+        if self.moving:
+            self._turn_others(self.best.R_tracking_object @ before.T)
 
-    def update(self, measured: Measurement, limits: MotionLimits) -> None:
+    def update(self, measured: Measurement, limits: MotionLimits, late: bool = False) -> None:
         """Update the state, which was predicted to the time of the measurement.
 
         A measurement with the stamp of the last one, such as a frame that comes twice, adds no evidence.
+
+        Args:
+            measured: The measurement.
+            limits: Rates and drift.
+            late: True for a frame that a later one overtook; it adds no evidence either.
         """
-        if measured.stamp_s > self.last.stamp_s:
+        if measured.stamp_s > self.last.stamp_s and not late:
             self._estimate(measured, limits)
+            self.hits += 1
         self.last_rotation = canonicalize_yaw(measured.T_tracking_object, self.axial, self.last_rotation)[:3, :3]
-        self.last, self.hits, self.seen = measured, self.hits + 1, True
+        self.last, self.seen = measured, True
 
     def _estimate(self, measured: Measurement, limits: MotionLimits) -> None:
         """Update position, rotation, size and score by a later measurement."""
         self._change_view(measured)
-        consistent = [self._update_position(measured, limits), self._update_rotation(measured, limits)]
-        self.outlier = None if all(consistent) else measured
+        self.position_outlier = None if self._update_position(measured, limits) else measured
+        self.rotation_outlier = None if self._update_rotation(measured, limits) else measured
         gain = -math.expm1((self.last.stamp_s - measured.stamp_s) / _SCORE_DECAY_S)
         self.score += gain * (measured.pose.score - self.score)
         self.recent = [m for m in self.recent if measured.stamp_s - m.stamp_s <= REST_WINDOW_S] + [measured]
@@ -289,12 +321,15 @@ class Track:
         return np.asarray(weights / weights.sum())
 
     def _change_view(self, measured: Measurement) -> None:
-        """Let the biases change with the direction from which the object is seen."""
-        before, now = (camera - self.position.value for camera in (self.last.camera, measured.camera))
-        if self.moving:  # the object has turned as well
-            turned = self.best.R_tracking_object @ self.last_rotation.T
-            before = turned @ before
-        change = math.atan2(float(np.linalg.norm(np.cross(before, now))), float(before @ now))
+        """Let the biases change with the direction from which the object is seen.
+
+        Only views farther from the anchor than all before are new: a trembling camera shows nothing new.
+        """
+        self.view = self._view_from(measured.camera)
+        angle = _angle(self.anchor, self.view)
+        change, self.farthest_rad = max(angle - self.farthest_rad, 0.0), max(angle, self.farthest_rad)
+        if self.farthest_rad > VIEW_CORRELATION_RAD:
+            self.anchor, self.farthest_rad = self.view, 0.0
         correlation = bias_correlation(change, measured.stamp_s - self.last.stamp_s)
         noise = measured.noise
         self.position = self.position.change_view(ViewChange(correlation, noise.position.bias))
@@ -303,6 +338,10 @@ class Track:
             # sizes decorrelate over twice the angle
             item.size = item.size.change_view(ViewChange(math.sqrt(correlation), noise.size.bias))
 
+    def _view_from(self, camera: FloatArray) -> FloatArray:
+        """Return the direction ``(3,)`` from the object to the camera in the object frame."""
+        return self.best.R_tracking_object.T @ (camera - self.position.value)
+
     def _update_position(self, measured: Measurement, limits: MotionLimits) -> bool:
         """Update the position; return False if the measurement contradicts it."""
         noise = measured.noise.position
@@ -310,7 +349,7 @@ class Track:
         if (np.square(error) / (self.position.variance + noise.total)).sum() <= CONTRADICTION:
             self.position = self.position.update(measured.position, noise.white)
             return True
-        before = self.outlier
+        before = self.position_outlier
         if before is None or (dt_s := measured.stamp_s - before.stamp_s) <= 0.0:
             return False
         step = measured.position - before.position
@@ -330,8 +369,11 @@ class Track:
         nearest = int(np.argmin(angles))
         consistent = True
         if angles[nearest] > MATCH_RAD:
+            if len(self.hypotheses) == MAX_HYPOTHESES:
+                self.hypotheses.remove(min(self.hypotheses[1:], key=lambda each: each.evidence))
             item = _propose(R, measured)
             self.hypotheses.append(item)
+            self._forget(item, _evidence(measured))
         else:
             item = self.hypotheses[nearest]
             variance = item.rotation.variance + measured.noise.rotation.total
@@ -344,20 +386,19 @@ class Track:
             else:
                 self._follow_turn(item, measured, limits)
             if self.moving and nearest == 0:
-                for other in self.hypotheses[1:]:
-                    other.R_tracking_object = item.R_tracking_object @ before.T @ other.R_tracking_object
+                self._turn_others(item.R_tracking_object @ before.T)
         self._sort_hypotheses()
         return consistent
 
     def _update_size(self, item: Hypothesis, measured: Measurement) -> None:
         """Update the size, unless the measured one cannot be that of the object."""
         self.resized = self.contradicts_size(measured)
-        if not self.resized:
+        if not item.contradicts_size(measured):
             item.size = item.size.update(measured.pose.size, measured.noise.size.white)
 
     def _follow_turn(self, item: Hypothesis, measured: Measurement, limits: MotionLimits) -> None:
         """Restart a rotation if the last two measurements contradict it and agree with each other."""
-        before = self.outlier
+        before = self.rotation_outlier
         if before is None or (dt_s := measured.stamp_s - before.stamp_s) <= 0.0:
             return
         R_before, R = before.T_tracking_object[:3, :3], measured.T_tracking_object[:3, :3]
@@ -375,11 +416,29 @@ class Track:
 
     def _add_evidence(self, item: Hypothesis, measured: Measurement) -> None:
         """Add the evidence of a measurement to the hypothesis that it supports."""
-        item.evidence += _evidence(measured)
+        evidence = _evidence(measured)
+        self._forget(item, evidence)
+        item.evidence += evidence
         excess = item.evidence - MAX_EVIDENCE
         if excess > 0.0:
             for each in self.hypotheses:
                 each.evidence = max(each.evidence - excess, 0.0)
+
+    def _forget(self, supported: Hypothesis, evidence: float) -> None:
+        """Let the evidence of the hypotheses that a measurement does not support fade."""
+        for other in self.hypotheses:
+            if other is not supported:
+                other.evidence = max(other.evidence - FORGETTING * evidence, 0.0)
+
+    def _turn_others(self, turn: FloatArray) -> None:
+        """Turn the other hypotheses along with the best one, and drop those that it has met."""
+        kept = [self.best]
+        for other in self.hypotheses[1:]:
+            other.R_tracking_object = turn @ other.R_tracking_object
+            other.rotation = other.rotation.at_rest()
+            if np.linalg.norm(self.best.residual(other.R_tracking_object, self.axial)) > MATCH_RAD / 2.0:
+                kept.append(other)
+        self.hypotheses = kept
 
     def _sort_hypotheses(self) -> None:
         """Put the hypothesis with the most evidence first and drop those with the least."""
@@ -403,37 +462,29 @@ class Track:
         turns = self.best.residual(R, self.axial)
         values = np.concatenate([np.stack([m.position for m in self.recent]), turns], axis=1)
         white = np.stack([np.concatenate([m.noise.position.white, m.noise.rotation.white]) for m in self.recent])
-        other_rotation = np.linalg.norm(turns, axis=1) > MATCH_RAD
+        same_rotation = np.linalg.norm(turns, axis=1) <= MATCH_RAD
         for window_s in (REST_WINDOW_S,) if self.moving else MOTION_WINDOWS_S:
-            rows = age_s <= window_s
-            if rows.sum() < SETTLED_HITS or other_rotation[rows].any():
+            recent = age_s <= window_s
+            rows = recent & same_rotation
+            if rows.sum() < SETTLED_HITS:
                 continue
-            slope = fit_slope(-age_s[rows], values[rows], white[rows])
-            if slope is None:
+            position = fit_slope(-age_s[recent], values[recent, :3], white[recent, :3])
+            rotation = fit_slope(-age_s[rows], values[rows, 3:], white[rows, 3:])
+            if position is None or rotation is None:
                 continue
             if not self.moving:
-                self._begin_sloped_motion(slope, limits)
-            elif age_s[0] >= 0.7 * REST_WINDOW_S and not slope.exceeds(REST_SLOPE_STDS).any():
+                self._begin_sloped_motion(position, rotation, limits)
+            elif age_s[0] >= 0.7 * REST_WINDOW_S and max(position.significance, rotation.significance) <= REST_SLOPE:
                 self._stop()
             if self.moving:
                 return
 
-    def _begin_sloped_motion(self, slope: Slope, limits: MotionLimits) -> None:
+    def _begin_sloped_motion(self, position: Slope, rotation: Slope, limits: MotionLimits) -> None:
         """Begin a motion with the slopes of the last measurements, if they are significant."""
-        last = self.recent[-1]
-        moves = slope.exceeds(MOTION_SLOPE_STDS)
-        if moves[:3].any():
-            fresh = Estimate.from_measurement(last.position, last.noise.position)
-            self.position = fresh.with_rate(_limit_length(slope.rate[:3], limits.speed), (limits.speed / 2.0) ** 2)
-        if moves[3:].any():
-            item = self.best
-            turn = item.residual(last.T_tracking_object[:3, :3], self.axial)
-            if np.linalg.norm(turn) <= MATCH_RAD:
-                item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
-                fresh = Estimate.from_measurement(np.zeros(3), last.noise.rotation)
-                item.rotation = fresh.with_rate(_limit_length(slope.rate[3:], limits.turn), (limits.turn / 2.0) ** 2)
-        if moves.any():
-            self._begin_motion()
+        if position.significance > MOTION_SLOPE:
+            self._restart_position(position.rate, limits)
+        if rotation.significance > MOTION_SLOPE:
+            self._restart_rotation(rotation.rate, limits)
 
     def _follow_offset(self, limits: MotionLimits) -> None:
         """Begin a motion if the mean of the last measurements is too far from a resting object.
@@ -443,12 +494,32 @@ class Track:
         if len(self.recent) < SETTLED_HITS:
             return
         noise = self.recent[-1].noise
-        offset = np.mean([m.position for m in self.recent], axis=0) - self.position.value
-        variance = self.position.variance + noise.position.bias + noise.position.white / len(self.recent)
-        if (np.abs(offset) > OFFSET_STDS * np.sqrt(variance)).any():
-            fresh = Estimate.from_measurement(self.recent[-1].position, noise.position)
-            self.position = fresh.with_rate(np.zeros(3), (limits.speed / 2.0) ** 2)
-            self._begin_motion()
+        position = np.stack([m.position for m in self.recent]) - self.position.value
+        turns = self.best.residual(np.stack([m.T_tracking_object[:3, :3] for m in self.recent]), self.axial)
+        turns = turns[np.linalg.norm(turns, axis=1) <= MATCH_RAD]
+        for count in (STEP_HITS, len(self.recent)):
+            if not self.moving and _has_left(position[-count:], self.position, noise.position):
+                self._restart_position(np.zeros(3), limits)
+            if not self.moving and len(turns) >= SETTLED_HITS:
+                if _has_left(turns[-count:], self.best.rotation, noise.rotation):
+                    self._restart_rotation(np.zeros(3), limits)
+
+    def _restart_position(self, rate: FloatArray, limits: MotionLimits) -> None:
+        """Begin a motion from the last measured position."""
+        last = self.recent[-1]
+        fresh = Estimate.from_measurement(last.position, last.noise.position)
+        self.position = fresh.with_rate(_limit_length(rate, limits.speed), (limits.speed / 2.0) ** 2)
+        self.moving = True
+
+    def _restart_rotation(self, rate: FloatArray, limits: MotionLimits) -> None:
+        """Begin a motion from the last measured rotation, if it supports the published hypothesis."""
+        last, item = self.recent[-1], self.best
+        turn = item.residual(last.T_tracking_object[:3, :3], self.axial)
+        if np.linalg.norm(turn) <= MATCH_RAD:
+            item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
+            fresh = Estimate.from_measurement(np.zeros(3), last.noise.rotation)
+            item.rotation = fresh.with_rate(_limit_length(rate, limits.turn), (limits.turn / 2.0) ** 2)
+        self.moving = True
 
     def _stop(self) -> None:
         """End a motion."""
@@ -472,6 +543,17 @@ def _evidence(measured: Measurement) -> float:
     return EVIDENCE_PER_FRAME * math.log((1.0 - flip) / flip)
 
 
+def _has_left(values: FloatArray, estimate: Estimate, noise: NoiseVariance) -> bool:
+    """Return True if the mean of values ``(N, 3)``, relative to the estimated ones, has left the estimate."""
+    mean, count = values.mean(axis=0), len(values)
+    scatter = np.maximum(noise.white, values.var(axis=0, ddof=1)) / count
+    seen = estimate.covariance[..., VALUE, VALUE] + estimate.covariance[..., BIAS, BIAS]
+    seen = seen + 2.0 * estimate.covariance[..., VALUE, BIAS]
+    innovation = np.square(mean - estimate.mean[..., BIAS]) / (seen + scatter)
+    offset = np.square(mean) / (estimate.variance + noise.bias + scatter)
+    return bool(innovation.sum() > INNOVATION or offset.sum() > OFFSET)
+
+
 def _limit_length(rate: FloatArray, limit: float) -> FloatArray:
     """Return a vector with its length bounded."""
     return np.asarray(rate * min(1.0, limit / max(float(np.linalg.norm(rate)), 1e-9)))
@@ -480,3 +562,8 @@ def _limit_length(rate: FloatArray, limit: float) -> FloatArray:
 def _sort_sides(size: FloatArray) -> FloatArray:
     """Return a size ``(3,)`` as height, shorter and longer horizontal side."""
     return np.array([size[1], min(size[0], size[2]), max(size[0], size[2])])
+
+
+def _angle(a: FloatArray, b: FloatArray) -> float:
+    """Return the angle between two vectors ``(3,)``, radians; 0 if one of them is zero."""
+    return math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b))

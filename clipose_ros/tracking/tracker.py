@@ -74,24 +74,25 @@ class Tracker:
             T_tracking_camera: ``(4, 4)``, camera into the tracking frame.
 
         Returns:
-            ``(B,)``: 0 for objects of settled tracks; 1 for objects without a track; between for new, doubtful, moving
-            and contradicted tracks.
+            ``(B,)``: 0 for objects of settled tracks; about 1 for objects without a track; between for new, doubtful,
+            moving and contradicted tracks.
         """
         doubt = np.ones(len(clouds))
-        if not self._tracks or not clouds:
+        if not clouds:
             return doubt
         # the median point lies on the surface, up to half of the object away from its centre
         middles = np.stack([np.median(cloud.points_camera, axis=0) for cloud in clouds])
-        positions = np.stack([track.position.value for track in self._tracks])
-        reach_m = self._config.gate_m + 0.5 * max(
-            float(np.linalg.norm(track.best.size.value)) for track in self._tracks
-        )
+        positions = np.array([track.position.value for track in self._tracks])
+        sizes = [float(np.linalg.norm(track.best.size.value)) for track in self._tracks]
+        reach_m = self._config.gate_m + 0.5 * max(sizes, default=0.0)
         comparable = [[track.category == cloud.instance.category for cloud in clouds] for track in self._tracks]
         middles = transform_points(T_tracking_camera, middles)
         for i, j in associate(positions, middles, reach_m, np.array(comparable)):
             track = self._tracks[i]
             doubt[j] = 0.0 if track.settled else 0.5 + 0.4 * (1.0 - track.probability)
-        return doubt
+        # of equal doubt the nearer object comes first, in whatever order they are given
+        distance = np.linalg.norm(middles - T_tracking_camera[:3, 3], axis=1)
+        return np.asarray(np.where(doubt > 0.0, doubt - 1e-3 * distance / (1.0 + distance), 0.0))
 
     def update(
         self, result: FrameResult, stamp_ns: int, T_tracking_camera: FloatArray, *, confirm: bool = False
@@ -99,7 +100,8 @@ class Tracker:
         """Update the tracks with the poses of one frame.
 
         A stamp more than ``TIME_JUMP_NS`` before the last one deletes all tracks first: a bag loops or a simulation
-        restarts. A smaller step back means that frames arrived out of order; the frame gets the last stamp.
+        restarts. A smaller step back means that frames arrived out of order; the frame gets the last stamp and adds no
+        evidence.
 
         Args:
             result: Poses in the camera frame.
@@ -118,6 +120,7 @@ class Tracker:
             self.reset()
         if self._now_ns is None:
             self._epoch_ns = stamp_ns
+        late = self._now_ns is not None and stamp_ns < self._now_ns
         now_ns = self._now_ns = max(stamp_ns, self._now_ns or stamp_ns)
         now_s = (now_ns - self._epoch_ns) * 1e-9
         for track in self._tracks:
@@ -125,7 +128,7 @@ class Tracker:
         measured = self._measure(result, now_s, T_tracking_camera)
         pairs = self._associate(measured)
         for i, j in pairs:
-            self._tracks[i].update(measured[j], self._limits)
+            self._tracks[i].update(measured[j], self._limits, late)
         # only now: where frames are rarer than this age, the next one must still find the tracks that it continues
         before = self._tracks
         self._tracks = [t for t in before if t.seen or now_s - t.last.stamp_s <= self._config.max_age_s + _TIME_SLACK_S]
