@@ -500,9 +500,9 @@ class Track:
         for count in (STEP_HITS, len(self.recent)):
             if not self.moving and _has_left(position[-count:], self.position, noise.position):
                 self._restart_position(np.zeros(3), limits)
-            if not self.moving and len(turns) >= SETTLED_HITS:
-                if _has_left(turns[-count:], self.best.rotation, noise.rotation):
-                    self._restart_rotation(np.zeros(3), limits)
+            turned = len(turns) >= SETTLED_HITS and _has_left(turns[-count:], self.best.rotation, noise.rotation)
+            if not self.moving and turned:
+                self._restart_rotation(np.zeros(3), limits)
 
     def _restart_position(self, rate: FloatArray, limits: MotionLimits) -> None:
         """Begin a motion from the last measured position."""
