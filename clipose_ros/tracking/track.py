@@ -57,6 +57,8 @@ STEP_HITS = 3
 """Measurements whose mean shows a step."""
 SLOWEST_M_S, SLOWEST_RAD_S = 0.05, math.radians(20.0)
 """Least standard deviations of the rates of a moving object."""
+SIZE_HITS = 8
+"""Successive measurements of a contrary size after which the next one is another object."""
 SETTLED_HITS = 5
 """Measurements after which a track can be settled."""
 SETTLED_PROBABILITY = 0.95
@@ -181,7 +183,7 @@ class Track:
         farthest_rad: Largest angle of a view from the anchor since then.
         position_outlier: Last measurement, if it contradicted the position.
         rotation_outlier: Last measurement, if it contradicted the rotation.
-        resized: True if the size of the last measurement contradicted the estimate.
+        resized: Number of successive measurements, up to the last, whose size contradicted all hypotheses.
         recent: Measurements of the last half second.
     """
 
@@ -202,7 +204,7 @@ class Track:
     farthest_rad: float = 0.0
     position_outlier: Measurement | None = None
     rotation_outlier: Measurement | None = None
-    resized: bool = False
+    resized: int = 0
     recent: list[Measurement] = field(default_factory=list)
 
     @classmethod
@@ -392,7 +394,7 @@ class Track:
 
     def _update_size(self, item: Hypothesis, measured: Measurement) -> None:
         """Update the size, unless the measured one cannot be that of the object."""
-        self.resized = self.contradicts_size(measured)
+        self.resized = self.resized + 1 if self.contradicts_size(measured) else 0
         if not item.contradicts_size(measured):
             item.size = item.size.update(measured.pose.size, measured.noise.size.white)
 

@@ -13,7 +13,7 @@ from clipose_ros.geometry.se3 import invert_transform, make_transform, rotate_co
 from clipose_ros.tracking.association import associate
 from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
 from clipose_ros.tracking.measurement_noise import estimate_noise, silhouette_coverage
-from clipose_ros.tracking.track import Measurement, MotionLimits, Track
+from clipose_ros.tracking.track import SIZE_HITS, Measurement, MotionLimits, Track
 from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, TrackedObject
 
 _TIME_SLACK_S = 1e-3  # stamps of cameras are not exact
@@ -204,11 +204,11 @@ class Tracker:
 def _may_continue(track: Track, measured: Measurement) -> bool:
     """Return True if a measurement can belong to a track.
 
-    The category is the same, and the size does not contradict the track's for the second time in a row.
+    The category is the same, and the size has not contradicted the track's for a quarter of a second.
     """
     if track.category != measured.pose.category:
         return False
-    return not (track.resized and track.contradicts_size(measured))
+    return not (track.resized >= SIZE_HITS and track.contradicts_size(measured))
 
 
 def _estimated_pose(track: Track) -> tuple[FloatArray, FloatArray, float, FloatArray]:
