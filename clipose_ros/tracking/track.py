@@ -253,6 +253,8 @@ class Track:
         """
         R = self.best.R_tracking_object
         rotation = np.where([False, self.axial, False], FREE_TURN, self.best.rotation.variance)
+        unseen = math.exp(-self.best.evidence) / (1.0 + math.exp(-self.best.evidence))
+        rotation = rotation + unseen * FREE_TURN
         result = pose_covariance(R, self.position.variance, rotation)
         for other, weight in zip(self.hypotheses[1:], self._weights()[1:], strict=True):
             turn = R @ self.best.residual(other.R_tracking_object, self.axial)
@@ -536,7 +538,8 @@ def _propose(R: FloatArray, measured: Measurement) -> Hypothesis:
     noise = measured.noise
     size = np.asarray(measured.pose.size, dtype=np.float64)
     rotation = Estimate.from_measurement(np.zeros(3), noise.rotation)
-    return Hypothesis(R, rotation, Estimate.from_measurement(size, noise.size), _evidence(measured))
+    evidence = _evidence(measured) / EVIDENCE_PER_FRAME  # nothing correlates with the first measurement
+    return Hypothesis(R, rotation, Estimate.from_measurement(size, noise.size), evidence)
 
 
 def _evidence(measured: Measurement) -> float:

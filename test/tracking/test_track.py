@@ -150,6 +150,17 @@ def test_rival_rotations_lower_score_and_widen_the_covariance():
     assert np.trace(torn.covariance[3:, 3:]) > 10 * np.trace(sure.covariance[3:, 3:])
 
 
+def test_first_measurement_states_the_chance_of_another_rotation():
+    (_, _, first, _), *_, (_, _, late, _) = run(Sensor(16), 30)
+    white, bias = Sensor(16).noise(USUAL_COVERAGE)
+    single, early, settled = (
+        (white + bias)[1].sum(),
+        np.trace(first.covariance[3:, 3:]),
+        np.trace(late.covariance[3:, 3:]),
+    )
+    assert early > 1.5 * single and settled < single
+
+
 @pytest.mark.parametrize(
     ("step_m", "turn_deg"), [(0.1, 0.0), (0.0, 30.0), (0.1, 30.0)], ids=["position", "rotation", "both"]
 )

@@ -219,7 +219,7 @@ def test_covariance_is_about_the_cameras_axes():
     (track,) = tracker(min_hits=1).update(result(pose("bottle")), 0, T_world_camera)
     turns = track.covariance[3:, 3:]
     assert turns[1, 1] == pytest.approx(np.pi**2 / 3)
-    assert max(turns[0, 0], turns[2, 2]) < 0.05
+    assert max(turns[0, 0], turns[2, 2]) < 0.15 * turns[1, 1]
     assert np.allclose(turns, np.diag(np.diag(turns)))
 
 

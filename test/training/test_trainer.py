@@ -253,7 +253,7 @@ def test_dry_run_resumes_and_starts_as_run_does(
     assert main([*dry, "--resume"]) == 1
     assert "another recipe" in capsys.readouterr().err
     assert main([*dry, "--resume", "seed=7"]) == 0
-    assert "go on from step 2" in capsys.readouterr().out
+    assert "resumes at step 2" in capsys.readouterr().out
     model = str(tmp_path / "run" / "model.safetensors")
     assert main([*dry, "--start", model]) == 0
     monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, supports=3))
