@@ -258,7 +258,7 @@ def test_dry_run_resumes_and_starts_as_run_does(
     assert main([*dry, "--start", model]) == 0
     monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, supports=3))
     assert main([*dry, "--start", model]) == 1
-    assert "other architecture" in capsys.readouterr().err
+    assert "different architecture" in capsys.readouterr().err
 
 
 def test_command_names_unknown_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
