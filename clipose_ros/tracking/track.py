@@ -288,10 +288,13 @@ class Track:
             limits: Rates and drift.
             late: True for a frame that a later one overtook; it adds no evidence either.
         """
+        before = self.last_rotation
         if measured.stamp_s > self.last.stamp_s and not late:
             self._estimate(measured, limits)
             self.hits += 1
-        self.last_rotation = canonicalize_yaw(measured.T_tracking_object, self.axial, self.last_rotation)[:3, :3]
+        self.last_rotation = measured.T_tracking_object[:3, :3]
+        if self.axial:
+            self.last_rotation = canonicalize_yaw(measured.T_tracking_object, True, before)[:3, :3]
         self.last, self.seen = measured, True
 
     def _estimate(self, measured: Measurement, limits: MotionLimits) -> None:
@@ -302,10 +305,13 @@ class Track:
         gain = -math.expm1((self.last.stamp_s - measured.stamp_s) / _SCORE_DECAY_S)
         self.score += gain * (measured.pose.score - self.score)
         self.recent = [m for m in self.recent if measured.stamp_s - m.stamp_s <= REST_WINDOW_S] + [measured]
+        if len(self.recent) < SETTLED_HITS:
+            return
         rested = not self.moving
-        self._follow_recent(limits)
+        turns = self.best.residual(np.stack([m.T_tracking_object[:3, :3] for m in self.recent]), self.axial)
+        self._follow_recent(turns, limits)
         if rested and not self.moving:
-            self._follow_offset(limits)
+            self._follow_offset(turns, limits)
 
     def _rate_stds(self, limits: MotionLimits) -> tuple[float, float]:
         """Return standard deviations of speed (m/s) and turn (rad/s): 0 at rest, as large as the rates in motion."""
@@ -449,21 +455,22 @@ class Track:
         best = self.best
         self.hypotheses.sort(key=lambda item: item.evidence + (EVIDENCE_MARGIN if item is best else 0.0), reverse=True)
         del self.hypotheses[MAX_HYPOTHESES:]
-        T = make_transform(self.best.R_tracking_object, np.zeros(3))
-        reference = best.R_tracking_object if self.axial else self.best.R_tracking_object
-        self.best.R_tracking_object = canonicalize_yaw(T, self.axial, reference)[:3, :3]
+        if self.axial:
+            T = make_transform(self.best.R_tracking_object, np.zeros(3))
+            self.best.R_tracking_object = canonicalize_yaw(T, True, best.R_tracking_object)[:3, :3]
 
     def _begin_motion(self) -> None:
         if not self.moving:
             self.moving, self.recent = True, []
 
-    def _follow_recent(self, limits: MotionLimits) -> None:
-        """End a motion without a slope of the last measurements; begin one if a resting object has a slope."""
-        if len(self.recent) < SETTLED_HITS:
-            return
+    def _follow_recent(self, turns: FloatArray, limits: MotionLimits) -> None:
+        """End a motion without a slope of the last measurements; begin one if a resting object has a slope.
+
+        Args:
+            turns: ``(N, 3)`` turns from the published rotation to the last measured ones.
+            limits: Rates of moving objects.
+        """
         age_s = self.recent[-1].stamp_s - np.array([m.stamp_s for m in self.recent])
-        R = np.stack([m.T_tracking_object[:3, :3] for m in self.recent])
-        turns = self.best.residual(R, self.axial)
         values = np.concatenate([np.stack([m.position for m in self.recent]), turns], axis=1)
         white = np.stack([np.concatenate([m.noise.position.white, m.noise.rotation.white]) for m in self.recent])
         same_rotation = np.linalg.norm(turns, axis=1) <= MATCH_RAD
@@ -490,16 +497,17 @@ class Track:
         if rotation.significance > MOTION_SLOPE:
             self._restart_rotation(rotation.rate, limits)
 
-    def _follow_offset(self, limits: MotionLimits) -> None:
+    def _follow_offset(self, turns: FloatArray, limits: MotionLimits) -> None:
         """Begin a motion if the mean of the last measurements is too far from a resting object.
 
         The bias of a changing view can hide a slow motion from the filters, but not for long.
+
+        Args:
+            turns: As for ``_follow_recent``.
+            limits: Rates of moving objects.
         """
-        if len(self.recent) < SETTLED_HITS:
-            return
         noise = self.recent[-1].noise
         position = np.stack([m.position for m in self.recent]) - self.position.value
-        turns = self.best.residual(np.stack([m.T_tracking_object[:3, :3] for m in self.recent]), self.axial)
         turns = turns[np.linalg.norm(turns, axis=1) <= MATCH_RAD]
         for count in (STEP_HITS, len(self.recent)):
             if not self.moving and _has_left(position[-count:], self.position, noise.position):
