@@ -178,8 +178,7 @@ class Track:
         hits: Number of measurements.
         seen: True if the current frame observed the object.
         moving: True while the object moves.
-        view: ``(3,)`` unit vector from the object to the camera, object frame, at the last measurement.
-        anchor: ``(3,)`` the view from which ``farthest_rad`` is measured.
+        anchor: ``(3,)`` direction from the object to the camera, object frame, from which ``farthest_rad`` is measured.
         farthest_rad: Largest angle of a view from the anchor since then.
         position_outlier: Last measurement, if it contradicted the position.
         rotation_outlier: Last measurement, if it contradicted the rotation.
@@ -199,7 +198,6 @@ class Track:
     hits: int = 1
     seen: bool = True
     moving: bool = False
-    view: FloatArray = field(default_factory=lambda: np.zeros(3))
     anchor: FloatArray = field(default_factory=lambda: np.zeros(3))
     farthest_rad: float = 0.0
     position_outlier: Measurement | None = None
@@ -216,7 +214,7 @@ class Track:
             position=Estimate.from_measurement(measured.position, measured.noise.position),
             score=measured.pose.score, born_s=measured.stamp_s, time_s=measured.stamp_s,
         )  # fmt: skip
-        track.view = track.anchor = track._view_from(measured.camera)
+        track.anchor = track._view_from(measured.camera)
         return track
 
     @property
@@ -335,11 +333,11 @@ class Track:
 
         Only views farther from the anchor than all before are new: a trembling camera shows nothing new.
         """
-        self.view = self._view_from(measured.camera)
-        angle = _angle(self.anchor, self.view)
+        view = self._view_from(measured.camera)
+        angle = _angle(self.anchor, view)
         change, self.farthest_rad = max(angle - self.farthest_rad, 0.0), max(angle, self.farthest_rad)
         if self.farthest_rad > VIEW_CORRELATION_RAD:
-            self.anchor, self.farthest_rad = self.view, 0.0
+            self.anchor, self.farthest_rad = view, 0.0
         correlation = bias_correlation(change, measured.stamp_s - self.last.stamp_s)
         noise = measured.noise
         self.position = self.position.change_view(ViewChange(correlation, noise.position.bias))
@@ -365,10 +363,8 @@ class Track:
         step = measured.position - before.position
         variance = before.noise.position.white + noise.white + (limits.speed * dt_s) ** 2 / 3.0
         if (np.square(step) / variance).sum() <= AGREEMENT:
-            rate = _limit_length(step / dt_s, limits.speed)
-            fresh = Estimate.from_measurement(measured.position, noise)
-            self.position = fresh.with_rate(rate, (limits.speed / 2.0) ** 2)
             self._begin_motion()
+            self._restart_position(measured, step / dt_s, limits)
         return False
 
     def _update_rotation(self, measured: Measurement, limits: MotionLimits) -> bool:
@@ -417,12 +413,8 @@ class Track:
         noise, step = measured.noise.rotation, relative_turn(R_before, R, self.axial)
         variance = before.noise.rotation.white + noise.white + (limits.turn * dt_s) ** 2 / 3.0
         if (np.square(step) / variance).sum() <= AGREEMENT:
-            turn = item.residual(R, self.axial)
-            rate = _limit_length(step / dt_s, limits.turn)
-            item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
-            fresh = Estimate.from_measurement(np.zeros(3), noise)
-            item.rotation = fresh.with_rate(rate, (limits.turn / 2.0) ** 2)
             self._begin_motion()
+            self._restart_rotation(item, measured, step / dt_s, limits)
 
     def _add_evidence(self, item: Hypothesis, measured: Measurement) -> None:
         """Add the evidence of a measurement to the hypothesis that it supports."""
@@ -451,10 +443,9 @@ class Track:
         self.hypotheses = kept
 
     def _sort_hypotheses(self) -> None:
-        """Put the hypothesis with the most evidence first and drop those with the least."""
+        """Put the hypothesis with the most evidence first."""
         best = self.best
         self.hypotheses.sort(key=lambda item: item.evidence + (EVIDENCE_MARGIN if item is best else 0.0), reverse=True)
-        del self.hypotheses[MAX_HYPOTHESES:]
         if self.axial:
             T = make_transform(self.best.R_tracking_object, np.zeros(3))
             self.best.R_tracking_object = canonicalize_yaw(T, True, best.R_tracking_object)[:3, :3]
@@ -493,9 +484,9 @@ class Track:
     def _begin_sloped_motion(self, position: Slope, rotation: Slope, limits: MotionLimits) -> None:
         """Begin a motion with the slopes of the last measurements, if they are significant."""
         if position.significance > MOTION_SLOPE:
-            self._restart_position(position.rate, limits)
+            self._restart_position(self.recent[-1], position.rate, limits)
         if rotation.significance > MOTION_SLOPE:
-            self._restart_rotation(rotation.rate, limits)
+            self._restart_rotation(self.best, self.recent[-1], rotation.rate, limits)
 
     def _follow_offset(self, turns: FloatArray, limits: MotionLimits) -> None:
         """Begin a motion if the mean of the last measurements is too far from a resting object.
@@ -511,25 +502,25 @@ class Track:
         turns = turns[np.linalg.norm(turns, axis=1) <= MATCH_RAD]
         for count in (STEP_HITS, len(self.recent)):
             if not self.moving and _has_left(position[-count:], self.position, noise.position):
-                self._restart_position(np.zeros(3), limits)
+                self._restart_position(self.recent[-1], np.zeros(3), limits)
             turned = len(turns) >= SETTLED_HITS and _has_left(turns[-count:], self.best.rotation, noise.rotation)
             if not self.moving and turned:
-                self._restart_rotation(np.zeros(3), limits)
+                self._restart_rotation(self.best, self.recent[-1], np.zeros(3), limits)
 
-    def _restart_position(self, rate: FloatArray, limits: MotionLimits) -> None:
-        """Begin a motion from the last measured position."""
-        last = self.recent[-1]
-        fresh = Estimate.from_measurement(last.position, last.noise.position)
+    def _restart_position(self, measured: Measurement, rate: FloatArray, limits: MotionLimits) -> None:
+        """Let the position move on from a measured one."""
+        fresh = Estimate.from_measurement(measured.position, measured.noise.position)
         self.position = fresh.with_rate(_limit_length(rate, limits.speed), (limits.speed / 2.0) ** 2)
         self.moving = True
 
-    def _restart_rotation(self, rate: FloatArray, limits: MotionLimits) -> None:
-        """Begin a motion from the last measured rotation, if it supports the published hypothesis."""
-        last, item = self.recent[-1], self.best
-        turn = item.residual(last.T_tracking_object[:3, :3], self.axial)
+    def _restart_rotation(
+        self, item: Hypothesis, measured: Measurement, rate: FloatArray, limits: MotionLimits
+    ) -> None:
+        """Let a hypothesis turn on from a measured rotation, if that supports it."""
+        turn = item.residual(measured.T_tracking_object[:3, :3], self.axial)
         if np.linalg.norm(turn) <= MATCH_RAD:
             item.R_tracking_object = item.R_tracking_object @ exp_so3(turn)
-            fresh = Estimate.from_measurement(np.zeros(3), last.noise.rotation)
+            fresh = Estimate.from_measurement(np.zeros(3), measured.noise.rotation)
             item.rotation = fresh.with_rate(_limit_length(rate, limits.turn), (limits.turn / 2.0) ** 2)
         self.moving = True
 

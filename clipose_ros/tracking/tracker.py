@@ -11,7 +11,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.config import TrackingConfig
 from clipose_ros.geometry.se3 import invert_transform, make_transform, rotate_covariance, transform_points
 from clipose_ros.tracking.association import associate
-from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
+from clipose_ros.tracking.covariance import pose_covariance
 from clipose_ros.tracking.measurement_noise import estimate_noise, silhouette_coverage
 from clipose_ros.tracking.track import SIZE_HITS, Measurement, MotionLimits, Track
 from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, TrackedObject
@@ -25,12 +25,10 @@ class TrackCounts:
 
     Attributes:
         coasting: Confirmed tracks without a detection in this frame.
-        moving: Confirmed tracks of moving objects.
         lost: Confirmed tracks that this frame deleted.
     """
 
     coasting: int = 0
-    moving: int = 0
     lost: int = 0
 
 
@@ -138,7 +136,7 @@ class Tracker:
         known = {j for _, j in pairs}
         self._begin([item for j, item in enumerate(measured) if j not in known])
         confirmed = [t for t in self._tracks if t.hits >= self._config.min_hits]
-        self._counts = TrackCounts(sum(not t.seen for t in confirmed), sum(t.moving for t in confirmed), lost)
+        self._counts = TrackCounts(sum(not t.seen for t in confirmed), lost)
         reported = sorted(self._tracks if confirm else confirmed, key=lambda t: (t.category, t.id))
         return self._report(reported, now_s, invert_transform(T_tracking_camera), single=confirm)
 
@@ -219,9 +217,5 @@ def _estimated_pose(track: Track) -> tuple[FloatArray, FloatArray, float, FloatA
 def _last_pose(track: Track) -> tuple[FloatArray, FloatArray, float, FloatArray]:
     """Return pose, size, score and covariance from the last measurement alone."""
     last = track.last
-    covariance = pose_covariance(
-        track.last_rotation,
-        last.noise.position.total,
-        np.where([False, track.axial, False], FREE_TURN, last.noise.rotation.total),
-    )
+    covariance = pose_covariance(track.last_rotation, last.noise.position.total, last.noise.rotation.total)
     return make_transform(track.last_rotation, last.position), last.pose.size, last.pose.score, covariance
