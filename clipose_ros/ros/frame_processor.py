@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Sequence
@@ -9,14 +10,14 @@ from dataclasses import dataclass
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import SegmentationError
-from clipose_ros.inference.pipeline import PosePipeline
+from clipose_ros.inference.pipeline import DoubtFn, PosePipeline
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.reference_frames import transform_tracks
 from clipose_ros.tracking.tracker import Tracker
-from clipose_ros.types import FloatArray, FrameResult, ObjectCloud, Rejection, RejectionReason, RgbdFrame, TrackedObject
+from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReason, RgbdFrame, TrackedObject
 
 _LACKS_DEPTH = (RejectionReason.TOO_FEW_POINTS, RejectionReason.NO_DEPTH)
 
@@ -83,9 +84,13 @@ class FrameProcessor:
         started_s = time.perf_counter()
         frame = read_frame(messages, self._topics)
         converted_s = time.perf_counter()
-        result = self._estimate(frame, all_passes=confirm)
+        # The doubt about the objects and the tracks need the same transform; a frame without objects needs it once.
+        tracking_frame = functools.cache(lambda: self._lookup(self._config.tracking.frame, frame, "tracking.frame"))
+        doubt_of = None if confirm else lambda clouds: self._tracker.compute_doubt(clouds, tracking_frame())
+        result = self._estimate(frame, doubt_of)
         posed_s = time.perf_counter()
-        posed = self._track(frame, result, confirm)
+        tracks = self._tracker.update(result, frame.stamp_ns, tracking_frame(), confirm=confirm)
+        posed = self._select_tracks(frame, result, tracks)
         tracked_s = time.perf_counter()
         self._publishers.publish(posed, self._config.publish)
         self._diagnostics.latency("conversion", 1e3 * (converted_s - started_s))
@@ -93,31 +98,24 @@ class FrameProcessor:
         self._diagnostics.latency("publishing", 1e3 * (time.perf_counter() - tracked_s))
         return posed.tracks
 
-    def _estimate(self, frame: RgbdFrame, all_passes: bool) -> FrameResult:
-        def doubt_of(clouds: Sequence[ObjectCloud]) -> FloatArray:
-            return self._tracker.compute_doubt(clouds, self._lookup_tracking_frame(frame))
-
+    def _estimate(self, frame: RgbdFrame, doubt_of: DoubtFn | None) -> FrameResult:
         try:
-            result = self._pipeline.process(frame, None if all_passes else doubt_of)
+            result = self._pipeline.process(frame, doubt_of)
         except SegmentationError as error:  # the topic of the pixels is known only here
             topic = self._topics.color if frame.labels is None else self._topics.labels
             raise SegmentationError(f"'{topic}': {error}") from error
         self._record(result)
         return result
 
-    def _track(self, frame: RgbdFrame, result: FrameResult, confirm: bool) -> PublishedFrame:
-        """Update the tracks and express them in the target frame."""
+    def _select_tracks(self, frame: RgbdFrame, result: FrameResult, tracks: Sequence[TrackedObject]) -> PublishedFrame:
+        """Count the tracks, select those to publish and express them in the target frame."""
         publish = self._config.publish
-        tracks = self._tracker.update(result, frame.stamp_ns, self._lookup_tracking_frame(frame), confirm=confirm)
         self._diagnostics.count("objects_coasting", self._tracker.track_counts.coasting)
         self._diagnostics.count("tracks_lost", self._tracker.track_counts.lost)
         shown = [track for track in tracks if track.seen or publish.coasting]
         T_frame_camera = self._lookup(publish.target_frame, frame, "publish.target_frame")
         moved = transform_tracks(shown, T_frame_camera) if publish.target_frame else shown
         return PublishedFrame(frame, result, shown, moved, publish.target_frame or frame.frame_id, T_frame_camera)
-
-    def _lookup_tracking_frame(self, frame: RgbdFrame) -> FloatArray:
-        return self._lookup(self._config.tracking.frame, frame, "tracking.frame")
 
     def _lookup(self, target: str, frame: RgbdFrame, parameter: str) -> FloatArray:
         timeout_s = self._config.publish.tf_timeout_s

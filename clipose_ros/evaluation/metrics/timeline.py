@@ -133,7 +133,7 @@ class TimelineReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Clouds:
-    """What is known of S clouds, of one or several sequences, sorted by frame within each sequence.
+    """Objects, frames and camera poses of S clouds of one or several sequences, sorted by frame within each sequence.
 
     Attributes:
         category: ``(S,)`` names.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clipose_ros.config import CheckConfig, NetworkConfig, TrackingConfig
 from clipose_ros.evaluation.runs.network_poses import NetworkPoses, check_frame, make_cloud
 from clipose_ros.evaluation.runs.recorded_sequence import FPS, CloudTruths, RecordedSequence
-from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform
+from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform, transform_points
 from clipose_ros.inference.pass_schedule import ALL_PASSES, PassSchedule
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, TrackedObject
@@ -105,7 +105,7 @@ def track_poses(network: NetworkPoses, settings: TimelineSettings, moved: FloatA
     result = CloudPoses.empty(len(sequence.frame))
     for number in range(sequence.frames):
         rows, T_world_camera = np.flatnonzero(sequence.frame == number), sequence.T_world_camera[number]
-        points = sequence.points[rows] if moved is None else _transform_clouds(moved[rows], sequence.points[rows])
+        points = sequence.points[rows] if moved is None else transform_points(moved[rows], sequence.points[rows])
         clouds = [make_cloud(str(name), each) for name, each in zip(sequence.category[rows], points, strict=True)]
         passes = schedule.assign(tracker.compute_doubt(clouds, T_world_camera), settings.network)
         result.all_passes[rows] = passes == ALL_PASSES
@@ -140,11 +140,6 @@ def _store_tracks(
         if row is not None:
             result.T_camera_object[row], result.size[row] = item.T_frame_object, item.size
             result.covariance[row], result.track_id[row] = item.covariance, item.track_id
-
-
-def _transform_clouds(T: FloatArray, points: FloatArray) -> FloatArray:
-    """Return clouds ``(B, N, 3)`` transformed by ``(B, 4, 4)``."""
-    return np.asarray(points @ np.swapaxes(T[:, :3, :3], 1, 2) + T[:, None, :3, 3])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
