@@ -26,6 +26,8 @@ class LabelSegmenter:
     def segment(self, frame: RgbdFrame) -> list[InstanceMask | Rejection]:
         """Return the instances of ``frame.labels``, largest first, and one rejection for all values without a category.
 
+        Only the ``max_instances`` largest instances are copied, so that memory is bounded for any label image.
+
         Raises:
             SegmentationError: The frame has no labels.
         """
@@ -34,19 +36,22 @@ class LabelSegmenter:
                 "backend 'labels' needs a label image with every frame, got none: publish segmentation/labels "
                 f"(16UC1, category id x {LABEL_BASE} + instance), or choose another segmentation.backend"
             )
-        instances: list[InstanceMask] = []
+        known: dict[int, str] = {}
         unknown: list[int] = []
         for value in _label_values(frame.labels):
             category = self._categories.by_id(value // LABEL_BASE)
             if category is None:
                 unknown.append(value)
-                continue
+            else:
+                known[value] = category.name
+        instances: list[InstanceMask] = []
+        for value in _keep_largest(frame.labels, list(known), self._max_instances):
             mask = frame.labels == value
             x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
             box = (x, y, x + width, y + height)
-            instances.append(InstanceMask(category.name, 1.0, box, mask[y : y + height, x : x + width].copy()))
+            instances.append(InstanceMask(known[value], 1.0, box, mask[y : y + height, x : x + width].copy()))
         instances.sort(key=lambda instance: -np.count_nonzero(instance.mask))
-        return [*instances[: self._max_instances], *([self._reject(unknown)] if unknown else [])]
+        return [*instances, *([self._reject(unknown)] if unknown else [])]
 
     def _reject(self, unknown: list[int]) -> Rejection:
         """Return a rejection that lists label values without a category, and the known categories."""
@@ -58,6 +63,14 @@ class LabelSegmenter:
 
 LABELS = SegmenterSpec(lambda config, categories, device: LabelSegmenter(config, categories))
 """The backend ``labels``; it has no network, so the device is ignored."""
+
+
+def _keep_largest(labels: LabelArray, values: list[int], number: int) -> list[int]:
+    """Return the values that cover the most pixels, in the order given; of equal areas, the lower value is kept."""
+    if len(values) <= number:  # counting all pixels takes longer than finding the values
+        return values
+    areas = np.bincount(labels.ravel())[values]
+    return [values[index] for index in sorted(np.argsort(-areas, kind="stable")[:number].tolist())]
 
 
 def _label_values(labels: LabelArray) -> list[int]:

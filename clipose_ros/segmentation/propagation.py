@@ -23,6 +23,7 @@ from clipose_ros.types import ByteArray, FloatArray, InstanceMask, Rejection, Rg
 
 _MAX_AGE_NS = 300_000_000  # older masks are not propagated
 _FLOW_WIDTH_PX = 320  # approximate width of the image that optical flow is computed on
+_MIN_FLOW_SIDE_PX = 16  # optical flow does not work on images with a smaller side
 _SEARCH_MARGIN_PX = 8  # the search window of a mask exceeds its largest motion by this margin
 _MAX_DEPTH_RESIDUAL_M = 0.03  # see the module's docstring
 _DEPTH_NOISE_PER_M = 0.01  # depth noise grows with the square of depth
@@ -43,7 +44,8 @@ class PropagatingSegmenter:
     """Segmenter that runs another one on every n-th frame and propagates its masks to the frames between.
 
     The motion of the camera and of the objects need not be known. A frame is segmented, instead of propagated to, if a
-    mask is lost, if time jumps, or if the last detection is more than 0.3 s old.
+    mask is lost, if time jumps, if the last detection is more than 0.3 s old, or if the image is too small for optical
+    flow.
 
     Args:
         inner: Segmenter of the detected frames.
@@ -71,6 +73,9 @@ class PropagatingSegmenter:
         if self._every_n == 1:
             return self._inner.segment(frame)
         grey, keyframe = _to_small_grey(frame.rgb), self._keyframe
+        if grey is None:
+            self._keyframe = None
+            return self._inner.segment(frame)
         if keyframe is not None and self._since_keyframe + 1 < self._every_n and _can_propagate(keyframe.frame, frame):
             propagated = self._propagate(keyframe, frame, grey)
             if propagated is not None:
@@ -82,10 +87,12 @@ class PropagatingSegmenter:
         return found
 
     def _propagate(self, keyframe: _Keyframe, frame: RgbdFrame, grey: ByteArray) -> list[InstanceMask] | None:
-        """Return the instances of the keyframe in another frame; None if one is lost."""
+        """Return the instances of the keyframe in another frame; None if one is lost or the flow is undefined."""
         if not keyframe.instances:
             return []
         flow = self._flow.calc(grey, keyframe.grey, None)  # from the new frame back to the keyframe
+        if not np.isfinite(flow).all():  # occurs on low images without texture
+            return None
         propagated = []
         for instance in keyframe.instances:
             moved = _propagate_mask(instance, flow, keyframe.frame.depth, frame.depth)
@@ -95,11 +102,13 @@ class PropagatingSegmenter:
         return propagated
 
 
-def _to_small_grey(rgb: ByteArray) -> ByteArray:
-    """Return a grey image of about ``_FLOW_WIDTH_PX`` width, reduced by an integer factor."""
+def _to_small_grey(rgb: ByteArray) -> ByteArray | None:
+    """Return a grey image of about ``_FLOW_WIDTH_PX`` width, reduced by an integer factor; None if it is too small."""
     scale = max(1, round(rgb.shape[1] / _FLOW_WIDTH_PX))
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     size = (rgb.shape[1] // scale, rgb.shape[0] // scale)
+    if min(size) < _MIN_FLOW_SIDE_PX:
+        return None
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
@@ -149,6 +158,8 @@ def _search_window(
     """Return the window (x0, y0, x1, y1) to search an instance in: its box, enlarged by the largest motion inside."""
     x0, y0, x1, y1 = box
     scale = shape[1] / flow.shape[1]
-    motion = flow[int(y0 / scale) : math.ceil(y1 / scale), int(x0 / scale) : math.ceil(x1 / scale)]
+    # The last rows of the image may lie below the reduced one, whose height is rounded down.
+    top = min(int(y0 / scale), flow.shape[0] - 1)
+    motion = flow[top : math.ceil(y1 / scale), int(x0 / scale) : math.ceil(x1 / scale)]
     reach = math.ceil(scale * float(np.abs(motion).max())) + _SEARCH_MARGIN_PX
     return max(x0 - reach, 0), max(y0 - reach, 0), min(x1 + reach, shape[1]), min(y1 + reach, shape[0])

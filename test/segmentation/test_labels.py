@@ -1,5 +1,7 @@
 """The labels backend gives back the label image, exactly."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,3 +87,16 @@ def test_the_number_of_instances_can_change_while_running(make_frame) -> None:
     assert len(segmenter.segment(frame)) == 3
     segmenter.reconfigure(SegmentationConfig(backend="labels", max_instances=1))
     assert len(segmenter.segment(frame)) == 1
+
+
+def test_memory_is_bounded_for_any_number_of_values() -> None:
+    labels = np.random.default_rng(0).integers(0, 2**16, (270, 480)).astype(np.uint16)
+    labels[:40, :40] = 6001
+    tracemalloc.start()
+    found = segment(labels, max_instances=20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    instances = [item for item in found if isinstance(item, InstanceMask)]
+    assert len(instances) == 20 and instances[0].category == NOCS_CATEGORIES.by_id(6).name
+    assert np.count_nonzero(instances[0].mask) >= 1600
+    assert peak < 100 * labels.size, "a mask was copied for each value"

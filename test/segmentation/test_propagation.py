@@ -145,6 +145,18 @@ def test_where_masks_cannot_be_carried_the_frame_is_detected(make):
     assert spy.detected == [frame(0).stamp_ns, shown.stamp_ns]
 
 
+@pytest.mark.parametrize("size", [(1, 640), (8, 8), (16, 12), (33, 640), (640, 1), (20, 20)])
+def test_images_of_any_size_are_segmented(size):
+    _, segmenter = propagating(3)
+    labels = np.zeros(size, np.uint16)
+    labels[-1:, -1:] = MUG  # in the last row, which a reduced image may lack
+    camera = CameraIntrinsics(300.0, 300.0, 0.0, 0.0, size[1], size[0])
+    for k in range(4):
+        rgb, depth = np.zeros((*size, 3), np.uint8), np.ones(size, np.float32)
+        image = RgbdFrame(rgb, depth, camera, 10**9 + k * FRAME_NS, "camera", labels)
+        assert [found.category for found in segmenter.segment(image)] == ["mug"]
+
+
 def test_nothing_detected_is_nothing_until_the_next_detection():
     spy, segmenter = propagating(3)
     empty = frame(0, mug=None)
