@@ -43,3 +43,16 @@ class FrameError(CliposeError):
 
 class DataError(CliposeError):
     """A dataset file or folder is missing or malformed. The message names the file."""
+
+
+class UnreadableFileError(CliposeError):
+    """A file is missing, too large or malformed. The message states the reason only; callers add the file's name."""
+
+
+def quoted(text: object) -> str:
+    """Return text from outside for a message: in quotes, control characters escaped, cut to 80 characters."""
+    shown = str(text)
+    return repr(shown if len(shown) <= _QUOTE_LENGTH else f"{shown[: _QUOTE_LENGTH - 1]}…")
+
+
+_QUOTE_LENGTH = 80
