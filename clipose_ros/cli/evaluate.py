@@ -1,4 +1,4 @@
-"""``evaluate``: evaluate poses on clouds, NOCS images, simulated scenes or result files, and tracks on a sequence."""
+"""``evaluate``: evaluate poses on clouds, NOCS images, scenes or result files, tracks on a sequence, and detections."""
 
 from __future__ import annotations
 
@@ -107,6 +107,8 @@ def _evaluate(options: argparse.Namespace) -> EvaluationResult:
         return _evaluate_results(options)
     if options.scenes:
         return _evaluate_scenes(options)
+    if options.photos:
+        return _evaluate_photos(options)
     return _evaluate_nocs(options) if options.nocs else _evaluate_sequence(options)
 
 
@@ -255,6 +257,14 @@ def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
     }
     timeline_tables, timeline = evaluate_sequence_timeline(options, network, poses)
     return EvaluationResult([smoothness_table(rows), *timeline_tables], record | timeline)
+
+
+def _evaluate_photos(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate a segmenter on annotated photographs."""
+    from clipose_ros.cli.evaluate_photos import evaluate_photos
+
+    tables, record = evaluate_photos(options, _show_progress)
+    return EvaluationResult(tables, record)
 
 
 def _load_or_record_sequence(options: argparse.Namespace) -> RecordedSequence:

@@ -24,7 +24,9 @@ _REQUIREMENTS = {
     **dict.fromkeys(NETWORK_OPTIONS, ("data", "sequence", "nocs", "scenes")),
     **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
     **dict.fromkeys(("film", "smoothing", "tables", "plot"), ("sequence",)),
-    **dict.fromkeys(("segmenter", "params", "frames_in"), ("scenes",)),
+    **dict.fromkeys(("segmenter", "params"), ("scenes", "photos")),
+    **dict.fromkeys(("annotations", "drawings"), ("photos",)),
+    "frames_in": ("scenes",),
     **OBJECT_LIBRARY_REQUIREMENTS,
     "camera": ("tables",),
     "workers": ("scenes", "tables"),
@@ -113,6 +115,12 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Evaluate the full pose pipeline on this number of simulated scenes, three views each.",
     )
+    add(
+        "--photos",
+        type=Path,
+        metavar="DIR",
+        help="Evaluate a segmenter on the annotated photographs in this folder and its subfolders.",
+    )
 
 
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -186,12 +194,12 @@ def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``--scenes``."""
-    group = parser.add_argument_group("scenes", "with --scenes")
+    group = parser.add_argument_group("segmenter", "with --scenes or --photos")
     group.add_argument(
         "--segmenter",
         metavar="WHICH",
         help=f"Use this segmenter: {SEGMENTERS}. Class map and image size are those of --params. The default is the "
-        "segmenter of --params, or labels.",
+        "segmenter of --params, or labels (shipped with --photos).",
     )
     group.add_argument(
         "--params",
@@ -200,6 +208,12 @@ def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
         help="Use these parameters of the pose node, as in config/pose.yaml; --model, --device and --engine override "
         "them.",
     )
+    group = parser.add_argument_group("photographs", "with --photos")
+    group.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="Use this annotation file (config/photos/annotations.json)."
+    )
+    group.add_argument("--drawings", type=Path, metavar="DIR", help="Draw objects and detections into this folder.")
+    group = parser.add_argument_group("scenes", "with --scenes")
     group.add_argument(
         "--frames-in",
         type=Path,
