@@ -6,14 +6,9 @@ built; other backends need neither the library nor its license.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-import tempfile
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -22,6 +17,7 @@ from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation.base import SegmenterSpec
 from clipose_ros.segmentation.class_map import parse_class_map, resolve_classes, resolve_weights
+from clipose_ros.segmentation.isolation import ULTRALYTICS_ERRORS, check_archive, first_line, isolate_ultralytics
 from clipose_ros.segmentation.overlap import suppress_overlaps
 from clipose_ros.segmentation.runtimes import runtime_errors, set_threads
 from clipose_ros.types import InstanceMask, RgbdFrame
@@ -30,10 +26,6 @@ _ADVICE = (
     "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=openvino' "
     "on a machine with network access."
 )
-_LOAD_ERRORS: tuple[type[Exception], ...] = (
-    AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, OSError, pickle.UnpicklingError,
-    RuntimeError, TypeError, ValueError,
-)  # fmt: skip  # raised by the loaders of its formats for a file that is not a model
 
 
 class YoloSegmenter:
@@ -67,10 +59,11 @@ class YoloSegmenter:
             loaded = self._model.predictor.model
             set_threads(loaded, path, config.threads)
         task = getattr(loaded, "task", None) or self._model.task  # known only after loading if the model is exported
-        if task != "segment":
+        if task != "segment" or not has_masks(self._model):
+            made_for = f"made for task '{task}'" if task != "segment" else "a network without masks"
             raise SegmentationError(
                 f"'segmentation.model' must be a segmentation model (its name usually ends in -seg), but '{path}' is "
-                f"made for task '{task}'. {_ADVICE}"
+                f"{made_for}. {_ADVICE}"
             )
         self._classes = resolve_classes(mapping, loaded.names, str(path))
 
@@ -124,9 +117,9 @@ class YoloSegmenter:
                 f"'segmentation.model' '{self._model.model_name}' needs the Python package '{package}', which is not "
                 f"installed: pip install {package}, or give a model of another format (.pt, .onnx, .tflite)"
             ) from error
-        except _LOAD_ERRORS + runtime_errors() as error:
+        except ULTRALYTICS_ERRORS + runtime_errors() as error:
             raise SegmentationError(
-                f"ultralytics cannot run '{self._model.model_name}' on '{source}': {error}"
+                f"ultralytics cannot run '{self._model.model_name}' on '{source}': {first_line(error)}"
             ) from error
 
 
@@ -135,54 +128,30 @@ YOLO = SegmenterSpec(YoloSegmenter)
 
 
 def load_yolo(path: str) -> Any:
-    """Load an ultralytics model.
+    """Load an ultralytics model inside ``isolate_ultralytics``; no code of a ``.pt`` file is run.
 
     Args:
         path: Weights, an exported file or folder, or the name of an architecture (``yolo11n-seg.yaml``).
 
     Raises:
-        SegmentationError: ultralytics is not installed, or the file is not one of its models.
+        SegmentationError: The file is not a model of ultralytics, is damaged, or asks for code to be run.
     """
+    from ultralytics import YOLO
+
+    is_checkpoint = path.lower().endswith(".pt")
+    if is_checkpoint:
+        check_archive(Path(path))
     try:
-        from ultralytics import YOLO
-    except ImportError as error:
+        return YOLO(path) if is_checkpoint else YOLO(path, task="segment")
+    except ULTRALYTICS_ERRORS as error:
         raise SegmentationError(
-            "backend 'yolo' needs the ultralytics package (AGPL-3.0): pip install ultralytics, or choose "
-            f"segmentation.backend 'labels' or 'mask_rcnn' ({error})"
-        ) from error
-    try:
-        return YOLO(path) if path.endswith(".pt") else YOLO(path, task="segment")
-    except _LOAD_ERRORS as error:
-        raise SegmentationError(
-            f"'segmentation.model' '{path}' is not a model that ultralytics can load: {error}"
+            f"'segmentation.model' '{path}' is not a model that ultralytics can load: {first_line(error)}"
         ) from error
 
 
-@contextlib.contextmanager
-def isolate_ultralytics() -> Iterator[None]:
-    """Isolate the import and set-up of ultralytics: no network, no installation, no files, no changed process settings.
+def has_masks(model: Any) -> bool:
+    """Return True if a loaded model predicts masks; the task that a file states may differ from its network."""
+    from ultralytics.nn.tasks import SegmentationModel
 
-    ultralytics reads its environment variables once, at the first import. They are set to: offline, no automatic
-    installation, settings in a temporary folder, and checkpoints loaded without executing code from them. Variables
-    that the caller has set are kept. Importing ultralytics and choosing a device also change the threads and the print
-    options of the process, which are restored.
-    """
-    threads, cv_threads, print_options = torch.get_num_threads(), cv2.getNumThreads(), np.get_printoptions()
-    with tempfile.TemporaryDirectory(prefix="clipose_ultralytics_") as folder:
-        defaults = {
-            "YOLO_OFFLINE": "true",
-            "YOLO_AUTOINSTALL": "false",
-            "YOLO_VERBOSE": "false",
-            "ULTRALYTICS_SAFE_LOAD": "1",
-            "YOLO_CONFIG_DIR": folder,
-        }
-        added = {key: value for key, value in defaults.items() if key not in os.environ}
-        os.environ.update(added)
-        try:
-            yield
-        finally:
-            for key in added:
-                os.environ.pop(key, None)
-            torch.set_num_threads(threads)
-            cv2.setNumThreads(cv_threads)
-            np.set_printoptions(**print_options)
+    network = model.model
+    return isinstance(network, SegmentationModel) if isinstance(network, torch.nn.Module) else model.task == "segment"

@@ -16,7 +16,8 @@ import yaml
 
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import CheckpointError, ConfigError
-from clipose_ros.segmentation.yolo import isolate_ultralytics, load_yolo
+from clipose_ros.segmentation.isolation import isolate_ultralytics, read_checkpoint
+from clipose_ros.segmentation.yolo import load_yolo
 
 RUN_FOLDER = "run"
 """Folder with the records of ultralytics, inside the output folder."""
@@ -197,9 +198,9 @@ def export_weights(checkpoint: Path, target: Path) -> Path:
         CheckpointError: ``checkpoint`` is no checkpoint of ultralytics.
     """
     with isolate_ultralytics():
-        content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        content: Any = read_checkpoint(checkpoint)
         # The averaged weights are the validated ones; a finished run stores them as the model.
-        trained = content.get("ema") or content.get("model") if isinstance(content, Mapping) else None
+        trained = content.get("ema") or content.get("model")
         if not isinstance(trained, torch.nn.Module):
             raise CheckpointError(f"expected weights that ultralytics has trained, got '{checkpoint}'")
         model: Any = trained.half().eval()  # untyped for ultralytics' own attributes below

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipose_ros.segmentation.yolo import isolate_ultralytics
+from clipose_ros.segmentation.isolation import isolate_ultralytics
 from clipose_ros.types import ByteArray, CameraIntrinsics, LabelArray, RgbdFrame
 
 

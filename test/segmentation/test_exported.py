@@ -13,7 +13,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
-from clipose_ros.segmentation.yolo import YoloSegmenter, isolate_ultralytics
+from clipose_ros.segmentation.isolation import isolate_ultralytics
+from clipose_ros.segmentation.yolo import YoloSegmenter
 
 pytestmark = pytest.mark.skipif(
     find_spec("ultralytics") is None, reason="ultralytics is optional (AGPL-3.0) and not installed"

@@ -10,6 +10,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.resources import config_path
+from clipose_ros.segmentation.isolation import isolate_ultralytics, read_checkpoint
 from clipose_ros.segmenter_training.dataset import ImageSetConfig, write_images
 from clipose_ros.segmenter_training.trainer import (
     LICENSE,
@@ -78,7 +79,8 @@ def test_exported_weights_hold_no_path_of_starting_weights(trained: tuple[Path, 
     import torch
 
     best = trained[1].parent / "run" / "weights" / "best.pt"
-    held = torch.load(best, map_location="cpu", weights_only=False)
+    with isolate_ultralytics():
+        held = dict(read_checkpoint(best))
     began = str(tmp_path / "somewhere" / "last.pt")
     (held.get("ema") or held["model"]).pt_path = began  # as ultralytics notes weights that it started from
     torch.save(held, tmp_path / "best.pt")

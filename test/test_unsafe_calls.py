@@ -1,0 +1,155 @@
+"""Calls that run code of a file, of a text or of a host are absent from the package, its scripts and its examples."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("clipose_ros", "docs", "environment", "examples", "launch")
+FORBIDDEN = {
+    "eval", "exec", "compile", "__import__",
+    "os.system", "os.popen",
+    "pickle.load", "pickle.loads", "marshal.load", "marshal.loads", "shelve.open",
+    "joblib.load", "dill.load", "dill.loads", "cloudpickle.load", "cloudpickle.loads", "pandas.read_pickle",
+    "torch.jit.load", "torch.package.PackageImporter", "numpy.fromfile",
+    "yaml.full_load", "yaml.full_load_all", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all",
+}  # fmt: skip
+FORBIDDEN_MODULES = ("torch.hub", "urllib", "http", "requests", "httpx", "socket", "ssl", "ftplib", "xmlrpc")
+ULTRALYTICS = {"clipose_ros/segmentation/yolo.py", "clipose_ros/segmentation/isolation.py"}
+"""Files that may name ultralytics outside ``isolate_ultralytics``, because their callers are inside."""
+EXCEPTIONS = {
+    ("clipose_ros/data/safe_pickle.py", "pickle.Unpickler"),  # a whitelist
+    ("clipose_ros/bounded_files.py", "yaml.load"),  # with a subclass of SafeLoader
+    ("clipose_ros/ros_tools/domains.py", "socket"),  # reserves ROS domains by local sockets
+}
+
+
+def sources() -> list[Path]:
+    return sorted(path for name in FOLDERS for path in (ROOT / name).rglob("*.py") if "_build" not in path.parts)
+
+
+def find_unsafe(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each unsafe call or import of a module's source."""
+    tree = ast.parse(source)
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+            imported = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in FORBIDDEN_MODULES:
+            if any(f"{module}.".startswith(f"{name}.") for module in imported):
+                yield node.lineno, name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (name := dotted(node.func, names)) and is_unsafe(name, node):
+            yield node.lineno, name
+        if isinstance(node, ast.ClassDef):
+            yield from ((node.lineno, "pickle.Unpickler") for b in node.bases if dotted(b, names) == "pickle.Unpickler")
+
+
+def dotted(node: ast.expr, names: dict[str, str]) -> str:
+    """Return the full name of a function, such as ``numpy.load`` for ``np.load``."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([names.get(node.id, node.id), *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def is_unsafe(name: str, call: ast.Call) -> bool:
+    """Return True if a call runs code of what it is given."""
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+
+    def is_constant(key: str, value: object) -> bool:
+        found = keywords.get(key)
+        return isinstance(found, ast.Constant) and found.value is value
+
+    if name == "torch.load":
+        return not is_constant("weights_only", True)
+    if name == "numpy.load":
+        return len(call.args) > 2 or ("allow_pickle" in keywords and not is_constant("allow_pickle", False))
+    if name.startswith("subprocess."):
+        return "shell" in keywords and not is_constant("shell", False)
+    return name in FORBIDDEN or name in ("yaml.load", "pickle.Unpickler") or name.startswith("torch.hub.")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_sources_have_no_unsafe_calls(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    found = [(line, name) for line, name in find_unsafe(path.read_text()) if (place, name) not in EXCEPTIONS]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_ultralytics_is_used_only_when_isolated(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    if place in ULTRALYTICS:
+        return
+    tree = ast.parse(path.read_text())
+    isolated = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and "isolate_ultralytics" in "".join(ast.unparse(i) for i in node.items)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [module or ""]
+        if any(name.split(".")[0] == "ultralytics" for name in modules):
+            assert id(node) in isolated, f"{place}:{node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.load(f)",
+        "import torch as t\nt.load(f, weights_only=False)",
+        "from torch import load as read\nread(f, weights_only=flag)",
+        "import torch\ntorch.hub.load('a', 'b')",
+        "import torch.hub",
+        "from torch import hub",
+        "import torch\ntorch.jit.load(f)",
+        "import pickle\npickle.loads(b)",
+        "from pickle import load\nload(f)",
+        "import pickle\nclass Any(pickle.Unpickler): ...",
+        "import numpy as np\nnp.load(f, allow_pickle=True)",
+        "import numpy as np\nnp.load(f, None, True)",
+        "import yaml\nyaml.load(f, Loader=yaml.Loader)",
+        "import yaml\nyaml.unsafe_load(f)",
+        "eval(text)",
+        "exec(text)",
+        "import os\nos.system(text)",
+        "import subprocess\nsubprocess.run(text, shell=True)",
+        "from subprocess import run\nrun(text, shell=flag)",
+        "import urllib.request",
+        "from requests import get",
+        "import socket",
+    ],
+)
+def test_unsafe_calls_are_found(source: str) -> None:
+    assert list(find_unsafe(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.load(f, weights_only=True)",
+        "import numpy as np\nnp.load(f)",
+        "import numpy as np\nnp.load(f, allow_pickle=False)",
+        "import yaml\nyaml.safe_load(f)",
+        "import subprocess\nsubprocess.run(['true'], check=True)",
+        "model.eval()",
+        "import re\nre.compile(text)",
+        "import httpserver_of_ours",
+    ],
+)
+def test_safe_calls_are_accepted(source: str) -> None:
+    assert list(find_unsafe(source)) == []
