@@ -189,10 +189,8 @@ def _write_model(root: Path, subset: NocsSubset, item: PlacedObject, model: str)
 
 def _read_mug_corrections(path: Path) -> dict[str, Any]:
     """Read the mug corrections that an earlier call wrote for another subset."""
-    if not path.is_file():
-        return {}
-    known: dict[str, Any] = dict(read_pickle(path))
-    return known
+    known = read_pickle(path) if path.is_file() else {}
+    return {str(model): correction for model, correction in known.items()} if isinstance(known, dict) else {}
 
 
 def _write_image(stem: Path, suffix: str, image: Any) -> None:

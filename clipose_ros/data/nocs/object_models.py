@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from clipose_ros.data.nocs.files import MetaLine, NocsSubset
-from clipose_ros.data.safe_pickle import read_pickle
-from clipose_ros.errors import DataError
+from clipose_ros.data.safe_pickle import as_numbers, read_pickle
+from clipose_ros.errors import DataError, UnreadableFileError, quoted
 from clipose_ros.geometry.similarity import Similarity
 from clipose_ros.types import FloatArray
 
@@ -108,10 +109,16 @@ def _read_mug_corrections(path: Path) -> Mapping[str, MugCorrection]:
             "read without it (correct_mugs=False)"
         )
     stored = read_pickle(path)
-    try:
-        return {
-            str(model): MugCorrection(np.asarray(shift, dtype=np.float64).reshape(3), float(factor))
-            for model, (shift, factor) in stored.items()
-        }
-    except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"'{path}' must map models to a shift (3,) and a factor: {error}") from error
+    if not isinstance(stored, dict):
+        raise DataError(f"'{path}' must map models to a shift (3,) and a factor, got {type(stored).__name__}")
+    return {str(model): _parse_mug_correction(path, model, entry) for model, entry in stored.items()}
+
+
+def _parse_mug_correction(path: Path, model: object, entry: object) -> MugCorrection:
+    """Return the correction of one mug, or raise DataError if it is malformed."""
+    if isinstance(entry, list | tuple) and len(entry) == 2:
+        with suppress(UnreadableFileError):
+            shift, factor = (as_numbers(part).astype(np.float64) for part in entry)
+            if shift.shape == (3,) and factor.shape == () and np.isfinite(shift).all() and 0.0 < factor < np.inf:
+                return MugCorrection(shift, float(factor))
+    raise DataError(f"'{path}', {quoted(model)}: expected a shift (3,) and a positive factor")

@@ -78,3 +78,27 @@ def test_mug_corrections_are_read_from_the_file(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match="correct_mugs"):
         NocsModels(tmp_path, REAL).mug_correction("mug_a")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        [np.zeros(3)],
+        [np.zeros(2), 1.0],
+        [np.zeros(3), 0.0],
+        [np.zeros(3), -1.0],
+        [np.full(3, np.nan), 1.0],
+        [np.zeros(3), np.inf],
+        ["abc", 1.0],
+    ],
+)
+def test_malformed_mug_corrections_name_file_and_model(tmp_path, entry):
+    path = tmp_path / "obj_models" / "mug_meta.pkl"
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps({"mug_white": entry}))
+    with pytest.raises(DataError, match=r"mug_meta\.pkl', 'mug_white'"):
+        NocsModels(tmp_path, SUBSETS["real_test"]).mug_correction("mug_white")
+    path.write_bytes(pickle.dumps([entry]))
+    with pytest.raises(DataError, match=r"mug_meta\.pkl' must map models"):
+        NocsModels(tmp_path, SUBSETS["real_test"]).mug_correction("mug_white")
