@@ -22,8 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, quoted
 from clipose_ros.types import FloatArray
+
+MAX_ID = 65535
+"""Largest id of a category: point clouds store ids in 16 bits."""
+_MAX_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class Category:
     """One object category.
 
     Attributes:
-        id: NOCS class id, at least 1; 0 is the background.
-        name: Lower-case name, also the ``class_id`` of ROS detections.
+        id: NOCS class id from 1 to ``MAX_ID``; 0 is the background.
+        name: Lower-case name of up to 80 printable characters, also the ``class_id`` of ROS detections.
         symmetry: Symmetry of the shape.
         mean_size: Mean full extent (x, y, z), metres, object frame.
     """
@@ -65,12 +69,19 @@ class Category:
     mean_size: tuple[float, float, float]
 
     def __post_init__(self) -> None:
-        if self.id < 1:
-            raise ConfigError(f"category '{self.name}': id must be at least 1 (0 is the background), got {self.id}")
+        # Names reach logs, topics and pages.
+        if not (0 < len(self.name) <= _MAX_NAME and self.name.isprintable()):
+            raise ConfigError(
+                f"a category name must have 1 to {_MAX_NAME} printable characters, got {quoted(self.name)}"
+            )
+        if not 1 <= self.id <= MAX_ID:
+            raise ConfigError(
+                f"category '{self.name}': id must lie in [1, {MAX_ID}] (0 is the background), got {self.id!r:.80}"
+            )
         if len(self.mean_size) != 3 or not all(0.0 < s < 10.0 for s in self.mean_size):
             raise ConfigError(
                 f"category '{self.name}': mean_size must be three extents in metres between 0 and 10, "
-                f"got {self.mean_size}"
+                f"got {self.mean_size!r:.80}"
             )
 
 
@@ -92,7 +103,7 @@ class CategorySet:
     def __post_init__(self) -> None:
         for what, values in (("name", self.names), ("id", tuple(c.id for c in self.categories))):
             if len(set(values)) != len(values):
-                raise ConfigError(f"category {what}s must be unique, got {values}")
+                raise ConfigError(f"category {what}s must be unique, got {values!r:.80}")
 
     def __iter__(self) -> Iterator[Category]:
         return iter(self.categories)
@@ -144,25 +155,36 @@ class CategorySet:
         ]
 
     @classmethod
-    def from_records(cls, records: list[Mapping[str, Any]]) -> CategorySet:
+    def from_records(cls, records: object) -> CategorySet:
         """Create a set from the plain values that ``to_records`` returns.
 
         Raises:
-            ConfigError: A record lacks a key, or a value is out of range.
+            ConfigError: The records are no list of mappings, there is none, one lacks a key, or a value has the wrong
+                type or is out of range.
         """
-        categories = []
-        for record in records:
-            missing = {"id", "name", "symmetry", "mean_size"} - set(record)
-            if missing:
-                raise ConfigError(f"category record {dict(record)} lacks {', '.join(sorted(missing))}")
-            flags = [bool(f) for f in record["symmetry"]]
-            if len(flags) != 4:
-                raise ConfigError(
-                    f"category '{record['name']}': symmetry needs 4 flags (axial, xy, xz, yz), got {flags}"
-                )
-            x, y, z = (float(s) for s in record["mean_size"])
-            categories.append(Category(int(record["id"]), str(record["name"]), Symmetry(*flags), (x, y, z)))
-        return cls(tuple(categories))
+        if not isinstance(records, list) or not records:
+            raise ConfigError(f"categories must be a list of records, at least one, got {records!r:.80}")
+        return cls(tuple(_parse_record(record) for record in records))
+
+
+def _parse_record(record: object) -> Category:
+    """Create a category from plain values."""
+    if not isinstance(record, Mapping):
+        raise ConfigError(f"a category record must be a mapping, got {record!r:.80}")
+    if missing := {"id", "name", "symmetry", "mean_size"} - record.keys():
+        raise ConfigError(f"category record {dict(record)!r:.80} lacks {', '.join(sorted(missing))}")
+    name, number, flags, extents = (record[key] for key in ("name", "id", "symmetry", "mean_size"))
+    if not isinstance(name, str) or type(number) is not int:
+        raise ConfigError(f"a category needs a text as name and an integer as id, got {name!r:.80}, {number!r:.80}")
+    if not isinstance(flags, list) or len(flags) != 4 or not all(flag in (0, 1) for flag in flags):
+        raise ConfigError(
+            f"category {name!r:.80}: symmetry needs 4 flags 0 or 1 (axial, xy, xz, yz), got {flags!r:.80}"
+        )
+    # type() rather than isinstance(): bool is a subclass of int.
+    if not isinstance(extents, list) or len(extents) != 3 or not all(type(side) in (int, float) for side in extents):
+        raise ConfigError(f"category {name!r:.80}: mean_size must be three extents in metres, got {extents!r:.80}")
+    x, y, z = extents
+    return Category(number, name, Symmetry(*map(bool, flags)), (x, y, z))
 
 
 _AXIAL = Symmetry(axial_y=True, mirror_xy=True, mirror_yz=True)

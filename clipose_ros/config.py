@@ -17,10 +17,13 @@ from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from clipose_ros.config_aliases import current_name, current_value
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, quoted
 from clipose_ros.plugins import BUILTIN_SEGMENTERS, SEGMENTER_GROUP, import_plugin, load_entry_points
 
 T = TypeVar("T", bound="ConfigNode")
+
+MAX_NUMBER = 2**63 - 1
+"""Bound of numbers that have no bound of their own; it is that of ROS parameters and of torch."""
 
 
 def option(
@@ -99,7 +102,7 @@ class ConfigNode:
             ConfigError: A key is unknown (the nearest is named), or a value has the wrong type or is out of bounds.
         """
         if not isinstance(values, Mapping):
-            raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r}")
+            raise ConfigError(f"'{path or cls.__name__}' must be a mapping of settings, got {values!r:.80}")
         # Old names are dotted paths from the root of a tree, so they cannot be translated within a section.
         if cls.is_root:
             values = with_current_names(values)
@@ -159,13 +162,19 @@ def config_fields(section: ConfigNode, prefix: str = "") -> list[ConfigField]:
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert dotted keys to nested mappings: ``{"a.b": 1}`` to ``{"a": {"b": 1}}``."""
+    """Convert dotted keys to nested mappings: ``{"a.b": 1}`` to ``{"a": {"b": 1}}``.
+
+    Raises:
+        ConfigError: A key lies below a key that has a value.
+    """
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         *parents, name = path.split(".")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{quoted(path)} and {quoted(parent)} are both set: a group of settings has no value")
         node[name] = value
     return tree
 
@@ -188,7 +197,7 @@ def _iter_current_names(values: Mapping[str, Any], prefix: str) -> Iterator[tupl
 def unknown_key_message(key: str, known: list[str]) -> str:
     """Return the error message for an unknown key, with the nearest known key."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown setting '{key}'" + (
+    return f"unknown setting {quoted(key)}" + (
         f": did you mean '{near[0]}'?" if near else f": expected one of {', '.join(known)}"
     )
 
@@ -199,13 +208,14 @@ def _check_value(path: str, hint: Any, value: Any, field: dataclasses.Field[Any]
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     for item in value if isinstance(value, tuple) else (value,):
         if choices is not None and item not in choices:
-            raise ConfigError(f"'{path}' must be one of {', '.join(map(repr, choices))}, got {item!r}")
+            raise ConfigError(f"'{path}' must be one of {', '.join(map(repr, choices))}, got {item!r:.80}")
         # Only numbers have bounds; bool is a subclass of int.
         if isinstance(item, bool) or not isinstance(item, (int, float)):
             continue
-        if not (low is None or item >= low) or not (high is None or item <= high):
-            bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
-            raise ConfigError(f"'{path}' must lie in {bounds}, got {item}")
+        # NaN and infinity lie in no range.
+        low, high = -MAX_NUMBER if low is None else low, MAX_NUMBER if high is None else high
+        if not low <= item <= high:
+            raise ConfigError(f"'{path}' must lie in [{low}, {high}], got {item!r:.80}")
     return value
 
 
@@ -221,15 +231,15 @@ def _convert_value(path: str, hint: Any, value: Any) -> Any:
     if origin is tuple:
         # A string is iterable, but a list of its characters is never meant.
         if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise ConfigError(f"'{path}' must be a list, got {value!r}")
+            raise ConfigError(f"'{path}' must be a list, got {value!r:.80}")
         items, arguments = list(value), typing.get_args(hint)
         if arguments[-1] is not Ellipsis and len(arguments) != len(items):
-            raise ConfigError(f"'{path}' must have {len(arguments)} values, got {items!r}")
+            raise ConfigError(f"'{path}' must have {len(arguments)} values, got {items!r:.80}")
         return tuple(_convert_value(path, arguments[0], item) for item in items)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int and abs(value) <= MAX_NUMBER:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"'{path}' must be of type {hint.__name__}, got {value!r}")
+        raise ConfigError(f"'{path}' must be of type {hint.__name__}, got {value!r:.80}")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import runpy
@@ -50,6 +51,14 @@ def test_versions_are_equal() -> None:
     assert parse_package(str(ROOT)).version == version
     assert f'version="{version}"' in read("setup.py")
     assert yaml.safe_load(read("CITATION.cff"))["version"] == version
+
+
+def test_model_cards_state_the_hashes_of_the_files() -> None:
+    folder = ROOT / "models"
+    rows = re.findall(r"`(\S+)`, [\d.]+ MB, SHA-256 `(\w{64})`", "".join(map(Path.read_text, folder.glob("*.md"))))
+    files = [path for path in folder.iterdir() if path.suffix not in (".md", ".LICENSE")]
+    assert dict(rows) == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert len(rows) == len(files) == 2
 
 
 def test_changelog_can_be_released() -> None:

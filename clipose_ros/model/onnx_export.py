@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipose_ros.atomic_files import replace_file
 from clipose_ros.errors import ExportError
 from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray
@@ -81,6 +82,7 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
 
     Raises:
         ExportError: The packages ``onnx`` and ``onnxscript`` are missing.
+        OSError: The file cannot be written; a previous one is unchanged.
         ShapeError: The network does not take this number of points.
     """
     require("onnx", "onnxscript")
@@ -102,9 +104,8 @@ def export_onnx(network: CLIPoseNet, path: Path, points: int = 1024, notes: Mapp
     assert program is not None, "with dynamo=True torch returns a program"
     _clear_traces(program.model)
     program.model.metadata_props.update(_metadata(network, points), **(notes or {}))
-    partial = path.with_name(path.name + ".part")
-    program.save(partial)
-    partial.replace(path)
+    with replace_file(path) as partial:
+        program.save(partial)
 
 
 def _clear_traces(model: ir.Model) -> None:
