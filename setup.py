@@ -17,6 +17,7 @@ EXECUTABLES = {
     "evaluate": "clipose_ros.cli.evaluate:main",
     "export": "clipose_ros.cli.export:main",
     "generate": "clipose_ros.cli.generate:main",
+    "make_segmenter": "clipose_ros.cli.make_segmenter:main",
     "train": "clipose_ros.cli.train:main",
     "train_segmenter": "clipose_ros.cli.train_segmenter:main",
 }

@@ -60,10 +60,14 @@ class YoloSegmenter:
             set_threads(loaded, path, config.threads)
         task = getattr(loaded, "task", None) or self._model.task  # known only after loading if the model is exported
         if task != "segment" or not has_masks(self._model):
-            made_for = f"made for task '{task}'" if task != "segment" else "a network without masks"
             raise SegmentationError(
                 f"'segmentation.model' must be a segmentation model (its name usually ends in -seg), but '{path}' is "
-                f"{made_for}. {_ADVICE}"
+                f"{_describe_task(task, self._model)}. {_ADVICE}"
+            )
+        if _lacks_prompts(self._model):
+            raise SegmentationError(
+                f"'segmentation.model' '{path}' is a YOLOE model without prompts, which finds nothing: bake prompts "
+                "into it with make_segmenter"
             )
         self._classes = resolve_classes(mapping, loaded.names, str(path))
 
@@ -147,6 +151,25 @@ def load_yolo(path: str) -> Any:
         raise SegmentationError(
             f"'segmentation.model' '{path}' is not a model that ultralytics can load: {first_line(error)}"
         ) from error
+
+
+def _lacks_prompts(model: Any) -> bool:
+    """Return True for a YOLOE model in which neither prompts nor a vocabulary are set."""
+    network = model.model
+    if not type(network).__name__.startswith("YOLOE"):  # exported models have no network
+        return False
+    head = network.model[-1]
+    return not (hasattr(network, "pe") or hasattr(head, "lrpc") or head.is_fused)
+
+
+def _describe_task(task: str, model: Any) -> str:
+    """Return what a model that is not made for segmentation is."""
+    kinds = {"obb": "a detector of oriented boxes (OBB)", "pose": "a detector of keypoints", "classify": "a classifier"}
+    if type(model.model).__name__ == "WorldModel":
+        return "a YOLO-World model, which detects boxes without masks"
+    if task == "segment":
+        return "a network without masks"
+    return f"{kinds.get(task, 'a detector of boxes')}, made for task '{task}'"
 
 
 def has_masks(model: Any) -> bool:

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": [[]],
     "benchmark": [[]],
     "export": [[]],
+    "make_segmenter": [[]],
     "train_segmenter": [[], ["pictures"], ["train"], ["evaluate"]],
 }
 """Commands, each with its subcommands."""
