@@ -17,6 +17,9 @@ from launch import LaunchContext, LaunchDescription
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 """Folder of the parameter files, next to ``launch`` in the checkout and in the installed share folder."""
 
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Environment variables that name the profile of Fast DDS: the present one, and that of ROS 2 up to Jazzy."""
+
 ARGUMENTS = {
     "seed": ("0", "Random seed of the scene.", int),
     "rate_hz": ("30.0", "Frames published per second.", float),
@@ -66,7 +69,7 @@ def generate_launch_description() -> LaunchDescription:
     # Images need larger shared-memory segments than the default. Threads must not spin while they wait: rendering,
     # segmentation and network share the cores.
     environment = [
-        SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds.xml")),
+        *(SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml")) for name in PROFILE_VARIABLES),
         SetEnvironmentVariable("OMP_WAIT_POLICY", "PASSIVE"),
     ]
     return LaunchDescription([*environment, *declared, camera, OpaqueFunction(function=pose_node)])

@@ -4,6 +4,7 @@ Usage: ``ros2 launch clipose_ros pose.launch.py rgb_topic:=/camera/color/image_r
 empty argument leaves the value of the parameters file.
 """
 
+import os
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -54,6 +55,9 @@ SETTINGS = {
 }
 """Parameter, type and description of each argument that sets a parameter."""
 
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Environment variables that name the profile of Fast DDS: the present one, and that of ROS 2 up to Jazzy."""
+
 RENAMED_ARGUMENTS = {"looks": "max_passes"}
 """Present name of each renamed argument."""
 
@@ -65,6 +69,13 @@ def refuse_renamed_arguments(context: LaunchContext) -> None:
             raise RuntimeError(
                 f"launch argument '{old}' is now called '{new}': use {new}:={context.launch_configurations[old]}"
             )
+
+
+def transport_profile() -> dict[str, str]:
+    """Return the environment of a node that publishes images; a profile that is set already is kept."""
+    if any(name in os.environ for name in PROFILE_VARIABLES):
+        return {}
+    return dict.fromkeys(PROFILE_VARIABLES, str(CONFIG / "fastdds.xml"))
 
 
 def pose_node(context: LaunchContext) -> list[Node]:
@@ -91,6 +102,7 @@ def pose_node(context: LaunchContext) -> list[Node]:
                 *([overrides] if overrides else []),
             ],
             remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
+            additional_env=transport_profile(),
             output="screen",
         )
     ]

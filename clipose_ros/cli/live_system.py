@@ -133,8 +133,10 @@ def live_environment() -> dict[str, str]:
     passive because camera, node and this process share the cores: threads that spin while waiting slow the network
     down tenfold on a busy machine.
     """
+    profile = str(config_path("fastdds.xml"))
     environment = {
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(config_path("fastdds.xml")),
+        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
+        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,  # the name up to ROS 2 Jazzy
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",

@@ -12,14 +12,16 @@ from typing import Any
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clipose_ros.config import SyncConfig
+from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
 from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, Topics, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.rclpy_compat import subscribe_counting_losses
 from clipose_ros.ros.sync_monitor import SyncMonitor
+from clipose_ros.ros.transport import Transport
 
 
 def input_topics(node: Node, compressed: bool) -> Topics:
@@ -67,6 +69,7 @@ class InputSubscriptions:
     ) -> None:
         self._node, self._config, self._diagnostics = node, config, diagnostics
         self._callbacks = callbacks
+        self._clock_compared = False
         self._lock = threading.Lock()
         self.topics = input_topics(node, config.compressed)
         self._types: dict[str, type[Any]] = {
@@ -76,8 +79,7 @@ class InputSubscriptions:
         }
         if with_labels:
             self._types[self.topics.labels] = Image
-        slop_s = 0.0 if config.exact else config.slop_s
-        self._monitor = SyncMonitor(list(self._types), config.timeout_s, slop_s, time.monotonic())
+        self._monitor = SyncMonitor(list(self._types), config, Transport(node, self._types), time.monotonic())
         self._filters: dict[str, SimpleFilter] = {}
         self._restart_matching()
         self._subscriptions = [self._subscribe(topic, kind) for topic, kind in self._types.items()]
@@ -90,27 +92,39 @@ class InputSubscriptions:
             self._node.destroy_subscription(subscription)
 
     def check(self) -> None:
-        """Report silent topics, and stamps that do not match or could match wrongly; call it about once a second."""
+        """Report why sets are missing, and stamps that could match wrongly; call it about once a second."""
         with self._lock:
-            problems = {
-                "sync": self._monitor.find_sync_problem(time.monotonic()),
-                "slop": self._monitor.find_slop_problem(),
-            }
-        for kind, message in problems.items():
-            if message is not None:
-                self._diagnostics.warning(kind, message)
+            sync, slop = self._monitor.find_sync_problem(time.monotonic()), self._monitor.find_slop_problem()
+            stamp = self._monitor.newest_stamp_ns()
+        if stamp is not None:
+            self._check_clock(stamp)
+        if sync is not None:
+            self._diagnostics.warning(sync.kind, sync.message)
+        if slop is not None:
+            self._diagnostics.warning("slop", slop)
+
+    def _check_clock(self, stamp: int) -> None:
+        """Report simulated time that never arrives; hint once at stamps of another clock, which only disturb TF."""
+        missing = describe_missing_clock(self._node)
+        if missing is not None:
+            self._diagnostics.warning("clock", missing)
+        elif not self._clock_compared:
+            self._clock_compared = True
+            hint = describe_other_clock(self._node, stamp)
+            if hint is not None:
+                self._node.get_logger().warning(hint)
+
+    def rates_hz(self) -> dict[str, float]:
+        """Return the rate of arrival of each topic over the last seconds."""
+        with self._lock:
+            return {topic: self._monitor.rate_hz(topic, time.monotonic()) for topic in self._types}
 
     def _subscribe(self, topic: str, kind: type[Any]) -> Subscription:
         """Subscribe to a topic with a QoS profile that parameters can override."""
         # Best effort also matches reliable publishers; a queue of several frames survives a busy executor.
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        return self._node.create_subscription(
-            kind,
-            topic,
-            partial(self._on_message, topic),
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        callbacks = partial(self._on_message, topic), partial(self._on_lost, topic)
+        return subscribe_counting_losses(self._node, kind, topic, qos, callbacks)
 
     def _restart_matching(self) -> None:
         """Make a new synchroniser with empty queues."""
@@ -145,6 +159,12 @@ class InputSubscriptions:
                 self._restart_matching()
                 self._callbacks.on_time_jump()
             self._filters[topic].signalMessage(message)
+
+    def _on_lost(self, topic: str, number: int) -> None:
+        """Record messages that the middleware reports as lost."""
+        with self._lock:
+            self._monitor.add_lost(topic, number, time.monotonic())
+        self._diagnostics.count("messages_lost", number)
 
     def _on_match(self, *messages: Any) -> None:
         """Pass on a matched set; the synchroniser calls it with the messages in the order of ``_types``."""

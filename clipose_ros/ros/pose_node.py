@@ -269,6 +269,8 @@ class PoseNode(LifecycleNode):
             "device": device,
             "model": config.network.model,
         }
+        if active is not None:
+            state |= {f"received_hz.{topic}": f"{rate_hz:.2f}" for topic, rate_hz in active.inputs.rates_hz().items()}
         status = self.diagnostics.status(f"{self.get_fully_qualified_name()}: poses", device, state)
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics_publisher.publish(DiagnosticArray(header=header, status=[status]))

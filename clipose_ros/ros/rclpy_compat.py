@@ -1,4 +1,4 @@
-"""Adapters for rclpy: every use of an attribute that rclpy does not document as public is in this module.
+"""Adapters for rclpy: every use of an attribute that rclpy does not document as public, or moved, is in this module.
 
 A release of rclpy that lacks one of these attributes raises ``RuntimeError`` with the name of the attribute, except
 where the attribute is only needed to work around a fault of an older release.
@@ -12,6 +12,14 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 
 def get_parameter_overrides(node: Node) -> dict[str, Any]:
@@ -47,6 +55,34 @@ def wrap_change_state(node: LifecycleNode, wrap: Callable[[Callable[..., Any]], 
     service = getattr(node, "_service_change_state", None)
     if service is not None:
         service.callback = wrap(service.callback)
+
+
+def subscribe_counting_losses(
+    node: Node,
+    kind: type[Any],
+    topic: str,
+    qos: QoSProfile,
+    callbacks: tuple[Callable[[Any], None], Callable[[int], None]],
+) -> Subscription:
+    """Subscribe to a topic with a QoS profile that parameters can override, and count the messages that are lost.
+
+    Args:
+        node: Node that subscribes.
+        kind: Message type.
+        topic: Name of the topic.
+        qos: Profile before overrides.
+        callbacks: Receiver of each message, and receiver of the number of messages that the middleware has newly
+            reported as lost; it is never called if the middleware does not report losses.
+    """
+    on_message, on_lost = callbacks
+    events = SubscriptionEventCallbacks(message_lost=lambda event: on_lost(event.total_count_change))
+    overridable = QoSOverridingOptions.with_default_policies()
+    try:
+        return node.create_subscription(
+            kind, topic, on_message, qos, event_callbacks=events, qos_overriding_options=overridable
+        )
+    except UnsupportedEventTypeError:
+        return node.create_subscription(kind, topic, on_message, qos, qos_overriding_options=overridable)
 
 
 def _overrides(node: Node) -> dict[str, Parameter[Any]]:

@@ -9,6 +9,7 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from clipose_ros.errors import DegenerateInputError, FrameError
+from clipose_ros.ros.clock_check import describe_other_clock
 from clipose_ros.ros.conversions import read_transform
 from clipose_ros.types import FloatArray
 
@@ -22,6 +23,7 @@ class Transforms:
     """
 
     def __init__(self, node: Node, *frames: str) -> None:
+        self._node = node
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node) if any(frames) else None
 
@@ -46,10 +48,11 @@ class Transforms:
             )
             return read_transform(stamped.transform.translation, stamped.transform.rotation)
         except (TransformException, DegenerateInputError) as error:
+            hint = describe_other_clock(self._node, stamp_ns)
             raise FrameError(
                 f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's "
                 f"stamp: {error}; nothing is published without it: publish the transform, or set {parameter} to "
-                "an existing frame, or to ''"
+                f"an existing frame, or to ''{f'; {hint}' if hint else ''}"
             ) from error
 
     def clear(self) -> None:

@@ -29,6 +29,7 @@ def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     for name in (
         "ROS_AUTOMATIC_DISCOVERY_RANGE",
         "FASTDDS_DEFAULT_PROFILES_FILE",
+        "FASTRTPS_DEFAULT_PROFILES_FILE",
         "OMP_WAIT_POLICY",
         "PYTHONUNBUFFERED",
     ):

@@ -58,4 +58,5 @@ def test_images_get_the_room_they_need(launched, monkeypatch):
     monkeypatch.setattr(sys.modules["launch.actions"], "SetEnvironmentVariable", note)
     launched("demo.launch.py")
     assert Path(variables["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert variables["FASTRTPS_DEFAULT_PROFILES_FILE"] == variables["FASTDDS_DEFAULT_PROFILES_FILE"]
     assert variables["OMP_WAIT_POLICY"] == "PASSIVE"

@@ -74,6 +74,18 @@ def test_topics_are_remapped(launched):
     assert result.value(result.nodes[0].named["namespace"]) == "robot1"
 
 
+def test_the_debug_image_gets_the_room_it_needs_and_a_profile_of_the_user_is_kept(launched, monkeypatch):
+    names = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    profile = launched("pose.launch.py").nodes[0].named["additional_env"]
+    assert set(profile) == names and all(Path(path).is_file() for path in profile.values())
+    for name in names:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "/mine.xml")
+            assert launched("pose.launch.py").nodes[0].named["additional_env"] == {}
+
+
 def test_every_argument_is_described(launched):
     for name, named in launched("pose.launch.py").arguments.items():
         assert named["description"].endswith("."), name

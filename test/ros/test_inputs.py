@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import rclpy
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.utilities import get_rmw_implementation_identifier
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from clipose_ros.config import SyncConfig
+from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
 from clipose_ros.ros.conversions import FrameMessages, ros_stamp, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
+
+SECOND_NS = 1_000_000_000
 
 
 class Inputs:
@@ -140,3 +153,108 @@ def test_closed_inputs_pass_nothing_on_and_unsubscribe(ros, camera, start_inputs
     count = len(inputs.events)
     ros.wait_for(lambda: camera.color.get_subscription_count() == 0, "the end of the subscriptions", camera.send)
     assert len(inputs.events) == count
+
+
+def test_publishers_of_a_silent_topic_are_described(ros, camera, start_inputs):
+    inputs = start_inputs(timeout_s=0.5)
+    topics = inputs.subscriptions.topics
+
+    def await_report(*words: str, leave_out: tuple[str, ...] = ()) -> None:
+        def is_reported() -> bool:
+            inputs.subscriptions.check()
+            return all(word in inputs.problem() for word in words)
+
+        ros.wait_for(is_reported, f"a report with {words}", lambda: camera.send(leave_out=leave_out))
+
+    await_report(f"nothing on '{topics.depth}'", "other topics arrive", "PROFILES_FILE=", leave_out=("depth",))
+    ros.node.destroy_publisher(camera.depth)
+    await_report(f"nothing on '{topics.depth}'", "no publisher", "remapped", leave_out=("depth",))
+    context = rclpy.Context()  # a participant has one type per topic
+    context.init()
+    other = rclpy.create_node("other_type", context=context)
+    other.create_publisher(CameraInfo, topics.depth, 1)
+    await_report(f"nothing on '{topics.depth}'", "sensor_msgs/msg/CameraInfo, not as sensor_msgs/msg/Image",
+                 leave_out=("depth",))  # fmt: skip
+    other.destroy_node()
+    context.shutdown()
+
+
+def test_a_publisher_that_offers_too_little_is_told(ros, camera):
+    topic = ros.node.resolve_topic_name("depth_registered/image_rect")
+    name = f"qos_overrides.{topic}.subscription.reliability"
+    node = rclpy.create_node("qos_test", parameter_overrides=[Parameter(name, value="reliable")])
+    ros.node.destroy_publisher(camera.depth)
+    camera.depth = ros.node.create_publisher(Image, topic, qos_profile_sensor_data)
+    diagnostics = NodeDiagnostics(node.get_logger())
+    callbacks = InputCallbacks(lambda messages: None, lambda: None)
+    inputs = InputSubscriptions(node, SyncConfig(timeout_s=0.5), False, callbacks, diagnostics)
+    ros.executor.add_node(node)
+
+    def is_reported() -> bool:
+        inputs.check()
+        values = diagnostics.status("inputs", "cpu", {"state": "active"}).values
+        return any(f"nothing on '{topic}'" in v.value and "requests reliable" in v.value for v in values)
+
+    ros.wait_for(is_reported, "the report", camera.send)
+    ros.executor.remove_node(node)
+    node.destroy_node()
+
+
+def test_simulated_time_that_never_comes_is_told(ros, camera):
+    node = rclpy.create_node("clock_test", parameter_overrides=[Parameter("use_sim_time", value=True)])
+    assert "'/clock'" in (describe_missing_clock(node) or "") and describe_other_clock(node, 10**18) is None
+    clock = ros.node.create_publisher(Clock, "/clock", 10)
+    ros.executor.add_node(node)
+    ros.wait_for(lambda: describe_missing_clock(node) is None, "the clock",
+                 lambda: clock.publish(Clock(clock=ros_stamp(1000 * SECOND_NS))))  # fmt: skip
+    assert describe_other_clock(node, 1001 * SECOND_NS) is None
+    hint = describe_other_clock(node, 1_795_000_000 * SECOND_NS)
+    assert hint is not None and "1795000000.000 s" in hint and "1000.000 s" in hint and "use_sim_time to false" in hint
+    ros.node.destroy_publisher(clock)
+    ros.executor.remove_node(node)
+    node.destroy_node()
+
+
+def test_stamps_of_a_recording_are_recognised_by_their_age(ros):
+    now_ns = ros.node.get_clock().now().nanoseconds
+    assert describe_other_clock(ros.node, now_ns) is None
+    hint = describe_other_clock(ros.node, now_ns - 86_400 * SECOND_NS)
+    assert hint is not None and "86400 s before" in hint and "use_sim_time to true" in hint and "--clock" in hint
+
+
+STOCK_CAMERA = """
+import time
+import numpy as np, rclpy
+from clipose_ros.ros_tools.camera_publisher import CameraPublisher, camera_messages
+from clipose_ros.types import CameraIntrinsics, RgbdFrame
+rclpy.init()
+publisher = CameraPublisher(rclpy.create_node("stock_camera"), False)
+size = 480, 640
+frame = RgbdFrame(np.zeros((*size, 3), np.uint8), np.ones(size, np.float32), CameraIntrinsics(600.0, 600.0, 320.0, 240.0, 640, 480))
+messages = camera_messages(frame)
+while True:
+    now = time.time_ns()
+    messages.header.stamp.sec, messages.header.stamp.nanosec = divmod(now, 10**9)
+    publisher.publish(messages)
+    time.sleep(0.03)
+"""  # noqa: E501 - a program, not prose
+
+
+@pytest.mark.skipif("fastrtps" not in get_rmw_implementation_identifier(), reason="the default segment is of Fast DDS")
+def test_images_lost_in_small_shared_memory_are_called_that(ros, start_inputs):
+    inputs = start_inputs(with_labels=False)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("DEFAULT_PROFILES_FILE")}
+    process = subprocess.Popen([sys.executable, "-c", STOCK_CAMERA], env=environment)
+
+    def is_reported() -> bool:
+        inputs.subscriptions.check()
+        return inputs.problem().startswith("messages are lost")
+
+    try:
+        ros.wait_for(is_reported, "the report")
+    finally:
+        process.kill()
+        process.wait()
+    profile = re.search(r"export FASTDDS_DEFAULT_PROFILES_FILE=(\S+)", inputs.problem())
+    assert profile is not None and Path(profile[1]).is_file() and "rmw_fastrtps" in inputs.problem()
+    assert int(inputs.diagnostics.counters()["messages_lost"]) > 0
