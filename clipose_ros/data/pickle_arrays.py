@@ -20,6 +20,8 @@ _TYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248]|[US](0|[1-9]\d{0,8}))")
 """Accepted types: booleans, integers, floating-point numbers and strings."""
 _BYTE_ORDERS: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 _MAX_DIMENSIONS = 32
+_MAX_EMPTY_SIDES = 1 << 24
+"""Largest product of the sides above 0 of an array without values, such as masks (480, 640, 0)."""
 _MAX_CODE_POINT = 0x10FFFF
 
 
@@ -174,8 +176,8 @@ def _check_shape(shape: object, limit: int) -> tuple[int, ...]:
     """Return a shape, or raise UnreadableFileError if it is none or has more than ``limit`` values."""
     if isinstance(shape, tuple) and len(shape) <= _MAX_DIMENSIONS:
         sides = tuple(side for side in shape if isinstance(side, int) and not isinstance(side, bool) and side >= 0)
-        # An array without values can have long sides, over which a reader may iterate.
-        if len(sides) == len(shape) and math.prod(max(side, 1) for side in sides) <= max(limit, 1):
+        # An array without values can have long sides, over which a reader may iterate; others need as many bytes.
+        if len(sides) == len(shape) and math.prod(max(side, 1) for side in sides) <= max(limit, _MAX_EMPTY_SIDES):
             return sides
     raise UnreadableFileError(f"it states an array of shape {quoted(shape)}, larger than the file")
 

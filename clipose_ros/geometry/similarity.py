@@ -18,8 +18,12 @@ import numpy as np
 from clipose_ros.errors import DegenerateInputError, ShapeError
 from clipose_ros.types import BoolArray, FloatArray
 
+_LAST_ROW_TOLERANCE = 1e-6
 _PAIRS_PER_HYPOTHESIS = 4
 """Number of pairs of a RANSAC hypothesis. Three determine a similarity; a fourth makes collinear samples rare."""
+
+SIMILARITY_TOLERANCE = 1e-2
+"""Largest deviation of the axes of a similarity from orthogonal ones of one length, relative to their square."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +138,34 @@ def fit_similarity_ransac(
             f"{best.sum()}"
         )
     return fit_similarity(source[best], target[best]), best
+
+
+def describe_similarity_faults(matrices: FloatArray) -> list[str]:
+    """Say of each matrix why it is no similarity, such as ``is mirrored``; an empty text for a similarity.
+
+    Args:
+        matrices: ``(N, 4, 4)`` matrices.
+    """
+    block = np.asarray(matrices, dtype=np.float64)[:, :3, :3]
+    with np.errstate(all="ignore"):
+        determinants = np.linalg.det(block)
+        # Columns of a rotation times s have the scalar products s^2 and 0.
+        products = block.swapaxes(1, 2) @ block / np.square(np.cbrt(determinants))[:, None, None]
+        deviations = np.abs(products - np.eye(3)).max(axis=(1, 2))
+        last_rows = np.abs(matrices[:, 3] - [0.0, 0.0, 0.0, 1.0]).max(axis=1)
+    faults = []
+    for matrix, determinant, deviation, last_row in zip(matrices, determinants, deviations, last_rows, strict=True):
+        if not np.isfinite(matrix).all():
+            faults.append("is not finite")
+        elif not np.isfinite(deviation):
+            faults.append("has the scale 0")
+        elif determinant < 0.0:
+            faults.append(f"is mirrored: its determinant is {determinant:.3g}")
+        elif deviation > SIMILARITY_TOLERANCE:
+            faults.append(f"is no rotation times a scale: its axes deviate by {deviation:.2g}")
+        else:
+            faults.append("" if last_row <= _LAST_ROW_TOLERANCE else f"has the last row {matrix[3].tolist()}")
+    return faults
 
 
 def _validate_pairs(

@@ -61,6 +61,11 @@ def test_arrays_are_restored_with_type_shape_and_order(array, protocol, layout):
     assert read["again"] is read["a"] and read["a"].flags.writeable
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_masks_of_an_image_without_detections_are_restored(protocol):
+    assert parse_pickle(pickle.dumps(np.zeros((480, 640, 0), bool), protocol=protocol)).shape == (480, 640, 0)
+
+
 @given(array=st_numpy.arrays(DTYPES, ()), protocol=PROTOCOLS)
 def test_scalars_are_restored(array, protocol):
     scalar = array[()]

@@ -102,7 +102,7 @@ class NocsDataset:
         root: Folder of the unpacked archives.
         subset: ``camera_train``, ``camera_val``, ``real_train`` or ``real_test``.
         correct_mugs: Centre mugs on the axis of their body, as published methods do; needs ``mug_meta.pkl``.
-        categories: Category set by which class ids are looked up; instances of other classes are skipped.
+        categories: Category set by which class ids are looked up; instances of other NOCS categories are skipped.
         index: Index file of the frames; ``.clipose_SUBSET.json`` in the root if left out.
 
     Attributes:
@@ -175,9 +175,12 @@ class NocsDataset:
         """Read the released ground truth of a frame; mugs are not corrected.
 
         Raises:
-            DataError: The subset has no released truth, or the file of the frame is missing or malformed.
+            DataError: The subset has no released truth, or a file of the frame is missing or malformed, or its rows
+                are not those of mask and meta file.
         """
-        return read_official_truths(self._find_record(index, self.subset.truth, "official truths"), self.categories)
+        path = self._find_record(index, self.subset.truth, "official truths")
+        instances = list(self._iter_visible(self.frames[index]))
+        return read_official_truths(path, instances, self._models, self.categories)
 
     def read_detections(self, index: int) -> list[InstanceMask]:
         """Read the Mask R-CNN detections of a frame.
@@ -199,14 +202,28 @@ class NocsDataset:
         raise DataError(f"there is no '{paths[0]}', which holds the {content} of {self.frames[index]}")
 
     def _iter_instances(self, name: str) -> Iterator[tuple[MetaLine, Category, BoolArray]]:
-        """Yield the visible instances of known categories with their pixel masks ``(H, W)``."""
+        """Yield the visible instances of the categories with their pixel masks ``(H, W)``."""
+        for line, pixels in self._iter_visible(name):
+            category = self.categories.by_id(line.class_id)
+            if category is not None:
+                yield line, category, pixels
+
+    def _iter_visible(self, name: str) -> Iterator[tuple[MetaLine, BoolArray]]:
+        """Yield the instances that have pixels, without distractors, in the order of the meta file."""
         mask = read_mask(self._file(name, "mask.png"))
-        for line in read_meta(self._file(name, "meta.txt")):
-            category, pixels = self.categories.by_id(line.class_id), mask == line.instance
+        for line in read_meta(path := self._file(name, "meta.txt")):
             # Distractors have class id 0, which is no category. The background value is no instance even if a meta file
             # lists it.
-            if category is not None and line.instance != BACKGROUND and pixels.any():
-                yield line, category, pixels
+            if line.class_id == 0 or line.instance == BACKGROUND:
+                continue
+            if not any(known.by_id(line.class_id) for known in (self.categories, NOCS_CATEGORIES)):
+                raise DataError(
+                    f"'{path}': instance {line.instance} has the class id {line.class_id}, which is no category: "
+                    f"expected {', '.join(str(category.id) for category in self.categories)}, or 0 for a distractor"
+                )
+            pixels = mask == line.instance
+            if pixels.any():
+                yield line, pixels
 
     def _file(self, name: str, suffix: str) -> Path:
         """Return the path of a file of a frame."""

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.errors import DataError
+from clipose_ros import image_files
+from clipose_ros.bounded_files import read_bytes
+from clipose_ros.errors import DataError, UnreadableFileError, quoted
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray
 
 CAMERA_INTRINSICS = CameraIntrinsics(577.5, 577.5, 319.5, 239.5, 640, 480)
@@ -25,6 +28,11 @@ BACKGROUND = 255
 """Mask value of pixels without an instance."""
 NO_DEPTH = 32001
 """Invalid depth value in some CAMERA images, in addition to 0."""
+IMAGE_SHAPE = (480, 640)
+"""Height and width of all images, pixels."""
+_MAX_META_BYTES = 1 << 16
+# Names become parts of paths, so they hold no separators.
+_META_LINE = re.compile(r"(\d{1,6})\s+(\d{1,6})(?:\s+([^\s/\\]+))?\s+([^\s/\\]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +128,25 @@ def read_meta(path: Path) -> list[MetaLine]:
     """Read the instances of a frame.
 
     Raises:
-        DataError: The file is missing, or a line does not have the form ``instance class [synset] model``.
+        DataError: The file is missing, a line does not have the form ``instance class [synset] model``, or two lines
+            have the same instance.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(path, _MAX_META_BYTES).decode("utf-8-sig").splitlines()
+    except (UnreadableFileError, UnicodeDecodeError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from error
-    found = []
+    found: dict[int, MetaLine] = {}
     for number, line in enumerate(lines, start=1):
-        words = line.split()
         # Some files end with empty lines.
-        if not words:
+        if not line.split():
             continue
-        if len(words) not in (3, 4) or not all(word.isdecimal() for word in words[:2]):
-            raise DataError(f"'{path}', line {number}: expected 'instance class [synset] model', got {line!r}")
-        found.append(MetaLine(int(words[0]), int(words[1]), words[-1], words[2] if len(words) == 4 else ""))
-    return found
+        if not (match := _META_LINE.fullmatch(line.strip())):
+            raise DataError(f"'{path}', line {number}: expected 'instance class [synset] model', got {quoted(line)}")
+        instance, class_id, synset, model = match.groups()
+        if int(instance) in found:
+            raise DataError(f"'{path}', line {number}: the instance {instance} is listed twice")
+        found[int(instance)] = MetaLine(int(instance), int(class_id), model, synset or "")
+    return list(found.values())
 
 
 def decode_coordinates(bgr: ByteArray) -> FloatArray:
@@ -181,24 +192,40 @@ def decode_depth(image: NDArray[Any], path: Path) -> FloatArray:
     return np.where(raw == NO_DEPTH, 0, raw).astype(np.float32) * np.float32(1e-3)
 
 
+def encode_object_depth(depth_mm: NDArray[np.uint16]) -> ByteArray:
+    """Encode depth ``(H, W)``, millimetres, as CAMERA stores that of the objects: ``NO_DEPTH`` where there is none.
+
+    Returns:
+        ``(H, W, 3)`` BGR image with the high byte in green and the low byte in red.
+    """
+    raw = np.where(depth_mm == 0, NO_DEPTH, depth_mm).astype(np.uint16)
+    return np.stack([np.zeros_like(raw), raw >> 8, raw & 255], axis=-1).astype(np.uint8)
+
+
 def read_image(path: Path, flag: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
     """Read an image of 640x480 pixels.
 
     Raises:
         DataError: The file is missing or damaged, or the image has another size.
     """
-    if not path.is_file():
-        raise DataError(f"there is no '{path}'")
-    image = cv2.imread(str(path), flag)
-    if image is None:
-        raise DataError(f"'{path}' cannot be read as an image: it may be truncated; unpack it again")
-    if image.shape[:2] != (480, 640):
+    try:
+        image = image_files.read_image(path, flag)
+    except UnreadableFileError as error:
+        raise DataError(f"'{path}' cannot be read as an image: {error}; unpack it again") from error
+    if image.shape[:2] != IMAGE_SHAPE:
         raise DataError(f"'{path}' must be 640x480, got {image.shape[1]}x{image.shape[0]}")
     return image
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read the instance numbers ``(H, W)`` of a ``_mask.png``; ``BACKGROUND`` for pixels without an instance."""
+    """Read the instance numbers ``(H, W)`` of a ``_mask.png``; ``BACKGROUND`` for pixels without an instance.
+
+    Raises:
+        DataError: The file is missing or damaged, or has not 8 bits per channel.
+    """
     image = read_image(path)
     # Masks have one channel, or are colour images with the number in the red channel.
-    return np.asarray(image if image.ndim == 2 else image[..., 2], dtype=np.uint8)
+    numbers = image if image.ndim == 2 else image[..., 2]
+    if numbers.dtype != np.uint8:
+        raise DataError(f"'{path}' must have 8 bits per channel, got {numbers.dtype}")
+    return np.asarray(numbers)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.mask_augmentation import augment_mask
-from clipose_ros.data.nocs.files import BACKGROUND, SUBSETS, NocsSubset, encode_coordinates
+from clipose_ros.data.nocs.files import BACKGROUND, SUBSETS, NocsSubset, encode_coordinates, encode_object_depth
 from clipose_ros.data.nocs.object_models import MUG_META
 from clipose_ros.data.safe_pickle import read_pickle
 from clipose_ros.data.synthetic.renderer import ObjectTruth, RenderedFrame, Renderer
-from clipose_ros.data.synthetic.scenes import PlacedObject, SceneConfig, make_scene
+from clipose_ros.data.synthetic.scenes import PlacedObject, Scene, SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError
 from clipose_ros.geometry.camera import backproject
@@ -70,6 +70,7 @@ def write_nocs_fixture(
         renderer = Renderer(scene)
         name = f"scene_{number}" if subset.startswith("real") else f"{number - 1:05d}"
         models = {item.instance: f"{item.object.category}_{name}_{item.instance}_norm" for item in scene.objects}
+        meta = _format_meta(layout, scene, models)
         for item in scene.objects:
             _write_model(root, layout, item, models[item.instance])
             if item.object.category == "mug":
@@ -77,7 +78,7 @@ def write_nocs_fixture(
         for index in range(frames):
             view = renderer.render(random_view(rng, scene, (0.5, 1.0)), layout.intrinsics, shadow_rays=0)
             frame = f"{name}/{index:04d}"
-            _write_frame(root, layout, frame, view, models)
+            _write_frame(root, layout, frame, view, meta)
             _write_records(root, layout, frame, view, rng)
             truths[frame] = view.truths
     _write_pickle(root / MUG_META, mugs)
@@ -105,7 +106,22 @@ def render_coordinate_map(view: RenderedFrame, subset: NocsSubset) -> FloatArray
     return coordinates
 
 
-def _write_frame(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame, models: Mapping[int, str]) -> None:
+def _format_meta(subset: NocsSubset, scene: Scene, models: Mapping[int, str]) -> str:
+    """Return the meta file of a scene: all objects in ascending order, those beyond the image too.
+
+    CAMERA has distractors, of class 0. The one here has no pixels.
+    """
+    lines = []
+    for item in sorted(scene.objects, key=lambda item: item.instance):
+        category = item.object.category
+        synset = f"{SYNSETS[category]} " if subset.composed else ""
+        lines.append(f"{item.instance} {NOCS_CATEGORIES[category].id} {synset}{models[item.instance]}\n")
+    if subset.composed:
+        lines.append(f"{max(models) + 1} 0 03211117 distractor\n")
+    return "".join(lines)
+
+
+def _write_frame(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame, meta: str) -> None:
     """Write the files of a frame, with composed depth where the subset has it."""
     stem = root / subset.folders[0] / frame
     stem.parent.mkdir(parents=True, exist_ok=True)
@@ -115,16 +131,11 @@ def _write_frame(root: Path, subset: NocsSubset, frame: str, view: RenderedFrame
     coordinates = encode_coordinates(render_coordinate_map(view, subset))
     # The released coordinate maps are white outside the objects.
     coordinates[~objects] = 255
-    # A distractor without pixels checks that readers skip class 0.
-    lines = [f"{max(models) + 1} 0 {'00000000 ' if subset.composed else ''}distractor"]
-    for truth in view.truths:
-        synset = f"{SYNSETS[truth.category]} " if subset.composed else ""
-        lines.append(f"{truth.instance} {NOCS_CATEGORIES[truth.category].id} {synset}{models[truth.instance]}")
     _write_image(stem, "color.png", np.ascontiguousarray(view.rgb[..., ::-1]))
-    _write_image(stem, "depth.png", np.where(objects, depth, 0).astype(np.uint16) if subset.composed else depth)
+    _write_image(stem, "depth.png", encode_object_depth(np.where(objects, depth, 0)) if subset.composed else depth)
     _write_image(stem, "mask.png", mask)
     _write_image(stem, "coord.png", coordinates)
-    stem.with_name(f"{stem.name}_meta.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    stem.with_name(f"{stem.name}_meta.txt").write_text(meta, encoding="utf-8")
     if subset.composed is not None:
         composed = root / subset.composed / frame
         composed.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +146,7 @@ def _write_records(root: Path, subset: NocsSubset, frame: str, view: RenderedFra
     """Write official truths and simulated detections of a frame, if the subset has them."""
     if subset.truth is None or subset.detections is None:
         return
+    image_path = f"/data/{subset.folders[-1]}/{frame}"
     masks = [InstanceMask.from_full(t.category, 1.0, view.labels == _compute_label(t)) for t in view.truths]
     true_masks = [mask for mask in masks if mask is not None]
     augmented = [augment_mask(mask, view.labels.shape, rng) for mask in true_masks]
@@ -143,21 +155,28 @@ def _write_records(root: Path, subset: NocsSubset, frame: str, view: RenderedFra
     similarities = np.array([t.T_camera_object for t in view.truths]).reshape(-1, 4, 4)
     diagonals = np.array([np.linalg.norm(t.size) for t in view.truths])
     similarities[:, :3, :3] *= diagonals[:, None, None]
-    truths = {
-        "gt_class_ids": np.array([NOCS_CATEGORIES[t.category].id for t in view.truths], dtype=np.int32),
+    rows = {
+        "gt_class_ids": np.array([NOCS_CATEGORIES[t.category].id for t in view.truths], dtype=np.int64),
         "gt_bboxes": _stack_boxes(true_masks),
-        "gt_RTs": similarities,
-        "gt_scales": np.array([t.size for t in view.truths]).reshape(-1, 3) / diagonals[:, None],
-        "gt_handle_visibility": np.array([int(t.handle_visible) for t in view.truths]),
+        "gt_scales": (np.array([t.size for t in view.truths]).reshape(-1, 3) / diagonals[:, None]).astype(np.float32),
     }
+    truths: dict[str, Any] = {"gt_RTs": similarities, "image_path": image_path}
+    visible = np.array([int(t.handle_visible) for t in view.truths], dtype=np.int64)
+    # Only CAMERA states the visibility of handles.
+    if subset.composed is not None:
+        objects = [f"/data/obj_models/val/{SYNSETS[t.category]}/{t.instance}/model.obj" for t in view.truths]
+        truths |= {**rows, "handle_visibility": visible, "obj_list": objects, "image_id": 0}
     detections = {
         "pred_class_ids": np.array([NOCS_CATEGORIES[mask.category].id for mask in detected], dtype=np.int32),
         "pred_bboxes": _stack_boxes(detected),
         "pred_scores": rng.uniform(0.8, 1.0, len(detected)).astype(np.float32),
         "pred_masks": _stack_masks(detected, view.labels.shape),
+        "gt_RTs": similarities,
+        "gt_handle_visibility": visible,
+        **rows,
     }
     ending = f"{frame.replace('/', '_')}.pkl"
-    for files, record in ((subset.truth, truths), (subset.detections, {**truths, **detections})):
+    for files, record in ((subset.truth, truths), (subset.detections, detections)):
         _write_pickle(root / files.folder / f"{files.prefixes[0]}_{ending}", record)
 
 
@@ -201,7 +220,7 @@ def _write_image(stem: Path, suffix: str, image: Any) -> None:
 def _write_pickle(path: Path, value: Any) -> None:
     """Write a pickle; create its folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(value))
+    path.write_bytes(pickle.dumps(value, protocol=3))
 
 
 def _compute_label(truth: ObjectTruth) -> int:

@@ -6,9 +6,11 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
+from clipose_ros.bounded_files import read_json
 from clipose_ros.data.nocs.files import FRAME_FILES
+from clipose_ros.errors import UnreadableFileError
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,23 @@ def list_frames(folder: Path, index: Path) -> dict[str, SceneFiles]:
 
 
 def _read_index(index: Path) -> dict[str, SceneFiles]:
-    """Read an index; return an empty one if the file is missing or malformed."""
+    """Read an index. Malformed scenes are left out, and a malformed file is empty: they are listed again."""
     try:
-        values: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
-        return {
-            name: SceneFiles(int(scene["changed"]), tuple(scene["whole"]), tuple(scene["missing"]))
-            for name, scene in values.items()
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        scenes = read_json(index)
+    except UnreadableFileError:
         return {}
+    kept = {}
+    for name, scene in scenes.items() if isinstance(scenes, dict) else ():
+        values = scene if isinstance(scene, dict) else {}
+        changed, whole, missing = values.get("changed"), values.get("whole"), values.get("missing")
+        if isinstance(changed, int) and _are_file_names(whole) and _are_file_names(missing):
+            kept[str(name)] = SceneFiles(changed, tuple(whole), tuple(missing))
+    return kept
+
+
+def _are_file_names(values: object) -> TypeGuard[list[str]]:
+    """Return True for a list of names without separators of paths."""
+    return isinstance(values, list) and all(isinstance(value, str) and "/" not in value for value in values)
 
 
 def _scan(scene: Path, changed: int) -> SceneFiles:

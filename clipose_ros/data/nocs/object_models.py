@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clipose_ros.bounded_files import read_bytes
 from clipose_ros.data.nocs.files import MetaLine, NocsSubset
 from clipose_ros.data.safe_pickle import as_numbers, read_pickle
 from clipose_ros.errors import DataError, UnreadableFileError, quoted
@@ -17,6 +18,7 @@ from clipose_ros.types import FloatArray
 
 MUG_META = "obj_models/mug_meta.pkl"
 """File of the mug corrections, relative to the root."""
+_MAX_BOX_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,17 +88,17 @@ class NocsModels:
 
 def _read_extents(path: Path) -> FloatArray:
     """Read three extents, or two opposite corners, and scale the extents to a diagonal of 1."""
+    if not path.is_file():
+        raise DataError(f"there is no '{path}', which holds the model's box: unpack obj_models.zip")
     try:
-        values = np.loadtxt(path, dtype=np.float64)
-    except OSError as error:
-        raise DataError(f"there is no '{path}', which holds the model's box: unpack obj_models.zip") from error
-    except ValueError as error:
+        lines = read_bytes(path, _MAX_BOX_BYTES).splitlines()
+        values = np.array([[float(word) for word in line.split()] for line in lines if line.strip()])
+    except (UnreadableFileError, ValueError) as error:
         raise DataError(f"'{path}' must hold numbers: {error}") from error
     # CAMERA stores two opposite corners of the box, REAL three extents.
-    if values.shape == (2, 3):
-        values = np.abs(values[0] - values[1])
-    if values.shape != (3,) or not (values > 0.0).all():
-        raise DataError(f"'{path}' must hold three extents or two corners of a box, got shape {values.shape}")
+    values = np.abs(values[0] - values[1]) if values.shape == (2, 3) else values.squeeze()
+    if values.shape != (3,) or not (np.isfinite(values) & (values > 0.0)).all():
+        raise DataError(f"'{path}' must hold three extents or two corners of a box, got {quoted(values.tolist())}")
     extents: FloatArray = values / np.linalg.norm(values)
     return extents
 

@@ -140,6 +140,69 @@ def test_detections_cover_their_objects(fixture_data, subset):
             assert inside.mean() > 0.4 and 0.8 <= mask.score <= 1.0
 
 
+def test_fixture_has_the_entries_of_the_released_truths(fixture_data):
+    """REAL states poses alone. In CAMERA the visibility of handles has a key without ``gt_``."""
+    keys = {
+        "real_test": {"gt_RTs", "image_path"},
+        "val": {"gt_RTs", "image_path", "gt_class_ids", "gt_bboxes", "gt_scales", "handle_visibility", "obj_list"}
+        | {"image_id"},
+    }
+    for folder, expected in keys.items():
+        paths = sorted((fixture_data[0] / "gts" / folder).glob("*.pkl"))
+        assert len(paths) == 6
+        for path in paths:
+            assert set(pickle.loads(path.read_bytes())) == expected
+    depth = cv2.imread(str(fixture_data[0] / "CAMERA/val/00000/0000_depth.png"), cv2.IMREAD_UNCHANGED)
+    assert depth.shape == (480, 640, 3) and depth.dtype == np.uint8
+    lines = (fixture_data[0] / "Real/test/scene_1/0000_meta.txt").read_text().splitlines()
+    assert [int(line.split()[0]) for line in lines] == list(range(1, len(lines) + 1))
+    assert all(len(line.split()) == 3 for line in lines)
+
+
+def test_hidden_handles_of_camera_are_read(fixture_data):
+    root, truths = fixture_data
+    dataset = NocsDataset(root, "camera_val")
+    read = {
+        (name, truth.instance): truth.handle_visible
+        for index, name in enumerate(dataset.frames)
+        for truth in dataset.read_official(index)
+    }
+    rendered = {(name, t.instance): t.handle_visible for name, ts in truths["camera_val"].items() for t in ts}
+    assert read == rendered and not all(read.values())
+
+
+def test_object_without_pixels_has_no_official_truth(fixture_copy):
+    """Rows of the released truths are those of the visible objects, so an object that leaves the image shifts them."""
+    dataset = NocsDataset(fixture_copy, "real_test")
+    before = dataset.read_official(0)
+    mask_path = dataset.folder / "scene_1" / "0000_mask.png"
+    truth_path = fixture_copy / "gts" / "real_test" / "results_real_test_scene_1_0000.pkl"
+    mask, record = cv2.imread(str(mask_path), cv2.IMREAD_UNCHANGED), pickle.loads(truth_path.read_bytes())
+    mask[mask == before[1].instance] = 255
+    cv2.imwrite(str(mask_path), mask)
+    with pytest.raises(DataError, match=rf"{truth_path.name}.*each of the {len(before) - 1} objects"):
+        dataset.read_official(0)
+    truth_path.write_bytes(pickle.dumps({**record, "gt_RTs": np.delete(record["gt_RTs"], 1, axis=0)}))
+    after = dataset.read_official(0)
+    assert [t.instance for t in after] == [t.instance for i, t in enumerate(before) if i != 1]
+    for truth, same in zip(after, [*before[:1], *before[2:]], strict=True):
+        np.testing.assert_array_equal(truth.T_camera_object, same.T_camera_object)
+
+
+def test_distractors_with_pixels_have_no_row_and_unknown_classes_raise(fixture_copy):
+    dataset = NocsDataset(fixture_copy, "real_test")
+    path = dataset.folder / "scene_1" / "0000_meta.txt"
+    lines = path.read_text().splitlines()
+    first, _, model = lines[0].split()
+    path.write_text("\n".join([f"{first} 0 {model}", *lines[1:]]))
+    with pytest.raises(DataError, match=r"0000\.pkl.*each of the"):
+        dataset.read_official(0)
+    path.write_text("\n".join([f"{first} 9 {model}", *lines[1:]]))
+    for call in (dataset.read_official, dataset.read_frame, dataset.read):
+        with pytest.raises(DataError, match=rf"0000_meta\.txt': instance {first} has the class id 9"):
+            call(0)
+
+
 def test_detections_are_read_from_older_keys(fixture_copy):
     dataset = NocsDataset(fixture_copy, "real_test")
     path = next((fixture_copy / "segmentation_results" / "REAL275").glob("*_scene_1_0000.pkl"))

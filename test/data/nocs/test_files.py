@@ -10,9 +10,11 @@ import pytest
 from clipose_ros.data.nocs.files import (
     CAMERA_INTRINSICS,
     REAL_INTRINSICS,
+    MetaLine,
     decode_coordinates,
     decode_depth,
     encode_coordinates,
+    encode_object_depth,
     read_image,
     read_mask,
     read_meta,
@@ -110,3 +112,54 @@ def test_intrinsics_are_the_published_ones():
         322.525,
         244.11084,
     )
+
+
+def test_encode_object_depth_is_the_inverse_and_marks_missing_depth(tmp_path):
+    depth_mm = np.array([[0, 1, 500, 32001 - 1, 65535]], dtype=np.uint16)
+    image = encode_object_depth(depth_mm)
+    assert image[0, 0].tolist() == [0, 32001 >> 8, 32001 & 255]
+    np.testing.assert_array_equal(np.rint(1000 * decode_depth(image, tmp_path)), depth_mm)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2 a\n1 3 b\n", "line 2: the instance 1 is listed twice"),
+        ("1 2 ../../a\n", "line 1"),
+        ("1 2 03797390/.. a\n", "line 1"),
+        ("-1 2 a\n", "line 1"),
+        (f"{'9' * 5000} 2 a\n", "line 1"),
+        ("1 2 03797390 a b\n", "line 1"),
+    ],
+)
+def test_read_meta_refuses_repeated_instances_and_paths(tmp_path, text, message):
+    (tmp_path / "0001_meta.txt").write_text(text)
+    with pytest.raises(DataError, match=rf"0001_meta\.txt', {message}") as caught:
+        read_meta(tmp_path / "0001_meta.txt")
+    assert len(str(caught.value)) < 400
+
+
+def test_read_meta_accepts_a_byte_order_mark_and_refuses_other_bytes(tmp_path):
+    path = tmp_path / "0001_meta.txt"
+    path.write_bytes(b"\xef\xbb\xbf1 2 bowl\r\n")
+    assert read_meta(path) == [MetaLine(1, 2, "bowl", "")]
+    path.write_bytes(b"1 2 b\xff\n")
+    with pytest.raises(DataError, match="0001_meta"):
+        read_meta(path)
+
+
+def test_read_mask_refuses_16_bits(tmp_path):
+    """256 + 1 would read as instance 1."""
+    cv2.imwrite(str(tmp_path / "0000_mask.png"), np.full((480, 640), 257, np.uint16))
+    with pytest.raises(DataError, match=r"0000_mask\.png.*8 bits"):
+        read_mask(tmp_path / "0000_mask.png")
+
+
+def test_read_image_refuses_damaged_pixels(tmp_path):
+    path = tmp_path / "0000_mask.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 9, (480, 640), dtype=np.uint8))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"0000_mask\.png"):
+        read_mask(path)

@@ -61,3 +61,20 @@ def test_malformed_index_is_replaced(folder, tmp_path, content):
 def test_unwritable_index_is_skipped(folder, tmp_path):
     scenes = list_frames(folder, tmp_path / "no_such_folder" / "index.json")
     assert set(scenes) == {"scene_1", "scene_2"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "[]",
+        '{"scene_1": 3}',
+        '{"scene_1": {"changed": 1, "whole": "0000", "missing": []}}',
+        '{"scene_1": {"changed": CHANGED, "whole": ["../secret"], "missing": []}}',
+        '{"scene_1": {"changed": CHANGED, "whole": [7], "missing": []}}',
+    ],
+)
+def test_malformed_index_is_listed_again(folder, tmp_path, content):
+    index = tmp_path / "index.json"
+    index.write_text(content.replace("CHANGED", str((folder / "scene_1").stat().st_mtime_ns)))
+    assert list_frames(folder, index)["scene_1"].whole == ("0000", "0001")
