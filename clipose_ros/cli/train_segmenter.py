@@ -16,7 +16,8 @@ from clipose_ros.cli.generate import add_object_library_options, describe_object
 from clipose_ros.errors import CliposeError
 from clipose_ros.resources import config_path
 from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, ImageSetConfig, write_images
-from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, evaluate_segmenter, train_segmenter
+from clipose_ros.segmenter_training.evaluation import evaluate_segmenter
+from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, train_segmenter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -173,8 +173,11 @@ def _describe_task(task: str, model: Any) -> str:
 
 
 def has_masks(model: Any) -> bool:
-    """Return True if a loaded model predicts masks; the task that a file states may differ from its network."""
+    """Return True if a loaded model predicts masks, inside ``isolate_ultralytics``; a file may state another task."""
     from ultralytics.nn.tasks import SegmentationModel
 
     network = model.model
-    return isinstance(network, SegmentationModel) if isinstance(network, torch.nn.Module) else model.task == "segment"
+    if not isinstance(network, torch.nn.Module):
+        return bool(model.task == "segment")
+    # A network that is made as one with masks may end in a layer without.
+    return isinstance(network, SegmentationModel) and any(name.endswith("proto") for name, _ in network.named_modules())

@@ -1,4 +1,4 @@
-"""Training and evaluation of segmentation models with ultralytics (AGPL-3.0).
+"""Training of segmentation models with ultralytics (AGPL-3.0).
 
 ultralytics is imported only inside functions, so that neither the library nor its license is needed if no detector is
 trained. Weights that it produces are under AGPL-3.0 as well.
@@ -6,23 +6,29 @@ trained. Weights that it produces are under AGPL-3.0 as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from clipose_ros.bounded_files import read_yaml
 from clipose_ros.config import ConfigNode, option
-from clipose_ros.errors import CheckpointError, ConfigError
-from clipose_ros.segmentation.isolation import isolate_ultralytics, read_checkpoint
-from clipose_ros.segmentation.yolo import load_yolo
+from clipose_ros.errors import ConfigError, DataError, DeviceError, SegmentationError, UnreadableFileError, quoted
+from clipose_ros.segmentation.isolation import ULTRALYTICS_ERRORS, first_line, isolate_ultralytics
+from clipose_ros.segmenter_training.dataset import DATASET_FILE, PARTS
+from clipose_ros.segmenter_training.dataset_file import read_image_dataset
+from clipose_ros.segmenter_training.segmentation_trainer import make_trainer
+from clipose_ros.segmenter_training.weights import check_resumable, export_weights, load_segmentation_model
 
 RUN_FOLDER = "run"
 """Folder with the records of ultralytics, inside the output folder."""
-LICENSE = "AGPL-3.0 (https://www.gnu.org/licenses/agpl-3.0): made with ultralytics"
-"""License text that is written into the weights."""
+_RUN_SETTINGS = {
+    "cache", "data", "device", "exist_ok", "mode", "model", "name", "patience", "plots", "pretrained", "project",
+    "resume", "save_dir", "task",
+}  # fmt: skip
+"""Settings of a run that are not those of its recipe."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class SegmenterTrainConfig(ConfigNode):
         super().__post_init__()
         if self.image_size % 32:
             raise ConfigError(f"'image_size' must be a multiple of 32, got {self.image_size}")
+        if not self.architecture.endswith((".yaml", ".yml")) or "://" in self.architecture:
+            raise ConfigError(
+                f"'architecture' must be the name of a local .yaml file, such as yolo11n-seg.yaml, got "
+                f"{quoted(self.architecture)}; weights are given as 'start'"
+            )
 
     @classmethod
     def read(cls, path: str | Path) -> SegmenterTrainConfig:
@@ -67,9 +78,11 @@ class SegmenterTrainConfig(ConfigNode):
             ConfigError: The file cannot be read, or a setting is unknown or out of bounds.
         """
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            values = read_yaml(path)
+        except UnreadableFileError as error:
             raise ConfigError(f"recipe '{path}' cannot be read: {error}") from error
+        if values is not None and not isinstance(values, Mapping):
+            raise ConfigError(f"recipe '{path}' must be a mapping of settings, got {quoted(values)}")
         return cls.from_mapping(values or {})
 
     def to_ultralytics(self) -> dict[str, Any]:
@@ -100,29 +113,6 @@ class SegmenterTrainConfig(ConfigNode):
         }
 
 
-@dataclass(frozen=True)
-class MaskAccuracy:
-    """Accuracy of predicted masks.
-
-    Attributes:
-        precision: Precision at the score of the best F1.
-        recall: Recall at the same score.
-        map50: Mean average precision at a mask IoU of 0.5.
-        map: Mean of the average precision at mask IoUs from 0.5 to 0.95.
-    """
-
-    precision: float
-    recall: float
-    map50: float
-    map: float
-
-    @classmethod
-    def from_sequence(cls, values: Sequence[float]) -> MaskAccuracy:
-        """Build from four values in ultralytics' order."""
-        precision, recall, map50, mean = map(float, values)
-        return cls(precision, recall, map50, mean)
-
-
 def train_segmenter(
     config: SegmenterTrainConfig, dataset: Path, output: Path, device: str = "cpu", resume: bool = False
 ) -> Path:
@@ -132,34 +122,61 @@ def train_segmenter(
         config: Recipe.
         dataset: YAML file of a data set in ultralytics' format, as ``write_images`` creates it.
         output: Folder of the run and of the weights.
-        device: ``cpu``, the number of a GPU, or ``cuda:N``.
+        device: ``cpu``, ``cuda``, ``cuda:N``, or the number of a GPU.
         resume: Continue the run in ``output`` with its own settings.
 
     Returns:
         The weights of the best epoch, written by ``export_weights``.
 
     Raises:
-        ConfigError: There is no run to resume, or the data set does not exist.
-        SegmentationError: ultralytics is not installed, or the starting weights are unusable.
+        ConfigError: There is no run to resume, or it has finished.
+        DataError: The data set is malformed, or a file cannot be written.
+        DeviceError: The machine has no such device.
+        SegmentationError: ultralytics is not installed, the starting weights are unusable, or training failed.
     """
-    last = output / RUN_FOLDER / "weights" / "last.pt"
-    if resume and not last.exists():
+    run, target = output / RUN_FOLDER, output / "segmenter.pt"
+    last, best = run / "weights" / "last.pt", run / "weights" / "best.pt"
+    settings = {"device": _resolve_device(device), "cache": "ram", "patience": 0, "plots": False, "resume": resume}
+    if not resume:
+        settings |= {"pretrained": bool(config.start), **config.to_ultralytics()}
+    elif not last.exists():
         raise ConfigError(f"there is no run to resume in '{output}': expected '{last}'")
-    if not dataset.is_file():
-        raise ConfigError(f"no such data set: '{dataset}'. Create one with `train_segmenter pictures`")
     with isolate_ultralytics():
-        model = load_yolo(str(last) if resume else config.start or config.architecture)
+        model = load_segmentation_model(str(last) if resume else config.start or config.architecture)
+        if resume and not check_resumable(last, {*config.to_ultralytics(), *_RUN_SETTINGS}):
+            if target.exists() or not best.exists():
+                raise ConfigError(f"the run in '{output}' has finished, there is nothing to resume: omit --resume")
+            return export_weights(best, target)  # the run ended between its last epoch and the export
+        images = read_image_dataset(dataset, PARTS)
         if config.precision == "bf16":
             model.add_callback("on_train_start", _use_bfloat16)
-        if resume:
-            model.train(resume=True)
-        else:
-            model.train(
-                data=str(dataset.resolve()), project=str(output.resolve()), name=RUN_FOLDER, exist_ok=True,
-                device=device, cache="ram", patience=0, plots=False, pretrained=bool(config.start),
-                **config.to_ultralytics(),
-            )  # fmt: skip
-    return export_weights(output / RUN_FOLDER / "weights" / "best.pt", output / "segmenter.pt")
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            written = images.write(output / DATASET_FILE)
+            model.train(trainer=make_trainer(run), data=str(written.resolve()), **settings)
+        except OSError as error:
+            raise DataError(
+                f"training in '{output}' stopped ({first_line(error)}): free disk space, or make the folder writable; "
+                "then continue with --resume"
+            ) from error
+        except ULTRALYTICS_ERRORS as error:
+            raise SegmentationError(f"training in '{output}' failed: {first_line(error)}") from error
+    return export_weights(best, target)
+
+
+def _resolve_device(device: str) -> str:
+    """Return ultralytics' name of a device: ``cpu``, or the number of a GPU.
+
+    Raises:
+        DeviceError: The machine has no such device.
+    """
+    number = device.removeprefix("cuda").removeprefix(":") or "0"
+    if device != "cpu" and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
+        raise DeviceError(
+            f"device {quoted(device)} does not exist: expected cpu, cuda or cuda:N; PyTorch finds "
+            f"{torch.cuda.device_count()} GPUs"
+        )
+    return device if device == "cpu" else number
 
 
 def _use_bfloat16(trainer: Any) -> None:
@@ -182,57 +199,3 @@ def _to_float32(output: Any) -> Any:
     if isinstance(output, Mapping):
         return {key: _to_float32(value) for key, value in output.items()}
     return type(output)(map(_to_float32, output)) if isinstance(output, (list, tuple)) else output
-
-
-def export_weights(checkpoint: Path, target: Path) -> Path:
-    """Write weights for distribution: float16, with the license text, without paths and settings of the training run.
-
-    Args:
-        checkpoint: A checkpoint that ultralytics wrote.
-        target: File to write.
-
-    Returns:
-        ``target``.
-
-    Raises:
-        CheckpointError: ``checkpoint`` is no checkpoint of ultralytics.
-    """
-    with isolate_ultralytics():
-        content: Any = read_checkpoint(checkpoint)
-        # The averaged weights are the validated ones; a finished run stores them as the model.
-        trained = content.get("ema") or content.get("model")
-        if not isinstance(trained, torch.nn.Module):
-            raise CheckpointError(f"expected weights that ultralytics has trained, got '{checkpoint}'")
-        model: Any = trained.half().eval()  # untyped for ultralytics' own attributes below
-        settings = {"task": "segment", "imgsz": int(content["train_args"]["imgsz"])}
-        # ultralytics keeps its training arguments, its loss and the path of the starting weights on the model.
-        model.args, model.criterion, model.pt_path = settings, None, target.name
-        for parameter in model.parameters():
-            parameter.requires_grad = False
-        kept = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": settings}
-        torch.save({**kept, "version": content["version"], "date": content["date"], "license": LICENSE}, target)
-    return target
-
-
-def evaluate_segmenter(weights: Path, dataset: Path, image_size: int, part: str = "val") -> dict[str, MaskAccuracy]:
-    """Measure the mask accuracy on a part of a data set.
-
-    Args:
-        weights: Weights of a segmentation model.
-        dataset: YAML file of the data set.
-        image_size: Longer side of the input, pixels.
-        part: ``train`` or ``val``.
-
-    Returns:
-        Accuracy by class name, and for ``all`` classes together.
-    """
-    with isolate_ultralytics():
-        model = load_yolo(str(weights))
-        results = model.val(
-            data=str(dataset.resolve()), split=part, imgsz=image_size, batch=8, workers=0, device="cpu", plots=False,
-            verbose=False, rect=True,
-        )  # fmt: skip
-        rows = {"all": MaskAccuracy.from_sequence(results.seg.mean_results())}
-        for index, number in enumerate(results.seg.ap_class_index):
-            rows[results.names[int(number)]] = MaskAccuracy.from_sequence(results.seg.class_result(index))
-    return rows

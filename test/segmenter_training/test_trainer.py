@@ -8,17 +8,13 @@ import yaml
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
-from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.errors import CheckpointError, ConfigError, DataError
 from clipose_ros.resources import config_path
 from clipose_ros.segmentation.isolation import isolate_ultralytics, read_checkpoint
 from clipose_ros.segmenter_training.dataset import ImageSetConfig, write_images
-from clipose_ros.segmenter_training.trainer import (
-    LICENSE,
-    SegmenterTrainConfig,
-    evaluate_segmenter,
-    export_weights,
-    train_segmenter,
-)
+from clipose_ros.segmenter_training.evaluation import evaluate_segmenter
+from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, train_segmenter
+from clipose_ros.segmenter_training.weights import LICENSE, export_weights
 
 SHIPPED = sorted(config_path("segmenter/synthetic.yaml").parent.glob("*.yaml"))
 
@@ -51,7 +47,7 @@ def test_resume_without_run_is_rejected(tmp_path: Path) -> None:
 
 
 def test_missing_data_set_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such data set"):
+    with pytest.raises(DataError, match="no such data set"):
         train_segmenter(SegmenterTrainConfig(), tmp_path / "dataset.yaml", tmp_path)
 
 
