@@ -8,7 +8,6 @@ is marked as ignored: a detection of it is neither right nor false.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from clipose_ros.errors import DataError
+from clipose_ros.bounded_files import read_json
+from clipose_ros.errors import DataError, UnreadableFileError
+from clipose_ros.image_files import MAX_IMAGE_PIXELS, read_image
 from clipose_ros.types import ByteArray, InstanceMask
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -72,14 +73,17 @@ def read_photo_annotations(path: Path) -> tuple[AnnotatedPhoto, ...]:
         DataError: The file cannot be read, or an entry lacks a value or has one of another type; the message names it.
     """
     try:
-        entries = list(json.loads(path.read_text(encoding="utf-8"))["images"])
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"'{path}' is no annotation file, which is JSON with a list 'images': {error!r}") from error
+        document = read_json(path)
+    except UnreadableFileError as error:
+        raise DataError(f"annotations '{path}' cannot be read: {error}") from error
+    entries = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise DataError(f"'{path}' is no annotation file, which is a JSON object with a list 'images'")
     photos = []
     for number, entry in enumerate(entries):
         try:
             photos.append(_parse_photo(entry))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise DataError(f"image {number} of '{path}' has a missing or wrong value: {error!r}") from error
     return tuple(photos)
 
@@ -112,11 +116,14 @@ def read_photo(photo: AnnotatedPhoto, path: Path) -> ByteArray:
     Raises:
         DataError: The file is no image or has another size than the annotation.
     """
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None or bgr.shape[:2] != (photo.height, photo.width):
-        size = "no readable image" if bgr is None else f"{bgr.shape[1]}x{bgr.shape[0]}"
-        raise DataError(f"'{path}' is {size}, expected {photo.width}x{photo.height} as annotated")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    try:
+        bgr = read_image(path, cv2.IMREAD_COLOR)
+    except UnreadableFileError as error:
+        raise DataError(f"'{path}' cannot be read: {error}") from error
+    if bgr.shape[:2] != (photo.height, photo.width):
+        expected = f"{photo.width}x{photo.height}"
+        raise DataError(f"'{path}' is {bgr.shape[1]}x{bgr.shape[0]}, expected {expected} as annotated")
+    return np.ascontiguousarray(bgr[..., ::-1].astype(np.uint8, copy=False))
 
 
 def _parse_photo(entry: Mapping[str, object]) -> AnnotatedPhoto:
@@ -125,6 +132,8 @@ def _parse_photo(entry: Mapping[str, object]) -> AnnotatedPhoto:
     if not isinstance(objects, list):
         raise TypeError(f"'objects' must be a list, got {type(objects).__name__}")
     width, height = (int(str(entry[name])) for name in ("width", "height"))
+    if not 0 < width * height <= MAX_IMAGE_PIXELS or width < 0:
+        raise ValueError(f"the size must be positive, up to {MAX_IMAGE_PIXELS} pixels, got {width}x{height}")
     return AnnotatedPhoto(
         str(entry["name"]), str(entry["group"]), str(entry["sha256"]), width, height, tuple(map(_parse_object, objects))
     )

@@ -73,9 +73,17 @@ def test_image_of_another_size_is_refused(tmp_path: Path, image: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"objects": 3}, {"objects": [{"category": "mug", "outline": [1, 2]}]}, {"objects": [{"outline": SQUARE}]},
-     {"width": "wide"}, {"objects": [{"category": "mug", "outline": [*SQUARE, "x", None]}]}],
-)  # fmt: skip
+    [
+        {"objects": 3},
+        {"objects": [4]},
+        {"objects": [{"category": "mug", "outline": [1, 2]}]},
+        {"objects": [{"outline": SQUARE}]},
+        {"width": "wide"},
+        {"width": 10**9, "height": 10**9},
+        {"width": -20, "height": -16},
+        {"objects": [{"category": "mug", "outline": [*SQUARE, "x", None]}]},
+    ],
+)
 def test_wrong_entry_is_named(tmp_path: Path, image: Path, changes: dict[str, object]) -> None:
     with pytest.raises(DataError, match=r"image 0 of '.*a\.json'"):
         read_photo_annotations(write_annotations(tmp_path / "a.json", image, **changes))
