@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.errors import DataError
+
+REMEDY = "free disk space or choose another folder"
+"""Default remedy of files that cannot be written."""
 
 
 @contextmanager
@@ -29,6 +38,50 @@ def replace_file(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_writer(path: Path, remedy: str = REMEDY) -> Iterator[IO[bytes]]:
+    """Yield the stream of a temporary file that replaces ``path``; see ``replace_file``.
+
+    Args:
+        path: The file; an earlier one is replaced.
+        remedy: What to do if the file cannot be written, for the end of the error message.
+
+    Raises:
+        DataError: The file cannot be written, for example on a full disk. No temporary file is left.
+    """
+    try:
+        with replace_file(path) as partial, partial.open("wb") as stream:
+            yield stream
+    except (OSError, ValueError) as error:
+        # The zip archive of np.savez hides the error of the disk behind its own while it is closed.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise DataError(f"{path} could not be written ({cause.strerror or cause}): {remedy}") from error
+
+
+def write_atomically(path: Path, chunks: Iterable[bytes], remedy: str = REMEDY) -> None:
+    """Write chunks of bytes to a file; see ``atomic_writer``.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    with atomic_writer(path, remedy) as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], *, is_compressed: bool = False) -> None:
+    """Write arrays to a ``.npz`` file; see ``atomic_writer``.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    save = np.savez_compressed if is_compressed else np.savez
+    with atomic_writer(path) as stream:
+        save(stream, allow_pickle=False, **arrays)
 
 
 def _sync(path: Path) -> None:

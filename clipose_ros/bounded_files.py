@@ -7,6 +7,7 @@ Size, nesting and number of values are checked before they cost memory or time. 
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import tokenize
@@ -29,6 +30,7 @@ MAX_YAML_VALUES = 10_000
 """Largest number of values in a YAML file. An alias counts as all values that it repeats."""
 MAX_DEPTH = 32
 """Deepest nesting of lists and mappings in JSON and YAML."""
+_CHUNK = 1 << 20
 _MAX_NUMBER_LENGTH = 400
 """Longest number in YAML, characters. The conversion of longer ones takes quadratic time."""
 _NPY_HEADER_READERS = {
@@ -44,20 +46,40 @@ def read_bytes(path: str | Path, max_bytes: int) -> bytes:
         UnreadableFileError: The file is missing, is a device or a pipe, cannot be read, or has more than ``max_bytes``.
     """
     try:
+        with open_regular(path) as stream:
+            return read_stream(stream, max_bytes)
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or str(error)) from error
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a regular file for reading.
+
+    Raises:
+        UnreadableFileError: The file is missing, is a device or a pipe, or cannot be opened.
+    """
+    try:
         # A pipe would block, a device may never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise UnreadableFileError("it is not a regular file")
-        with Path(path).open("rb") as stream:
-            return check_size(stream.read(max_bytes + 1), max_bytes)
+        return Path(path).open("rb")
     except (OSError, ValueError) as error:
         raise UnreadableFileError(getattr(error, "strerror", None) or str(error)) from error
 
 
-def check_size(data: bytes, max_bytes: int) -> bytes:
-    """Return data that was read up to ``max_bytes`` + 1 bytes, or raise ``UnreadableFileError`` if it is longer."""
-    if len(data) > max_bytes:
-        raise UnreadableFileError(f"it is larger than {max_bytes} bytes")
-    return data
+def read_stream(stream: IO[bytes], max_bytes: int) -> bytes:
+    """Read a stream to its end.
+
+    Raises:
+        UnreadableFileError: The stream has more than ``max_bytes``.
+    """
+    data = bytearray()
+    # In chunks: one call would reserve memory for all the bytes that are allowed.
+    while chunk := stream.read(_CHUNK):
+        data += chunk
+        if len(data) > max_bytes:
+            raise UnreadableFileError(f"it is larger than {max_bytes} bytes")
+    return bytes(data)
 
 
 def read_json(path: str | Path, max_bytes: int = MAX_JSON_BYTES) -> object:
@@ -75,13 +97,14 @@ def parse_json(data: bytes | str) -> object:
     Raises:
         UnreadableFileError: The text is not JSON or not UTF-8, is nested deeper than ``MAX_DEPTH``, or repeats a key.
     """
+    text = _decode(data)
     try:
-        value: object = json.loads(_decode(data), object_pairs_hook=_unique_keys)
+        value: object = json.loads(text, object_pairs_hook=_unique_keys)
     except RecursionError as error:
         raise UnreadableFileError(_depth_message()) from error
     except ValueError as error:
         raise UnreadableFileError(f"it is not JSON: {error}") from error
-    if _is_deeper(value, MAX_DEPTH):
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise UnreadableFileError(_depth_message())
     return value
 
@@ -160,7 +183,7 @@ def read_npy(path: str | Path, max_bytes: int) -> NDArray[np.generic]:
         UnreadableFileError: The file cannot be read, is larger than ``max_bytes``, or its header is not accepted.
     """
     try:
-        with Path(path).open("rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > max_bytes:
                 raise UnreadableFileError(f"it is larger than {max_bytes} bytes")
@@ -184,16 +207,20 @@ def load_npy(stream: IO[bytes], size: int) -> NDArray[np.generic]:
     """
     try:
         read_header = _NPY_HEADER_READERS[np.lib.format.read_magic(stream)]
-        shape, _, dtype = read_header(stream)
-        expected = stream.tell() + dtype.itemsize * int(np.prod([int(side) for side in shape], dtype=object))
+        shape, is_fortran, dtype = read_header(stream)
+        content = dtype.itemsize * math.prod(shape)
+        expected = stream.tell() + content
     except (ValueError, TypeError, LookupError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise UnreadableFileError(f"it is not a NumPy array: {quoted(error)}") from error
     if dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0:
         raise UnreadableFileError(f"it states an array of type {quoted(dtype)} and shape {quoted(shape)}")
     if expected != size:
         raise UnreadableFileError(f"its header states {expected} bytes for shape {quoted(shape)}, it has {size}")
-    stream.seek(0)
-    array: NDArray[np.generic] = np.lib.format.read_array(stream, allow_pickle=False)
+    # A bytearray, unlike bytes, makes an array that can be written.
+    data = bytearray(stream.read(content))
+    if len(data) != content:
+        raise UnreadableFileError(f"it is cut short after {len(data)} of {content} bytes")
+    array: NDArray[np.generic] = np.ndarray(shape, dtype, data, order="F" if is_fortran else "C")
     return array
 
 

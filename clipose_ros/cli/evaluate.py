@@ -115,7 +115,7 @@ def _evaluate(options: argparse.Namespace) -> EvaluationResult:
 def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     """Evaluate a model on stored clouds."""
     # imports torch, which result files do not need
-    from clipose_ros.data.shards.manifest import load_clouds
+    from clipose_ros.data.shards.reader import load_clouds
     from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records
     from clipose_ros.evaluation.runs.stored_clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor

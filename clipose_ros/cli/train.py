@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from clipose_ros.config import nest, with_current_names
-from clipose_ros.data.shards.manifest import load_clouds
+from clipose_ros.data.shards.reader import load_clouds
 from clipose_ros.data.shards.stream import open_clouds
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.inference.predictor import resolve_device

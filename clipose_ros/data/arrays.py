@@ -1,26 +1,68 @@
-"""Reading of ``.npz`` files with errors that name the file."""
+"""Bounded reading of ``.npz`` files with errors that name the file."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 
-from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.bounded_files import load_npy
+from clipose_ros.errors import CliposeError, DataError, UnreadableFileError
 
+_SUFFIX = ".npy"
+_UNPACKED_RATIO, _UNPACKED_MARGIN = 20, 1 << 26
 _READ_ERRORS = (
-    OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, ConfigError,
+    OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, CliposeError,
 )  # fmt: skip
-"""Exceptions of NumPy for files that are missing, empty, truncated, damaged, no archive or without an array."""
+"""Exceptions raised for files that are missing, empty, truncated, damaged, no archive or without an array."""
+
+
+class ArrayArchive(Mapping[str, NDArray[np.generic]]):
+    """Arrays of an open ``.npz`` file, read on access.
+
+    Args:
+        archive: The open file.
+
+    Raises:
+        UnreadableFileError: The arrays are compressed far beyond what arrays of measurements are.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
+        packed = sum(info.compress_size for info in self._members.values())
+        unpacked = sum(info.file_size for info in self._members.values())
+        # A small file may otherwise unpack to more than the memory.
+        if unpacked > _UNPACKED_RATIO * packed + _UNPACKED_MARGIN:
+            raise UnreadableFileError(f"its {packed} bytes would unpack to {unpacked} bytes")
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        if name not in self._members:
+            raise UnreadableFileError(f"it lacks the array '{name}'")
+        member = self._members[name]
+        with self._archive.open(member) as stream:
+            try:
+                return load_npy(stream, member.file_size)
+            except UnreadableFileError as error:
+                raise UnreadableFileError(f"'{name}': {error}") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
 
 
 @contextmanager
-def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[NpzFile]:
+def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[ArrayArchive]:
     """Open a ``.npz`` file in a context. Errors while the context is active are reported as errors of the file.
 
     Args:
@@ -35,8 +77,8 @@ def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[NpzFile
         DataError: The file cannot be read; the message names it.
     """
     try:
-        # NumPy reads arrays on access, so damaged data raises inside the context and not on opening.
-        with np.load(path, allow_pickle=False) as archive:
-            yield archive
+        # Arrays are read on access, so damaged data raises inside the context and not on opening.
+        with zipfile.ZipFile(path) as archive:
+            yield ArrayArchive(archive)
     except _READ_ERRORS as error:
         raise DataError(f"{path} is not {content} ({error}): {remedy}") from error

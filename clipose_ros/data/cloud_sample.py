@@ -9,6 +9,7 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import DataError
 from clipose_ros.types import ByteArray, FloatArray
 
 
@@ -36,8 +37,15 @@ class CloudSample:
 
 
 def stack_samples(samples: Sequence[CloudSample], categories: CategorySet) -> CloudSamples:
-    """Stack clouds, at least one, into arrays. Images are kept only if every cloud has one."""
+    """Stack clouds, at least one, into arrays. Images are kept only if every cloud has one.
+
+    Raises:
+        DataError: Clouds differ in their number of points, or in the size of their images.
+    """
     images = [sample.image for sample in samples if sample.image is not None]
+    for what, arrays in (("points", [sample.points for sample in samples]), ("image pixels", images)):
+        if len(shapes := {array.shape[:-1] for array in arrays}) > 1:
+            raise DataError(f"clouds have different numbers of {what}, {sorted(shapes)[:2]}: generate all alike")
     return CloudSamples(
         points=np.stack([sample.points for sample in samples]),
         category_index=np.array([categories.index(sample.category) for sample in samples], dtype=np.int64),

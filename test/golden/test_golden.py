@@ -18,7 +18,7 @@ from clipose_ros.cli import generate
 from clipose_ros.cli.train import recipes
 from clipose_ros.config import PoseNodeConfig, SegmentationConfig
 from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shards.manifest import load_clouds
+from clipose_ros.data.shards.reader import load_clouds
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model import network

@@ -10,11 +10,12 @@ import numpy as np
 import open_clip
 import pytest
 
+from clipose_ros.atomic_files import write_atomically
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256, write_atomically
+from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256
 from clipose_ros.model.network import Architecture
 
 TINY_CLIP = "clipose-tiny-recipes"

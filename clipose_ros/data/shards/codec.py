@@ -6,20 +6,25 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from webdataset import TarWriter
 
+from clipose_ros.bounded_files import load_npy, parse_json
 from clipose_ros.categories import CategorySet
-from clipose_ros.data.cloud_sample import CloudSample
+from clipose_ros.data.cloud_checks import find_fault
+from clipose_ros.data.cloud_sample import CloudSample, stack_samples
+from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.sampling import SampleMetadata
-from clipose_ros.errors import CliposeError, DataError
+from clipose_ros.errors import CliposeError, DataError, quoted
+from clipose_ros.image_files import decode_image
+from clipose_ros.types import ByteArray, FloatArray
 
 EncodedCloud = Mapping[str, Any]
 """Files of a cloud in a tar: bytes by suffix, with the cloud's ``__key__`` and the tar's ``__url__``."""
-READ_ERRORS = (OSError, ValueError, KeyError, TypeError, tarfile.TarError, CliposeError)
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError, tarfile.TarError, OverflowError, RecursionError, CliposeError)
 """Exceptions raised by a shard or manifest that is missing, truncated or of another format."""
 
 
@@ -65,38 +70,84 @@ def decode_metadata(clouds: Sequence[EncodedCloud], categories: CategorySet) -> 
     indices, poses, handles = [], [], []
     for cloud in clouds:
         try:
-            truth = json.loads(cloud["truth.json"])
-            indices.append(categories.index(truth["category"]))
-            poses.append(np.array(truth["T_camera_object"], dtype=np.float32).reshape(4, 4))
-            handles.append(bool(truth["handle_visible"]))
+            truth = _parse_truth(cloud["truth.json"])
+            indices.append(categories.index(truth.category))
         except READ_ERRORS as error:
             raise _not_a_cloud(cloud, error) from error
+        poses.append(truth.T_camera_object)
+        handles.append(truth.handle_visible)
     return SampleMetadata(np.array(indices, dtype=np.int64), np.stack(poses), np.array(handles, dtype=bool))
 
 
-def decode_cloud(encoded: EncodedCloud) -> CloudSample:
-    """Decode a cloud.
+def decode_clouds(encoded: Sequence[EncodedCloud], categories: CategorySet) -> CloudSamples:
+    """Decode clouds, at least one.
 
     Raises:
-        DataError: The entry is not a cloud; the message names the tar and the key.
+        DataError: An entry is not a cloud, or its cloud is degenerate; the message names the tar and the key.
     """
+    samples = stack_samples([_decode_cloud(each, categories) for each in encoded], categories)
+    # All at once: single checks would take longer than the decoding.
+    if fault := find_fault(samples.points, samples.T_camera_object, samples.size):
+        raise _not_a_cloud(encoded[fault.row], DataError(fault.reason))
+    return samples
+
+
+def _decode_cloud(encoded: EncodedCloud, categories: CategorySet) -> CloudSample:
+    """Decode a cloud and check the types of its values."""
     try:
-        truth = json.loads(encoded["truth.json"])
+        truth = _parse_truth(encoded["truth.json"])
+        points = load_npy(io.BytesIO(encoded["points.npy"]), len(encoded["points.npy"]))
+        if points.ndim != 2 or points.shape[1] != 3 or not len(points) or points.dtype != np.float32:
+            raise DataError(f"its points must be (N, 3) float32, got {points.shape} {points.dtype!s:.80}")
         png = encoded.get("image.png")
-        image = None if png is None else cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR)
         return CloudSample(
-            points=np.load(io.BytesIO(encoded["points.npy"]), allow_pickle=False),
-            category=truth["category"],
-            T_camera_object=np.array(truth["T_camera_object"], dtype=np.float32),
-            size=np.array(truth["size"], dtype=np.float32),
-            handle_visible=truth["handle_visible"],
-            visible_fraction=truth["visible_fraction"],
-            image=None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8),
+            points=points.astype(np.float32, copy=False),
+            category=categories[truth.category].name,
+            T_camera_object=truth.T_camera_object,
+            size=truth.size,
+            handle_visible=truth.handle_visible,
+            visible_fraction=truth.visible_fraction,
+            image=None if png is None else _decode_png(png),
         )
-    except (*READ_ERRORS, cv2.error) as error:
+    except READ_ERRORS as error:
         raise _not_a_cloud(encoded, error) from error
+
+
+class _Truth(NamedTuple):
+    """Ground truth of a cloud; see ``CloudSample``."""
+
+    category: str
+    T_camera_object: FloatArray
+    size: FloatArray
+    handle_visible: bool
+    visible_fraction: float
+
+
+def _parse_truth(text: bytes) -> _Truth:
+    """Parse a ``truth.json`` and check the types of its values."""
+    values = parse_json(text)
+    if not isinstance(values, dict):
+        raise DataError("its truth must be a mapping")
+    category, handle, visible = (values[name] for name in ("category", "handle_visible", "visible_fraction"))
+    if not isinstance(category, str) or not isinstance(handle, bool) or not isinstance(visible, int | float):
+        raise DataError(f"its category, visibility or handle has another type: {quoted([category, handle, visible])}")
+    if not 0.0 <= visible <= 1.0 + 1e-6:
+        raise DataError(f"its visible fraction is {visible}, expected 0 to 1")
+    pose, size = (np.array(values[name], dtype=np.float32) for name in ("T_camera_object", "size"))
+    if pose.shape != (4, 4) or size.shape != (3,):
+        raise DataError(f"its pose must be (4, 4) and its size (3,), got {pose.shape} and {size.shape}")
+    return _Truth(category, pose, size, handle, float(visible))
+
+
+def _decode_png(png: bytes) -> ByteArray:
+    """Decode an image to RGB."""
+    bgr = np.asarray(decode_image(png, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return np.ascontiguousarray(bgr[..., ::-1])
 
 
 def _not_a_cloud(entry: EncodedCloud, error: Exception) -> DataError:
     """Return the error of a tar entry that cannot be decoded."""
-    return DataError(f"{entry['__url__']}: entry {entry['__key__']} is not a cloud ({error}): run `generate` again")
+    reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+    return DataError(
+        f"{entry['__url__']}: entry {quoted(entry['__key__'])} is not a usable cloud ({reason}): run `generate` again"
+    )

@@ -1,4 +1,4 @@
-"""Manifests and reading of WebDataset shards, from disk or object storage.
+"""Manifests of WebDataset shards.
 
 A folder holds ``clouds-000000.tar``, ``clouds-000001.tar``, ... and ``manifest.json``. Each cloud of a tar has the
 files ``KEY.points.npy`` (float32, metres, camera frame), ``KEY.truth.json`` (category, pose, size, visibility) and, if
@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from webdataset import gopen
-from webdataset.tariterators import group_by_keys, tar_file_expander
-
-from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
-from clipose_ros.data.cloud_sample import stack_samples
-from clipose_ros.data.samples import CloudSamples
-from clipose_ros.data.shards.codec import READ_ERRORS, EncodedCloud, decode_cloud
-from clipose_ros.errors import DataError
+from clipose_ros.atomic_files import write_atomically
+from clipose_ros.bounded_files import parse_json, read_stream
+from clipose_ros.categories import CategorySet
+from clipose_ros.data.shards.codec import READ_ERRORS
+from clipose_ros.data.shards.urls import PLAIN_NAME, open_url, resolve_url
+from clipose_ros.errors import DataError, quoted
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 """Version of the manifest format."""
+WRITE_REMEDY = "free disk space or choose another folder, then run the same command again; complete shards are kept"
+"""Remedy of a shard or manifest that cannot be written."""
+_MAX_BYTES = 1 << 25
+_MAX_NUMBER = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Manifest:
             "categories": self.categories.to_records(),
             "shards": [asdict(shard) for shard in self.shards],
         }
-        write_atomically(folder / MANIFEST, [(json.dumps(record, indent=2) + "\n").encode()])
+        write_atomically(folder / MANIFEST, [(json.dumps(record, indent=2) + "\n").encode()], WRITE_REMEDY)
 
     @classmethod
     def read(cls, source: str | Path) -> Manifest:
@@ -102,42 +102,69 @@ class Manifest:
         Raises:
             DataError: The manifest is missing or malformed.
         """
-        url = _resolve_url(source, MANIFEST)
+        url = resolve_url(source, MANIFEST)
         try:
-            with gopen(url) as stream:
-                record = json.loads(stream.read())
-            if record["format"] != FORMAT:
-                raise ValueError(f"its format is {record['format']!r}, this version reads format {FORMAT}")
-            shards = tuple(Shard(**shard) for shard in record["shards"])
-            return cls(record["made_by"], record["scenes"], CategorySet.from_records(record["categories"]), shards)
+            with open_url(url) as stream:
+                return _parse_manifest(parse_json(read_stream(stream, _MAX_BYTES)))
         except READ_ERRORS as error:
             raise DataError(
                 f"{url} is not a manifest of shards ({error}): create shards with `generate --shards`"
             ) from error
 
 
-def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file through a temporary file that is synced to disk and then renamed.
+def _parse_manifest(record: object) -> Manifest:
+    """Check the values of a manifest."""
+    values = _mapping(record, "the manifest")
+    if values.get("format") != FORMAT:
+        raise DataError(f"its format is {quoted(values.get('format'))}, this version reads format {FORMAT}")
+    records, categories = values.get("shards"), values.get("categories")
+    if not isinstance(records, list) or not isinstance(categories, list):
+        raise DataError("'shards' and 'categories' must be lists")
+    manifest = Manifest(
+        _mapping(values.get("made_by"), "'made_by'"),
+        _number(values, "scenes"),
+        CategorySet.from_records(categories),
+        tuple(_parse_shard(_mapping(shard, "a shard")) for shard in records),
+    )
+    if unknown := {name for shard in manifest.shards for name in shard.counts} - set(manifest.categories.names):
+        raise DataError(f"it counts clouds of the category {quoted(min(unknown))}, which is not one of its categories")
+    repeated = [name for name, times in Counter(shard.name for shard in manifest.shards).items() if times > 1]
+    if repeated:
+        raise DataError(f"the shard {quoted(repeated[0])} is listed twice")
+    if manifest.missing_scenes < 0:
+        raise DataError(f"the shards hold {manifest.scenes - manifest.missing_scenes} scenes of {manifest.scenes}")
+    return manifest
 
-    Raises:
-        DataError: The file cannot be written, for example on a full disk. The temporary file is removed.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            for chunk in chunks:
-                stream.write(chunk)
-            stream.flush()
-            # Without fsync, a rename may survive a power failure while the contents do not.
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path} could not be written ({error.strerror}): free disk space or choose another folder, then run the "
-            "same command again; complete shards are kept"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+
+def _parse_shard(values: Mapping[str, object]) -> Shard:
+    """Check the values of a shard's entry."""
+    name, sha256 = values.get("name"), values.get("sha256")
+    # The name becomes part of a path, or of a command of WebDataset's pipes.
+    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+        raise DataError(f"it names the shard {quoted(name)}: expected a plain file name")
+    if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise DataError(f"the SHA-256 of the shard {name} is {quoted(sha256)}: expected 64 hexadecimal digits")
+    entries = _mapping(values.get("counts"), f"'counts' of the shard {name}")
+    counts = {category: _number(entries, category) for category in entries}
+    first, scenes, samples, size = (_number(values, key) for key in ("first_scene", "scenes", "samples", "size"))
+    if sum(counts.values()) != samples:
+        raise DataError(f"the shard {name} has {samples} clouds and counts of {sum(counts.values())}")
+    return Shard(name, first, scenes, samples, size, sha256, counts)
+
+
+def _mapping(value: object, what: str) -> dict[str, object]:
+    """Return a JSON object."""
+    if not isinstance(value, dict):
+        raise DataError(f"{what} must be a mapping, got {quoted(value)}")
+    return value
+
+
+def _number(values: Mapping[str, object], key: str) -> int:
+    """Return a whole number from 0 to ``_MAX_NUMBER``."""
+    value = values.get(key)
+    if type(value) is not int or not 0 <= value <= _MAX_NUMBER:
+        raise DataError(f"'{key[:80]}' must be a whole number from 0 to {_MAX_NUMBER}, got {quoted(value)}")
+    return value
 
 
 def compute_sha256(path: Path) -> str:
@@ -148,118 +175,3 @@ def compute_sha256(path: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def read_encoded(source: str | Path, shard: Shard) -> list[EncodedCloud]:
-    """Read the encoded clouds of a shard.
-
-    Raises:
-        DataError: The shard is missing or damaged, or its number of clouds differs from the manifest.
-    """
-    url = _resolve_url(source, shard.name)
-    try:
-        with gopen(url) as stream:
-            found = list(group_by_keys(tar_file_expander([{"url": url, "stream": stream}])))
-    except READ_ERRORS as error:
-        raise DataError(f"shard {url} cannot be read ({error}): run `generate` again as before") from error
-    # A truncated tar that ends between two entries raises no error.
-    if len(found) != shard.samples:
-        raise DataError(f"shard {url} should hold {shard.samples} clouds, got {len(found)}: run `generate` again")
-    return found
-
-
-def read_manifests(sources: Sequence[str | Path]) -> tuple[Manifest, ...]:
-    """Read the manifests of complete folders with equal categories.
-
-    Raises:
-        DataError: A folder has no manifest, lacks scenes, has no clouds, or has other categories than the first.
-    """
-    manifests = tuple(Manifest.read(source) for source in sources)
-    for source, manifest in zip(sources, manifests, strict=True):
-        if manifest.missing_scenes:
-            raise DataError(
-                f"{source} lacks {manifest.missing_scenes} scenes: run the same `generate` command again to finish it"
-            )
-        if not manifest.samples:
-            raise DataError(f"{source} holds no cloud: generate more scenes")
-        if manifest.categories != manifests[0].categories:
-            raise DataError(f"{source} has different categories from {sources[0]}: generate both with the same ones")
-    return manifests
-
-
-def read_shards(*sources: str | Path) -> CloudSamples:
-    """Read all clouds of folders of shards, given by path or URL, in order.
-
-    Raises:
-        DataError: A manifest or shard cannot be used; see ``read_manifests`` and ``read_encoded``.
-    """
-    manifests = read_manifests(sources)
-    clouds = [
-        decode_cloud(encoded)
-        for source, manifest in zip(sources, manifests, strict=True)
-        for shard in manifest.shards
-        for encoded in read_encoded(source, shard)
-    ]
-    return stack_samples(clouds, manifests[0].categories if manifests else NOCS_CATEGORIES)
-
-
-def load_clouds(*paths: str | Path) -> CloudSamples:
-    """Read the clouds of ``.npz`` files and folders of shards: all files first, then all folders.
-
-    Raises:
-        DataError: A path is missing or malformed, or its categories differ from those of the others.
-    """
-    folders = [path for path in paths if is_folder(path)]
-    files = [path for path in paths if path not in folders]
-    if not folders:
-        return CloudSamples.load(*files)
-    shards = read_shards(*folders)
-    return concatenate_samples(CloudSamples.load(*files), shards) if files else shards
-
-
-def concatenate_samples(first: CloudSamples, second: CloudSamples) -> CloudSamples:
-    """Concatenate two sets of clouds; images are kept only if both have them.
-
-    Raises:
-        DataError: The category sets differ.
-    """
-    if first.categories != second.categories:
-        raise DataError(
-            f"clouds of the categories {', '.join(first.categories.names)} and {', '.join(second.categories.names)} "
-            "cannot be concatenated: generate both with the same categories"
-        )
-    names = [spec.name for spec in fields(CloudSamples) if spec.name not in ("categories", "images")]
-    images = None
-    if first.images is not None and second.images is not None:
-        images = np.concatenate([first.images, second.images])
-    arrays = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
-    return CloudSamples(**arrays, categories=first.categories, images=images)
-
-
-def is_folder(source: str | Path) -> bool:
-    """Return True if the source is a folder, given by path or URL, rather than a file."""
-    return _is_url(source) or Path(source).is_dir()
-
-
-def _is_url(source: str | Path) -> bool:
-    """Return True for URLs and for the pipes that WebDataset opens."""
-    return "://" in str(source) or str(source).startswith("pipe:")
-
-
-def _resolve_url(source: str | Path, name: str) -> str:
-    """Return the path or URL of a file in a folder.
-
-    Manifests may come from elsewhere, and WebDataset passes pipes to a shell. Names are therefore limited to characters
-    that can neither leave the folder nor form a command.
-
-    Raises:
-        DataError: The name contains other characters.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise DataError(f"the manifest of {source} names the shard '{name}': expected a plain file name")
-    if not _is_url(source):
-        return str(Path(source).absolute() / name)
-    # A pipe has the file name in the middle of a command: pipe:curl -s HOST/{}.
-    if "{}" in str(source):
-        return str(source).replace("{}", name)
-    return f"{str(source).rstrip('/')}/{name}"

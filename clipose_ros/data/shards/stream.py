@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clipose_ros.data.cloud_sample import stack_samples
 from clipose_ros.data.cloud_source import CloudSource, InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.sampling import IndexArray, SamplingConfig, draw_sample_order
-from clipose_ros.data.shards.codec import EncodedCloud, decode_cloud, decode_metadata
-from clipose_ros.data.shards.manifest import is_folder, load_clouds, read_encoded, read_manifests
+from clipose_ros.data.shards.codec import EncodedCloud, decode_clouds, decode_metadata
+from clipose_ros.data.shards.reader import load_clouds, read_encoded, read_manifests
+from clipose_ros.data.shards.urls import is_folder
 from clipose_ros.errors import ConfigError
 
 WINDOW = 8
@@ -130,7 +130,7 @@ class ShardStream:
     def fetch(self, positions: Sequence[int]) -> tuple[CloudSamples, IndexArray]:
         """Return the clouds at B positions and their indices; see ``CloudSource``."""
         clouds, rows = zip(*(self._fetch_encoded(self.locate(position)) for position in positions), strict=True)
-        return stack_samples([decode_cloud(cloud) for cloud in clouds], self.categories), np.array(rows)
+        return decode_clouds(clouds, self.categories), np.array(rows)
 
     def locate(self, position: int) -> StreamPlace:
         """Return the epoch, window and offset of a position of the endless sequence."""

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipose_ros import __version__
+from clipose_ros.atomic_files import write_atomically
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.parallel import initialize_worker, process_pool
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, compute_sha256, write_atomically
+from clipose_ros.data.shards.manifest import MANIFEST, WRITE_REMEDY, Manifest, Shard, compute_sha256
 from clipose_ros.data.shards.sources import SceneSource
 from clipose_ros.errors import ConfigError
 
@@ -78,7 +79,7 @@ def _compute_shard_sizes(scenes: int, scenes_per_shard: int) -> dict[int, int]:
 
 def _prepare_manifest(folder: Path, source: SceneSource, scenes: int, scenes_per_shard: int) -> Manifest:
     """Write and return a manifest of the intact shards of a folder; remove partial files of killed runs."""
-    for part in folder.glob(".*.part"):
+    for part in folder.glob("*.part"):
         # Partial files have names of their own and are never read, but they occupy disk space.
         part.unlink(missing_ok=True)
     made_by = {**source.as_record(), "scenes_per_shard": scenes_per_shard, "versions": _read_versions()}
@@ -141,7 +142,7 @@ def _write_shard(path: Path, first: int, scenes: int) -> Shard:
                 counts[sample.category] += 1
                 yield f"{scene:07d}-{row:03d}", sample
 
-    write_atomically(path, iter_tar_bytes(generate()))
+    write_atomically(path, iter_tar_bytes(generate()), WRITE_REMEDY)
     return Shard(path.name, first, scenes, sum(counts.values()), path.stat().st_size, compute_sha256(path), counts)
 
 

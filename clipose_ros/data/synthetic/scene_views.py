@@ -22,6 +22,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from clipose_ros.atomic_files import write_arrays, write_atomically
+from clipose_ros.bounded_files import read_json
 from clipose_ros.data.arrays import open_arrays
 from clipose_ros.data.parallel import parallel_map
 from clipose_ros.data.rgbd_folder import METRES_PER_MILLIMETRE, open_rgbd_folder
@@ -32,7 +34,7 @@ from clipose_ros.data.synthetic.samples import VIEWS_PER_SCENE, random_scene_con
 from clipose_ros.data.synthetic.scenes import make_scene
 from clipose_ros.data.synthetic.sequence import default_intrinsics
 from clipose_ros.data.synthetic.viewpoints import random_view
-from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.errors import ConfigError, DataError, UnreadableFileError
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
 CAMERA_FILE = "camera.json"
@@ -157,9 +159,10 @@ def _prepare_folder(folder: Path, recipe: ViewRecipe) -> None:
     path, wanted = folder / CAMERA_FILE, recipe.as_record()
     if path.exists():
         try:
-            before = dict(json.loads(path.read_text(encoding="utf-8"))).get("made_by")
-        except (TypeError, ValueError) as error:
-            raise DataError(f"'{path}' cannot be read: {error}") from error
+            record = read_json(path)
+        except UnreadableFileError as error:
+            raise DataError(f"'{path}' cannot be read: {error}; use a new folder") from error
+        before = record.get("made_by") if isinstance(record, dict) else record
         if before != wanted:
             raise ConfigError(
                 f"'{folder}' holds views of the settings {before}, expected {wanted}: use the same --seed and objects, "
@@ -169,9 +172,8 @@ def _prepare_folder(folder: Path, recipe: ViewRecipe) -> None:
         raise ConfigError(f"'{folder}' holds other files and no '{CAMERA_FILE}': use a new or empty folder")
     camera = recipe.camera
     pinhole = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
-    path.write_text(
-        json.dumps({**pinhole, "depth_scale": METRES_PER_MILLIMETRE, "made_by": wanted}, indent=2), encoding="utf-8"
-    )
+    record = {**pinhole, "depth_scale": METRES_PER_MILLIMETRE, "made_by": wanted}
+    write_atomically(path, [json.dumps(record, indent=2).encode()])
 
 
 def _view_name(scene: int, view: int) -> str:
@@ -198,7 +200,7 @@ def _store_scene(folder: Path, recipe: ViewRecipe, scene: int) -> None:
         depth_mm = np.rint(depth / METRES_PER_MILLIMETRE).astype(np.uint16)
         for suffix, image in ((_COLOUR_SUFFIX, rendered.rgb[..., ::-1]), (_DEPTH_SUFFIX, depth_mm)):
             _, png = cv2.imencode(".png", image)
-            path.with_name(f"{path.name}{suffix}").write_bytes(png.tobytes())
+            write_atomically(path.with_name(f"{path.name}{suffix}"), [png.tobytes()])
         _write_truth(path, rendered)
 
 
@@ -207,10 +209,9 @@ def _write_truth(path: Path, rendered: RenderedFrame) -> None:
     arrays: dict[str, Any] = {
         name: np.array([getattr(truth, name) for truth in rendered.truths]) for name in _TRUTH_ARRAYS
     }
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, labels=rendered.labels, **arrays)
-    part.replace(path.with_name(f"{path.name}{_TRUTH_SUFFIX}"))
+    write_arrays(
+        path.with_name(f"{path.name}{_TRUTH_SUFFIX}"), {"labels": rendered.labels, **arrays}, is_compressed=True
+    )
 
 
 def _read_truth(path: Path) -> tuple[Any, tuple[ObjectTruth, ...]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clipose_ros.atomic_files import write_arrays
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CloudConfig, SegmentationConfig
 from clipose_ros.data.arrays import open_arrays
@@ -92,7 +93,7 @@ class RecordedSequence:
 
     def save(self, path: Path) -> None:
         """Write to an ``.npz`` file. The file is renamed to ``path`` only after it is complete."""
-        _save_arrays(path, self._arrays(""))
+        write_arrays(path, self._arrays(""))
 
     @classmethod
     def load(cls, path: Path) -> RecordedSequence:
@@ -135,7 +136,7 @@ def save_film(path: Path, sequences: Sequence[RecordedSequence], recipe: str) ->
     arrays: dict[str, NDArray[np.generic]] = {_RECIPE: np.array(recipe)}
     for number, sequence in enumerate(sequences):
         arrays |= sequence._arrays(f"{number:04d}.")
-    _save_arrays(path, arrays)
+    write_arrays(path, arrays)
 
 
 def load_film(path: Path) -> tuple[list[RecordedSequence], str]:
@@ -148,14 +149,6 @@ def load_film(path: Path) -> tuple[list[RecordedSequence], str]:
         recipe = str(archive[_RECIPE])
         prefixes = sorted({name.split(".")[0] for name in archive if name != _RECIPE})
         return [RecordedSequence._from_arrays(archive, f"{prefix}.") for prefix in prefixes], recipe
-
-
-def _save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write arrays to a file that is renamed to ``path`` after it is complete."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stub takes the names for allow_pickle
-    part.replace(path)
 
 
 def record_sequence(

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
+from clipose_ros.atomic_files import write_atomically
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import generate
 from clipose_ros.data.cloud_sample import CloudSample
@@ -26,15 +27,8 @@ from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.data.nocs.scene_source import NocsFrames
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import (
-    MANIFEST,
-    Manifest,
-    Shard,
-    compute_sha256,
-    load_clouds,
-    read_shards,
-    write_atomically,
-)
+from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, compute_sha256
+from clipose_ros.data.shards.reader import load_clouds, read_shards
 from clipose_ros.data.shards.writer import generate_shards
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.data.synthetic.scene_source import SimulatedScenes
@@ -73,9 +67,9 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 def cloud(number: float, image: bool = False) -> CloudSample:
     """Return a small cloud whose points, pose and image contain its number."""
     pose = np.eye(4, dtype=np.float32)
-    pose[0, 3] = number
+    pose[:3, 3] = number
     seen = np.full((8, 8, 3), (number, 3, 200), dtype=np.uint8) if image else None
-    points = np.full((6, 3), number, dtype=np.float32)
+    points = number + np.linspace(0.0, 0.3, 6, dtype=np.float32)[:, None].repeat(3, axis=1)
     return CloudSample(points, "mug", pose, np.ones(3, np.float32) / 3, bool(number % 2), 0.7, seen)
 
 

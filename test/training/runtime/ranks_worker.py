@@ -8,7 +8,7 @@ from pathlib import Path
 import open_clip
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.data.shards.manifest import read_shards
+from clipose_ros.data.shards.reader import read_shards
 from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
