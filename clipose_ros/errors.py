@@ -1,7 +1,7 @@
 """Exceptions of the package.
 
-Messages name the expected and the received value and a remedy. The pose node catches ``CliposeError`` of a frame in one
-place; any other exception is a bug and ends the process with a traceback.
+Messages name the expected and the received value and a remedy. The pose node leaves out a frame that raises. An exception
+other than ``CliposeError`` is a bug: the node logs its traceback, and in a lifecycle transition it ends the process.
 """
 
 
@@ -55,4 +55,11 @@ def quoted(text: object) -> str:
     return repr(shown if len(shown) <= _QUOTE_LENGTH else f"{shown[: _QUOTE_LENGTH - 1]}…")
 
 
+def one_line(text: str) -> str:
+    """Return a message with its control characters escaped, cut to 1000 characters, for a log or a reply."""
+    shown = text if len(text) <= _LINE_LENGTH else f"{text[: _LINE_LENGTH - 1]}…"
+    return shown if shown.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+
+
 _QUOTE_LENGTH = 80
+_LINE_LENGTH = 1000

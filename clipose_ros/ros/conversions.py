@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf_transformations import concatenate_matrices, quaternion_matrix, translation_matrix
 
-from clipose_ros.errors import DegenerateInputError, FrameError
+from clipose_ros.errors import DegenerateInputError, FrameError, quoted
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
 
 _TO_RGB = {
@@ -40,7 +40,10 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     "16UC1": (np.uint16, 1),
     "32FC1": (np.float32, 1),
 }
+MAX_FRAME_ID_LENGTH = 255
+"""Largest number of characters of a frame's name. The name is repeated in every message of a result."""
 _GRID_STEP = 16  # every 16th row and column is tested for valid depth before the whole image
+_LAST_STAMP_NS = 2**31 * 1_000_000_000 - 1
 _DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
 _LABEL_ENCODINGS = ("16UC1", "mono16")
 
@@ -115,8 +118,8 @@ def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
         image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise FrameError(
-            f"'{topic}' holds {len(message.data)} bytes of format '{message.format}' that are not an 8-bit JPEG or "
-            "PNG image: set the format of image_transport's compressed plugin, or set sync.compressed to false"
+            f"'{topic}' holds {len(message.data)} bytes of format {quoted(message.format)} that are not an 8-bit "
+            "JPEG or PNG image: set the format of image_transport's compressed plugin, or set sync.compressed to false"
         )
     channels = (0, 0, 0) if image.ndim == 2 or image.shape[2] == 1 else (2, 1, 0)
     return np.ascontiguousarray(image.reshape(*image.shape[:2], -1)[..., channels])
@@ -226,8 +229,14 @@ def stamp_ns(stamp: Time) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
+def is_valid_stamp(stamp: Time) -> bool:
+    """Return True for a time after 0 in normal form; to TF, 0 means the latest transform, and rclpy has no others."""
+    return bool(stamp.sec >= 0 and stamp.nanosec < 1_000_000_000 and stamp_ns(stamp) > 0)
+
+
 def ros_stamp(nanoseconds: int) -> Time:
-    """Convert nanoseconds to a ROS stamp."""
+    """Convert nanoseconds to a ROS stamp, at most the last time that a message can hold."""
+    nanoseconds = min(nanoseconds, _LAST_STAMP_NS)
     return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
 
 
@@ -235,7 +244,7 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
     """Return the pixels ``(H, W, C)`` of a message in native byte order, without the padding of its rows."""
     if message.encoding not in encodings:
         raise FrameError(
-            f"'{topic}' has encoding '{message.encoding}': expected one of {', '.join(encodings)}; convert it or "
+            f"'{topic}' has encoding {quoted(message.encoding)}: expected one of {', '.join(encodings)}; convert it or "
             "remap the topic"
         )
     dtype, channels = _ENCODINGS[message.encoding]
@@ -261,6 +270,11 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
 def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
     """Raise ``FrameError`` unless all messages have the same frame id."""
     frame_id = messages.color.header.frame_id
+    if len(frame_id) > MAX_FRAME_ID_LENGTH:
+        raise FrameError(
+            f"'{topics.color}' has a frame_id of {len(frame_id)} characters, {quoted(frame_id)}: at most "
+            f"{MAX_FRAME_ID_LENGTH} are accepted; set the camera's optical frame in its driver"
+        )
     if not frame_id:
         raise FrameError(f"'{topics.color}' has an empty frame_id: set the camera's optical frame in its driver")
     for topic, message in (
@@ -270,7 +284,7 @@ def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
     ):
         if message is not None and message.header.frame_id != frame_id:
             raise FrameError(
-                f"'{topic}' is in frame '{message.header.frame_id}' but '{topics.color}' in '{frame_id}': depth "
-                "must be registered to the colour image (depth_image_proc's register node, or align_depth in "
+                f"'{topic}' is in frame {quoted(message.header.frame_id)} but '{topics.color}' in {quoted(frame_id)}: "
+                "depth must be registered to the colour image (depth_image_proc's register node, or align_depth in "
                 "the driver)"
             )

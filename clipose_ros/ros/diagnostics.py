@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import threading
 import time
+import traceback
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from clipose_ros.errors import one_line
+
 LOG_EVERY_S = 5.0
-"""Shortest time between two log messages of the same problem, seconds."""
+"""Shortest time between two log messages of the same kind of problem, seconds."""
 _CURRENT_S = 5.0  # a problem counts as present for this long after its last report
 _WINDOW = 120  # number of recent frames from which rates and latencies are computed
 
@@ -55,6 +57,7 @@ class NodeDiagnostics:
         self._latencies_ms: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._problems: dict[str, _Problem] = {}
         self._logged_s: dict[str, float] = {}
+        self._traced: set[str] = set()
         self._last_problem = ""
 
     def count(self, name: str, number: int = 1) -> None:
@@ -74,14 +77,44 @@ class NodeDiagnostics:
             self._latencies_ms[stage].append(milliseconds)
 
     def warning(self, key: str, message: str) -> None:
-        """Report a problem of the kind ``key`` with a frame or an input; it counts as present for a few seconds."""
+        """Report a problem of the kind ``key`` with a frame or an input; it counts as present for a few seconds.
+
+        Kinds are names of this package, never text from outside: their number must be bounded.
+        """
+        message = one_line(message)
         if self._record(key, message, lasting=False):
             self._logger.warning(message)
 
     def error(self, key: str, message: str) -> None:
         """Report a problem of the kind ``key`` that lasts until ``resolved`` is called."""
+        message = one_line(message)
         if self._record(key, message, lasting=True):
             self._logger.error(message)
+
+    def exception(self, key: str, what: str, error: Exception) -> str:
+        """Report an unexpected exception, with its trace the first time.
+
+        Args:
+            key: Kind of the problem.
+            what: What is left out because of it.
+            error: The exception.
+
+        Returns:
+            Description of the exception in one line.
+        """
+        trace = traceback.extract_tb(error.__traceback__)
+        place = f" ({trace[-1].filename.rpartition('/')[2]}:{trace[-1].lineno})" if trace else ""
+        description = one_line(f"{type(error).__name__}: {error}{place}")
+        message = one_line(f"{what} is left out after an unexpected exception: {description}")
+        if self._record(key, message, lasting=False):
+            self._logger.error(message)
+        with self._lock:
+            is_new = key not in self._traced
+            self._traced.add(key)
+        if is_new:
+            # Without the text of the exception, which may come from outside.
+            self._logger.error("Traceback (most recent call last):\n" + "".join(traceback.format_list(trace)).rstrip())
+        return description
 
     def resolved(self, key: str) -> None:
         """Remove a lasting problem."""
@@ -89,20 +122,18 @@ class NodeDiagnostics:
             self._problems.pop(key, None)
 
     def _record(self, key: str, message: str, lasting: bool) -> bool:
-        """Record a problem and return whether to log it.
+        """Record a problem and return whether to log it: each kind at most every ``LOG_EVERY_S``, lasting ones always.
 
-        A message that differs from an earlier one only in its numbers is logged at most every ``LOG_EVERY_S``.
+        The text does not matter: a publisher that varies it could flood the log otherwise.
         """
-        # Measured values change in every frame; without them, equal problems have equal texts.
-        now_s, text = time.monotonic(), re.sub(r"\d+", "#", message)
+        now_s = time.monotonic()
         with self._lock:
             count = self._problems[key].count + 1 if key in self._problems else 1
             self._problems[key] = _Problem(message, now_s, count, lasting)
             self._last_problem = message
-            self._logged_s = {logged: at_s for logged, at_s in self._logged_s.items() if now_s - at_s < LOG_EVERY_S}
-            due = lasting or text not in self._logged_s
+            due = lasting or now_s - self._logged_s.get(key, -LOG_EVERY_S) >= LOG_EVERY_S
             if due:
-                self._logged_s[text] = now_s
+                self._logged_s[key] = now_s
         return due
 
     def status(self, name: str, hardware_id: str, state: Mapping[str, str]) -> DiagnosticStatus:

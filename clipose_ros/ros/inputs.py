@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clipose_ros.config import SyncConfig
 from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
-from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, Topics, stamp_ns
+from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, Topics, is_valid_stamp, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.rclpy_compat import subscribe_counting_losses
 from clipose_ros.ros.sync_monitor import SyncMonitor
@@ -142,13 +142,16 @@ class InputSubscriptions:
         with self._lock:
             if topic not in self._filters:  # a message that arrives while the inputs are closed
                 return
-            stamp = stamp_ns(message.header.stamp)
-            if stamp <= 0:  # to TF, 0 means the latest transform; rclpy has no negative times
+            if not is_valid_stamp(message.header.stamp):
                 self._monitor.add_unstamped(topic, time.monotonic())
+                sec, nanosec = message.header.stamp.sec, message.header.stamp.nanosec
                 self._diagnostics.warning(
-                    "stamp", f"'{topic}' has the stamp {1e-9 * stamp:g} s: its driver must fill in header.stamp"
+                    "stamp",
+                    f"'{topic}' has the stamp {sec} s {nanosec} ns: its driver must fill in header.stamp, "
+                    "with sec >= 0 and nanosec below 10^9",
                 )
                 return
+            stamp = stamp_ns(message.header.stamp)
             jumped_ns = self._monitor.add_stamp(topic, stamp, time.monotonic())
             if jumped_ns:
                 self._diagnostics.warning(

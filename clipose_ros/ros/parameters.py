@@ -24,7 +24,7 @@ from clipose_ros.config import (
     unknown_segmenter_message,
 )
 from clipose_ros.config_aliases import find_new_name, find_new_value
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, one_line
 from clipose_ros.ros.rclpy_compat import get_parameter_overrides, set_parameter_override
 
 _BACKEND = "segmentation.backend"
@@ -93,7 +93,7 @@ class NodeParameters:
             config = PoseNodeConfig.from_mapping(nest(current | changes))
             self._validate(config)
         except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=one_line(str(error)))
         self.config = config
         return SetParametersResult(successful=True)
 

@@ -14,17 +14,20 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_profile_parameters
 from std_msgs.msg import Header
 
 from clipose_ros.config import PoseNodeConfig
-from clipose_ros.errors import CliposeError, ConfigError
+from clipose_ros.errors import CliposeError, ConfigError, one_line
 from clipose_ros.inference.pipeline import PosePipeline
-from clipose_ros.ros.conversions import FrameMessages, stamp_ns
+from clipose_ros.ros.callback_guard import CallbackGuard
+from clipose_ros.ros.conversions import FrameMessages, ros_stamp, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
+from clipose_ros.ros.rclpy_compat import recreate_builtin_services
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, ResetService, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.transforms import Transforms
@@ -81,6 +84,10 @@ class PoseNode(LifecycleNode):
         Raises:
             ConfigError: A parameter has an invalid value.
         """
+        # Before rclpy creates its own subscriptions and services through the methods below.
+        self._callback_guard = CallbackGuard(
+            kwargs.get("context") or rclpy.get_default_context(), lambda: self.diagnostics
+        )
         super().__init__("pose_node", **kwargs)
         self._pipeline_factory = pipeline_factory
         self._configured: _ConfiguredResources | None = None
@@ -97,9 +104,25 @@ class PoseNode(LifecycleNode):
         EnableService(self)
         ResetService(self, self._reset_tracks)
         refuse_invalid_transitions(self, self.diagnostics)
+        recreate_builtin_services(self)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs while simulated time is paused
         self.create_timer(1.0, self._on_timer, clock=steady)
+
+    def create_subscription(self, msg_type: Any, topic: str, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """Create a subscription whose callback cannot end the node; rclpy and tf2 subscribe through it, too."""
+        guarded = self._callback_guard.wrap(callback, topic)
+        return super().create_subscription(msg_type, topic, guarded, *args, **kwargs)
+
+    def create_service(self, srv_type: Any, srv_name: str, callback: Any, **kwargs: Any) -> Any:
+        """Create a service whose callback cannot end the node, with a queue for many callers at once."""
+        guarded = self._callback_guard.wrap_service(callback, srv_name)
+        return super().create_service(srv_type, srv_name, guarded, **{"qos_profile": qos_profile_parameters, **kwargs})
+
+    def create_timer(self, timer_period_sec: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        """Create a timer whose callback cannot end the node."""
+        guarded = self._callback_guard.wrap(callback, "timer")
+        return super().create_timer(timer_period_sec, guarded, *args, **kwargs)
 
     def start(self) -> bool:
         """Configure and activate without a lifecycle manager.
@@ -229,7 +252,7 @@ class PoseNode(LifecycleNode):
             self.diagnostics.count("frames_dropped")
 
     def _work(self, job: _Job, processor: FrameProcessor) -> None:
-        """Process one frame. Only this method catches ``CliposeError`` of a frame."""
+        """Process one frame. Only this method catches exceptions of a frame, which is left out then."""
         # One read of the settings per frame: they may be replaced while the frame is processed.
         requests, config = self.detect_once.claim(job.number), self.parameters.config
         if not (config.enabled or requests):
@@ -240,7 +263,11 @@ class PoseNode(LifecycleNode):
         except CliposeError as error:
             self.diagnostics.count("frames_failed")
             self.diagnostics.warning("frame", str(error))
-            outcome = Outcome(False, str(error))
+            outcome = Outcome(False, one_line(str(error)))
+        except Exception as error:  # noqa: BLE001 - an input that nobody thought of costs its frame, not the node
+            self.diagnostics.count("frames_failed")
+            outcome = Outcome(False, self.diagnostics.exception("frame_exception", "a frame", error))
+            processor.reset()  # the exception may have left the tracks half updated
         else:
             self.diagnostics.count("frames_processed")
             self.diagnostics.count("objects_published", len(tracks))
@@ -272,7 +299,7 @@ class PoseNode(LifecycleNode):
         if active is not None:
             state |= {f"received_hz.{topic}": f"{rate_hz:.2f}" for topic, rate_hz in active.inputs.rates_hz().items()}
         status = self.diagnostics.status(f"{self.get_fully_qualified_name()}: poses", device, state)
-        header = Header(stamp=self.get_clock().now().to_msg())
+        header = Header(stamp=ros_stamp(self.get_clock().now().nanoseconds))
         self._diagnostics_publisher.publish(DiagnosticArray(header=header, status=[status]))
 
     def _check_categories(self, config: PoseNodeConfig) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, qos_profile_parameters
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -83,6 +83,20 @@ def subscribe_counting_losses(
         )
     except UnsupportedEventTypeError:
         return node.create_subscription(kind, topic, on_message, qos, qos_overriding_options=overridable)
+
+
+def recreate_builtin_services(node: Node) -> None:
+    """Replace the services that rcl creates by services of the node's own ``create_service``.
+
+    Those of the lifecycle and of type descriptions have a queue of 10 requests, which cannot be set: of twenty calls at
+    once, half get no reply. The services of rcl remain in the graph, and nobody takes their requests.
+    """
+    for service in list(node.services):
+        if service.qos_profile.depth < qos_profile_parameters.depth:
+            node.destroy_service(service)
+            node.create_service(
+                service.srv_type, service.srv_name, service.callback, callback_group=service.callback_group
+            )
 
 
 def _overrides(node: Node) -> dict[str, Parameter[Any]]:

@@ -19,6 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.rclpy_compat import wrap_change_state
 
+_MAX_WAITING = 1000  # requests for a frame
 DETECT_ONCE_TIMEOUT_S = 10.0
 """Seconds without a processed frame after which ``~/detect_once`` replies with a failure."""
 
@@ -162,6 +163,8 @@ class DetectOnceService:
     async def _on_request(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             refusal, request = self._refusal, Request(self._last_frame)
+            if len(self._waiting) >= _MAX_WAITING:
+                refusal = f"{_MAX_WAITING} requests wait already"
             if not refusal:
                 self._waiting.append(request)
         outcome = Outcome(False, refusal) if refusal else await self._wait_for_outcome(request)
