@@ -265,6 +265,8 @@ class PoseNode(LifecycleNode):
             self.diagnostics.warning("frame", str(error))
             outcome = Outcome(False, one_line(str(error)))
         except Exception as error:  # noqa: BLE001 - an input that nobody thought of costs its frame, not the node
+            if not self.context.ok():  # publishing raises after a shutdown
+                raise
             self.diagnostics.count("frames_failed")
             outcome = Outcome(False, self.diagnostics.exception("frame_exception", "a frame", error))
             processor.reset()  # the exception may have left the tracks half updated
