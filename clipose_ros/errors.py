@@ -1,7 +1,7 @@
 """Exceptions of the package.
 
-Messages name the expected and the received value and a remedy. The pose node leaves out a frame that raises. An exception
-other than ``CliposeError`` is a bug: the node logs its traceback, and in a lifecycle transition it ends the process.
+Messages name the expected and the received value and a remedy. The pose node leaves out a frame that raises. All other
+exceptions are bugs: the node logs their trace, and in a lifecycle transition they end the process.
 """
 
 

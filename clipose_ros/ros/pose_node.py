@@ -264,7 +264,7 @@ class PoseNode(LifecycleNode):
             self.diagnostics.count("frames_failed")
             self.diagnostics.warning("frame", str(error))
             outcome = Outcome(False, one_line(str(error)))
-        except Exception as error:  # noqa: BLE001 - an input that nobody thought of costs its frame, not the node
+        except Exception as error:  # an input that nobody thought of costs its frame, not the node
             if not self.context.ok():  # publishing raises after a shutdown
                 raise
             self.diagnostics.count("frames_failed")
