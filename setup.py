@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 NAME = "clipose_ros"
 ROOT = Path(__file__).resolve().parent
 EXECUTABLES = {
-    "pose_node": "clipose_ros.ros.pose_node:main",
+    "pose_node": "clipose_ros.ros.main:main",
     "synthetic_camera": "clipose_ros.ros_tools.synthetic_camera:main",
     "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
     "benchmark": "clipose_ros.cli.benchmark:main",

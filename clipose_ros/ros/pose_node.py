@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the other imports, which take seconds
+    from clipose_ros.ros.signals import receive_termination_signals
+
+    receive_termination_signals()
+
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +20,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import qos_profile_parameters
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from clipose_ros.config import PoseNodeConfig
@@ -30,6 +36,7 @@ from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.rclpy_compat import recreate_builtin_services
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, ResetService, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
+from clipose_ros.ros.signals import receive_termination_signals
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import ExceptionRelay, Worker
 
@@ -311,13 +318,12 @@ class PoseNode(LifecycleNode):
                 self._configured.pipeline.predictor.categories[name]
 
 
-def run(node: PoseNode) -> int:
-    """Spin a node until ROS shuts down.
+def run(node: PoseNode, executor: SingleThreadedExecutor) -> int:
+    """Spin a node until ROS shuts down, then destroy it and its executor.
 
     Returns:
         Exit status: 1 if the node could not start, otherwise 0. Exceptions of bugs are raised.
     """
-    executor = SingleThreadedExecutor()
     try:
         with until_shutdown(node.context):
             if node.parameters.config.autostart and not node.start():
@@ -333,16 +339,25 @@ def run(node: PoseNode) -> int:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node; the entry point of ``ros2 run clipose_ros pose_node``. Returns the exit status."""
+    """Run the node until SIGINT, SIGTERM, SIGHUP or a shutdown of ROS; return the exit status."""
     # Threads that spin while waiting take cores from the camera driver. torch reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # The network is hundreds of short calls, and each waits this long for the interpreter behind the executor.
     sys.setswitchinterval(2e-4)
     # Images are small: waking a second OpenCV thread costs more than it saves, and takes a core.
     cv2.setNumThreads(1)
-    rclpy.init(args=args)
+    return run_process(PoseNode, args)
+
+
+def run_process(make_node: Callable[[], PoseNode], args: list[str] | None) -> int:
+    """Initialise ROS, run a node, and end on a termination signal; return the exit status."""
+    signals = receive_termination_signals()
+    signals.hold()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return run(PoseNode())
+        node, executor = make_node(), SingleThreadedExecutor()
+        signals.call(rclpy.try_shutdown)
+        return run(node, executor)
     except ConfigError as error:
         rclpy.logging.get_logger("pose_node").error(str(error))
         return 1

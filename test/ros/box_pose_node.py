@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the other imports, as the node does
+    from clipose_ros.ros.signals import receive_termination_signals
+
+    receive_termination_signals()
+
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +20,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros import pose_node
-from clipose_ros.ros.pose_node import PoseNode, run
+from clipose_ros.ros.pose_node import PoseNode
 from clipose_ros.segmentation.labels import LabelSegmenter
 from clipose_ros.types import FloatArray, PoseEstimate
 
@@ -85,9 +90,10 @@ if __name__ == "__main__":
         return make(config)
 
     pose_node.SingleThreadedExecutor = HumbleExecutor
-    rclpy.init(args=sys.argv)
-    node_for_test = PoseNode(pipeline_factory=wait_for_the_end if "--slow" in sys.argv else make)
-    tell_who_waits(node_for_test)
-    status = run(node_for_test)
-    rclpy.try_shutdown()
-    sys.exit(status)
+
+    def make_node() -> PoseNode:
+        node = PoseNode(pipeline_factory=wait_for_the_end if "--slow" in sys.argv else make)
+        tell_who_waits(node)
+        return node
+
+    sys.exit(pose_node.run_process(make_node, sys.argv))

@@ -61,7 +61,7 @@ def wait_for_a_frame(ros) -> None:
     ros.wait_for(lambda: waiting, "the request's arrival")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, spawn, number):
     process = spawn(BOX_NODE, "--ros-args", *LABELS)
     detections = ros.listen(Detection3DArray, "pose_node/detections")
@@ -83,7 +83,7 @@ def test_ends_cleanly_while_somebody_waits_for_a_frame(ros, spawn):
     assert "Traceback" not in output and "rror" not in output, output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_ends_cleanly_while_it_configures(spawn, number):
     process = spawn(BOX_NODE, "--slow", "--ros-args", *LABELS)
     assert process.stdout.readline() == "configuring\n"
