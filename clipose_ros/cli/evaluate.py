@@ -47,6 +47,7 @@ from clipose_ros.evaluation.metrics.pose_accuracy import as_records, summarize
 from clipose_ros.evaluation.report.report import REPORT_THRESHOLDS, SINGLE, Report, report_html
 from clipose_ros.evaluation.report.worst_cases import FailureCase, FailureImage, cases_of_clouds, cases_of_pairs
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
+from clipose_ros.evaluation.results_remarks import ResultsRemarks
 
 if TYPE_CHECKING:  # the import loads the simulator, which result files do not need
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
@@ -63,11 +64,13 @@ class EvaluationResult:
         tables: Tables for the terminal.
         record: Plain values for ``--json``.
         report: Content of the HTML page of ``--report``; None where the source has none.
+        remarks: Sentences on what was left out or malformed.
     """
 
     tables: Sequence[Table]
     record: Mapping[str, object]
     report: Report | None = None
+    remarks: Sequence[str] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)  # raises before the evaluation if a folder cannot be created
         result = _evaluate(options)
         _print_tables(result.tables)
+        for remark in result.remarks:
+            print(f"evaluate: {remark}", file=sys.stderr)
         if options.json:
             options.json.write_text(json.dumps(result.record, indent=2) + "\n", encoding="utf-8")
         if options.report and result.report is not None:
@@ -150,11 +155,13 @@ def _evaluate_results(options: argparse.Namespace) -> EvaluationResult:
     """Evaluate result files with the NOCS protocol."""
     categories = NOCS_CATEGORIES if options.categories is None else read_object_library(options.categories).categories
     paths = find_results(options.results)
-    frames = (frame for path in _show_progress(paths, "Scoring") for frame in read_results(path))
+    remarks = ResultsRemarks(categories)
+    frames = (remarks.check(frame) for path in _show_progress(paths, "Scoring") for frame in read_results(path))
     by_kind = evaluate_frames(frames, categories, tuple(IouKind), _thresholds(options))
     source = f"{len(paths)} result files: {', '.join(options.results)}"
     cases = cases_of_pairs(_matched_pairs(by_kind), categories)
-    return _protocol_result(source, Latency("not stored in result files"), by_kind, cases)
+    latency = Latency("not stored in result files")
+    return _protocol_result(source, latency, by_kind, cases, remarks=remarks.sentences())
 
 
 def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
@@ -170,16 +177,18 @@ def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
     count = min(options.frames or len(dataset), len(dataset))
     images = _show_progress([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
+    remarks, skipped = ResultsRemarks(dataset.categories), list[str]()
     if options.save:
         options.save.mkdir(parents=True, exist_ok=True)
 
     def frames() -> Iterator[NocsFrame]:
         for image in pose_images(dataset, predictor, images, CloudConfig(min_points=MIN_CLOUD_POINTS), official):
             latencies_ms.append(image.latency_ms)
+            skipped.extend(image.skipped)
             if options.save:
                 name = image.frame.name.replace("/", "_")
                 write_results(options.save / f"results_{options.subset}_{name}.pkl", image.frame)
-            yield image.frame
+            yield remarks.check(image.frame)
 
     def load_image(name: str) -> FailureImage:
         frame = dataset.read_frame(dataset.frames.index(name))
@@ -189,7 +198,15 @@ def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
     source = f"{_model_label(network)} on {options.subset} of {options.nocs}, truths: {options.truths}"
     latency = Latency(f"from masks to poses, all objects of an image, on {predictor.device}", latencies_ms)
     cases = cases_of_pairs(_matched_pairs(by_kind), dataset.categories, load_image) if options.report else []
-    return _protocol_result(source, latency, by_kind, cases)
+    left_out = [
+        f"{len(items)} {kind}, such as {items[0]}; those {what} are left out"
+        for items, kind, what in (
+            (dataset.missing, "files are missing", "frames"),
+            (skipped, "objects have no fitted truth", "objects"),
+        )
+        if items
+    ]
+    return _protocol_result(source, latency, by_kind, cases, remarks=[*left_out, *remarks.sentences()])
 
 
 def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
@@ -298,20 +315,23 @@ def _protocol_result(
     by_kind: ByKind,
     cases: Sequence[FailureCase],
     recall: Mapping[str, DetectionRecall] | None = None,
+    remarks: Sequence[str] = (),
 ) -> EvaluationResult:
     """Return tables, record and report of scores by the NOCS protocol."""
     record: dict[str, object] = {
         "source": source,
         "protocol": "NOCS: average precision, per cent; poses evaluated where matched at IoU > 0.1",
         "latency": latency.as_record(),
+        "remarks": list(remarks),
         "iou": records_by_kind(by_kind),
     }
     tables = [scores_table(protocol_title(kind), table) for kind, table in by_kind.items()]
     if recall:
         tables.insert(0, recall_table(recall))
         record["found"] = {name: counts.as_record() for name, counts in recall.items()}
-    report = Report("Poses by the NOCS protocol", source, latency, by_kind, cases=cases, recall=recall or {})
-    return EvaluationResult(tables, record, report)
+    shown = ". ".join([source, *remarks])
+    report = Report("Poses by the NOCS protocol", shown, latency, by_kind, cases=cases, recall=recall or {})
+    return EvaluationResult(tables, record, report, remarks)
 
 
 def _thresholds(options: argparse.Namespace) -> Thresholds:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, NDArray
 
-from clipose_ros.data.safe_pickle import read_pickle
-from clipose_ros.errors import DataError
+from clipose_ros.data.safe_pickle import as_numbers, read_pickle
+from clipose_ros.errors import DataError, UnreadableFileError, quoted
+from clipose_ros.geometry.similarity import describe_similarity_faults
 from clipose_ros.types import BoolArray, FloatArray, IndexArray
+
+_ONE_PIXEL = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +54,7 @@ class NocsObjects:
         S = np.array(T_camera_object, dtype=np.float64).reshape(n, 4, 4)
         diagonals = np.linalg.norm(sizes, axis=-1, keepdims=True)
         S[:, :3, :3] *= diagonals[..., None]
-        pixels = np.tile([0.0, 0.0, 1.0, 1.0], (n, 1)) if boxes is None else np.asarray(boxes, dtype=np.float64)
+        pixels = np.tile(_ONE_PIXEL, (n, 1)) if boxes is None else np.asarray(boxes, dtype=np.float64)
         return cls(np.asarray(class_ids, dtype=np.int64), S, sizes / diagonals, pixels.reshape(n, 4))
 
 
@@ -66,6 +69,7 @@ class NocsFrame:
         predictions: Predicted objects.
         scores: ``(P,)`` detection confidences.
         extras: Entries of the file that the evaluation does not use, such as ``image_path``; they are written back.
+        handles_stated: False if the file does not state the visibility of handles; all count as visible then.
     """
 
     name: str
@@ -73,7 +77,8 @@ class NocsFrame:
     handle_visible: BoolArray
     predictions: NocsObjects
     scores: FloatArray
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[Any, Any] = field(default_factory=dict)
+    handles_stated: bool = True
 
 
 def find_results(patterns: Sequence[str]) -> list[Path]:
@@ -84,7 +89,9 @@ def find_results(patterns: Sequence[str]) -> list[Path]:
     """
     files: set[Path] = set()
     for pattern in patterns:
-        file_pattern = str(Path(pattern) / "results_*.pkl") if Path(pattern).is_dir() else pattern
+        # Folders and files are taken as they are: their names may hold the special characters of patterns.
+        named = glob.escape(pattern) if Path(pattern).exists() else pattern
+        file_pattern = str(Path(named) / "results_*.pkl") if Path(pattern).is_dir() else named
         matching = glob.glob(file_pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if not matching:
             raise DataError(
@@ -98,15 +105,20 @@ def read_results(path: Path) -> Iterator[NocsFrame]:
     """Yield the frames of one file, which holds a dictionary or a list of dictionaries.
 
     Raises:
-        DataError: The file cannot be read or is no plain pickle, or an entry is missing or has a wrong shape.
+        DataError: The file cannot be read or is no plain pickle, an entry is missing or has a wrong shape, or a true
+            pose or size is impossible. The message names the entry and its row.
     """
     content = read_pickle(path)
     frames = content if isinstance(content, list) else [content]
+    if not frames:
+        raise DataError(f"'{path}' holds an empty list: expected a dictionary per image")
     for number, entries in enumerate(frames):
-        name = path.stem if len(frames) == 1 else f"{path.stem}[{number}]"
+        name, place = (
+            (path.stem, f"'{path}'") if len(frames) == 1 else (f"{path.stem}[{number}]", f"'{path}'[{number}]")
+        )
         if not isinstance(entries, dict):
-            raise DataError(f"{path}: expected a dictionary per image, got {type(entries).__name__}")
-        yield _Entries(path, entries).frame(name)
+            raise DataError(f"{place}: expected a dictionary per image, got {type(entries).__name__}")
+        yield _Entries(place, entries).frame(name)
 
 
 def write_results(path: Path, frame: NocsFrame) -> None:
@@ -117,13 +129,14 @@ def write_results(path: Path, frame: NocsFrame) -> None:
         "gt_bboxes": frame.truths.boxes,
         "gt_RTs": frame.truths.S_camera_object,
         "gt_scales": frame.truths.extents,
-        "gt_handle_visibility": frame.handle_visible.astype(np.int32),
         "pred_class_ids": frame.predictions.class_ids.astype(np.int32),
         "pred_bboxes": frame.predictions.boxes,
         "pred_scores": frame.scores,
         "pred_RTs": frame.predictions.S_camera_object,
         "pred_scales": frame.predictions.extents,
     }
+    if frame.handles_stated:
+        entries["gt_handle_visibility"] = frame.handle_visible.astype(np.int32)
     with path.open("wb") as stream:
         _PortablePickler(stream, protocol=4).dump(entries)
 
@@ -139,12 +152,17 @@ class _PortablePickler(pickle.Pickler):
 
 
 class _Entries:
-    """Entries of one frame; each is checked when it is read."""
+    """Entries of one frame; each is checked when it is read.
 
-    def __init__(self, path: Path, entries: dict[str, Any]) -> None:
-        self._path = path
+    Args:
+        place: File and number of the frame, for messages.
+        entries: The entries.
+    """
+
+    def __init__(self, place: str, entries: Mapping[object, object]) -> None:
+        self._place = place
         self._entries = entries
-        self._used: set[str] = set()
+        self._used: set[object] = set()
 
     def frame(self, name: str) -> NocsFrame:
         """Return the frame.
@@ -153,46 +171,64 @@ class _Entries:
             DataError: An entry is missing or malformed.
         """
         truths, predictions = self._objects("gt"), self._objects("pred")
-        finite = np.isfinite(truths.S_camera_object).all() and np.isfinite(truths.extents).all()
-        scores = self._array("pred_scores", (len(predictions.class_ids),), np.float64)
-        if not finite or not np.isfinite(scores).all():
-            raise DataError(f"{self._path}: true poses and scores must be finite numbers")
+        self._check_truths(truths)
+        scores: FloatArray = self._array("pred_scores", (len(predictions.class_ids),)).astype(np.float64)
+        self._check_rows("pred_scores", np.isfinite(scores), scores, "a number")
+        # Files of the release have the longer key, the truths of CAMERA25 the shorter one, older files have none.
+        key = next((key for key in ("gt_handle_visibility", "handle_visibility") if key in self._entries), None)
         count = len(truths.class_ids)
-        # files of the release have the shorter key, older files have none
-        key = next((k for k in ("gt_handle_visibility", "handle_visibility") if k in self._entries), None)
-        visible = np.ones(count) if key is None else self._array(key, (count,), np.float64)
+        visible = np.ones(count) if key is None else self._array(key, (count,))
+        self._check_rows(str(key), np.isin(visible, (0, 1)), visible, "0 or 1")
         extras = {key: value for key, value in self._entries.items() if key not in self._used}
-        return NocsFrame(name, truths, visible != 0, predictions, scores, extras)
+        return NocsFrame(name, truths, visible != 0, predictions, scores, extras, key is not None)
 
     def _objects(self, side: str) -> NocsObjects:
         """Return the truths (``gt``) or the predictions (``pred``)."""
-        key = f"{side}_class_ids"
-        n = 0 if self._entries.get(key, ()) is None else len(self._value(key))
-        boxes_known = self._entries.get(f"{side}_bboxes") is not None
+        n = self._numbers(f"{side}_class_ids").size
+        ids = self._array(f"{side}_class_ids", (n,))
+        whole = np.asarray(np.isfinite(ids) & (ids == np.rint(ids)), dtype=np.bool_)
+        self._check_rows(f"{side}_class_ids", whole, ids, "a whole number")
+        has_boxes = self._entries.get(f"{side}_bboxes") is not None
         return NocsObjects(
-            self._array(key, (n,), np.int64),
-            self._array(f"{side}_RTs", (n, 4, 4), np.float64),
-            self._array(f"{side}_scales", (n, 3), np.float64),
-            self._array(f"{side}_bboxes", (n, 4), np.float64) if boxes_known else np.tile([0.0, 0.0, 1.0, 1.0], (n, 1)),
+            ids.astype(np.int64),
+            self._array(f"{side}_RTs", (n, 4, 4)).astype(np.float64),
+            self._array(f"{side}_scales", (n, 3)).astype(np.float64),
+            self._array(f"{side}_bboxes", (n, 4)).astype(np.float64) if has_boxes else np.tile(_ONE_PIXEL, (n, 1)),
         )
 
-    def _value(self, key: str) -> Any:
-        if key not in self._entries:
-            raise DataError(
-                f"{self._path}: expected an entry '{key}', got only {', '.join(map(str, sorted(self._entries)))}"
-            )
-        self._used.add(key)
-        return self._entries[key]
+    def _check_truths(self, truths: NocsObjects) -> None:
+        """Raise DataError for a true pose that is no similarity, or a true size that is not positive."""
+        for row, fault in enumerate(describe_similarity_faults(truths.S_camera_object)):
+            if fault:
+                raise DataError(f"{self._place}: gt_RTs[{row}] {fault}")
+        extents = truths.extents
+        valid = np.asarray((np.isfinite(extents) & (extents > 0.0)).all(axis=1))
+        self._check_rows("gt_scales", valid, extents, "positive extents")
 
-    def _array(self, key: str, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
-        """Return an entry as an array; for no objects it may have any shape."""
-        value = self._value(key)
-        if shape[0] == 0 and (value is None or np.size(value) == 0):
-            return np.zeros(shape, dtype=dtype)
+    def _check_rows(self, key: str, valid: BoolArray, values: NDArray[Any], expected: str) -> None:
+        """Raise DataError for the first row that is not valid."""
+        for row in np.flatnonzero(~valid)[:1]:
+            raise DataError(f"{self._place}: {key}[{row}] is {quoted(values[row].tolist())}: expected {expected}")
+
+    def _numbers(self, key: str) -> NDArray[Any]:
+        """Return an entry as an array of numbers; an empty one for None."""
+        if key not in self._entries:
+            present = quoted(", ".join(sorted(map(str, self._entries))))
+            raise DataError(f"{self._place}: expected an entry '{key}', got only {present}")
+        self._used.add(key)
+        value = self._entries[key]
+        if key == "pred_RTs" and isinstance(value, list):
+            # Some methods store None for a failure, which the release counts as false.
+            value = [np.full((4, 4), np.nan) if row is None else row for row in value]
         try:
-            array = np.asarray(value).astype(dtype)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{self._path}: '{key}' must hold numbers: {error}") from error
-        if array.shape != shape:
-            raise DataError(f"{self._path}: '{key}' must have shape {shape}, one row per object, got {array.shape}")
-        return array
+            return as_numbers([] if value is None else value)
+        except UnreadableFileError as error:
+            raise DataError(f"{self._place}: '{key}' is malformed: {error}") from error
+
+    def _array(self, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return an entry as an array; for no objects it may have any shape."""
+        array = self._numbers(key)
+        if array.shape == shape or array.size == shape[0] == 0:
+            return array.reshape(shape)
+        got = "None" if self._entries[key] is None else array.shape
+        raise DataError(f"{self._place}: '{key}' must have shape {shape}, one row per object, got {got}")

@@ -114,3 +114,57 @@ def test_evaluate_scores_an_added_category_by_its_class_id(tmp_path: Path, capsy
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "clouds.npz", "--categories", "categories.yaml"])
     assert "--categories requires --results" in capsys.readouterr().err
+
+
+def write_entries(path: Path, **changes: object) -> None:
+    """Write three perfect predictions as the released code does, with some entries changed."""
+    rotations = exp_so3(np.random.default_rng(0).normal(size=(3, 3)))
+    poses = make_transform(0.2 * rotations, [[0.0, 0.0, 1.0], [0.3, 0.0, 1.0], [0.6, 0.0, 1.0]])
+    ids, half = np.array([1, 4, 6]), np.full((3, 3), 0.5)
+    truths = {"gt_class_ids": ids, "gt_RTs": poses, "gt_scales": half, "gt_handle_visibility": np.ones(3, int)}
+    predictions = {"pred_class_ids": ids, "pred_RTs": poses, "pred_scales": half, "pred_scores": np.full(3, 0.9)}
+    entries = {**truths, **predictions, **changes}
+    path.write_bytes(pickle.dumps({key: value for key, value in entries.items() if value is not None}))
+
+
+def test_evaluate_says_that_class_ids_count_from_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from_0 = np.array([0, 3, 5])
+    write_entries(tmp_path / "results_0.pkl", gt_class_ids=from_0, pred_class_ids=from_0)
+    outputs = ["--json", str(tmp_path / "out.json"), "--report", str(tmp_path / "report.html")]
+    assert evaluate.main(["--results", str(tmp_path), *outputs]) == 0
+    error = capsys.readouterr().err
+    assert "evaluate: 1 true objects have class ids other than 1, 2, 3, 4, 5, 6 (0) and are left out" in error
+    assert "class ids count from 1, not from 0" in error
+    assert len(json.loads((tmp_path / "out.json").read_text())["remarks"]) == 2
+    assert "count from 1" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_evaluate_says_how_malformed_predictions_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    poses = make_transform(np.stack([0.2 * np.eye(3)] * 3), [[0.0, 0.0, 1.0]] * 3)
+    poses[0] = np.nan
+    poses[1, :3, 0] *= -1.0
+    write_entries(tmp_path / "results_0.pkl", pred_RTs=poses, gt_handle_visibility=None)
+    assert evaluate.main(["--results", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("evaluate: ")]
+    assert [line.split()[1:3] for line in lines] == [["1", "predictions"], ["1", "predictions"], ["1", "images"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gt_RTs": np.stack([np.diag([-0.2, 0.2, 0.2, 1.0])] * 3)}, "results_0.pkl': gt_RTs[0] is mirrored"),
+        ({"pred_scores": 0.5}, "'pred_scores' must have shape (3,)"),
+        ({"gt_class_ids": "mug"}, "'gt_class_ids' is malformed: it must hold numbers"),
+        ({7: 1, "pred_RTs": None}, "expected an entry 'pred_RTs'"),
+    ],
+)
+def test_evaluate_names_malformed_entries_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[object, object], message: str
+) -> None:
+    write_entries(tmp_path / "results_0.pkl", **{key: value for key, value in changes.items() if isinstance(key, str)})
+    if 7 in changes:
+        path = tmp_path / "results_0.pkl"
+        path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | {7: 1}))
+    assert evaluate.main(["--results", str(tmp_path)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clipose_ros.errors import DataError
 from clipose_ros.evaluation.metrics.iou import split_similarity
@@ -108,18 +110,82 @@ def test_read_results_reads_a_list_of_frames(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pred_RTs": None}, "pred_RTs"),
+        ({"pred_RTs": None}, r"'pred_RTs' must have shape \(3, 4, 4\), one row per object, got None"),
         ({"pred_RTs": np.zeros((2, 4, 4))}, r"pred_RTs.*\(3, 4, 4\).*\(2, 4, 4\)"),
-        ({"pred_scores": np.array([0.1, np.nan, 0.3])}, "scores must be finite"),
-        ({"gt_RTs": np.full((2, 4, 4), np.inf)}, "true poses"),
+        ({"pred_scores": np.array([0.1, np.nan, 0.3])}, r"pred_scores\[1\] is 'nan'"),
+        ({"pred_scores": None}, r"'pred_scores' must have shape \(3,\), one row per object, got None"),
+        ({"pred_scores": ["0.1", "0.2", "0.3"]}, "pred_scores.*numbers"),
+        ({"gt_RTs": np.full((2, 4, 4), np.inf)}, r"gt_RTs\[0\] is not finite"),
+        ({"gt_RTs": np.stack([np.eye(4), np.diag([1.0, 1.0, -0.2, 1.0])])}, r"gt_RTs\[1\] is mirrored"),
+        ({"gt_RTs": np.stack([np.eye(4), np.diag([1.0, 1.0, 0.2, 1.0])])}, r"gt_RTs\[1\] is no rotation times a scale"),
+        ({"gt_RTs": np.stack([np.eye(4), np.diag([0.0, 0.0, 0.0, 1.0])])}, r"gt_RTs\[1\] has the scale 0"),
+        ({"gt_RTs": [np.eye(4), None]}, "gt_RTs.*numbers"),
         ({"gt_scales": np.array(["a", "b"])}, "gt_scales.*numbers"),
+        ({"gt_scales": np.array([[0.5, 0.5, 0.5], [0.5, 0.0, 0.5]])}, r"gt_scales\[1\].*positive extents"),
+        ({"gt_scales": np.array([[0.5, 0.5, -0.5], [0.5, 0.5, 0.5]])}, r"gt_scales\[0\].*positive extents"),
         ({"gt_handle_visibility": np.ones(5)}, "gt_handle_visibility"),
+        ({"gt_handle_visibility": np.array([1.0, np.nan])}, r"gt_handle_visibility\[1\].*0 or 1"),
+        ({"gt_class_ids": np.array([1.0, 2.5])}, r"gt_class_ids\[1\] is '2.5': expected a whole number"),
+        ({"gt_class_ids": 4}, r"'gt_class_ids' must have shape \(1,\)"),
     ],
 )
 def test_read_results_names_malformed_entries(tmp_path, change, message):
     with pytest.raises(DataError, match=message) as caught:
         read_one(stored(tmp_path, {**entries(), **change}))
     assert "results_test_scene_1_0000.pkl" in str(caught.value)
+
+
+@given(
+    data=st.data(),
+    kind=st.sampled_from([np.float32, np.float64]),
+    protocol=st.integers(0, 5),
+    as_lists=st.booleans(),
+)
+def test_read_results_restores_any_valid_entries(tmp_path_factory, data, kind, protocol, as_lists):
+    counts = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    content = entries(*counts)
+    content = {
+        key: value.astype(kind) if getattr(value, "dtype", None) == np.float64 else value
+        for key, value in content.items()
+    }
+    stored_content = {
+        key: value.tolist() if as_lists and isinstance(value, np.ndarray) else value for key, value in content.items()
+    }
+    path = stored(tmp_path_factory.getbasetemp(), stored_content, protocol)
+    frame = read_one(path)
+    np.testing.assert_array_equal(frame.truths.S_camera_object, content["gt_RTs"].astype(np.float64))
+    np.testing.assert_array_equal(frame.predictions.extents, content["pred_scales"].astype(np.float64))
+    np.testing.assert_array_equal(frame.truths.class_ids, content["gt_class_ids"])
+    assert frame.handles_stated and len(frame.scores) == counts[1]
+
+
+def test_predictions_of_none_are_failures(tmp_path):
+    content = entries()
+    content["pred_RTs"] = [content["pred_RTs"][0], None, content["pred_RTs"][2]]
+    S = read_one(stored(tmp_path, content)).predictions.S_camera_object
+    assert np.isnan(S[1]).all() and np.isfinite(S[[0, 2]]).all()
+
+
+def test_rows_of_a_list_are_named_with_the_number_of_the_image(tmp_path):
+    wrong = {**entries(), "gt_RTs": np.stack([np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0])])}
+    with pytest.raises(DataError, match=r"scene_1_0000\.pkl'\[1\]: gt_RTs\[1\] is mirrored"):
+        list(read_results(stored(tmp_path, [entries(), wrong])))
+    with pytest.raises(DataError, match=r"scene_1_0000\.pkl' holds an empty list"):
+        list(read_results(stored(tmp_path, [])))
+
+
+def test_missing_visibility_of_handles_stays_missing_when_written(tmp_path):
+    content = entries()
+    del content["gt_handle_visibility"]
+    write_results(tmp_path / "results_again.pkl", read_one(stored(tmp_path, content)))
+    assert not read_one(tmp_path / "results_again.pkl").handles_stated
+
+
+def test_find_results_takes_names_with_special_characters(tmp_path):
+    folder = tmp_path / "run [1]"
+    folder.mkdir()
+    (folder / "results_a.pkl").touch()
+    assert find_results([str(folder)]) == find_results([str(folder / "results_a.pkl")]) == [folder / "results_a.pkl"]
 
 
 def test_read_results_names_missing_entries_and_files(tmp_path):

@@ -122,6 +122,6 @@ def _oriented(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the volumes of intersection, first and second box."""
     (R_a, scale_a), (R_b, scale_b) = split_similarity(S_a), split_similarity(S_b)
-    size_a, size_b = np.abs(scale_a)[..., None] * extents_a, np.abs(scale_b)[..., None] * extents_b
+    size_a, size_b = np.abs(scale_a[..., None] * extents_a), np.abs(scale_b[..., None] * extents_b)
     shared = intersection_volume(R_a, S_a[..., :3, 3], size_a, R_b, S_b[..., :3, 3], size_b)
     return shared, size_a.prod(axis=-1), size_b.prod(axis=-1)

@@ -23,10 +23,12 @@ class PosedImage:
     Attributes:
         frame: Truths and predictions; the scores are those of the detections.
         latency_ms: Wall time from masks to poses of all objects of the image, milliseconds.
+        skipped: Instances without a fitted truth, each with the reason; they are left out of the evaluation.
     """
 
     frame: NocsFrame
     latency_ms: float
+    skipped: tuple[str, ...] = ()
 
 
 def pose_images(
@@ -57,7 +59,7 @@ def pose_images(
         start = time.perf_counter()
         poses, sizes = _estimate_poses(frame, detections, predictor, config)
         latency_ms = 1e3 * (time.perf_counter() - start)
-        truths, handle_visible = _read_truths(dataset, index, official_truths)
+        truths, handle_visible, skipped = _read_truths(dataset, index, official_truths)
         ids, boxes = _class_ids(dataset, [i.category for i in detections]), _to_nocs_boxes([i.box for i in detections])
         nocs_frame = NocsFrame(
             dataset.frames[index],
@@ -67,23 +69,23 @@ def pose_images(
             np.array([i.score for i in detections], dtype=np.float64),
             {"image_path": dataset.frames[index]},
         )
-        yield PosedImage(nocs_frame, latency_ms)
+        yield PosedImage(nocs_frame, latency_ms, skipped)
 
 
-def _read_truths(dataset: NocsDataset, index: int, official: bool) -> tuple[NocsObjects, BoolArray]:
-    """Return the true objects of an image and the visibility of their handles."""
+def _read_truths(dataset: NocsDataset, index: int, official: bool) -> tuple[NocsObjects, BoolArray, tuple[str, ...]]:
+    """Return the true objects of an image, the visibility of their handles, and the instances without a truth."""
+    skipped: tuple[str, ...] = ()
     if official:
         truths = [
             (t.category, t.T_camera_object, t.size, t.box, t.handle_visible) for t in dataset.read_official(index)
         ]
     else:
-        truths = [
-            (t.mask.category, t.T_camera_object, t.size, t.mask.box, t.handle_visible)
-            for t in dataset.read(index).truths
-        ]
+        image = dataset.read(index)
+        skipped = image.skipped
+        truths = [(t.mask.category, t.T_camera_object, t.size, t.mask.box, t.handle_visible) for t in image.truths]
     categories, T_camera_object, sizes, boxes, visible = zip(*truths, strict=True) if truths else ([], [], [], [], [])
-    ids = _class_ids(dataset, categories)
-    return NocsObjects.from_poses(ids, T_camera_object, sizes, _to_nocs_boxes(boxes)), np.array(visible, dtype=bool)
+    objects = NocsObjects.from_poses(_class_ids(dataset, categories), T_camera_object, sizes, _to_nocs_boxes(boxes))
+    return objects, np.array(visible, dtype=bool), skipped
 
 
 def _estimate_poses(
