@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clipose_ros.errors import DataError
+from clipose_ros.bounded_files import read_npy
+from clipose_ros.errors import DataError, UnreadableFileError
 from clipose_ros.types import FloatArray
+
+_MAX_BYTES = 1 << 32
+"""Size limit of a file of features, bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +70,8 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
         DataError: The file cannot be read, is of another model, or has another shape.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        loaded: NDArray[Any] = read_npy(path, _MAX_BYTES)  # its fields have types of their own
+    except UnreadableFileError as error:
         raise DataError(f"text features '{path}' cannot be read: {error}") from error
     if loaded.dtype.names == ("model", "text", "feature"):
         models = sorted({str(name) for name in loaded["model"]})
@@ -76,8 +82,11 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
             )
         # Not normalised again: rounding would make a resumed run differ from the run that computed the features.
         return TextFeatures(model, tuple(map(str, loaded["text"])), np.ascontiguousarray(loaded["feature"]))
-    if loaded.ndim != 2 or len(loaded) != len(texts):
-        raise DataError(f"text features '{path}' must be ({len(texts)}, D), one row per text, got {loaded.shape}")
+    if loaded.ndim != 2 or len(loaded) != len(texts) or loaded.dtype.kind != "f":
+        raise DataError(
+            f"text features '{path}' must be ({len(texts)}, D), one row of floats per text, got {loaded.shape} of type "
+            f"{loaded.dtype}"
+        )
     return TextFeatures(model, tuple(texts), _unit_rows(path, loaded))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,7 @@ from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
 from clipose_ros.segmentation.isolation import first_line, isolate_ultralytics, read_checkpoint
+from clipose_ros.types import ByteArray, RgbdFrame
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ultralytics") is None, reason="ultralytics is optional (AGPL-3.0)"),
@@ -175,6 +177,39 @@ def test_damaged_weights_are_refused(
     damage(path)
     with pytest.raises(SegmentationError, match=message):
         create_segmenter(config("yolo", path), NOCS_CATEGORIES, "cpu")
+
+
+def corrupt_weights(original: Path, target: Path, rng: random.Random) -> None:
+    """Write a copy with flipped, lost or repeated bytes: of the file, or of its pickle with the right checksum."""
+    if rng.random() < 0.3:
+        target.write_bytes(corrupt(original.read_bytes(), rng))
+        return
+    with zipfile.ZipFile(original) as source, zipfile.ZipFile(target, "w") as copy:
+        for name in source.namelist():
+            content = source.read(name)
+            copy.writestr(name, corrupt(content, rng) if name.endswith("data.pkl") else content)
+
+
+def corrupt(content: bytes, rng: random.Random) -> bytes:
+    place, length = rng.randrange(len(content)), rng.randrange(1, 8)
+    head, middle, tail = content[:place], content[place : place + length], content[place + length :]
+    flipped = bytes(byte ^ (1 << rng.randrange(8)) for byte in middle)
+    return rng.choice([head + flipped + tail, head + rng.randbytes(length) + tail, head + middle * 3 + tail, head])
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CLIPOSE_WEIGHT_SEEDS", "12"))))
+def test_corrupted_weights_are_refused_in_one_line_or_run(
+    random_weights: Path, tmp_path: Path, seed: int, make_frame: Callable[..., RgbdFrame], image: ByteArray
+) -> None:
+    path = tmp_path / "corrupted.pt"
+    corrupt_weights(random_weights, path, random.Random(seed))
+    try:
+        create_segmenter(config("yolo", path), NOCS_CATEGORIES, "cpu").segment(make_frame(rgb=image))
+    except SegmentationError as error:
+        message = str(error)
+    else:
+        message = ""
+    assert "\n" not in message
 
 
 def test_boxes_that_claim_masks_are_refused(make_weights: Callable[..., Path]) -> None:
