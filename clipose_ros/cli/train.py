@@ -6,20 +6,20 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import yaml
-
+from clipose_ros.bounded_files import parse_yaml
 from clipose_ros.config import nest, with_current_names
 from clipose_ros.data.shards.reader import load_clouds
 from clipose_ros.data.shards.stream import open_clouds
-from clipose_ros.errors import CliposeError, ConfigError
+from clipose_ros.errors import CliposeError, ConfigError, UnreadableFileError, quoted
 from clipose_ros.inference.predictor import resolve_device
 from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.dry_run import describe_run, temporary_run_dir
 from clipose_ros.training.run_dir import STATE, RunDir
-from clipose_ros.training.runtime.distributed import ranks_joined
+from clipose_ros.training.runtime.distributed import Ranks, ranks_joined
 from clipose_ros.training.runtime.process_settings import configure_process
 from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer, load_run_state
@@ -71,11 +71,19 @@ def _train(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: An option or a setting is wrong.
         DataError: The clouds cannot be read.
+        LockedError: Another process trains into the folder.
         StoppedError: A signal stopped the run.
     """
     config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
-    if not (options.resume or options.dry_run) and (options.out / STATE).exists():
-        raise ConfigError(f"'{options.out}' holds a run: resume it with --resume, or choose another folder")
+    ranks = Ranks.from_environment()
+    with RunDir(options.out).locked() if ranks.rank == 0 and not options.dry_run else nullcontext():
+        if not (options.resume or options.dry_run) and (options.out / STATE).exists():
+            raise ConfigError(f"'{options.out}' holds a run: resume it with --resume, or choose another folder")
+        _train_in_folder(options, config)
+
+
+def _train_in_folder(options: argparse.Namespace, config: TrainConfig) -> None:
+    """Train into the folder of the run, which no other process uses."""
     training = open_clouds(*options.data, seed=config.seed, images=config.with_images, sampling=config.sampling)
     validation = load_clouds(*options.validation)
     if validation.categories != training.categories:
@@ -148,8 +156,11 @@ def overrule(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
-            raise ConfigError(f"expected settings as key=value, such as batch=32, got '{setting}'")
-        flat[key] = yaml.safe_load(value)
+            raise ConfigError(f"expected settings as key=value, such as batch=32, got {quoted(setting)}")
+        try:
+            flat[key] = parse_yaml(value)
+        except UnreadableFileError as error:
+            raise ConfigError(f"the value of {quoted(key)} cannot be read: {error}") from error
     return TrainConfig.from_mapping(merged(config.to_mapping(), with_current_names(nest(flat))))
 
 

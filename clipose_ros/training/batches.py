@@ -20,6 +20,9 @@ from clipose_ros.training.losses.pose import PoseTruth
 from clipose_ros.training.runtime.distributed import rank_and_size
 from clipose_ros.types import ByteArray
 
+MAX_COORDINATE_M = 1e4
+"""Coordinates beyond this distance explain a loss that is not finite."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -86,6 +89,18 @@ class BatchSource:
         points, truth = augment(stored.points, stored.truth, self._rules.select(stored.category), config.augment, rng)
         texts = texts_of(samples, rows, config.prompts, config.seed) if config.with_clip else ()
         return replace(stored, points=points, truth=truth, texts=tuple(texts))
+
+    def unusable_cloud(self, step: int) -> str | None:
+        """Describe a stored cloud of the batch of a step that no network can learn from; None without one."""
+        first = step * self._config.batch
+        samples, rows = self._clouds.fetch(range(first + self._slice.start, first + self._slice.stop))
+        for name in ("points", "T_camera_object", "size"):
+            values = getattr(samples, name).reshape(len(rows), -1)
+            wrong = np.flatnonzero(~(np.abs(values) < MAX_COORDINATE_M).all(axis=1))
+            if len(wrong):
+                place = f"'{name}' of training cloud {rows[wrong[0]]} (from 0)"
+                return f"{place} is not finite or beyond {MAX_COORDINATE_M:g} m"
+        return None
 
 
 NO_IMAGES = (

@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
-
+from clipose_ros.bounded_files import read_yaml
 from clipose_ros.config import ConfigNode, option, with_current_names
 from clipose_ros.data.prompts import PromptConfig
 from clipose_ros.data.sampling import SamplingConfig
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, UnreadableFileError
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.fusion import FUSIONS
 from clipose_ros.model.network import PRESETS, Architecture
 from clipose_ros.training.losses.contrastive import ContrastiveWeights
 from clipose_ros.training.losses.pose import LossWeights
 from clipose_ros.training.losses.shape_weights import ShapeWeights
+
+MAX_BASES = 16
+"""Largest number of recipes behind each other, each the base of the one before."""
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,19 @@ def _read_settings(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     """Read the settings of a recipe and of its bases."""
     if path.resolve() in parents:
         raise ConfigError(f"recipe '{path}' is its own base: {' → '.join(p.name for p in (*parents, path))}")
+    if len(parents) > MAX_BASES:
+        raise ConfigError(f"recipe '{parents[0]}' has more than {MAX_BASES} bases behind each other: merge some")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        values = read_yaml(path)
+    except UnreadableFileError as error:
         raise ConfigError(f"recipe '{path}' cannot be read: {error}") from error
-    if not isinstance(values or {}, dict):
-        raise ConfigError(f"recipe '{path}' must be a mapping of settings, got {values!r}")
-    settings = with_current_names(values or {})
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigError(f"recipe '{path}' must be a mapping of settings, got {values!r:.80}")
+    settings = with_current_names(values)
     base = settings.pop("base", None)
     if base is None:
         return settings
-    return merged(_read_settings(path.parent / str(base), (*parents, path.resolve())), settings)
+    if not isinstance(base, str):
+        raise ConfigError(f"'base' of recipe '{path}' must be the path of a recipe, got {base!r:.80}")
+    return merged(_read_settings(path.parent / base, (*parents, path.resolve())), settings)

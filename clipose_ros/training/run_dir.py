@@ -8,17 +8,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from clipose_ros.errors import CliposeError
+from clipose_ros.atomic_files import replace_file
+from clipose_ros.errors import CliposeError, UnreadableFileError
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.training.runtime.run_lock import LOCK, locked
+from clipose_ros.training.state_file import TrainingState, read_state
 
 STATE, LAST, BEST, LOG = "state.pt", "model.safetensors", "best.safetensors", "log.jsonl"
 """Names of the resumable state, the last model, the best model, and the log."""
@@ -44,6 +46,25 @@ class RunDir:
         state = self.path / STATE
         return f"the last good state is '{state}'" if state.is_file() else "no state had been written yet"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainers out of the folder in a context; the folder is created, and removed if it stays empty.
+
+        Raises:
+            LockedError: Another process trains into the folder.
+            TrainingError: The folder cannot be written.
+        """
+        is_new = not self.path.exists()
+        try:
+            with ExitStack() as held:
+                with _report_failure(self.path / LOCK):
+                    held.enter_context(locked(self.path))
+                yield
+        finally:
+            if is_new:
+                with suppress(OSError):
+                    self.path.rmdir()
+
     def record(self, values: dict[str, Any]) -> None:
         """Append a line to the log.
 
@@ -54,7 +75,7 @@ class RunDir:
         with _report_failure(path), path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(values) + "\n")
 
-    def save_state(self, state: dict[str, Any]) -> None:
+    def save_state(self, state: TrainingState) -> None:
         """Replace the resumable state.
 
         Raises:
@@ -63,10 +84,8 @@ class RunDir:
         buffer = io.BytesIO()  # torch.save reports a full disk by various errors, a plain file always by OSError
         torch.save(state, buffer)
         path = self.path / STATE
-        partial = _partial(path)
-        with _report_failure(path):
+        with _report_failure(path), replace_file(path) as partial:
             partial.write_bytes(buffer.getbuffer())
-            partial.replace(path)
 
     def save_model(self, name: str, network: CLIPoseNet, notes: dict[str, Any]) -> None:
         """Replace a model file.
@@ -78,17 +97,26 @@ class RunDir:
         with _report_failure(path):
             save_checkpoint(path, network, notes)
 
-    def load_state(self, device: str) -> dict[str, Any]:
+    def load_state(self, device: str) -> TrainingState:
         """Load the state, with its tensors on a device.
 
         Raises:
-            TrainingError: There is no state.
+            TrainingError: There is no state, or it cannot be read.
         """
         path = self.path / STATE
         if not path.is_file():
             raise TrainingError(f"nothing to resume: '{path}' does not exist")
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        return state
+        try:
+            return read_state(path, device)
+        except UnreadableFileError as error:
+            raise self.state_error(str(error)) from error
+
+    def state_error(self, reason: str) -> TrainingError:
+        """Return the error for a state that cannot be used."""
+        remedy = "train into another folder"
+        if (self.path / BEST).is_file():
+            remedy += f" with --start {self.path / BEST}"
+        return TrainingError(f"state '{self.path / STATE}' cannot be resumed ({reason}): {remedy}")
 
 
 def random_state(device: str) -> dict[str, Tensor]:
@@ -105,20 +133,14 @@ def set_random_state(state: Tensor | dict[str, Tensor], device: str) -> None:
         torch.cuda.set_rng_state(states["cuda"].cpu(), device)
 
 
-def _partial(path: Path) -> Path:
-    """Return the path of an incomplete file."""
-    return path.with_name(path.name + ".part")
-
-
 @contextmanager
 def _report_failure(path: Path) -> Iterator[None]:
-    """Create the folder of a file; if the write in the block fails, remove the partial file, raise TrainingError."""
+    """Create the folder of a file; if the write in the block fails, raise TrainingError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
-    except (OSError, SafetensorError) as error:
-        _partial(path).unlink(missing_ok=True)
+    except OSError as error:
         raise TrainingError(
-            f"'{path}' cannot be written ({error}): free disk space, or make the folder writable; the previous file is "
-            "kept"
+            f"'{path}' cannot be written ({error.strerror or error}): free disk space, or make the folder writable; "
+            "the previous file is kept"
         ) from error

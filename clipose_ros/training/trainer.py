@@ -7,14 +7,15 @@ import signal
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from clipose_ros.categories import CategorySet
+from clipose_ros.config import config_fields
 from clipose_ros.data.cloud_source import CloudSource
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import ConfigError, quoted
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy, as_records
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.fusion import FusionNet
@@ -24,12 +25,18 @@ from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.forward import over_ranks
 from clipose_ros.training.losses.total import load_trained_state, trained_state
 from clipose_ros.training.modules import create_modules
-from clipose_ros.training.optim.schedule import learning_rate_factor, make_optimizer, points_at
+from clipose_ros.training.optim.schedule import (
+    learning_rate_factor,
+    make_optimizer,
+    points_at,
+    require_fitting_state,
+)
 from clipose_ros.training.reporting.box_images import box_pictures
 from clipose_ros.training.reporting.logger import TrainingLogger
 from clipose_ros.training.run_dir import BEST, LAST, RunDir, TrainingError, random_state, set_random_state
 from clipose_ros.training.runtime.distributed import any_rank, rank_and_size
 from clipose_ros.training.runtime.signals import StoppedError, stop_requested
+from clipose_ros.training.state_file import TrainingState
 from clipose_ros.training.validation import PredictFn, create_predict_fn, evaluate_predictions, score
 from clipose_ros.types import ByteArray
 
@@ -158,12 +165,14 @@ class Trainer:
         return terms
 
     def _require_finite(self, name: str, value: Tensor, step: int) -> None:
-        """Raise TrainingError if a value is not finite."""
-        if not math.isfinite(value.item()):
-            raise TrainingError(
-                f"the {name} is {value.item()} at step {step}, expected a finite number: lower learning_rate "
-                f"({self.config.learning_rate}); {self.run_dir.last_good}"
-            )
+        """Raise TrainingError if a value is not finite; the message names a degenerate cloud of the batch, if any."""
+        if math.isfinite(value.item()):
+            return
+        cause = self.data.batches.unusable_cloud(step)
+        remedy = f"{cause}, remove it" if cause else f"lower learning_rate ({self.config.learning_rate})"
+        raise TrainingError(
+            f"the {name} is {value.item()} at step {step}, expected a finite number: {remedy}; {self.run_dir.last_good}"
+        )
 
     def validate(self) -> dict[str, Accuracy]:
         """Measure the accuracy of the averaged weights on the validation clouds, by category."""
@@ -196,18 +205,18 @@ class Trainer:
         """Draw predicted boxes on validation clouds; an empty result if the logger keeps no pictures."""
         return box_pictures(self.predict_fn(), self.data.validation) if self.logger.wants_pictures else {}
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> TrainingState:
         """Return the content of the state file, from which a run resumes."""
-        return {
-            "step": self.progress.step,
-            "best": self.progress.best_score,
-            "config": self.config.to_mapping(),
-            "network": self.modules.network.state_dict(),
-            "average": self.modules.average.state_dict(),
-            "extras": trained_state(self.modules.extras),
-            "optimizer": self.optimizer.state_dict(),
-            "random": random_state(self.device),
-        }
+        return TrainingState(
+            step=self.progress.step,
+            best=self.progress.best_score,
+            config=self.config.to_mapping(),
+            network=self.modules.network.state_dict(),
+            average=self.modules.average.state_dict(),
+            extras=trained_state(self.modules.extras),
+            optimizer=self.optimizer.state_dict(),
+            random=random_state(self.device),
+        )
 
     def start_from(self, model: Path) -> None:
         """Replace the initial random weights by those of a checkpoint, to fine-tune its model to other data.
@@ -248,26 +257,46 @@ class Trainer:
         """
         self.load_state(load_run_state(self.run_dir, self.config, self.device))
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Load a state that ``load_run_state`` returned."""
-        self.modules.network.load_state_dict(state["network"])
-        self.modules.average.load_state_dict(state["average"])
-        load_trained_state(self.modules.extras, state.get("extras", {}))  # not in states of older versions
-        self.optimizer.load_state_dict(state["optimizer"])
-        set_random_state(state["random"], self.device)
-        self.progress = Progress(state["step"], state.get("best", -1.0))
+    def load_state(self, state: TrainingState) -> None:
+        """Load a state that ``load_run_state`` returned.
+
+        Raises:
+            TrainingError: The state does not fit the modules or the optimizer.
+        """
+        try:
+            self.modules.network.load_state_dict(state["network"])
+            self.modules.average.load_state_dict(state["average"])
+            load_trained_state(self.modules.extras, state["extras"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            require_fitting_state(self.optimizer)
+            set_random_state(state["random"], self.device)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise self.run_dir.state_error(f"it does not fit this run: {quoted(reason)}") from error
+        self.progress = Progress(state["step"], state["best"])
 
 
-def load_run_state(folder: RunDir, config: TrainConfig, device: str) -> dict[str, Any]:
+def load_run_state(folder: RunDir, config: TrainConfig, device: str) -> TrainingState:
     """Load the state of a run of the same recipe, with its tensors on a device.
 
     Raises:
-        TrainingError: There is no state, or it is of another recipe.
+        TrainingError: There is no state, it cannot be read, or it is of another recipe.
     """
     state = folder.load_state(device)
-    if not TrainConfig.from_mapping(state["config"]).is_same_run(config):
+    try:
+        written = TrainConfig.from_mapping(state["config"])
+    except (ConfigError, RecursionError) as error:
+        raise folder.state_error(f"its recipe cannot be read: {error}") from error
+    if not written.is_same_run(config):
         raise TrainingError(
-            f"the state in '{folder.path}' was written with another recipe: resume with that recipe, or train into "
-            "another folder"
+            f"the state in '{folder.path}' was written with another recipe ({_first_difference(written, config)}): "
+            "resume with that recipe, or train into another folder"
         )
     return state
+
+
+def _first_difference(written: TrainConfig, config: TrainConfig) -> str:
+    """Return the first setting in which two recipes differ, with both values."""
+    pairs = zip(config_fields(written), config_fields(config), strict=True)
+    then, now = next((a, b) for a, b in pairs if a.value != b.value and a.path != "tensorboard")
+    return f"{then.path} was {then.value!r:.80}, is {now.value!r:.80}"

@@ -23,7 +23,7 @@ from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig, read_recipe
 from clipose_ros.training.optim.schedule import learning_rate_factor
-from clipose_ros.training.run_dir import TrainingError, random_state, set_random_state
+from clipose_ros.training.run_dir import RunDir, TrainingError, random_state, set_random_state
 from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer
 
@@ -175,6 +175,39 @@ def test_non_finite_loss_raises_error_with_remedy(tmp_path: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize(("name", "value"), [("points", float("nan")), ("size", float("inf")), ("points", 3e38)])
+def test_unusable_cloud_is_named_instead_of_learning_rate(tmp_path: Path, name: str, value: float) -> None:
+    clouds = samples(6)
+    getattr(clouds, name)[3, 1] = value
+    run = Trainer(config(batch=6), NOCS_CATEGORIES, clouds, samples(12), tmp_path)
+    with pytest.raises(TrainingError, match=rf"'{name}' of training cloud 3 .*remove it") as error:
+        run.run()
+    assert "learning_rate" not in str(error.value)
+
+
+def test_state_of_another_network_or_optimizer_is_refused(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.optimise()
+    run.save({})
+    good = torch.load(tmp_path / "state.pt", weights_only=True)
+    first = next(iter(good["network"]))
+    moments = good["optimizer"]["state"][0]
+    for wrong in (
+        {"network": {}},
+        {"network": good["network"] | {first: torch.zeros(7)}},
+        {"average": good["average"] | {"more": torch.zeros(7)}},
+        {"optimizer": {}},
+        {"optimizer": good["optimizer"] | {"param_groups": []}},
+        {"optimizer": good["optimizer"] | {"state": {0: moments | {"exp_avg": torch.zeros(7)}}}},
+        {"random": {}},
+        {"random": {"cpu": torch.zeros(7)}},
+    ):
+        torch.save(good | wrong, tmp_path / "state.pt")
+        with pytest.raises(TrainingError, match=r"state\.pt' cannot be resumed \(it does not fit this run") as error:
+            trainer(tmp_path).resume()
+        assert str(error.value).isprintable()
+
+
 def test_resume_rejects_missing_state_and_other_recipe(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"state\.pt"):
         trainer(tmp_path).resume()
@@ -227,6 +260,36 @@ def test_command_refuses_to_overwrite_run(
     assert main([*command, "--dry-run"]) == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     assert main([*command, "--resume"]) == 0
+
+
+def test_command_states_errors_in_one_line(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*options: str) -> str:
+        assert main([*command, *options]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("train: ") and said[:-1].isprintable(), said
+        return said
+
+    run = tmp_path / "run"
+    with RunDir(run).locked():
+        assert f"run' is in use by another training run (process {os.getpid()}" in refused()
+        assert main([*command, "--dry-run"]) == 0
+        capsys.readouterr()
+    assert not run.exists()
+    run.mkdir()
+    (run / "state.pt").write_bytes(b"")
+    assert "state.pt' cannot be resumed" in refused("--resume")
+    (run / "state.pt").unlink()
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        assert "WORLD_SIZE is 2, but RANK" in refused()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert "device 'cuda' does not exist" in refused("--device", "cuda")
+    assert "cannot be written" in refused("--out", str(tmp_path / "clouds.npz" / "run"))
+    (tmp_path / "recipe.yaml").write_bytes(b"\xff")
+    assert "recipe.yaml' cannot be read: it is not UTF-8" in refused()
+    assert not list(run.iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

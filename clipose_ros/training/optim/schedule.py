@@ -17,6 +17,20 @@ def make_optimizer(config: TrainConfig, parameters: list[torch.nn.Parameter]) ->
     return kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
+def require_fitting_state(optimizer: torch.optim.Optimizer) -> None:
+    """Check that the tensors in an optimizer's state are numbers or have the shape of their parameter.
+
+    ``load_state_dict`` of torch checks no shape.
+
+    Raises:
+        ValueError: One has another shape.
+    """
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError(f"'{name}' has shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
+
+
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
     """Compute the factor on the learning rate: linear warm-up, constant 1, then cosine decay to 0."""
     if step < config.warmup_steps:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +18,54 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from clipose_ros.errors import ConfigError, quoted
+from clipose_ros.inference.predictor import resolve_device
+
 PATIENCE = timedelta(hours=2)
 """Longest time that ranks wait for each other; rank 0 also validates and writes in this time."""
+_MAX_RANKS = 1_000_000
+_REMEDY = "start with torchrun, or unset its variables (WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT)"
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Place of this process among the processes of a run, as ``torchrun`` sets it in the environment.
+
+    Attributes:
+        rank: Number of this process.
+        size: Number of processes.
+        local_rank: Number of this process on its machine.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+
+    @classmethod
+    def from_environment(cls) -> Ranks:
+        """Read the environment; without ``torchrun`` there is one process.
+
+        Raises:
+            ConfigError: A variable is missing beside others, or is no number in its range.
+        """
+        size = _read_number("WORLD_SIZE", 1, 1, _MAX_RANKS)
+        rank = _read_number("RANK", 0, 0, size - 1 if "WORLD_SIZE" in os.environ else _MAX_RANKS)
+        local_rank = _read_number("LOCAL_RANK", 0, 0, _MAX_RANKS)
+        needed = ("RANK", "MASTER_ADDR", "MASTER_PORT") if size > 1 else ("WORLD_SIZE",) if rank else ()
+        if missing := [name for name in needed if not os.environ.get(name)]:
+            present = f"WORLD_SIZE is {size}" if size > 1 else f"RANK is {rank}"
+            raise ConfigError(f"{present}, but {' and '.join(missing)} missing: {_REMEDY}")
+        if size > 1:
+            _read_number("MASTER_PORT", 0, 0, 65535)
+        return cls(rank, size, local_rank)
+
+
+def _read_number(name: str, default: int, low: int, high: int) -> int:
+    """Return the number in a variable of the environment."""
+    text = os.environ.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and low <= int(text) <= high):
+        raise ConfigError(f"{name} is {quoted(text)}, expected a number from {low} to {high}: {_REMEDY}")
+    return int(text)
 
 
 @contextmanager
@@ -29,14 +76,24 @@ def ranks_joined(device: str) -> Iterator[str]:
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``; on CUDA each rank of a machine uses a GPU of its own.
+
+    Raises:
+        ConfigError: The environment is incomplete, or the ranks cannot be joined.
+        DeviceError: There is no GPU for this rank.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    ranks = Ranks.from_environment()
+    if ranks.size == 1:
         yield device
         return
     if device.startswith("cuda"):
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = resolve_device(f"cuda:{ranks.local_rank}")
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
+    try:
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        place = quoted(f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}")
+        reason = quoted(" ".join(str(error).split()))
+        raise ConfigError(f"{ranks.size} processes cannot be joined at {place} ({reason}): {_REMEDY}") from error
     try:
         yield device
     finally:

@@ -1,0 +1,76 @@
+"""Variables of torchrun: complete, absent, or refused in one line."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from clipose_ros.errors import ConfigError
+from clipose_ros.training.runtime.distributed import Ranks, ranks_joined
+
+NAMES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+WHOLE = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def refuse(environment: pytest.MonkeyPatch, values: dict[str, str]) -> str:
+    """Return the message of the error."""
+    for name, value in values.items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigError, match="start with torchrun, or unset") as error:
+        ranks_joined("cpu").__enter__()
+    assert str(error.value).isprintable() and len(str(error.value)) < 400
+    return str(error.value)
+
+
+def test_complete_and_absent_environment(environment: pytest.MonkeyPatch) -> None:
+    assert Ranks.from_environment() == Ranks(0, 1, 0)
+    for name, value in WHOLE.items():
+        environment.setenv(name, value)
+    assert Ranks.from_environment() == Ranks(3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    "values", [{"WORLD_SIZE": "1"}, {"RANK": "0"}, {"LOCAL_RANK": "0"}, {"MASTER_ADDR": "x"}, {"MASTER_PORT": "x"}]
+)
+def test_single_process_is_unambiguous(environment: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        environment.setenv(name, value)
+    with ranks_joined("cpu") as device:
+        assert device == "cpu"
+
+
+def test_world_size_alone_names_what_is_missing(environment: pytest.MonkeyPatch) -> None:
+    assert "WORLD_SIZE is 2, but RANK and MASTER_ADDR and MASTER_PORT missing" in refuse(
+        environment, {"WORLD_SIZE": "2"}
+    )
+
+
+@pytest.mark.parametrize("missing", ["WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"])
+def test_each_missing_variable_is_named(environment: pytest.MonkeyPatch, missing: str) -> None:
+    assert f"but {missing} missing" in refuse(environment, {k: v for k, v in WHOLE.items() if k != missing})
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"])
+@pytest.mark.parametrize("value", ["abc", "", "-1", "1.5", "٣", "9" * 5000, "a\n[FATAL] b"])
+def test_variable_that_is_no_number_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    assert name in refuse(environment, WHOLE | {name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "0"), ("RANK", "4"), ("MASTER_PORT", "65536")])
+def test_number_out_of_range_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    assert f"{name} is '{value}', expected a number from" in refuse(environment, WHOLE | {name: value})
+
+
+def test_port_in_use_is_named(environment: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        said = refuse(environment, WHOLE | {"RANK": "0", "MASTER_PORT": port})
+    assert f"4 processes cannot be joined at '127.0.0.1:{port}'" in said
