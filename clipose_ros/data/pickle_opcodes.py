@@ -10,7 +10,6 @@ References:
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from typing import TypeAlias
@@ -30,6 +29,15 @@ from clipose_ros.data.pickle_arrays import (
     set_array_state,
     set_type_state,
 )
+from clipose_ros.data.pickle_literals import (
+    decode_latin1,
+    decode_utf8,
+    parse_float,
+    parse_integer,
+    parse_integer_or_bool,
+    parse_long,
+    parse_string,
+)
 from clipose_ros.errors import UnreadableFileError, quoted
 
 MAX_OPCODES = 1 << 23
@@ -37,12 +45,7 @@ MAX_OPCODES = 1 << 23
 _COPY_RATIO = 4
 """Bytes of arrays that a file may make, relative to its size. Text and bytes of an array both count."""
 _COPY_MARGIN = 4096
-_MAX_NUMBER_LENGTH = 32
-"""Longest number in decimal digits, characters."""
 _PROTOCOLS = range(6)
-
-_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[\\'\"nrt]|.?)", re.DOTALL)
-_NAMED_ESCAPES = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 class PickleMachine:
@@ -287,52 +290,6 @@ def _make_global(module: object, name: object) -> Global:
     return Global(module, name)
 
 
-def _parse_integer(line: bytes) -> int:
-    if len(line) > _MAX_NUMBER_LENGTH:
-        raise UnreadableFileError("a number is too long")
-    return int(line.removesuffix(b"L"))
-
-
-def _parse_integer_or_bool(line: bytes) -> int:
-    return line == b"01" if line in (b"00", b"01") else _parse_integer(line)
-
-
-def _parse_float(line: bytes) -> float:
-    if len(line) > _MAX_NUMBER_LENGTH:
-        raise UnreadableFileError("a number is too long")
-    return float(line)
-
-
-def _parse_string(line: bytes) -> str:
-    """Return the text of a quoted string of Python 2."""
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-        raise UnreadableFileError("a string has no quotes")
-    return _ESCAPE.sub(_unescape, line[1:-1]).decode("latin-1")
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    escape = match[1]
-    if escape[:1] == b"x" and len(escape) == 3:
-        return bytes([int(escape[1:], 16)])
-    if escape not in _NAMED_ESCAPES:
-        raise UnreadableFileError("a string has an unknown escape")
-    return _NAMED_ESCAPES[escape]
-
-
-def _parse_long(data: bytes) -> int:
-    if len(data) > 9:
-        raise UnreadableFileError("a number has more than 64 bits")
-    return int.from_bytes(data, "little", signed=True)
-
-
-def _decode_utf8(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
-
-
-def _decode_latin1(data: bytes) -> str:
-    return data.decode("latin-1")
-
-
 def _check_protocol(machine: PickleMachine) -> None:
     if machine.take(1)[0] not in _PROTOCOLS:
         raise UnreadableFileError("its protocol is unknown")
@@ -382,34 +339,34 @@ _HANDLERS: dict[bytes, Handler] = {
     b"0": PickleMachine.pop,
     b"1": PickleMachine.pop_to_mark,
     b"2": _duplicate,
-    b"p": lambda machine: machine.remember(_parse_integer(machine.take_line())),
+    b"p": lambda machine: machine.remember(parse_integer(machine.take_line())),
     b"q": lambda machine: machine.remember(machine.take(1)[0]),
     b"r": lambda machine: machine.remember(int.from_bytes(machine.take(4), "little")),
     b"\x94": PickleMachine.remember_next,
-    b"g": lambda machine: machine.recall(_parse_integer(machine.take_line())),
+    b"g": lambda machine: machine.recall(parse_integer(machine.take_line())),
     b"h": lambda machine: machine.recall(machine.take(1)[0]),
     b"j": lambda machine: machine.recall(int.from_bytes(machine.take(4), "little")),
     # numbers
     b"N": lambda machine: machine.push(None),
     b"\x88": lambda machine: machine.push(True),
     b"\x89": lambda machine: machine.push(False),
-    b"I": _line(_parse_integer_or_bool),
-    b"L": _line(_parse_integer),
-    b"F": _line(_parse_float),
+    b"I": _line(parse_integer_or_bool),
+    b"L": _line(parse_integer),
+    b"F": _line(parse_float),
     b"J": _fixed("<i"),
     b"K": _fixed("<B"),
     b"M": _fixed("<H"),
     b"G": _fixed(">d"),
-    b"\x8a": _sized(1, _parse_long),
-    b"\x8b": _sized(4, _parse_long),
+    b"\x8a": _sized(1, parse_long),
+    b"\x8b": _sized(4, parse_long),
     # text and bytes; Python 2 stored both as strings
-    b"S": _line(_parse_string),
-    b"T": _sized(4, _decode_latin1),
-    b"U": _sized(1, _decode_latin1),
+    b"S": _line(parse_string),
+    b"T": _sized(4, decode_latin1),
+    b"U": _sized(1, decode_latin1),
     b"V": _line(lambda line: line.decode("raw-unicode-escape")),
-    b"X": _sized(4, _decode_utf8),
-    b"\x8c": _sized(1, _decode_utf8),
-    b"\x8d": _sized(8, _decode_utf8),
+    b"X": _sized(4, decode_utf8),
+    b"\x8c": _sized(1, decode_utf8),
+    b"\x8d": _sized(8, decode_utf8),
     b"B": _sized(4, bytes),
     b"C": _sized(1, bytes),
     b"\x8e": _sized(8, bytes),
@@ -430,7 +387,7 @@ _HANDLERS: dict[bytes, Handler] = {
     b"u": lambda machine: machine.set_items(machine.pop_to_mark()),
     # descriptions of arrays
     b"c": lambda machine: machine.push(
-        _make_global(_decode_utf8(machine.take_line()), _decode_utf8(machine.take_line()))
+        _make_global(decode_utf8(machine.take_line()), decode_utf8(machine.take_line()))
     ),
     b"\x93": _global_of_stack,
     b"R": PickleMachine.reduce,

@@ -2,16 +2,20 @@
 
 import pickle
 import pickletools
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import DataError
-from clipose_ros.evaluation.metrics.iou import split_similarity
+from clipose_ros.evaluation.metrics.iou import IouKind, split_similarity
+from clipose_ros.evaluation.metrics.nocs_protocol import evaluate_frames
 from clipose_ros.evaluation.results_file import NocsFrame, NocsObjects, find_results, read_results, write_results
+from clipose_ros.evaluation.results_remarks import ResultsRemarks
 from clipose_ros.geometry.se3 import exp_so3, make_transform
 
 
@@ -229,3 +233,23 @@ def test_from_poses_converts_to_similarities_and_extents():
     assert objects.boxes.any(axis=1).all()
     none = NocsObjects.from_poses([], [], [])
     assert none.S_camera_object.shape == (0, 4, 4) and none.boxes.shape == (0, 4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=3), protocol=st.integers(0, 5)
+)
+def test_corrupted_files_raise_or_give_figures(tmp_path_factory, changes, protocol):
+    """A changed digit can go unnoticed. Figures stay percentages, and each remark is one line."""
+    content = entries()
+    del content["pred_masks"]
+    data = bytearray(pickle.dumps(content, protocol=protocol))
+    for place, byte in changes:
+        data[place % len(data)] = byte
+    path = tmp_path_factory.getbasetemp() / "results_corrupted.pkl"
+    path.write_bytes(data)
+    with suppress(DataError):
+        remarks = ResultsRemarks(NOCS_CATEGORIES)
+        table = evaluate_frames(map(remarks.check, read_results(path)), NOCS_CATEGORIES)[IouKind.ORIENTED]
+        assert all(np.isnan(value) or 0.0 <= value <= 100.0 for value in table["mean"].iou_ap)
+        assert not any("\n" in line for line in remarks.sentences())

@@ -76,7 +76,8 @@ def _are_file_names(values: object) -> TypeGuard[list[str]]:
 
 def _scan(scene: Path, changed: int) -> SceneFiles:
     """List the frames of a scene folder."""
-    names = {path.name for path in scene.iterdir()}
+    # Some systems leave hidden files beside those that they copy, such as ._0000_color.png.
+    names = {path.name for path in scene.iterdir() if not path.name.startswith(".")}
     numbers = sorted({name.split("_")[0] for name in names if name.endswith(tuple(f"_{part}" for part in FRAME_FILES))})
     missing = tuple(f"{number}_{part}" for number in numbers for part in FRAME_FILES if f"{number}_{part}" not in names)
     lacking = {name.split("_")[0] for name in missing}

@@ -78,3 +78,8 @@ def test_malformed_index_is_listed_again(folder, tmp_path, content):
     index = tmp_path / "index.json"
     index.write_text(content.replace("CHANGED", str((folder / "scene_1").stat().st_mtime_ns)))
     assert list_frames(folder, index)["scene_1"].whole == ("0000", "0001")
+
+
+def test_hidden_files_are_no_frames(folder, tmp_path):
+    (folder / "scene_1" / "._0000_color.png").touch()
+    assert not list_frames(folder, tmp_path / "index.json")["scene_1"].missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -215,3 +216,27 @@ def test_unknown_class_of_a_detection_names_file_and_row(folder, class_id):
 def test_malformed_detections_name_the_file(write, changes, message):
     with pytest.raises(DataError, match=rf"record\.pkl.*{message}"):
         read_detections(write(make_detections(**changes)), NOCS_CATEGORIES, SHAPE)
+
+
+CHANGES = st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=CHANGES, protocol=st.integers(0, 5))
+def test_corrupted_records_raise_or_are_plausible(folder, models, changes, protocol):
+    """A changed digit of a pose can go unnoticed; an impossible pose, class or number of rows cannot."""
+    path = folder / "corrupted.pkl"
+    truths = make_record(gt_class_ids=np.array([BOWL, MUG]), handle_visibility=np.array([1, 0]))
+    for record, read in (
+        (truths, lambda: read_official_truths(path, INSTANCES, models, NOCS_CATEGORIES)),
+        (make_detections(), lambda: read_detections(path, NOCS_CATEGORIES, SHAPE)),
+    ):
+        data = bytearray(pickle.dumps(record, protocol=protocol))
+        for place, byte in changes:
+            data[place % len(data)] = byte
+        path.write_bytes(data)
+        with suppress(DataError):
+            found = read()
+            assert len(found) in (0, 2)
+            for each in found if record is truths else []:
+                assert np.linalg.det(each.T_camera_object[:3, :3]) == pytest.approx(1.0) and (each.size > 0).all()
