@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,20 +23,11 @@ from std_msgs.msg import Header
 from tf_transformations import concatenate_matrices, quaternion_matrix, translation_matrix
 
 from clipose_ros.errors import DegenerateInputError, FrameError, quoted
+from clipose_ros.ros.color_encodings import COLOR_LAYOUTS, decode_color
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
 
-_TO_RGB = {
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "rgba8": cv2.COLOR_RGBA2RGB,
-    "bgra8": cv2.COLOR_BGRA2RGB,
-    "mono8": cv2.COLOR_GRAY2RGB,
-}
 _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
-    "rgb8": (np.uint8, 3),
-    "bgr8": (np.uint8, 3),
-    "rgba8": (np.uint8, 4),
-    "bgra8": (np.uint8, 4),
-    "mono8": (np.uint8, 1),
+    **{name: (np.uint8, layout.channels) for name, layout in COLOR_LAYOUTS.items()},
     "mono16": (np.uint16, 1),
     "16UC1": (np.uint16, 1),
     "32FC1": (np.float32, 1),
@@ -106,9 +98,8 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
 
 
 def read_color(message: Image, topic: str) -> ByteArray:
-    """Convert an rgb8, bgr8, rgba8, bgra8 or mono8 image to ``(H, W, 3)`` uint8, R G B."""
-    pixels = np.ascontiguousarray(_pixels(message, topic, ("rgb8", *_TO_RGB)))
-    return pixels if message.encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, _TO_RGB[message.encoding]))
+    """Convert an image in an encoding of ``COLOR_LAYOUTS`` to ``(H, W, 3)`` uint8, R G B."""
+    return decode_color(_pixels(message, topic, tuple(COLOR_LAYOUTS)), message.encoding, topic)
 
 
 def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
@@ -248,14 +239,15 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
             "remap the topic"
         )
     dtype, channels = _ENCODINGS[message.encoding]
-    height, width = message.height, message.width
+    layout = COLOR_LAYOUTS.get(message.encoding)
+    height, width = math.ceil(message.height * (layout.planes if layout else 1.0)), message.width
     row = width * channels * np.dtype(dtype).itemsize
     if height == 0 or width == 0:
         raise FrameError(f"'{topic}' is empty ({width}x{height} pixels): check the camera driver")
     if message.step < row or len(message.data) < message.step * height:
         raise FrameError(
-            f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{height} "
-            f"{message.encoding} needs a step of at least {row} and step x height bytes: the driver or a bridge "
+            f"'{topic}' holds {len(message.data)} bytes with a step of {message.step} but {width}x{message.height} "
+            f"{message.encoding} needs a step of at least {row} and step x {height} bytes: the driver or a bridge "
             "truncates its messages"
         )
     # A row may be padded to more than its pixels, and the padding need not be a multiple of the pixel size.

@@ -121,7 +121,7 @@ def test_compressed_garbage_is_refused_by_name(data):
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (raw_image("yuv422", 2, 2, 4, bytes(8)), "'yuv422'.*expected one of rgb8.*remap"),
+        (raw_image("yuv444", 2, 2, 4, bytes(8)), "'yuv444'.*expected one of rgb8.*remap"),
         (raw_image("rgb8", 2, 2, 6, bytes(11)), "11 bytes with a step of 6.*2x2 rgb8"),
         (raw_image("rgb8", 2, 2, 5, bytes(60)), "step of 5.*at least 6"),
         (raw_image("rgb8", 0, 2, 6, b""), r"empty \(2x0 pixels\)"),
