@@ -12,6 +12,7 @@ The errors of one pass of the network over sequences of table scenes (see docs) 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -63,6 +64,10 @@ class MeasurementNoise:
         return MeasurementNoise(
             self.position.row(index), self.rotation.row(index), self.size.row(index), self.flip_probability[index]
         )
+
+    def with_rotation(self, variance: FloatArray) -> MeasurementNoise:
+        """Return the noise with other variances ``(B, 3)`` of the rotation, rad^2."""
+        return dataclasses.replace(self, rotation=_split(variance, _BIAS_SHARE))
 
 
 def estimate_noise(

@@ -12,10 +12,13 @@ from clipose_ros.config import TrackingConfig
 from clipose_ros.geometry.se3 import invert_transform, make_transform, rotate_covariance, transform_points
 from clipose_ros.tracking.association import associate
 from clipose_ros.tracking.covariance import pose_covariance
-from clipose_ros.tracking.measurement_noise import estimate_noise, silhouette_coverage
+from clipose_ros.tracking.measurement_noise import MeasurementNoise, estimate_noise, silhouette_coverage
+from clipose_ros.tracking.surface_normals import align_rotations
 from clipose_ros.tracking.track import SIZE_HITS, Measurement, MotionLimits, Track
-from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, TrackedObject
+from clipose_ros.types import TIME_JUMP_NS, BoolArray, FloatArray, FrameResult, ObjectCloud, TrackedObject
 
+MAX_ALIGNED = 16
+"""Largest number of objects of a frame whose rotations are corrected by surface normals; it bounds the time."""
 _TIME_SLACK_S = 1e-3  # stamps of cameras are not exact
 
 
@@ -150,12 +153,14 @@ class Tracker:
             silhouette_coverage(cloud.points_camera, pose.T_camera_object, pose.size)
             for pose, cloud in zip(poses, result.clouds, strict=True)
         ]
+        axial = np.array([self._axial[pose.category] for pose in poses])
         noise = estimate_noise(
             np.stack([pose.size for pose in poses]),
             np.array([pose.axis_confidences for pose in poses]),
-            np.array([self._axial[pose.category] for pose in poses]),
+            axial,
             np.array(coverage),
         )
+        T, noise = _correct_rotations(T, noise, result, T_tracking_camera, axial)
         camera = T_tracking_camera[:3, 3]
         return [
             Measurement(pose, cloud, T[i], camera, noise.row(i), now_s)
@@ -197,6 +202,26 @@ class Tracker:
                 )
             )  # fmt: skip
         return objects
+
+
+def _correct_rotations(
+    T: FloatArray, noise: MeasurementNoise, result: FrameResult, T_tracking_camera: FloatArray, axial: BoolArray
+) -> tuple[FloatArray, MeasurementNoise]:
+    """Return poses ``(B, 4, 4)`` in the tracking frame and their noise, with rotations corrected by surface normals.
+
+    Of many objects, those whose rotations are least sure are corrected: they gain most.
+    """
+    chosen = np.argsort(-noise.rotation.total[:, 0], kind="stable")[:MAX_ALIGNED]
+    aligned = align_rotations(
+        [result.clouds[i].points_camera for i in chosen],
+        np.stack([result.poses[i].T_camera_object[:3, :3] for i in chosen]),
+        noise.rotation.total[chosen],
+        axial[chosen],
+    )
+    T, variance = T.copy(), noise.rotation.total.copy()
+    T[chosen, :3, :3] = T_tracking_camera[:3, :3] @ aligned.R_camera_object
+    variance[chosen] = aligned.variance
+    return T, noise.with_rotation(variance)
 
 
 def _may_continue(track: Track, measured: Measurement) -> bool:

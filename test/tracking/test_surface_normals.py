@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import TrackingConfig
+from clipose_ros.geometry.se3 import exp_so3, log_so3, make_transform
+from clipose_ros.tracking.surface_normals import align_rotations, estimate_normals
+from clipose_ros.tracking.tracker import MAX_ALIGNED, Tracker
+from clipose_ros.types import FrameResult, InstanceMask, ObjectCloud, PoseEstimate, StageTimes
+
+TILTED = exp_so3(np.array([-2.2, 0.4, 0.3]))
+"""Rotation of an object whose top, front and side are in view."""
+PRIOR = np.radians(5.0) ** 2
+turns = st.tuples(*[st.floats(-7.0, 7.0)] * 3).map(lambda each: np.radians(each))
+
+
+def in_view(points, normals, R, rng, noise_m=0.001):
+    """Return 1024 noisy points of the sides that face the camera, 0.8 m in front of it."""
+    centre = np.array([0.0, 0.0, 0.8])
+    points, normals = points @ R.T + centre, normals @ R.T
+    facing = np.flatnonzero((normals * points).sum(axis=1) < 0.0)
+    chosen = rng.permutation(facing)[:1024]
+    return (points[chosen] + rng.normal(0.0, noise_m, (len(chosen), 3))).astype(np.float32)
+
+
+def box(R, rng, size=(0.08, 0.12, 0.1)):
+    axis, sign = rng.integers(0, 3, 6000), rng.choice([-1.0, 1.0], 6000)
+    points, normals = rng.uniform(-1.0, 1.0, (6000, 3)), np.zeros((6000, 3))
+    points[np.arange(6000), axis] = normals[np.arange(6000), axis] = sign
+    return in_view(points * np.array(size) / 2.0, normals, R, rng)
+
+
+def cylinder(R, rng, radius=0.04, height=0.12):
+    angle, y = rng.uniform(0.0, 2.0 * np.pi, 4000), rng.uniform(-height / 2.0, height / 2.0, 4000)
+    side = np.stack([np.cos(angle), np.zeros(4000), np.sin(angle)], axis=1)
+    points = side * radius
+    points[:, 1] = y
+    top = side[:1500] * (radius * np.sqrt(rng.uniform(0.0, 1.0, (1500, 1))))
+    top[:, 1] = height / 2.0
+    normals = np.concatenate([side, np.tile([0.0, 1.0, 0.0], (1500, 1))])
+    return in_view(np.concatenate([points, top]), normals, R, rng)
+
+
+def align(cloud, R, axial=False, variance=PRIOR):
+    result = align_rotations([cloud], R[None], np.full((1, 3), variance), np.array([axial]))
+    return result.R_camera_object[0], result.variance[0]
+
+
+def angle_deg(R, other):
+    return np.degrees(np.linalg.norm(log_so3(R.T @ other)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(turns)
+def test_rotations_of_boxes_are_corrected_about_all_axes(turn):
+    R, variance = align(box(TILTED, np.random.default_rng(1)), TILTED @ exp_so3(turn))
+    assert angle_deg(R, TILTED) < 2.0
+    assert (variance < PRIOR / 2.0).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(turns)
+def test_tilts_of_round_objects_are_corrected_and_their_turn_about_y_stays(turn):
+    cloud, predicted = cylinder(TILTED, np.random.default_rng(2)), TILTED @ exp_so3(turn)
+    for axial in (True, False):  # a mug is round, but not axially symmetric
+        R, variance = align(cloud, predicted, axial)
+        tilt = np.degrees(np.arccos(np.clip(R[:, 1] @ TILTED[:, 1], -1.0, 1.0)))
+        assert tilt < 2.0
+        assert abs(log_so3(predicted.T @ R)[1]) < 0.02
+        assert variance[1] == pytest.approx(PRIOR)
+        assert (variance[[0, 2]] < PRIOR / 2.0).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(turns, turns)
+def test_another_camera_changes_nothing(turn, camera):
+    Q, predicted, cloud = exp_so3(8.0 * camera), TILTED @ exp_so3(turn), box(TILTED, np.random.default_rng(3))
+    R, variance = align(cloud, predicted)
+    R_other, variance_other = align((cloud @ Q.T).astype(np.float64), Q @ predicted)
+    assert angle_deg(Q @ R, R_other) < 0.01
+    assert variance_other == pytest.approx(variance, rel=1e-3)
+
+
+def test_a_single_plane_determines_two_turns():
+    rng = np.random.default_rng(4)
+    plane = np.column_stack([rng.uniform(-0.05, 0.05, (1024, 2)), np.full(1024, 0.8) + rng.normal(0, 5e-4, 1024)])
+    predicted = exp_so3(np.radians([4.0, -3.0, 5.0]))
+    R, variance = align(plane, predicted)
+    assert np.degrees(np.arccos(abs(R[2, 2]))) < 0.7
+    assert variance[2] == pytest.approx(PRIOR, rel=0.1)
+    assert abs(log_so3(predicted.T @ R)[2]) < 0.01
+
+
+def test_a_few_points_and_shapeless_clouds_leave_the_prediction():
+    rng = np.random.default_rng(5)
+    for cloud in (np.zeros((4, 3)), rng.normal([0.0, 0.0, 0.8], 0.05, (1024, 3))):
+        R, variance = align(cloud, TILTED, variance=0.2)
+        assert angle_deg(R, TILTED) < 2.0
+        assert np.isfinite(R).all()
+        assert (variance > 0.5 * np.radians(5.0) ** 2).all()
+    assert len(estimate_normals(np.zeros((16, 3)))[0]) == 0
+
+
+def test_a_variance_beyond_the_bounds_stays_where_no_normal_determines_the_turn():
+    assert align(np.zeros((4, 3)), TILTED, variance=0.5)[1] == pytest.approx([0.5] * 3)
+
+
+def test_objects_do_not_depend_on_each_other():
+    rng = np.random.default_rng(6)
+    clouds = [box(TILTED, rng), cylinder(TILTED, rng)]
+    R = np.stack([TILTED @ exp_so3(np.radians(each)) for each in ([3.0, 2.0, -4.0], [-5.0, 1.0, 2.0])])
+    axial, variance = np.array([False, True]), np.full((2, 3), PRIOR)
+    both = align_rotations(clouds, R, variance, axial)
+    swapped = align_rotations(clouds[::-1], R[::-1], variance, axial[::-1])
+    np.testing.assert_allclose(both.R_camera_object, swapped.R_camera_object[::-1], atol=1e-12)
+    np.testing.assert_allclose(both.variance, swapped.variance[::-1])
+
+
+def tracked_errors(cloud, R_predicted, confidences):
+    """Return the rotation errors of the objects of one frame that the tracker publishes."""
+    mask = InstanceMask("camera", 1.0, (0, 0, 1, 1), np.ones((1, 1), np.bool_))
+    poses, clouds = [], []
+    for i, confidence in enumerate(confidences):
+        T = make_transform(R_predicted, [0.5 * i, 0.0, 0.8])
+        poses.append(PoseEstimate("camera", T, np.array([0.08, 0.12, 0.1]), 0.8, (confidence, confidence)))
+        clouds.append(ObjectCloud(mask, cloud))
+    frame = FrameResult(tuple(poses), tuple(clouds), (), StageTimes(0.0, 0.0, 0.0))
+    tracks = Tracker(TrackingConfig(min_hits=1), NOCS_CATEGORIES).update(frame, 0, np.eye(4))
+    return [angle_deg(each.T_frame_object[:3, :3], TILTED) for each in tracks]
+
+
+def test_the_tracker_corrects_rotations_by_the_cloud_of_the_object():
+    cloud, predicted = box(TILTED, np.random.default_rng(7)), TILTED @ exp_so3(np.radians([5.0, -4.0, 3.0]))
+    assert tracked_errors(cloud, predicted, [0.9])[0] < 2.0
+
+
+def test_of_many_objects_the_tracker_corrects_the_least_sure_ones():
+    cloud, predicted = box(TILTED, np.random.default_rng(8)), TILTED @ exp_so3(np.radians([5.0, -4.0, 3.0]))
+    confidences = np.linspace(0.6, 0.9, MAX_ALIGNED + 4)
+    corrected = np.array(tracked_errors(cloud, predicted, confidences)) < 2.0
+    assert corrected.sum() == MAX_ALIGNED
+    assert corrected[:MAX_ALIGNED].all()
