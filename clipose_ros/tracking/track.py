@@ -57,7 +57,7 @@ STEP_HITS = 3
 """Measurements whose mean shows a step."""
 SLOWEST_M_S, SLOWEST_RAD_S = 0.05, math.radians(20.0)
 """Least standard deviations of the rates of a moving object."""
-SIZE_HITS = 8
+SIZE_HITS = 20
 """Successive measurements of a contrary size after which the next one is another object."""
 SETTLED_HITS = 5
 """Measurements after which a track can be settled."""

@@ -227,7 +227,7 @@ def _correct_rotations(
 def _may_continue(track: Track, measured: Measurement) -> bool:
     """Return True if a measurement can belong to a track.
 
-    The category is the same, and the size has not contradicted the track's for a quarter of a second.
+    The category is the same, and the size has not contradicted the track's for two thirds of a second.
     """
     if track.category != measured.pose.category:
         return False

@@ -220,13 +220,14 @@ def test_object_of_another_size_at_the_same_place_becomes_a_new_track():
     tracker = Tracker(TrackingConfig(min_hits=1, frame="world"), NOCS_CATEGORIES)
     sensor, T_true, camera = Sensor(8), make_transform(UPRIGHT, np.zeros(3)), orbit(0.0)
     names = []
-    for k in range(40):
+    for k in range(50):
         pose, cloud = sensor.measure(T_true, camera)
         if k >= 20:
             pose = dataclasses.replace(pose, size=pose.size * 2.0)
         tracks = tracker.update(frame((pose, cloud)), round(k * FRAME_S * 1e9), camera)
         names.append([track.name for track in tracks if track.seen])
-    assert names[19] == ["mug_1"] and names[20] == ["mug_1"] and names[-1] == ["mug_2"]
+    # errors of a mask last for many frames: half a second of a contrary size is not another object
+    assert names[35] == ["mug_1"] and names[-1] == ["mug_2"]
 
 
 def test_two_crossing_objects_of_one_category_keep_their_identities():
