@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +20,14 @@ import cv2
 import numpy as np
 import yaml
 
+from clipose_ros.atomic_files import replace_file
+from clipose_ros.bounded_files import read_yaml
 from clipose_ros.data.parallel import parallel_map
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.renderer import Renderer
 from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
-from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.errors import ConfigError, DataError, UnreadableFileError
 from clipose_ros.segmenter_training.domain_randomization import randomize_domain
 from clipose_ros.segmenter_training.polygons import mask_to_polygon
 from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, LabelArray
@@ -35,6 +38,8 @@ IMAGES_PER_SCENE = 6
 MIN_VISIBLE_PX = 60
 """Objects with fewer visible pixels are not labelled."""
 _JPEG_QUALITY = 95
+_MIN_SIDE, _MAX_SIDE = 32, 4096
+"""Smallest and largest width and height of images, pixels."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,13 @@ class ImageSetConfig:
     def __post_init__(self) -> None:
         if self.part not in PARTS:
             raise ConfigError(f"the part must be one of {', '.join(PARTS)}, got '{self.part}'")
-        if min(self.width, self.height) < 32:
-            raise ConfigError(f"images must be at least 32 pixels wide and high, got {self.width}x{self.height}")
-        if not 0.0 < self.near_m <= self.far_m:
+        if not 0 <= self.seed < 1 << 63:
+            raise ConfigError(f"the seed must be from 0 to 2^63 - 1, got {self.seed}")
+        if not (_MIN_SIDE <= self.width <= _MAX_SIDE and _MIN_SIDE <= self.height <= _MAX_SIDE):
+            raise ConfigError(
+                f"images must be {_MIN_SIDE} to {_MAX_SIDE} pixels wide and high, got {self.width}x{self.height}"
+            )
+        if not 0.0 < self.near_m <= self.far_m < math.inf:
             raise ConfigError(f"distances must be positive and in order, got {self.near_m} to {self.far_m} m")
 
     def to_record(self) -> dict[str, Any]:
@@ -106,7 +115,10 @@ def write_images(
             if done % 100 == 0 or done == len(missing):
                 log(f"{done} of {len(missing)} scenes rendered")
     except OSError as error:
-        raise DataError(f"an image cannot be written to '{folder}': {error}") from error
+        raise DataError(
+            f"an image cannot be written to '{folder}' ({error}): free disk space, or make the folder writable; "
+            "then run the same command again"
+        ) from error
     return scenes * IMAGES_PER_SCENE
 
 
@@ -148,18 +160,19 @@ def _prepare_folder(folder: Path, config: ImageSetConfig) -> None:
         (folder / kind / config.part).mkdir(parents=True, exist_ok=True)
     path, names = folder / DATASET_FILE, dict(enumerate(config.object_library.categories.names))
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-        made_by = dict(document.get("made_by", {}))
-        before = document.get("names", names), made_by.get(config.part, config.to_record())
-    except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}") from error
+        read: Any = read_yaml(path) if path.exists() else {}
+        made_by = dict(read.get("made_by", {}))
+        before = read.get("names", names), made_by.get(config.part, config.to_record())
+    except (AttributeError, TypeError, ValueError, UnreadableFileError) as error:
+        raise DataError(f"'{path}' cannot be read ({error}): remove it, or choose another folder") from error
     # Continuing with other settings would mix two distributions in one data set.
     if before != (names, config.to_record()):
         raise ConfigError(f"'{path}' was begun with other settings: expected {before}, got {names, config.to_record()}")
     made_by[config.part] = config.to_record()
     parts = {part: f"images/{part}" for part in PARTS}
     document = {"path": str(folder.resolve()), **parts, "names": names, "made_by": made_by}
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    with replace_file(path) as partial:
+        partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def _image_path(folder: Path, config: ImageSetConfig, scene: int, view: int) -> Path:
@@ -175,8 +188,14 @@ def _write_scene(folder: Path, config: ImageSetConfig, scene: int) -> None:
     for view, (rgb, lines) in enumerate(render_scene(config, scene)):
         path = _image_path(folder, config, scene, view)
         label = folder / "labels" / config.part / f"{path.stem}.txt"
-        label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         _, jpeg = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         temporary = path.with_suffix(".part")
-        temporary.write_bytes(jpeg.tobytes())
-        temporary.replace(path)
+        try:
+            label.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            temporary.write_bytes(jpeg.tobytes())
+            temporary.replace(path)
+        except OSError:
+            # Not replace_file, which waits for the disk: an incomplete scene is rendered again.
+            label.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+            raise

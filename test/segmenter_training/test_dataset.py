@@ -1,6 +1,8 @@
 """Synthetic segmentation data set: files, labels and continuation."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,10 +79,43 @@ def test_invalid_dataset_file_is_rejected(tmp_path: Path) -> None:
         write_images(tmp_path, RECIPE, 1, log=silent)
 
 
-@pytest.mark.parametrize("wrong", [{"part": "test"}, {"width": 8}, {"near_m": 2.0}, {"near_m": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"part": "test"}, {"width": 8}, {"height": 100_000}, {"near_m": 2.0}, {"near_m": 0.0}, {"far_m": float("inf")}],
+)
 def test_invalid_image_set_config_is_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        ImageSetConfig(1, **wrong)
+        ImageSetConfig(**({"seed": 1} | wrong))
+
+
+def _method(function: Any) -> Any:
+    return lambda path, content, **options: function(path, content, **options)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63])
+def test_seeds_out_of_range_are_rejected(seed: int) -> None:
+    with pytest.raises(ConfigError, match="the seed must be"):
+        ImageSetConfig(seed)
+
+
+@pytest.mark.parametrize("full", ["dataset.yaml", ".txt", "_0.part"])
+def test_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str) -> None:
+    original = {name: getattr(Path, name) for name in ("write_text", "write_bytes")}
+
+    def fill_disk(name: str, path: Path, content: Any, **options: Any) -> int:
+        if full in path.name:
+            original[name](path, content[:3], **options)
+            raise OSError(28, "No space left on device", str(path))
+        written: int = original[name](path, content, **options)
+        return written
+
+    with monkeypatch.context() as patch:
+        for name in original:
+            patch.setattr(Path, name, _method(partial(fill_disk, name)))
+        with pytest.raises((DataError, OSError), match="No space left"):
+            write_images(tmp_path, RECIPE, 1, log=silent)
+    assert not list(tmp_path.rglob("*.part")) and not [p for p in tmp_path.rglob(f"*{full}") if p.stat().st_size == 3]
+    assert write_images(tmp_path, RECIPE, 1, log=silent) == IMAGES_PER_SCENE
 
 
 def test_zero_scenes_are_rejected(tmp_path: Path) -> None:
