@@ -23,7 +23,7 @@ EXCEPTIONS = {
     ("clipose_ros/data/safe_pickle.py", "pickle.Unpickler"),  # a whitelist
     ("clipose_ros/bounded_files.py", "yaml.load"),  # with a subclass of SafeLoader
     ("clipose_ros/ros_tools/domains.py", "socket"),  # reserves ROS domains by local sockets
-    ("clipose_ros/training/runtime/run_lock.py", "socket"),  # the name of this machine
+    ("clipose_ros/run_lock.py", "socket"),  # the name of this machine
 }
 
 

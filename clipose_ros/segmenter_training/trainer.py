@@ -16,6 +16,7 @@ import torch
 from clipose_ros.bounded_files import read_yaml
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError, DataError, DeviceError, SegmentationError, UnreadableFileError, quoted
+from clipose_ros.run_lock import locked
 from clipose_ros.segmentation.isolation import ULTRALYTICS_ERRORS, first_line, isolate_ultralytics
 from clipose_ros.segmenter_training.dataset import DATASET_FILE, PARTS
 from clipose_ros.segmenter_training.dataset_file import read_image_dataset
@@ -132,6 +133,7 @@ def train_segmenter(
         ConfigError: There is no run to resume, or it has finished.
         DataError: The data set is malformed, or a file cannot be written.
         DeviceError: The machine has no such device.
+        LockedError: Another process trains into ``output``.
         SegmentationError: ultralytics is not installed, the starting weights are unusable, or training failed.
     """
     run, target = output / RUN_FOLDER, output / "segmenter.pt"
@@ -152,8 +154,9 @@ def train_segmenter(
             model.add_callback("on_train_start", _use_bfloat16)
         try:
             output.mkdir(parents=True, exist_ok=True)
-            written = images.write(output / DATASET_FILE)
-            model.train(trainer=make_trainer(run), data=str(written.resolve()), **settings)
+            with locked(output):
+                written = images.write(output / DATASET_FILE)
+                model.train(trainer=make_trainer(run), data=str(written.resolve()), **settings)
         except OSError as error:
             raise DataError(
                 f"training in '{output}' stopped ({first_line(error)}): free disk space, or make the folder writable; "

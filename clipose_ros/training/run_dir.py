@@ -19,7 +19,7 @@ from clipose_ros.atomic_files import replace_file
 from clipose_ros.errors import CliposeError, UnreadableFileError
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import CLIPoseNet
-from clipose_ros.training.runtime.run_lock import LOCK, locked
+from clipose_ros.run_lock import LOCK, locked
 from clipose_ros.training.state_file import TrainingState, read_state
 
 STATE, LAST, BEST, LOG = "state.pt", "model.safetensors", "best.safetensors", "log.jsonl"

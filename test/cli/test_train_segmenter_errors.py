@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from clipose_ros.cli.train_segmenter import main
+from clipose_ros.run_lock import locked
 from clipose_ros.segmentation.isolation import isolate_ultralytics, read_checkpoint
 from clipose_ros.segmenter_training.dataset import ImageSetConfig, write_images
 
@@ -157,6 +158,12 @@ def test_recipe_that_is_not_utf8_is_named(tmp_path: Path, refused: Callable[...,
 def test_output_that_is_a_file_is_named(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "file").write_text("")
     assert "make the folder writable" in refused("train", "--out", str(tmp_path / "file"))
+
+
+def test_folder_of_another_trainer_is_named(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"):
+        assert "is in use by another training run" in refused("train")
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from clipose_ros.run_lock import LOCK, LockedError, locked
 from clipose_ros.training.run_dir import RunDir, TrainingError
-from clipose_ros.training.runtime.run_lock import LOCK, LockedError, locked
 
 HOLDER = """
 import sys
 from pathlib import Path
-from clipose_ros.training.runtime.run_lock import locked
+from clipose_ros.run_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
