@@ -22,7 +22,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf_transformations import concatenate_matrices, quaternion_matrix, translation_matrix
 
-from clipose_ros.errors import DegenerateInputError, FrameError, quoted
+from clipose_ros.errors import DegenerateInputError, FrameError, UnreadableFileError, quoted
+from clipose_ros.image_files import read_image_size
 from clipose_ros.ros.color_encodings import COLOR_LAYOUTS, decode_color
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
 
@@ -80,6 +81,8 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
     _require_one_camera(messages, topics)
     color = messages.color
     intrinsics = read_intrinsics(messages.info, topics.info)
+    if isinstance(color, CompressedImage):  # before it is decoded: 1 MB of PNG may hold 10^9 pixels
+        _require_size(_read_compressed_size(color, topics.color), intrinsics, topics.color, topics)
     rgb = (
         read_compressed_color(color, topics.color)
         if isinstance(color, CompressedImage)
@@ -88,12 +91,8 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
     depth = read_depth(messages.depth, topics.depth)
     labels = None if messages.labels is None else read_labels(messages.labels, topics.labels)
     for topic, image in ((topics.color, rgb), (topics.depth, depth), (topics.labels, labels)):
-        if image is not None and image.shape[:2] != (intrinsics.height, intrinsics.width):
-            raise FrameError(
-                f"'{topic}' is {image.shape[1]}x{image.shape[0]} but '{topics.info}' describes "
-                f"{intrinsics.width}x{intrinsics.height}: use depth registered to the colour image, and "
-                "the camera_info of the same image"
-            )
+        if image is not None:
+            _require_size((image.shape[1], image.shape[0]), intrinsics, topic, topics)
     return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels)
 
 
@@ -105,13 +104,11 @@ def read_color(message: Image, topic: str) -> ByteArray:
 def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
     """Decode a JPEG or PNG image to ``(H, W, 3)`` uint8, R G B."""
     image = None
+    _read_compressed_size(message, topic)  # OpenCV reads other formats, too
     with contextlib.suppress(CvBridgeError, cv2.error):  # some releases of cv_bridge return None instead
         image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
-        raise FrameError(
-            f"'{topic}' holds {len(message.data)} bytes of format {quoted(message.format)} that are not an 8-bit "
-            "JPEG or PNG image: set the format of image_transport's compressed plugin, or set sync.compressed to false"
-        )
+        raise _not_compressed(message, topic)
     channels = (0, 0, 0) if image.ndim == 2 or image.shape[2] == 1 else (2, 1, 0)
     return np.ascontiguousarray(image.reshape(*image.shape[:2], -1)[..., channels])
 
@@ -257,6 +254,35 @@ def _pixels(message: Image, topic: str, encodings: tuple[str, ...]) -> NDArray[A
         return rows.reshape(height, width, channels)
     pixels = np.ascontiguousarray(rows).view(wire).reshape(height, width, channels)
     return pixels.astype(dtype, copy=False)
+
+
+def _read_compressed_size(message: CompressedImage, topic: str) -> tuple[int, int]:
+    """Return width and height from the header of a JPEG or PNG image.
+
+    Raises:
+        FrameError: It is neither, or has more pixels than are read.
+    """
+    try:
+        return read_image_size(bytes(message.data))
+    except UnreadableFileError as error:
+        raise _not_compressed(message, topic, f" ({error})") from error
+
+
+def _not_compressed(message: CompressedImage, topic: str, reason: str = "") -> FrameError:
+    return FrameError(
+        f"'{topic}' holds {len(message.data)} bytes of format {quoted(message.format)} that are not an 8-bit "
+        f"JPEG or PNG image{reason}: set the format of image_transport's compressed plugin, or set sync.compressed to "
+        "false"
+    )
+
+
+def _require_size(size: tuple[int, int], intrinsics: CameraIntrinsics, topic: str, topics: Topics) -> None:
+    """Raise ``FrameError`` unless width and height of an image are those of the camera."""
+    if size != (intrinsics.width, intrinsics.height):
+        raise FrameError(
+            f"'{topic}' is {size[0]}x{size[1]} but '{topics.info}' describes {intrinsics.width}x{intrinsics.height}: "
+            "use depth registered to the colour image, and the camera_info of the same image"
+        )
 
 
 def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:

@@ -15,7 +15,7 @@ from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
-from clipose_ros.tracking.reference_frames import transform_tracks
+from clipose_ros.tracking.reference_frames import is_finite, transform_tracks
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReason, RgbdFrame, TrackedObject
 
@@ -115,7 +115,21 @@ class FrameProcessor:
         shown = [track for track in tracks if track.seen or publish.coasting]
         T_frame_camera = self._lookup(publish.target_frame, frame, "publish.target_frame")
         moved = transform_tracks(shown, T_frame_camera) if publish.target_frame else shown
+        finite = [pair for pair in zip(shown, moved, strict=True) if is_finite(pair[0]) and is_finite(pair[1])]
+        if len(finite) < len(shown):
+            self._report_not_finite(shown, [track for track, _ in finite])
+            shown, moved = [track for track, _ in finite], [track for _, track in finite]
         return PublishedFrame(frame, result, shown, moved, publish.target_frame or frame.frame_id, T_frame_camera)
+
+    def _report_not_finite(self, shown: Sequence[TrackedObject], published: Sequence[TrackedObject]) -> None:
+        kept = {track.name for track in published}
+        dropped = [track.name for track in shown if track.name not in kept]
+        self._diagnostics.count("objects_not_finite", len(dropped))
+        self._diagnostics.warning(
+            "not_finite",
+            f"{', '.join(dropped)} left out: a value of pose, size or covariance is not finite; check the calibration "
+            f"on '{self._topics.info}' and the transforms on '/tf'",
+        )
 
     def _lookup(self, target: str, frame: RgbdFrame, parameter: str) -> FloatArray:
         timeout_s = self._config.publish.tf_timeout_s

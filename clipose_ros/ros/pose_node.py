@@ -198,7 +198,12 @@ class PoseNode(LifecycleNode):
 
     def _create_resources(self, config: PoseNodeConfig) -> _ConfiguredResources:
         pipeline = self._pipeline_factory(config)
-        transforms = Transforms(self, config.tracking.frame, config.publish.target_frame)
+        transforms = Transforms(
+            self,
+            config.tracking.frame,
+            config.publish.target_frame,
+            report=lambda reason: self.diagnostics.warning("tf", reason),
+        )
         publishers = Publishers(self, pipeline.predictor.categories)
         interfaces = RosInterfaces(input_topics(self, config.sync.compressed), transforms, publishers, self.diagnostics)
         processor = FrameProcessor(pipeline, config, interfaces)

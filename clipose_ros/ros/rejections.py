@@ -36,13 +36,16 @@ def locate_rejections(
         T_frame_camera: ``(4, 4)``, camera into the frame of the positions.
 
     Returns:
-        Rejections with a position. Rejections without an instance, or without valid depth under its mask, are left out.
+        Rejections with a position. Rejections without an instance, without valid depth under its mask, or with a
+        position that is not finite, are left out.
     """
     located = []
     for rejection in rejections:
         position_camera = None if rejection.instance is None else _median_point(frame, rejection.instance)
         if position_camera is not None:
-            located.append(LocatedRejection(rejection, transform_points(T_frame_camera, position_camera)[0]))
+            position = transform_points(T_frame_camera, position_camera)[0]
+            if np.isfinite(position).all():
+                located.append(LocatedRejection(rejection, position))
     return located
 
 

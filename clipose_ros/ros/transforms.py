@@ -2,16 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
-from clipose_ros.errors import DegenerateInputError, FrameError
+from clipose_ros.errors import DegenerateInputError, FrameError, one_line, quoted
 from clipose_ros.ros.clock_check import describe_other_clock
-from clipose_ros.ros.conversions import read_transform
+from clipose_ros.ros.conversions import MAX_FRAME_ID_LENGTH, is_valid_stamp, read_transform, stamp_ns
 from clipose_ros.types import FloatArray
+
+_MAX_DISTANCE_M = 1e8
+"""Largest coordinate of a translation. Float64 resolves 15 nm there, and a micrometre not much farther away."""
+_MAX_FRAMES = 10_000
+_UNIT_TOLERANCE = 1e-2  # of the squared length of a quaternion, as in tf2
+
+
+class _BoundedBuffer(Buffer):
+    """Buffer that refuses transforms without a usable value, with long names, or of too many frames.
+
+    tf2 keeps the name of every frame for ever, and logs each transform that it refuses, with its name.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._report = report
+        self._children: set[str] = set()
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> bool:
+        """Store a transform that holds at its stamp; return False if it is refused."""
+        return self._is_usable(transform) and super().set_transform(transform, authority)
+
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> bool:
+        """Store a transform that holds at all times; return False if it is refused."""
+        return self._is_usable(transform) and super().set_transform_static(transform, authority)
+
+    def _is_usable(self, transform: TransformStamped) -> bool:
+        fault = self._find_fault(transform)
+        if fault is not None:
+            self._report(
+                f"a transform of {quoted(transform.child_frame_id)} in {quoted(transform.header.frame_id)} on '/tf' is "
+                f"ignored: {fault}"
+            )
+        return fault is None
+
+    def _find_fault(self, transform: TransformStamped) -> str | None:
+        child, parent = transform.child_frame_id, transform.header.frame_id
+        if not child or not parent or child == parent:
+            return "expected the names of two frames"
+        if max(len(child), len(parent)) > MAX_FRAME_ID_LENGTH:
+            return f"a name has more than {MAX_FRAME_ID_LENGTH} characters"
+        if not is_valid_stamp(transform.header.stamp) and stamp_ns(transform.header.stamp) != 0:
+            return "its stamp is no time"
+        moved, turned = transform.transform.translation, transform.transform.rotation
+        values = [moved.x, moved.y, moved.z, turned.x, turned.y, turned.z, turned.w]
+        if not np.isfinite(values).all() or max(map(abs, values[:3])) > _MAX_DISTANCE_M:
+            return f"expected finite values and a translation of at most {_MAX_DISTANCE_M:g} m, got {values}"
+        if abs(sum(value * value for value in values[3:]) - 1.0) >= _UNIT_TOLERANCE:
+            return f"expected a quaternion of length 1, got {values[3:]}"
+        self._children.add(child)
+        if len(self._children) > _MAX_FRAMES:
+            self._children.discard(child)
+            return f"there are {_MAX_FRAMES} frames already"
+        return None
 
 
 class Transforms:
@@ -20,11 +77,12 @@ class Transforms:
     Args:
         node: Node that subscribes to TF.
         frames: Target frames of lookups. If all are empty, TF is not subscribed to.
+        report: Receives the reason why a received transform is ignored.
     """
 
-    def __init__(self, node: Node, *frames: str) -> None:
+    def __init__(self, node: Node, *frames: str, report: Callable[[str], None] = lambda reason: None) -> None:
         self._node = node
-        self._buffer = Buffer()
+        self._buffer = _BoundedBuffer(report)
         self._listener = TransformListener(self._buffer, node) if any(frames) else None
 
     def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float, parameter: str) -> FloatArray:
@@ -50,9 +108,9 @@ class Transforms:
         except (TransformException, DegenerateInputError) as error:
             hint = describe_other_clock(self._node, stamp_ns)
             raise FrameError(
-                f"no transform on '/tf' from the camera's frame '{source}' to '{target}' ({parameter}) at the image's "
-                f"stamp: {error}; nothing is published without it: publish the transform, or set {parameter} to "
-                f"an existing frame, or to ''{f'; {hint}' if hint else ''}"
+                f"no transform on '/tf' from the camera's frame {quoted(source)} to '{target}' ({parameter}) at the "
+                f"image's stamp: {one_line(str(error))[:300]}; nothing is published without it: publish the transform, "
+                f"or set {parameter} to an existing frame, or to ''{f'; {hint}' if hint else ''}"
             ) from error
 
     def clear(self) -> None:

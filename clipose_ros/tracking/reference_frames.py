@@ -11,6 +11,12 @@ from clipose_ros.geometry.se3 import rotate_covariance
 from clipose_ros.types import FloatArray, TrackedObject
 
 
+def is_finite(track: TrackedObject) -> bool:
+    """Return True if pose, covariance, score and size are finite and the size is positive."""
+    values = (track.T_frame_object, track.covariance, track.size)
+    return bool(all(np.isfinite(v).all() for v in values) and np.isfinite(track.score) and (track.size > 0.0).all())
+
+
 def transform_tracks(tracks: Sequence[TrackedObject], T_target_camera: FloatArray) -> list[TrackedObject]:
     """Transform poses and covariances of tracks into a target frame.
 

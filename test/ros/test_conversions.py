@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -112,7 +114,28 @@ def test_compressed_colour_is_decoded_as_rgb(channels):
     np.testing.assert_array_equal(rgb, expected)
 
 
-@pytest.mark.parametrize("data", [b"", b"this is no image"])
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+@pytest.mark.parametrize(("size", "words"), [((16000, 16000), "16000x16000"), ((4000, 4000), "4000x4000.*160x120")])
+def test_the_size_of_a_compressed_image_is_compared_before_it_is_decoded(camera, monkeypatch, size, words):
+    def decode(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(conversions.CvBridge, "compressed_imgmsg_to_cv2", decode)
+    scene = camera.scene()
+    color = CompressedImage(header=scene["color"].header, format="png", data=array.array("B", png_header(*size)))
+    messages = conversions.FrameMessages(color, scene["depth"], scene["info"], scene["labels"])
+    with pytest.raises(FrameError, match=words):
+        conversions.read_frame(messages, conversions.INPUT_TOPICS)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"this is no image", cv2.imencode(".bmp", np.zeros((4, 5, 3), np.uint8))[1].tobytes()]
+)
 def test_compressed_garbage_is_refused_by_name(data):
     with pytest.raises(FrameError, match=f"'{TOPIC}'.*jpeg"):
         conversions.read_compressed_color(CompressedImage(format="jpeg", data=array.array("B", data)), TOPIC)

@@ -17,6 +17,7 @@ from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.transforms import Transforms
+from clipose_ros.tracking.tracker import Tracker
 
 TOPICS = Topics("/color", "/depth", "/info", "/labels")
 STAGES = ("conversion", "segmentation", "point_cloud", "network", "tracking", "publishing")
@@ -183,3 +184,20 @@ def test_a_missing_transform_is_named_by_its_parameter(ros, start, setting):
     processing = start(**{section: {name: "base", **({"min_hits": 1} if section == "tracking" else {})}})
     with pytest.raises(FrameError, match=rf"'base' \({section}\.{name}\)"):
         processing.process()
+
+
+@pytest.mark.parametrize("field", ["T_frame_object", "covariance", "size", "score"])
+def test_an_object_with_a_value_that_is_not_finite_is_left_out(start, monkeypatch, field):
+    processing = start(tracking={"min_hits": 1})
+    update = Tracker.update
+
+    def spoil(self, *arguments, **options):
+        first, *others = update(self, *arguments, **options)
+        value = getattr(first, field)
+        return [dataclasses.replace(first, **{field: value * float("nan")}), *others]
+
+    monkeypatch.setattr(Tracker, "update", spoil)
+    assert len(processing.process()) == 1
+    assert (
+        processing.values()["objects_not_finite"] == "1" and "not finite" in processing.values()["problem.not_finite"]
+    )

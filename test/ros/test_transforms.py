@@ -128,3 +128,30 @@ def test_close_unsubscribes(ros, node):
     ros.wait_for(lambda: ros.node.count_subscribers("/tf") == 1, "the subscription")
     transforms.close()
     ros.wait_for(lambda: ros.node.count_subscribers("/tf") == 0, "its end")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: setattr(t.transform.translation, "x", float("nan")), "finite"),
+        (lambda t: setattr(t.transform.translation, "z", 1.7e308), "finite"),
+        (lambda t: setattr(t.transform.rotation, "w", 2.0), "length 1"),
+        (lambda t: setattr(t.header.stamp, "nanosec", 4_000_000_000), "stamp"),
+        (lambda t: setattr(t, "child_frame_id", "camera" + "x" * 100_000), "255"),
+        (lambda t: setattr(t, "child_frame_id", "base"), "two frames"),
+    ],
+)
+def test_unusable_transforms_are_ignored_and_reported(ros, node, capfd, change, words):
+    publisher, reported = ros.node.create_publisher(TFMessage, "/tf", 10), []
+    transforms = Transforms(node, "base", report=reported.append)
+    spoilt, right = transform_message(np.eye(4), START_NS), transform_message(np.eye(4), START_NS)
+    change(spoilt.transforms[0])
+
+    def publish():
+        publisher.publish(spoilt)
+        publisher.publish(right)
+
+    ros.wait_for(lambda: reported and look_up(transforms, START_NS) is not None, "both transforms", publish)
+    assert words in reported[0] and len(reported[0]) < 500
+    assert "x" * 1000 not in capfd.readouterr().err
+    transforms.close()
