@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the other imports, which take seconds
-    from clipose_ros.ros.signals import receive_termination_signals
+    import sys
 
-    receive_termination_signals()
+    from clipose_ros.ros.main import main as run_main
+
+    sys.exit(run_main())
 
 import os
 import sys
@@ -358,7 +360,12 @@ def run_process(make_node: Callable[[], PoseNode], args: list[str] | None) -> in
     """Initialise ROS, run a node, and end on a termination signal; return the exit status."""
     signals = receive_termination_signals()
     signals.hold()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError has no public name; the log may be what cannot be initialised
+        message = f"ROS cannot be initialised: {error}: check that ROS_LOG_DIR, or HOME, is a writable folder"
+        print(f"[ERROR] [pose_node]: {one_line(message)}", file=sys.stderr)
+        return 1
     try:
         node, executor = make_node(), SingleThreadedExecutor()
         signals.call(rclpy.try_shutdown)
@@ -368,7 +375,3 @@ def run_process(make_node: Callable[[], PoseNode], args: list[str] | None) -> in
         return 1
     finally:
         rclpy.try_shutdown()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from lifecycle_msgs.srv import GetState
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray
+
+from clipose_ros.ros import main
 
 LABELS = ("-p", "segmentation.backend:=labels", "-p", "tracking.min_hits:=1")
 BOX_NODE = str(Path(__file__).with_name("box_pose_node.py"))
@@ -152,3 +156,30 @@ def test_poses_with_a_real_checkpoint(ros, camera, spawn, tiny_model):
     ros.wait_for(lambda: detections and detections[-1].detections, "detections", camera.send)
     assert {d.results[0].hypothesis.class_id for d in detections[-1].detections} <= {"mug", "bowl"}
     assert process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "environment", "words"),
+    [
+        (1_500_000_000, {}, "address space is limited to 1.5 GB"),
+        (None, {"HOME": "/proc/1/nowhere", "ROS_LOG_DIR": "", "ROS_HOME": ""}, "HOME, is a writable folder"),
+    ],
+)
+def test_a_fault_of_the_machine_is_one_line(limit, environment, words):
+    ended = subprocess.run(
+        [sys.executable, "-m", "clipose_ros.ros.pose_node", "--ros-args", *LABELS],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} | environment,
+        preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        timeout=60.0,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line]
+    assert words in line
+
+
+def test_full_shared_memory_is_reported_before_fast_dds_touches_it(monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda path: types.SimpleNamespace(f_bavail=1, f_frsize=4096))
+    assert "'/dev/shm' has 0.0 MB left" in main.find_memory_fault()
