@@ -165,7 +165,7 @@ def test_a_low_score_is_counted_without_a_warning(ros, start):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda messages: setattr(messages["color"], "encoding", "bayer_rggb8"), FrameError, "'/color' has encoding"),
+        (lambda messages: setattr(messages["color"], "encoding", "64FC1"), FrameError, "'/color' has encoding"),
         (lambda messages: messages.update(labels=None), SegmentationError, "'/color': backend 'labels' needs"),
     ],
 )
