@@ -181,6 +181,6 @@ def _read_settings(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     base = settings.pop("base", None)
     if base is None:
         return settings
-    if not isinstance(base, str):
+    if not isinstance(base, str) or not base.isprintable():
         raise ConfigError(f"'base' of recipe '{path}' must be the path of a recipe, got {base!r:.80}")
     return merged(_read_settings(path.parent / base, (*parents, path.resolve())), settings)
