@@ -257,6 +257,12 @@ class SyncConfig(ConfigNode):
     queue_size: int = option(10, "Messages kept per topic while they wait for a match.", low=1, high=1000)
     exact: bool = option(False, "Match only messages with equal stamps.")
     compressed: bool = option(False, "Subscribe to rgb/image_rect_color/compressed (sensor_msgs/CompressedImage).")
+    rectify: str = option(
+        "auto",
+        "Rectification of distorted images: `auto` if D of the camera_info is not 0 and the topic of the image lacks "
+        "`rect` in its name, `always` if D is not 0, `never` if all images are rectified.",
+        choices=("auto", "always", "never"),
+    )
     timeout_s: float = option(
         5.0, "Warn, with the name of the topic, after this time without a matched set, seconds.", low=0.5, high=3600.0
     )
@@ -581,6 +587,20 @@ class TrackingConfig(ConfigNode):
         live=True,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_frame_name("tracking.frame", self.frame)
+
+
+def _check_frame_name(path: str, name: str) -> None:
+    """Raise ``ConfigError`` for a name of a TF frame, or a prefix of one, that tf2 does not accept."""
+    accepted = "".join(letter for letter in name if letter.isprintable() and not letter.isspace()).lstrip("/")
+    if name != accepted:
+        raise ConfigError(
+            f"'{path}' must be a TF name without spaces and without a slash in front, got {quoted(name)}: set "
+            f"{quoted(accepted)}"
+        )
+
 
 @dataclass(frozen=True)
 class PublishConfig(ConfigNode):
@@ -588,7 +608,7 @@ class PublishConfig(ConfigNode):
 
     target_frame: str = option("", "TF frame of all published poses; empty: the frame of the camera.")
     tf: bool = option(True, "Broadcast one TF frame per track.", live=True)
-    tf_prefix: str = option("", "Prefix of the names of TF frames.")
+    tf_prefix: str = option("", "Prefix of the names of TF frames, without spaces and without a slash in front.")
     coasting: bool = option(
         False, "Also publish tracks without a detection in the current frame, until they are deleted.", live=True
     )
@@ -602,6 +622,11 @@ class PublishConfig(ConfigNode):
     tf_timeout_s: float = option(
         0.05, "Longest wait for the transform to publish.target_frame or tracking.frame, seconds.", low=0.0, high=10.0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_frame_name("publish.target_frame", self.target_frame)
+        _check_frame_name("publish.tf_prefix", self.tf_prefix)
 
 
 @dataclass(frozen=True)

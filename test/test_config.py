@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +50,14 @@ def test_setting_below_a_setting_is_refused() -> None:
     for flat in ({"cloud": 1, "cloud.points": 128}, {"cloud.points": 128, "cloud.points.x": 1}):
         with pytest.raises(ConfigError, match="are both set"):
             nest(flat)
+
+
+@pytest.mark.parametrize("path", ["publish.tf_prefix", "publish.target_frame", "tracking.frame"])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("/robot1/", "robot1/"), ("my robot", "myrobot"), (" map\n", "map"), ("//", "")]
+)
+def test_names_of_frames_that_tf_does_not_accept_are_refused_with_the_one_to_set(path, name, meant):
+    with pytest.raises(ConfigError, match=f"'{re.escape(path)}'.*set '{meant}'$"):
+        PoseNodeConfig.from_mapping(nest({path: name}))
+    values = {field.path: field.value for field in config_fields(PoseNodeConfig.from_mapping(nest({path: meant})))}
+    assert values[path] == meant

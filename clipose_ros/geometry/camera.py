@@ -10,6 +10,12 @@ import numpy as np
 from clipose_ros.errors import ShapeError
 from clipose_ros.types import CameraIntrinsics, FloatArray
 
+_MAX_OFFSET = 0.2
+"""Largest plausible distance of the principal point from the centre, as a fraction of width or height."""
+_MIN_ANGLE_DEG, _MAX_ANGLE_DEG = 15.0, 150.0
+_MAX_ASPECT = 1.3
+"""Largest plausible ratio of the focal lengths."""
+
 
 def backproject(
     depth: FloatArray, intrinsics: CameraIntrinsics, box: tuple[int, int, int, int] | None = None
@@ -71,3 +77,27 @@ def project(points_camera: FloatArray, intrinsics: CameraIntrinsics) -> FloatArr
     u = points_camera[:, 0] / z * intrinsics.fx + intrinsics.cx
     v = points_camera[:, 1] / z * intrinsics.fy + intrinsics.cy
     return np.stack([u, v], axis=-1)
+
+
+def implausible_intrinsics(intrinsics: CameraIntrinsics) -> str | None:
+    """Return what makes intrinsics implausible for their image size, with the values; None if they are plausible.
+
+    Intrinsics of another camera or resolution have a principal point far from the centre of the image, or an angle of
+    view that no RGB-D camera has.
+    """
+    k = intrinsics
+    offset_x, offset_y = k.cx - (k.width - 1) / 2, k.cy - (k.height - 1) / 2
+    if abs(offset_x) > _MAX_OFFSET * k.width or abs(offset_y) > _MAX_OFFSET * k.height:
+        return (
+            f"has the principal point ({k.cx:.1f}, {k.cy:.1f}), {np.hypot(offset_x, offset_y):.0f} pixels from the "
+            f"centre of an image of {k.width}x{k.height}"
+        )
+    angle_deg = np.degrees(2.0 * np.arctan(0.5 * max(k.width / k.fx, k.height / k.fy)))
+    if not _MIN_ANGLE_DEG < angle_deg < _MAX_ANGLE_DEG:
+        return (
+            f"has focal lengths {k.fx:.1f} and {k.fy:.1f}, which give an image of {k.width}x{k.height} an angle of "
+            f"view of {angle_deg:.0f} degrees"
+        )
+    if not 1.0 / _MAX_ASPECT < k.fx / k.fy < _MAX_ASPECT:
+        return f"has focal lengths {k.fx:.1f} and {k.fy:.1f}, pixels that are far from square"
+    return None

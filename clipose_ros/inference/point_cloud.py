@@ -117,10 +117,11 @@ def _run_end(tail: FloatArray, step: int, gap: float) -> float:
 
 def _reject(instance: InstanceMask, config: CloudConfig, depth: FloatArray, usable: int) -> Rejection:
     """Return a rejection that counts the mask's pixels with usable depth and with any depth."""
-    valid = int((np.isfinite(depth) & (depth > 0.0)).sum(where=instance.mask))
+    valid = depth[instance.mask & np.isfinite(depth) & (depth > 0.0)]
+    median = f" (median {np.median(valid):.4g} m)" if valid.size else ""
     detail = (
         f"{usable} of {int(instance.mask.sum())} mask pixels have depth from {config.depth_min_m} to "
-        f"{config.depth_max_m} m, {valid} have any, and {config.min_points} are needed"
+        f"{config.depth_max_m} m, {valid.size} have any{median}, and {config.min_points} are needed"
     )
     reason = RejectionReason.TOO_FEW_POINTS if usable else RejectionReason.NO_DEPTH
     return Rejection(instance.category, reason, detail, instance)

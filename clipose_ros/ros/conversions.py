@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from tf_transformations import concatenate_matrices, quaternion_matrix, translat
 
 from clipose_ros.errors import DegenerateInputError, FrameError, UnreadableFileError, quoted
 from clipose_ros.image_files import read_image_size
+from clipose_ros.ros.calibration import CalibrationReader
 from clipose_ros.ros.color_encodings import COLOR_LAYOUTS, decode_color
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
 
@@ -72,15 +74,22 @@ class FrameMessages:
     labels: Image | None = None
 
 
-def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
-    """Convert a matched set to a frame with the stamp and the frame id of the colour image.
+def read_frame(messages: FrameMessages, topics: Topics, calibrations: CalibrationReader | None = None) -> RgbdFrame:
+    """Convert a matched set to a rectified frame with the stamp and the frame id of the colour image.
+
+    Args:
+        messages: The matched set.
+        topics: Names of the topics, for messages; whether an image is rectified depends on its name.
+        calibrations: Reader of the calibration, which keeps the last one; None for one of ``sync.rectify: auto``.
 
     Raises:
         FrameError: A message is unusable, or the messages do not fit together; the error names the topic.
     """
     _require_one_camera(messages, topics)
     color = messages.color
-    intrinsics = read_intrinsics(messages.info, topics.info)
+    reader = CalibrationReader() if calibrations is None else calibrations
+    calibration = reader.read(messages.info, topics.info, (topics.color, topics.depth))
+    intrinsics = calibration.intrinsics
     if isinstance(color, CompressedImage):  # before it is decoded: 1 MB of PNG may hold 10^9 pixels
         _require_size(_read_compressed_size(color, topics.color), intrinsics, topics.color, topics)
     rgb = (
@@ -90,9 +99,12 @@ def read_frame(messages: FrameMessages, topics: Topics) -> RgbdFrame:
     )
     depth = read_depth(messages.depth, topics.depth)
     labels = None if messages.labels is None else read_labels(messages.labels, topics.labels)
-    for topic, image in ((topics.color, rgb), (topics.depth, depth), (topics.labels, labels)):
-        if image is not None:
-            _require_size((image.shape[1], image.shape[0]), intrinsics, topic, topics)
+    _require_one_size({topics.color: rgb, topics.depth: depth, topics.labels: labels}, topics, intrinsics)
+    if calibration.color is not None:
+        rgb = calibration.color.undistort_color(rgb)
+        labels = None if labels is None else calibration.color.undistort_labels(labels)
+    if calibration.depth is not None:
+        depth = calibration.depth.undistort_depth(depth)
     return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels)
 
 
@@ -137,40 +149,6 @@ def read_labels(message: Image, topic: str) -> LabelArray:
     return np.ascontiguousarray(_pixels(message, topic, _LABEL_ENCODINGS)[..., 0])
 
 
-def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
-    """Read the intrinsics of the rectified image: P, shifted by the roi and divided by the binning.
-
-    Raises:
-        FrameError: P, the size or the binning is not valid; the error names the topic.
-    """
-    p, roi = message.p, message.roi
-    if not np.isfinite(p).all():
-        raise FrameError(
-            f"'{topic}' has values that are not finite in its projection matrix P {[float(v) for v in p]}: the "
-            "camera is not calibrated, or its driver publishes a corrupt calibration"
-        )
-    if not (p[0] > 0.0 and p[5] > 0.0):
-        raise FrameError(
-            f"'{topic}' has focal lengths {p[0]} and {p[5]} in its projection matrix P: the camera is not calibrated, "
-            "or its driver does not publish the calibration of the rectified image"
-        )
-    # P and the size are those of the full sensor. A roi of width or height 0 is the whole image, a binning of 0 is 1.
-    bin_x, bin_y = max(message.binning_x, 1), max(message.binning_y, 1)
-    whole = roi.width == 0 or roi.height == 0
-    width, height = (message.width, message.height) if whole else (roi.width, roi.height)
-    if width == 0 or height == 0:
-        raise FrameError(
-            f"'{topic}' describes an image of {width}x{height} pixels: the driver must fill in width and height"
-        )
-    if bin_x > width or bin_y > height:
-        raise FrameError(
-            f"'{topic}' has a binning of {bin_x}x{bin_y}, more than the {width}x{height} pixels of the image: the "
-            "driver must publish the number of sensor pixels per image pixel"
-        )
-    left, top = (p[2] - roi.x_offset) / bin_x, (p[6] - roi.y_offset) / bin_y
-    return CameraIntrinsics(p[0] / bin_x, p[5] / bin_y, left, top, width // bin_x, height // bin_y)
-
-
 def read_transform(translation: Vector3 | Point, rotation: Quaternion) -> FloatArray:
     """Convert a translation and a quaternion to a transform ``(4, 4)``.
 
@@ -199,17 +177,6 @@ def byte_array(values: NDArray[Any]) -> array.array[int]:
     data = array.array("B")
     data.frombytes(values.reshape(-1).view(np.uint8).data)
     return data
-
-
-def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:
-    """Make the camera_info message of a rectified image."""
-    message = CameraInfo(header=header, height=intrinsics.height, width=intrinsics.width, distortion_model="plumb_bob")
-    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
-    message.d = [0.0] * 5
-    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
 
 
 def stamp_ns(stamp: Time) -> int:
@@ -293,16 +260,43 @@ def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
             f"'{topics.color}' has a frame_id of {len(frame_id)} characters, {quoted(frame_id)}: at most "
             f"{MAX_FRAME_ID_LENGTH} are accepted; set the camera's optical frame in its driver"
         )
-    if not frame_id:
-        raise FrameError(f"'{topics.color}' has an empty frame_id: set the camera's optical frame in its driver")
     for topic, message in (
+        (topics.color, messages.color),
         (topics.depth, messages.depth),
         (topics.info, messages.info),
         (topics.labels, messages.labels),
     ):
-        if message is not None and message.header.frame_id != frame_id:
-            raise FrameError(
-                f"'{topic}' is in frame {quoted(message.header.frame_id)} but '{topics.color}' in {quoted(frame_id)}: "
-                "depth must be registered to the colour image (depth_image_proc's register node, or align_depth in "
-                "the driver)"
-            )
+        if message is None or (frame_id and message.header.frame_id == frame_id):
+            continue
+        if not message.header.frame_id:
+            raise FrameError(f"'{topic}' has an empty frame_id: set the camera's optical frame in its driver")
+        remedy = {
+            topics.info: "subscribe to the camera_info of the colour image",
+            topics.labels: "copy the header of the colour image to the label image",
+        }.get(
+            topic,
+            "depth must be registered to the colour image (depth_image_proc's register node, or align_depth in the "
+            "driver)",
+        )
+        raise FrameError(
+            f"'{topic}' is in frame {quoted(message.header.frame_id)} but '{topics.color}' in {quoted(frame_id)}: "
+            f"{remedy}"
+        )
+
+
+def _require_one_size(images: Mapping[str, NDArray[Any] | None], topics: Topics, intrinsics: CameraIntrinsics) -> None:
+    """Raise ``FrameError`` unless all images have the size that the calibration describes."""
+    described = f"{intrinsics.width}x{intrinsics.height}"
+    sizes = {topic: f"{image.shape[1]}x{image.shape[0]}" for topic, image in images.items() if image is not None}
+    if set(sizes.values()) == {described}:
+        return
+    if len(set(sizes.values())) == 1:
+        raise FrameError(
+            f"'{topics.info}' describes {described} but all images are {sizes[topics.color]}: it is the camera_info of "
+            "another camera or resolution; remap it to that of the colour image"
+        )
+    topic = next(topic for topic, size in sizes.items() if size != described)
+    raise FrameError(
+        f"'{topic}' is {sizes[topic]} but '{topics.info}' describes {described}: use depth registered to the colour "
+        "image, labels of its size, and the camera_info of the same image"
+    )

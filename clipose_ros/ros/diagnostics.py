@@ -58,6 +58,7 @@ class NodeDiagnostics:
         self._problems: dict[str, _Problem] = {}
         self._logged_s: dict[str, float] = {}
         self._traced: set[str] = set()
+        self._hints: dict[str, tuple[str, float]] = {}
         self._last_problem = ""
 
     def count(self, name: str, number: int = 1) -> None:
@@ -83,6 +84,17 @@ class NodeDiagnostics:
         """
         message = one_line(message)
         if self._record(key, message, lasting=False):
+            self._logger.warning(message)
+
+    def hint(self, key: str, message: str) -> None:
+        """Log once what is no problem but explains later ones; again if the message of the kind ``key`` changes."""
+        now_s, message = time.monotonic(), one_line(message)
+        with self._lock:
+            logged, at_s = self._hints.get(key, ("", -LOG_EVERY_S))
+            due = message != logged and now_s - at_s >= LOG_EVERY_S
+            if due:
+                self._hints[key] = message, now_s
+        if due:
             self._logger.warning(message)
 
     def error(self, key: str, message: str) -> None:

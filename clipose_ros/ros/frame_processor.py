@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.inference.pipeline import DoubtFn, PosePipeline
+from clipose_ros.ros.calibration import CalibrationReader
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.frame_checks import describe_camera_axes, describe_camera_frame, describe_depth_unit
 from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.reference_frames import is_finite, transform_tracks
@@ -47,6 +50,7 @@ class FrameProcessor:
         self._topics, self._transforms, self._publishers = ros.topics, ros.transforms, ros.publishers
         self._diagnostics = ros.diagnostics
         self._tracker = Tracker(config.tracking, pipeline.predictor.categories)
+        self._calibrations = CalibrationReader(config.sync.rectify, partial(self._diagnostics.hint, "calibration"))
         self._reset_requested = threading.Event()
 
     def reset(self) -> None:
@@ -82,7 +86,8 @@ class FrameProcessor:
             self._reset_requested.clear()
             self._tracker.reset()
         started_s = time.perf_counter()
-        frame = read_frame(messages, self._topics)
+        frame = read_frame(messages, self._topics, self._calibrations)
+        self._check(frame, messages)
         converted_s = time.perf_counter()
         # The doubt about the objects and the tracks need the same transform; a frame without objects needs it once.
         tracking_frame = functools.cache(lambda: self._lookup(self._config.tracking.frame, frame, "tracking.frame"))
@@ -97,6 +102,17 @@ class FrameProcessor:
         self._diagnostics.latency("tracking", 1e3 * (tracked_s - posed_s))
         self._diagnostics.latency("publishing", 1e3 * (time.perf_counter() - tracked_s))
         return posed.tracks
+
+    def _check(self, frame: RgbdFrame, messages: FrameMessages) -> None:
+        """Report what makes the poses of a frame doubtful although it can be processed."""
+        for warning in self._calibrations.warnings:
+            self._diagnostics.warning("calibration", warning)
+        unit = describe_depth_unit(messages.depth, frame, self._topics.depth)
+        if unit is not None:
+            self._diagnostics.warning("depth_unit", unit)
+        hint = describe_camera_frame(frame.frame_id)
+        if hint is not None:
+            self._diagnostics.hint("camera_frame", hint)
 
     def _estimate(self, frame: RgbdFrame, doubt_of: DoubtFn | None) -> FrameResult:
         try:
@@ -133,7 +149,13 @@ class FrameProcessor:
 
     def _lookup(self, target: str, frame: RgbdFrame, parameter: str) -> FloatArray:
         timeout_s = self._config.publish.tf_timeout_s
-        return self._transforms.lookup(target or frame.frame_id, frame.frame_id, frame.stamp_ns, timeout_s, parameter)
+        T_target_camera = self._transforms.lookup(
+            target or frame.frame_id, frame.frame_id, frame.stamp_ns, timeout_s, parameter
+        )
+        turned = describe_camera_axes(frame.frame_id, target, T_target_camera) if target else None
+        if turned is not None:
+            self._diagnostics.warning("camera_frame", turned)
+        return T_target_camera
 
     def _record(self, result: FrameResult) -> None:
         times = result.times

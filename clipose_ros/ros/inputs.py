@@ -112,7 +112,7 @@ class InputSubscriptions:
             self._clock_compared = True
             hint = describe_other_clock(self._node, stamp)
             if hint is not None:
-                self._node.get_logger().warning(hint)
+                self._diagnostics.hint("clock", hint)
 
     def rates_hz(self) -> dict[str, float]:
         """Return the rate of arrival of each topic over the last seconds."""

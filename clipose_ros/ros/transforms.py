@@ -12,7 +12,7 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from clipose_ros.errors import DegenerateInputError, FrameError, one_line, quoted
-from clipose_ros.ros.clock_check import describe_other_clock
+from clipose_ros.ros.clock_check import MAX_AGE_S
 from clipose_ros.ros.conversions import MAX_FRAME_ID_LENGTH, is_valid_stamp, read_transform, stamp_ns
 from clipose_ros.types import FloatArray
 
@@ -81,17 +81,16 @@ class Transforms:
     """
 
     def __init__(self, node: Node, *frames: str, report: Callable[[str], None] = lambda reason: None) -> None:
-        self._node = node
         self._buffer = _BoundedBuffer(report)
         self._listener = TransformListener(self._buffer, node) if any(frames) else None
 
-    def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float, parameter: str) -> FloatArray:
+    def lookup(self, target: str, source: str, stamp: int, timeout_s: float, parameter: str) -> FloatArray:
         """Return ``T_target_source`` ``(4, 4)`` at a stamp.
 
         Args:
             target: Target frame.
             source: Source frame.
-            stamp_ns: Time of the transform, nanoseconds.
+            stamp: Time of the transform, nanoseconds.
             timeout_s: Longest wait, seconds.
             parameter: Name of the parameter that holds the target, for the error message.
 
@@ -102,16 +101,29 @@ class Transforms:
             return np.eye(4)
         try:
             stamped = self._buffer.lookup_transform(
-                target, source, Time(nanoseconds=stamp_ns), timeout=Duration(seconds=timeout_s)
+                target, source, Time(nanoseconds=stamp), timeout=Duration(seconds=timeout_s)
             )
             return read_transform(stamped.transform.translation, stamped.transform.rotation)
         except (TransformException, DegenerateInputError) as error:
-            hint = describe_other_clock(self._node, stamp_ns)
+            clocks = self._describe_other_clock(target, source, stamp)
             raise FrameError(
                 f"no transform on '/tf' from the camera's frame {quoted(source)} to '{target}' ({parameter}) at the "
                 f"image's stamp: {one_line(str(error))[:300]}; nothing is published without it: publish the transform, "
-                f"or set {parameter} to an existing frame, or to ''{f'; {hint}' if hint else ''}"
+                f"or set {parameter} to an existing frame, or to ''{clocks}"
             ) from error
+
+    def _describe_other_clock(self, target: str, source: str, stamp: int) -> str:
+        """Return that the stamps of transforms and image are of different clocks, if they are; otherwise ''."""
+        try:
+            newest = stamp_ns(self._buffer.lookup_transform(target, source, Time()).header.stamp)
+        except TransformException:
+            return ""
+        if newest == 0 or abs(newest - stamp) < MAX_AGE_S * 1e9:
+            return ""
+        return (
+            f"; the newest transform is of {newest * 1e-9:.3f} s and the image of {stamp * 1e-9:.3f} s, which are "
+            "different clocks: set use_sim_time in all nodes or in none, and play recordings with --clock"
+        )
 
     def clear(self) -> None:
         """Clear moving transforms, as after a time jump: TF rejects transforms much older than those it holds."""

@@ -12,13 +12,12 @@ import pytest
 from geometry_msgs.msg import Quaternion, Vector3
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clipose_ros.errors import DegenerateInputError, FrameError
 from clipose_ros.geometry.se3 import rotation_from_quat_xyzw
 from clipose_ros.ros import conversions
-from clipose_ros.types import CameraIntrinsics
 
 TOPIC = "/camera/image"
 PLACES = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
@@ -161,46 +160,6 @@ def test_depth_without_a_valid_pixel_is_refused(encoding, data):
         conversions.read_depth(raw_image(encoding, 2, 2, len(data) // 2, data), TOPIC)
 
 
-def camera_info(**changes) -> CameraInfo:
-    message = conversions.camera_info_message(
-        CameraIntrinsics(500.0, 510.0, 320.0, 240.0, 640, 480), Header(frame_id="camera")
-    )
-    message.k = [0.0] * 9  # not to be read: rectified images go with P
-    for name, value in changes.items():
-        setattr(message, name, value)
-    return message
-
-
-def test_intrinsics_come_from_the_projection_matrix():
-    assert conversions.read_intrinsics(camera_info(), TOPIC) == CameraIntrinsics(500.0, 510.0, 320.0, 240.0, 640, 480)
-
-
-def test_roi_shifts_and_binning_divides():
-    message = camera_info(binning_x=2, binning_y=4)
-    message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 100, 40, 320, 240
-    assert conversions.read_intrinsics(message, TOPIC) == CameraIntrinsics(250.0, 127.5, 110.0, 50.0, 160, 60)
-
-
-@pytest.mark.parametrize("changes", [{"p": [0.0] * 12}, {"p": [float("nan")] * 12}])
-def test_uncalibrated_camera_is_refused(changes):
-    with pytest.raises(FrameError, match=f"'{TOPIC}'.*not calibrated"):
-        conversions.read_intrinsics(camera_info(**changes), TOPIC)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"p": [500.0, 0.0, float("nan"), *[0.0] * 9]}, "not finite.*P.*nan"),
-        ({"p": [float("inf"), *[0.0] * 11]}, "not finite.*P.*inf"),
-        ({"binning_x": 2**31, "binning_y": 1}, "binning of 2147483648x1.*640x480"),
-        ({"binning_y": 481}, "binning of 1x481.*640x480"),
-    ],
-)
-def test_absurd_calibrations_are_called_by_their_name(changes, words):
-    with pytest.raises(FrameError, match=f"'{TOPIC}'.*{words}"):
-        conversions.read_intrinsics(camera_info(**changes), TOPIC)
-
-
 def test_pixels_are_not_copied_on_their_way_in():
     rgb = conversions.image_message(np.ones((4, 5, 3), np.uint8), "rgb8", Header())
     depth = conversions.image_message(np.ones((4, 5), np.float32), "32FC1", Header())
@@ -218,11 +177,6 @@ def test_a_single_valid_pixel_makes_depth_usable():
     depth[17, 23] = 0.8
     read = conversions.read_depth(conversions.image_message(depth, "32FC1", Header()), TOPIC)
     np.testing.assert_array_equal(read, depth)
-
-
-def test_camera_without_a_size_is_refused():
-    with pytest.raises(FrameError, match=f"'{TOPIC}'.*0x0 pixels"):
-        conversions.read_intrinsics(camera_info(width=0, height=0), TOPIC)
 
 
 @given(st.integers(0, 2**31 * 10**9 - 1))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from box_pose_node import BoxPredictor, box_pipeline
+from geometry_msgs.msg import TransformStamped
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import FrameError, SegmentationError
-from clipose_ros.ros.conversions import FrameMessages, Topics, stamp_ns
+from clipose_ros.ros.conversions import FrameMessages, Topics, image_message, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.publishers import Publishers
@@ -39,7 +44,7 @@ class Processing:
         self.node.trigger_activate()
         self.detections = ros.listen(Detection3DArray, "processor_test/detections")
         topic = ros.node.resolve_topic_name("processor_test/detections")
-        ros.wait_for(lambda: self.node.count_subscribers(topic) == 1, "the subscription to the detections")
+        ros.wait_for(lambda: self.node.count_subscribers(topic) >= 1, "the subscription to the detections")
 
     def process(self, change=None, confirm: bool = False) -> list[str]:
         """Process the next frame of the camera, perhaps changed; return the names of the published tracks."""
@@ -201,3 +206,79 @@ def test_an_object_with_a_value_that_is_not_finite_is_left_out(start, monkeypatc
     assert (
         processing.values()["objects_not_finite"] == "1" and "not finite" in processing.values()["problem.not_finite"]
     )
+
+
+def in_millimetres(messages):
+    depth = np.frombuffer(messages["depth"].data, "<u2").reshape(120, 160).astype(np.float32)
+    messages["depth"] = image_message(depth, "32FC1", messages["depth"].header)
+
+
+def test_depth_of_another_unit_is_named_with_its_median(start):
+    processing = start()
+    assert processing.process(in_millimetres) == []
+    values = processing.values()
+    assert "median depth of 2000 m: 32FC1 is metres" in values["problem.depth_unit"]
+    assert "make sense as millimetres" in values["problem.depth_unit"] and "'/depth'" in values["problem.depth_unit"]
+    assert re.search(r"\(median [58]24(\.5)? m\)", values["problem.rejection.no_depth"])
+
+
+def test_a_doubtful_calibration_is_reported_with_every_frame(start):
+    def off_centre(messages):
+        messages["info"].p[2] = 10.0
+
+    processing = start(tracking={"min_hits": 1})
+    assert len(processing.process(off_centre)) == 2 and len(processing.process(off_centre)) == 2
+    assert processing.values()["problem.calibration"].startswith("2 times")
+    assert "principal point (10.0, 59.5)" in processing.values()["problem.calibration"]
+
+
+def test_a_distorted_camera_gives_the_poses_of_the_rectified_one(start):
+    """Colour, depth and labels are distorted alike, as by a driver that aligns depth to its raw colour image."""
+
+    def distorted(messages):
+        info = messages["info"]
+        info.d, fx, cx, cy = [0.3, 0.1, 0.0, 0.0, 0.0], 120.0, 79.5, 59.5
+        u, v = np.meshgrid(np.arange(160), np.arange(120))
+        x, y = (u - cx) / fx, (v - cy) / fx
+        there = x, y
+        for _ in range(50):
+            factor = 1 + 0.3 * (x * x + y * y) + 0.1 * (x * x + y * y) ** 2
+            x, y = there[0] / factor, there[1] / factor
+        source = np.clip(np.stack([x * fx + cx, y * fx + cy]).round().astype(int), 0, [[[159]], [[119]]])
+        for name, kind in (("depth", "16UC1"), ("labels", "16UC1")):
+            pixels = np.frombuffer(messages[name].data, "<u2").reshape(120, 160)
+            messages[name] = image_message(pixels[source[1], source[0]], kind, messages[name].header)
+
+    plain, bent, unaware = start(), start(), start(sync={"rectify": "never"})
+    positions = []
+    for processing, change in ((plain, None), (bent, distorted), (unaware, distorted)):
+        messages = processing.camera.scene()
+        if change is not None:
+            change(messages)
+        frame = FrameMessages(messages["color"], messages["depth"], messages["info"], messages["labels"])
+        tracks = processing.processor.process(frame, confirm=True)
+        positions.append(np.array([track.T_frame_object[:3, 3] for track in tracks]))
+    np.testing.assert_allclose(positions[1], positions[0], atol=0.004)
+    assert np.abs(positions[2] - positions[0]).max() > 0.004
+
+
+def test_an_x_forward_camera_frame_is_told_by_tf(ros, start):
+    static = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    level = TransformStamped(child_frame_id="camera_link")
+    level.header.frame_id, level.transform.rotation.w = "base", 1.0
+    broadcaster = ros.node.create_publisher(TFMessage, "/tf_static", static)
+    broadcaster.publish(TFMessage(transforms=[level]))
+    processing = start(tracking={"frame": "base"})
+    ros.executor.add_node(processing.node)
+
+    def rename(messages):
+        for message in messages.values():
+            message.header.frame_id = "camera_link"
+
+    def send():
+        with contextlib.suppress(FrameError):  # until TF has arrived
+            processing.process(rename)
+
+    ros.wait_for(lambda: "problem.camera_frame" in processing.values(), "the warning", send)
+    ros.executor.remove_node(processing.node)
+    assert "'camera_link' points upward in 'base'" in processing.values()["problem.camera_frame"]

@@ -91,7 +91,7 @@ def test_compressed_colour_is_subscribed_under_the_raw_topics_name(ros, camera, 
 
 
 def bad_calibration(messages):
-    messages["info"].p = [0.0] * 12
+    messages["info"].p, messages["info"].k = [0.0] * 12, [0.0] * 9
 
 
 def other_size(messages):
@@ -106,6 +106,15 @@ def other_frame(messages):
 def no_frame(messages):
     for message in messages.values():
         message.header.frame_id = ""
+
+
+def no_frame_of_info(messages):
+    messages["info"].header.frame_id = ""
+
+
+def other_info(messages):
+    messages["info"].width, messages["info"].height = 640, 480
+    messages["info"].p[2], messages["info"].p[6] = 320.0, 240.0
 
 
 def no_stamp(messages):
@@ -154,6 +163,8 @@ def wrong_labels(messages):
         (other_size, "/rgb/image_rect_color", ["160x60", "160x120", "registered"]),
         (other_frame, "/depth_registered/image_rect", ["infrared_optical", "camera_optical", "registered"]),
         (no_frame, "/rgb/image_rect_color", ["empty frame_id", "driver"]),
+        (no_frame_of_info, "/rgb/camera_info", ["empty frame_id", "optical frame"]),
+        (other_info, "/rgb/camera_info", ["640x480", "160x120", "another camera or resolution"]),
         (no_stamp, "/rgb/camera_info", ["stamp 0 s", "driver must fill in header.stamp"]),
         (stamp_before_all_time, "/depth_registered/image_rect", ["stamp -", "driver must fill in header.stamp"]),
         (unknown_encoding, "/rgb/image_rect_color", ["bayer_rggb8", "rgb8", "remap"]),

@@ -155,3 +155,22 @@ def test_unusable_transforms_are_ignored_and_reported(ros, node, capfd, change, 
     assert words in reported[0] and len(reported[0]) < 500
     assert "x" * 1000 not in capfd.readouterr().err
     transforms.close()
+
+
+def test_transforms_of_another_clock_are_called_that_with_both_stamps(ros, node):
+    publisher = ros.node.create_publisher(TFMessage, "/tf", 10)
+    transforms = Transforms(node, "base")
+    image_ns = 1_795_000_000 * SECOND_NS
+
+    def text() -> str:
+        with pytest.raises(FrameError) as caught:
+            transforms.lookup("base", "camera", image_ns, 0.0, "tracking.frame")
+        return str(caught.value)
+
+    ros.wait_for(lambda: "different clocks" in text(), "the cause",
+                 lambda: publisher.publish(transform_message(np.eye(4), START_NS)))  # fmt: skip
+    assert "1000.000 s" in text() and "1795000000.000 s" in text() and "use_sim_time" in text()
+    with pytest.raises(FrameError) as caught:
+        transforms.lookup("base", "camera", START_NS + SECOND_NS, 0.0, "tracking.frame")
+    assert "clocks" not in str(caught.value)
+    transforms.close()
