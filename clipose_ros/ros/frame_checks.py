@@ -32,6 +32,15 @@ def describe_depth_unit(message: Image, frame: RgbdFrame, topic: str) -> str | N
     )
 
 
+def describe_shift(right: int, down: int, depth_topic: str, color_topic: str) -> str:
+    """Return a warning about depth whose edges lie beside those of the colour image."""
+    return (
+        f"the edges of '{depth_topic}' lie {abs(right)} pixels {'right' if right >= 0 else 'left'} of and {abs(down)} "
+        f"pixels {'below' if down >= 0 else 'above'} those of '{color_topic}': register depth to colour (align_depth, "
+        "or depth_image_proc's register node), check the extrinsic calibration, and the stamps if the camera moves"
+    )
+
+
 def describe_camera_frame(frame_id: str) -> str | None:
     """Return a hint if the name of a frame is that of a body, x forward and z up; otherwise None."""
     if "optical" in frame_id or frame_id in _OPTICAL_LINKS or not frame_id.endswith(_BODY_SUFFIXES):

@@ -11,11 +11,17 @@ from functools import partial
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import SegmentationError
+from clipose_ros.geometry.alignment import ShiftDetector
 from clipose_ros.inference.pipeline import DoubtFn, PosePipeline
 from clipose_ros.ros.calibration import CalibrationReader
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.frame_checks import describe_camera_axes, describe_camera_frame, describe_depth_unit
+from clipose_ros.ros.frame_checks import (
+    describe_camera_axes,
+    describe_camera_frame,
+    describe_depth_unit,
+    describe_shift,
+)
 from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.reference_frames import is_finite, transform_tracks
@@ -51,6 +57,7 @@ class FrameProcessor:
         self._diagnostics = ros.diagnostics
         self._tracker = Tracker(config.tracking, pipeline.predictor.categories)
         self._calibrations = CalibrationReader(config.sync.rectify, partial(self._diagnostics.hint, "calibration"))
+        self._shifts = ShiftDetector()
         self._reset_requested = threading.Event()
 
     def reset(self) -> None:
@@ -110,6 +117,11 @@ class FrameProcessor:
         unit = describe_depth_unit(messages.depth, frame, self._topics.depth)
         if unit is not None:
             self._diagnostics.warning("depth_unit", unit)
+        shift = self._shifts.update(frame)
+        if shift is not None:
+            self._diagnostics.warning(
+                "alignment", describe_shift(shift.right, shift.down, self._topics.depth, self._topics.color)
+            )
         hint = describe_camera_frame(frame.frame_id)
         if hint is not None:
             self._diagnostics.hint("camera_frame", hint)

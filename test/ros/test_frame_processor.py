@@ -17,6 +17,7 @@ from vision_msgs.msg import Detection3DArray
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import FrameError, SegmentationError
+from clipose_ros.geometry.alignment import EVERY_N
 from clipose_ros.ros.conversions import FrameMessages, Topics, image_message, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
@@ -282,3 +283,17 @@ def test_an_x_forward_camera_frame_is_told_by_tf(ros, start):
     ros.wait_for(lambda: "problem.camera_frame" in processing.values(), "the warning", send)
     ros.executor.remove_node(processing.node)
     assert "'camera_link' points upward in 'base'" in processing.values()["problem.camera_frame"]
+
+
+def test_depth_that_is_shifted_against_colour_is_told_after_some_frames(start):
+    def shifted(messages):
+        pixels = np.frombuffer(messages["depth"].data, "<u2").reshape(120, 160)
+        messages["depth"] = image_message(np.roll(pixels, 4, axis=1), "16UC1", messages["depth"].header)
+
+    processing = start()
+    for change in (None, shifted):
+        assert "problem.alignment" not in processing.values()
+        for _ in range(5 * EVERY_N):
+            processing.process(change)
+    warning = processing.values()["problem.alignment"]
+    assert "'/depth' lie 4 pixels right of and 0 pixels below those of '/color'" in warning and "align_depth" in warning
