@@ -133,8 +133,9 @@ def read_depth(message: Image, topic: str) -> FloatArray:
     # Testing a sparse grid nearly always suffices and is faster than testing all pixels.
     if not (_has_valid_depth(depth[::_GRID_STEP, ::_GRID_STEP]) or _has_valid_depth(depth)):
         raise FrameError(
-            f"'{topic}' has no valid depth at all (every pixel is 0 or not finite): check whether the sensor is "
-            "covered, blinded or too close"
+            f"'{topic}' has no valid depth at all: of {depth.size} pixels {int((depth == 0.0).sum())} are 0, "
+            f"{int((depth < 0.0).sum())} negative and {int((~np.isfinite(depth)).sum())} not finite: check whether the "
+            "sensor is covered, blinded or too close, and its emitter on"
         )
     return depth
 

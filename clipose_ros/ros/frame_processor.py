@@ -28,6 +28,15 @@ from clipose_ros.tracking.reference_frames import is_finite, transform_tracks
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReason, RgbdFrame, TrackedObject
 
+_CHECK_REMEDIES = {
+    RejectionReason.CENTRE_OUTSIDE_POINTS: "is depth registered to colour, does the mask cover one object? The limit "
+    "is check.centre_tolerance",
+    RejectionReason.SIZE_CONTRADICTS_POINTS: "does the mask cover one object, and all of it? The limits are "
+    "check.size_tolerance and check.max_occlusion_ratio",
+    RejectionReason.TOO_LARGE_FOR_CATEGORY: "is it of that category, and depth in the right unit? The limit is "
+    "check.category_tolerance",
+    RejectionReason.NOT_FINITE: "the model is damaged or its engine has a fault: try another network.engine",
+}
 _LACKS_DEPTH = (RejectionReason.TOO_FEW_POINTS, RejectionReason.NO_DEPTH)
 
 
@@ -194,7 +203,4 @@ class FrameProcessor:
                 f"'{self._topics.depth}': {text}: check that it lies between cloud.depth_min_m and "
                 "cloud.depth_max_m; dark and glossy surfaces have little depth; cloud.min_points is the minimum"
             )
-        settings = (
-            "check.centre_tolerance, check.size_tolerance, check.max_occlusion_ratio and check.category_tolerance"
-        )
-        return f"'{self._topics.color}': {text}: see {settings}"
+        return f"'{self._topics.color}': {text}: {_CHECK_REMEDIES[rejection.reason]}"

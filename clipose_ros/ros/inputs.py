@@ -156,12 +156,19 @@ class InputSubscriptions:
             if jumped_ns:
                 self._diagnostics.warning(
                     "time_jump",
-                    f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s: matching, tracks and transforms are reset; "
-                    "if no recording or simulation was restarted, look for a second publisher (ros2 topic info -v)",
+                    f"'{topic}' jumped back by {jumped_ns * 1e-9:.1f} s to {stamp * 1e-9:.3f} s: matching, tracks and "
+                    f"transforms are reset; {self._describe_publishers(topic)}",
                 )
                 self._restart_matching()
                 self._callbacks.on_time_jump()
             self._filters[topic].signalMessage(message)
+
+    def _describe_publishers(self, topic: str) -> str:
+        """Return the probable cause of a time jump."""
+        count = self._node.count_publishers(topic)
+        if count > 1:
+            return f"the topic has {count} publishers, whose times alternate: stop all but one (ros2 topic info -v)"
+        return "a recording or simulation has restarted, or the clock of the camera was set"
 
     def _on_lost(self, topic: str, number: int) -> None:
         """Record messages that the middleware reports as lost."""

@@ -258,3 +258,16 @@ def test_images_lost_in_small_shared_memory_are_called_that(ros, start_inputs):
     profile = re.search(r"export FASTDDS_DEFAULT_PROFILES_FILE=(\S+)", inputs.problem())
     assert profile is not None and Path(profile[1]).is_file() and "rmw_fastrtps" in inputs.problem()
     assert int(inputs.diagnostics.counters()["messages_lost"]) > 0
+
+
+def test_two_publishers_of_a_topic_are_named_as_the_cause_of_jumps(ros, camera, start_inputs):
+    inputs = start_inputs()
+    topic = inputs.subscriptions.topics.color
+    ros.node.create_publisher(Image, topic, 1)
+    ros.wait_for(lambda: inputs.sets, "a set", camera.send)
+    ros.wait_for(lambda: inputs.node.count_publishers(topic) == 2, "the second publisher")
+    camera.stamp_ns -= 500_000_000_000
+    ros.wait_for(
+        lambda: "jumped back by" in inputs.problem(), "the report", lambda: camera.send(leave_out=("depth", "info"))
+    )
+    assert "2 publishers" in inputs.problem() and "stop all but one" in inputs.problem()
