@@ -47,6 +47,8 @@ def read_bytes(path: str | Path, max_bytes: int) -> bytes:
     """
     try:
         with open_regular(path) as stream:
+            if os.fstat(stream.fileno()).st_size > max_bytes:
+                raise UnreadableFileError(f"it is larger than {max_bytes} bytes")
             return read_stream(stream, max_bytes)
     except OSError as error:
         raise UnreadableFileError(error.strerror or str(error)) from error

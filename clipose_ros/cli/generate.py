@@ -178,8 +178,9 @@ def read_object_library_options(options: argparse.Namespace) -> ObjectLibrary:
     """
     object_library = read_object_library(options.categories) if options.categories else NOCS_OBJECT_LIBRARY
     if options.meshes is not None:
+        mean_sizes = {category.name: category.mean_size for category in object_library.categories}
         entries = read_mesh_index(options.index or options.meshes / "index.csv", options.meshes)
-        library = MeshLibrary(entries, options.split, dict(object_library.size_ranges))
+        library = MeshLibrary(entries, options.split, object_library.size_ranges, mean_sizes)
         object_library = replace(object_library, library=library, mesh_share=options.mesh_share)
     elif options.index is not None:
         raise ConfigError(f"--index {options.index} needs --meshes, the folder of its files")

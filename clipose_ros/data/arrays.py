@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.bounded_files import load_npy
-from clipose_ros.errors import CliposeError, DataError, UnreadableFileError
+from clipose_ros.errors import CliposeError, DataError, UnreadableFileError, quoted
 
 _SUFFIX = ".npy"
 _UNPACKED_RATIO, _UNPACKED_MARGIN = 20, 1 << 26
@@ -81,4 +81,6 @@ def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[ArrayAr
         with zipfile.ZipFile(path) as archive:
             yield ArrayArchive(archive)
     except _READ_ERRORS as error:
-        raise DataError(f"{path} is not {content} ({error}): {remedy}") from error
+        # Other messages may hold bytes of the file.
+        reason = error if isinstance(error, CliposeError) else quoted(error)
+        raise DataError(f"{path} is not {content} ({reason}): {remedy}") from error

@@ -12,7 +12,6 @@ depth unit in the same file: ``depth_scale``, metres per unit, or ``factor_depth
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import yaml
 
-from clipose_ros.errors import DataError, FrameError
+from clipose_ros.bounded_files import read_json, read_yaml
+from clipose_ros.errors import DataError, FrameError, UnreadableFileError
+from clipose_ros.image_files import read_image
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
 METRES_PER_MILLIMETRE = 0.001
@@ -105,7 +105,7 @@ def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
     try:
         source, values = _find_intrinsics(root)
         return RgbdFolder(pairs, _make_intrinsics(source, values, width, height), _parse_depth_scale(source, values))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the intrinsics in '{root}' hold a value that is not a number: {error}") from error
 
 
@@ -130,10 +130,8 @@ def _find_intrinsics(root: Path) -> tuple[Path, Mapping[str, Any]]:
     candidates = sorted(path for path in root.iterdir() if path.suffix.lower() in (".json", ".yaml", ".yml"))
     for path in candidates:
         try:
-            values = (
-                json.loads(path.read_text()) if path.suffix.lower() == ".json" else yaml.safe_load(path.read_text())
-            )
-        except (ValueError, yaml.YAMLError) as error:
+            values = read_json(path) if path.suffix.lower() == ".json" else read_yaml(path)
+        except UnreadableFileError as error:
             raise DataError(f"'{path}' cannot be read: {error}") from error
         if isinstance(values, Mapping) and _parse_pinhole(values) is not None:
             return path, values
@@ -206,7 +204,7 @@ def _parse_depth_scale(source: Path, values: Mapping[str, Any]) -> float:
 
 def _read_image(path: Path, flags: int) -> np.ndarray[Any, np.dtype[Any]]:
     """Read an image, or raise DataError naming the file."""
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise DataError(f"'{path}' is not an image that can be read")
-    return image
+    try:
+        return read_image(path, flags)
+    except UnreadableFileError as error:
+        raise DataError(f"'{path}' is not an image that can be read: {error}") from error

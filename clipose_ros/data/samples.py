@@ -15,7 +15,7 @@ from clipose_ros.bounded_files import parse_json
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.data.arrays import ArrayArchive, open_arrays
 from clipose_ros.data.cloud_checks import find_fault
-from clipose_ros.errors import DataError
+from clipose_ros.errors import DataError, quoted
 from clipose_ros.types import BoolArray, ByteArray, FloatArray
 
 
@@ -112,6 +112,9 @@ def concatenate_samples(sets: Sequence[CloudSamples]) -> CloudSamples:
 
 def _read_arrays(archive: ArrayArchive, categories: int) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of a file; raise DataError if their types or shapes are wrong, or a cloud is degenerate."""
+    # An optional array whose name is damaged would be left out.
+    if unknown := set(archive) - {*_ARRAYS, "categories", "images"}:
+        raise DataError(f"it has the unknown array {quoted(min(unknown))}")
     arrays = {name: archive[name] for name in _ARRAYS}
     points = arrays["points"]
     count = len(points) if points.ndim == 3 and points.shape[1] else -1

@@ -4,7 +4,7 @@ The index is a CSV file with a header and one row per mesh:
 
 ========= ==============================================================================================================
 category  name of the category
-file      path within the folder; PLY, OBJ, STL, GLB or another format that trimesh reads
+file      path within the folder; PLY, OBJ, STL, OFF or GLB
 up        direction of the object's +y in file coordinates: ``x``, ``-z``, or three numbers such as ``0.1 0 0.99``
 front     direction of the object's +x: a mug's handle, a camera's lens, away from a laptop's lid. May be empty if
           ``axial`` is yes
@@ -17,19 +17,24 @@ height_mm instead of a unit: extent along y, one number or a range (``80-100``).
 split     ``train``, ``val``, or ``none`` for unused meshes
 ========= ==============================================================================================================
 
-Other columns (licence, source, note) are ignored.
+Other columns (licence, source, note) are ignored. Commas, semicolons or tabs separate the values, the text is UTF-8.
 """
 
 from __future__ import annotations
 
 import csv
+import difflib
+import io
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from clipose_ros.errors import DataError
+from clipose_ros.bounded_files import read_bytes
+from clipose_ros.data.synthetic.assets.mesh_files import check_format
+from clipose_ros.errors import DataError, UnreadableFileError, quoted
 from clipose_ros.types import FloatArray
 
 SPLITS = ("train", "val", "none")
@@ -37,6 +42,8 @@ SPLITS = ("train", "val", "none")
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit."""
 _REQUIRED = ("category", "file", "up", "front", "axial", "split")
+_COLUMNS = (*_REQUIRED, "handle", "unit", "height_mm")
+_MAX_INDEX_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,34 +97,60 @@ def read_mesh_index(index: str | Path, folder: str | Path) -> list[MeshEntry]:
     """
     index, folder = Path(index), Path(folder)
     try:
-        with index.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_bytes(index, _MAX_INDEX_BYTES).decode("utf-8-sig")
+        lines, columns = _read_rows(text)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the mesh index '{index}' is not UTF-8 text (byte {error.start}): save it as CSV UTF-8"
+        ) from error
+    except (UnreadableFileError, csv.Error) as error:
         raise DataError(f"the mesh index '{index}' cannot be read: {error}") from error
     if missing := [name for name in _REQUIRED if name not in columns]:
-        raise DataError(f"the mesh index '{index}' lacks the columns {', '.join(missing)}: it has {', '.join(columns)}")
-    return list(_parse_rows(index, folder, rows))
+        found = quoted(", ".join(columns))
+        raise DataError(f"the mesh index '{index}' lacks the columns {', '.join(missing)}: it has {found}")
+    for column in columns:
+        near = difflib.get_close_matches(column.lower(), _COLUMNS, n=1, cutoff=0.8)
+        if column and columns.count(column) > 1:
+            raise DataError(f"the mesh index '{index}' has the column {quoted(column)} twice")
+        # A misspelt optional column would be ignored.
+        if near and column not in _COLUMNS:
+            raise DataError(f"the mesh index '{index}' has the column {quoted(column)}: did you mean '{near[0]}'?")
+    return list(_parse_rows(index, folder, lines, columns))
 
 
-def _parse_rows(index: Path, folder: Path, rows: list[dict[str, str]]) -> Iterator[MeshEntry]:
+def _read_rows(text: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Return the line number and the cells of each row that is not empty, and the names of the columns."""
+    # Spreadsheets of some languages separate by semicolons.
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    # strict: an unclosed quote would otherwise swallow the rest of the file.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
+    filled = [(number, cells) for number, cells in rows if any(cells)]
+    return filled[1:], filled[0][1] if filled else []
+
+
+def _parse_rows(
+    index: Path, folder: Path, lines: list[tuple[int, list[str]]], columns: list[str]
+) -> Iterator[MeshEntry]:
     """Parse all rows; add file and line to the errors and reject repeated meshes."""
-    seen: set[str] = set()
-    # Line 1 of the file is the header.
-    for number, row in enumerate(rows, start=2):
+    seen: set[Path] = set()
+    for number, cells in lines:
         try:
-            entry = _parse_row(
-                folder, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-            )
-        except ValueError as error:
+            if any(cells[len(columns) :]):
+                raise ValueError(f"{len(cells)} values in {len(columns)} columns: put values with commas in quotes")
+            entry = _parse_row(folder, dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False)))
+        except (ValueError, DataError) as error:
             raise DataError(f"'{index}', line {number}: {error}") from error
         # Unused meshes may be missing.
         if entry.split != "none" and not entry.path.is_file():
             raise DataError(f"'{index}', line {number}: there is no mesh '{entry.path}'")
-        if row["file"] in seen:
-            raise DataError(f"'{index}', line {number}: '{row['file']}' is repeated; splits must not share a mesh")
-        seen.add(row["file"])
+        if entry.path in seen:
+            raise DataError(f"'{index}', line {number}: '{entry.path}' is repeated; splits must not share a mesh")
+        seen.add(entry.path)
         yield entry
 
 
@@ -132,24 +165,34 @@ def _parse_row(folder: Path, row: Mapping[str, str]) -> MeshEntry:
         raise ValueError("'front' must not be empty if 'axial' is no: set it to the direction of the object's +x")
     # The sine of the angle between the directions must be at least 0.1.
     if front is not None and np.linalg.norm(np.cross(up, front)) < 0.1 * np.linalg.norm(up) * np.linalg.norm(front):
-        raise ValueError(f"'front' must be across 'up', got up '{row['up']}' and front '{row['front']}'")
+        raise ValueError(f"'front' must be across 'up', got up {quoted(row['up'])} and front {quoted(row['front'])}")
     unit = row.get("unit", "")
     if unit and unit not in UNITS:
-        raise ValueError(f"'unit' must be one of {', '.join(UNITS)} or empty, got '{unit}'")
+        raise ValueError(f"'unit' must be one of {', '.join(UNITS)} or empty, got {quoted(unit)}")
     height = _parse_height_range(row.get("height_mm", ""))
     if unit and height:
-        raise ValueError(f"give 'unit' or 'height_mm', not both: got '{unit}' and '{row['height_mm']}'")
+        raise ValueError(f"give 'unit' or 'height_mm', not both: got '{unit}' and {quoted(row['height_mm'])}")
     if row["split"] not in SPLITS:
-        raise ValueError(f"'split' must be one of {', '.join(SPLITS)}, got '{row['split']}'")
-    handle = _parse_yes_no(row, "handle")
-    return MeshEntry(row["category"], folder / row["file"], up, front, handle, UNITS.get(unit), height, row["split"])
+        raise ValueError(f"'split' must be one of {', '.join(SPLITS)}, got {quoted(row['split'])}")
+    handle, path = _parse_yes_no(row, "handle"), _parse_path(folder, row["file"])
+    if row["split"] != "none":
+        check_format(path)
+    return MeshEntry(row["category"], path, up, front, handle, UNITS.get(unit), height, row["split"])
+
+
+def _parse_path(folder: Path, text: str) -> Path:
+    """Return the path of a mesh, or raise ValueError if it leaves the folder."""
+    path = Path(os.path.normpath(text))
+    if path.is_absolute() or path.parts[:1] == ("..",) or not text.isprintable():
+        raise ValueError(f"'file' must be a path within the folder of the meshes, got {quoted(text)}")
+    return folder / path
 
 
 def _parse_yes_no(row: Mapping[str, str], column: str) -> bool:
     """Parse a column with ``yes`` or ``no``; empty means no."""
     value = row.get(column, "") or "no"
     if value not in ("yes", "no"):
-        raise ValueError(f"'{column}' must be yes or no, got '{value}'")
+        raise ValueError(f"'{column}' must be yes or no, got {quoted(value)}")
     return value == "yes"
 
 
@@ -164,7 +207,7 @@ def _parse_direction(column: str, text: str) -> tuple[float, ...]:
     except ValueError:
         values = ()
     if len(values) != 3 or not np.isfinite(values).all() or np.linalg.norm(values) < 1e-6:
-        raise ValueError(f"'{column}' must be x, y, z, one of them with a minus, or three numbers, got '{text}'")
+        raise ValueError(f"'{column}' must be x, y, z, one of them with a minus, or three numbers, got {quoted(text)}")
     return values
 
 
@@ -178,5 +221,5 @@ def _parse_height_range(text: str) -> tuple[float, float] | None:
     except ValueError:
         span = (0.0, 0.0)
     if not 0.0 < span[0] <= span[1] < 10.0:
-        raise ValueError(f"'height_mm' must be a number or a range such as 80-100, in millimetres, got '{text}'")
+        raise ValueError(f"'height_mm' must be a number or a range such as 80-100, in millimetres, got {quoted(text)}")
     return span

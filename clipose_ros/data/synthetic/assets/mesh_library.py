@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import trimesh
 
 from clipose_ros.data.synthetic.assets.decoration import add_label_bands
 from clipose_ros.data.synthetic.assets.mesh import BODY, HANDLE, Mesh
-from clipose_ros.data.synthetic.assets.mesh_index import MeshEntry
+from clipose_ros.data.synthetic.assets.mesh_files import read_mesh
+from clipose_ros.data.synthetic.assets.mesh_index import UNITS, MeshEntry
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.errors import DataError
@@ -20,6 +19,8 @@ from clipose_ros.types import FloatArray
 
 SizeRange = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Smallest and largest extent (x, y, z) of a category, metres."""
+MAX_SIZE_RATIO = 5.0
+"""Largest ratio of the diagonals of a mesh and of the mean object of its category, and of their reciprocals."""
 HANDLE_FACE_RADIUS_RATIO = 1.03
 """Distance from a body's axis, relative to the distance of its back, from which a face belongs to the handle."""
 BODY_SIDE_RATIO = 0.3
@@ -33,19 +34,24 @@ class MeshLibrary:
         entries: Rows of a mesh index; rows of other splits are skipped.
         split: ``train`` or ``val``. No mesh belongs to both.
         size_ranges: Size range of each category, for entries without unit and height.
+        mean_sizes: Mean extent of each category, metres, with which the sizes of meshes are compared.
 
     Raises:
         DataError: No entry belongs to the split.
     """
 
     def __init__(
-        self, entries: Sequence[MeshEntry], split: str, size_ranges: dict[str, SizeRange] | None = None
+        self,
+        entries: Sequence[MeshEntry],
+        split: str,
+        size_ranges: Mapping[str, SizeRange] | None = None,
+        mean_sizes: Mapping[str, tuple[float, float, float]] | None = None,
     ) -> None:
         self._entries: dict[str, list[MeshEntry]] = {}
         for entry in entries:
             if entry.split == split:
                 self._entries.setdefault(entry.category, []).append(entry)
-        self._size_ranges = size_ranges or {}
+        self._size_ranges, self._mean_sizes = size_ranges or {}, mean_sizes or {}
         self._canonical: dict[Path, Mesh] = {}
         if not self._entries:
             raise DataError(f"no mesh of the index has the split '{split}': assign it to at least one row")
@@ -67,7 +73,8 @@ class MeshLibrary:
         """Draw a mesh of the category, its colours, and its size if that is not fixed.
 
         Raises:
-            DataError: The file cannot be read, or no scale fits the size range of the category.
+            DataError: The file cannot be read, no scale fits the size range of the category, or the mesh is many times
+                larger or smaller than objects of the category.
         """
         entries = self._entries[category]
         entry = entries[int(rng.integers(len(entries)))]
@@ -75,10 +82,30 @@ class MeshLibrary:
             self._canonical[entry.path] = load_canonical(entry)
         mesh = self._canonical[entry.path]
         mesh = mesh.scaled(np.full(3, self._draw_scale(entry, np.ptp(mesh.vertices, axis=0), rng)))
+        self._check_size(entry, np.ptp(mesh.vertices, axis=0))
         height = float(np.ptp(mesh.vertices[:, 1]))
         mesh = add_label_bands(rng, mesh.translated([0, height / 2, 0]).painted(random_colour(rng)), height).centered()
         low, high = mesh.bounds
         return MeshObject(category, mesh, high - low)
+
+    def _check_size(self, entry: MeshEntry, size: FloatArray) -> None:
+        """Raise DataError if a mesh with the extent ``(3,)``, metres, is no object of its category by its size."""
+        mean = self._mean_sizes.get(entry.category)
+        # Without a category, household objects of 2 cm to 2 m are accepted.
+        usual = 0.2 if mean is None else float(np.linalg.norm(mean))
+        ratio = float(np.linalg.norm(size)) / usual
+        limit = MAX_SIZE_RATIO if mean is not None else 10.0
+        if 1.0 / limit <= ratio <= limit:
+            return
+        extents = " x ".join(f"{side:.3g}" for side in size)
+        message = (
+            f"'{entry.path}' would be {extents} m in size, {ratio:.3g} times as large as usual for '{entry.category}'"
+        )
+        if entry.unit_m is None:
+            raise DataError(f"{message}: correct its height_mm in the index, or remove stray faces")
+        units = {abs(np.log(ratio * metres / entry.unit_m)): name for name, metres in UNITS.items()}
+        given = next(name for name, metres in UNITS.items() if metres == entry.unit_m)
+        raise DataError(f"{message}: is its unit {units[min(units)]} instead of {given}, or are there stray faces?")
 
     def _draw_scale(self, entry: MeshEntry, extent: FloatArray, rng: np.random.Generator) -> float:
         """Return the metres per unit of the file: fixed by its unit, or drawn from a range of height or size."""
@@ -106,19 +133,10 @@ def load_canonical(entry: MeshEntry) -> Mesh:
     """Read a mesh and rotate it to the object frame: y up, x to the front, box centre at the origin, in file units.
 
     Raises:
-        DataError: The file is not a mesh, is flat, or has no handle although the entry states one.
+        DataError: The file is not a usable mesh, is flat, or has no handle although the entry states one.
     """
-    try:
-        loaded: Any = trimesh.load(entry.path, force="mesh", process=False)
-        vertices, corners = np.asarray(loaded.vertices, dtype=np.float64), np.asarray(loaded.faces, dtype=np.int32)
-    # trimesh raises these for unreadable, empty and unknown formats.
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, ImportError) as error:
-        raise DataError(f"'{entry.path}' cannot be read as a mesh: {error}") from error
-    if len(corners) == 0 or not np.isfinite(vertices).all():
-        raise DataError(f"'{entry.path}' must be a mesh of finite triangles, got {len(corners)} faces")
-    # Unreferenced vertices would enlarge the bounding box.
-    used, places = np.unique(corners, return_inverse=True)
-    mesh = Mesh.plain(vertices[used] @ entry.R_object_file.T, places.reshape(-1, 3).astype(np.int32)).centered()
+    vertices, faces = read_mesh(entry.path)
+    mesh = Mesh.plain(vertices @ entry.R_object_file.T, faces).centered()
     if not (np.ptp(mesh.vertices, axis=0) > 0.0).all():
         raise DataError(f"'{entry.path}' is flat: expected an extent along all three axes")
     return _mark_handle(mesh, entry) if entry.handle else mesh

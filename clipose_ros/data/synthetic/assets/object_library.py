@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from clipose_ros.bounded_files import read_yaml
 from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symmetry
 from clipose_ros.config import unknown_key_message
 from clipose_ros.data.synthetic.assets.mesh import Mesh, box, cylinder, ellipsoid
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary, SizeRange
 from clipose_ros.data.synthetic.assets.shapes import SHAPE_GENERATORS, MeshObject, make_object
 from clipose_ros.data.synthetic.assets.textures import random_colour
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, UnreadableFileError, quoted
 from clipose_ros.types import FloatArray
 
 PRIMITIVES: dict[str, Callable[[FloatArray], Mesh]] = {
@@ -78,6 +78,11 @@ class ObjectLibrary:
 
         The rotation of such a mesh about y is arbitrary, and training would learn it as if it were meaningful.
         """
+        if name not in self.categories:
+            raise ConfigError(
+                f"'{library.paths(name)[0]}' has the unknown category {quoted(name)} in its index: expected one of "
+                f"{', '.join(self.categories.names)}; add it with --categories"
+            )
         category, frontless = self.categories[name], library.find_without_front(name)
         if frontless is not None and not category.symmetry.axial_y:
             raise ConfigError(
@@ -125,13 +130,13 @@ def read_object_library(path: str | Path) -> ObjectLibrary:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = read_yaml(path)
+    except UnreadableFileError as error:
         raise ConfigError(f"categories '{path}' cannot be read: {error}") from error
     if not isinstance(values, Mapping) or not isinstance(values.get("categories"), list):
         raise ConfigError(f"categories '{path}' must hold a list under the key 'categories'")
     if values.get("base") not in (None, "nocs"):
-        raise ConfigError(f"categories '{path}': 'base' must be nocs or left out, got {values['base']!r}")
+        raise ConfigError(f"categories '{path}': 'base' must be nocs or left out, got {quoted(values['base'])}")
     categories = list(NOCS_CATEGORIES) if values.get("base") else []
     size_ranges: dict[str, SizeRange] = {}
     shapes: dict[str, str] = {}
@@ -140,16 +145,21 @@ def read_object_library(path: str | Path) -> ObjectLibrary:
             category, size_range = _parse_category(record, categories)
             shape = record.get("shape")
             if shape is not None and (shape not in PRIMITIVES or size_range is None):
-                raise ConfigError(f"'shape' must be one of {', '.join(PRIMITIVES)}, with a 'size_range'; got {shape!r}")
-        except (ConfigError, TypeError, ValueError, KeyError) as error:
+                raise ConfigError(
+                    f"'shape' must be one of {', '.join(PRIMITIVES)}, with a 'size_range'; got {quoted(shape)}"
+                )
+        except (ConfigError, TypeError, ValueError, KeyError, OverflowError) as error:
             name = record.get("name") if isinstance(record, Mapping) else record
-            raise ConfigError(f"categories '{path}', entry {name!r}: {error}") from error
+            raise ConfigError(f"categories '{path}', entry {quoted(name)}: {error}") from error
         categories.append(category)
         if size_range is not None:
             size_ranges[category.name] = size_range
         if shape is not None:
             shapes[category.name] = str(shape)
-    return ObjectLibrary(CategorySet(tuple(categories)), size_ranges, shapes)
+    try:
+        return ObjectLibrary(CategorySet(tuple(categories)), size_ranges, shapes)
+    except ConfigError as error:
+        raise ConfigError(f"categories '{path}': {error}") from error
 
 
 def _parse_category(record: Any, before: list[Category]) -> tuple[Category, SizeRange | None]:
@@ -164,7 +174,7 @@ def _parse_category(record: Any, before: list[Category]) -> tuple[Category, Size
     symmetries = record.get("symmetry") or []
     for symmetry in symmetries:
         if symmetry not in _SYMMETRIES:
-            raise ConfigError(f"'symmetry' must be a list of {', '.join(_SYMMETRIES)}, got {symmetry!r}")
+            raise ConfigError(f"'symmetry' must be a list of {', '.join(_SYMMETRIES)}, got {quoted(symmetry)}")
     x, y, z = (float(side) for side in record["mean_size"])
     # The next free id follows the largest one.
     free = max((category.id for category in before), default=0) + 1
@@ -181,5 +191,5 @@ def _parse_size_range(value: Any) -> SizeRange | None:
     (x0, y0, z0), (x1, y1, z1) = value
     low, high = (float(x0), float(y0), float(z0)), (float(x1), float(y1), float(z1))
     if not all(0.0 < a <= b < 10.0 for a, b in zip(low, high, strict=True)):
-        raise ConfigError(f"'size_range' must be [smallest, largest] extents in metres, got {value}")
+        raise ConfigError(f"'size_range' must be [smallest, largest] extents in metres, got {quoted(value)}")
     return low, high

@@ -182,7 +182,7 @@ def test_mesh_share_mixes_meshes_and_generated_shapes(folder):
     assert object_library.make("can", np.random.default_rng(0)).category == "can"
     with pytest.raises(ConfigError, match="between 0 and 1"):
         ObjectLibrary(NOCS_OBJECT_LIBRARY.categories, {}, {}, library, 1.5)
-    with pytest.raises(ConfigError, match="unknown category 'vase'"):
+    with pytest.raises(ConfigError, match=r"bottle\.ply' has the unknown category 'vase'"):
         ObjectLibrary(
             NOCS_OBJECT_LIBRARY.categories,
             {},
