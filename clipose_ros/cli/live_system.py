@@ -23,6 +23,7 @@ from clipose_ros.resources import config_path
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros_tools.domains import environment_domain
 from clipose_ros.ros_tools.observer import Observer
+from clipose_ros.user_folders import ensure_ros_log_folder
 
 STARTUP_LIMIT_S = 600.0
 """Longest wait for the first answer of the node, seconds; includes the rendering time of the camera."""
@@ -133,6 +134,7 @@ def live_environment() -> dict[str, str]:
     passive because camera, node and this process share the cores: threads that spin while waiting slow the network
     down tenfold on a busy machine.
     """
+    ensure_ros_log_folder()
     profile = str(config_path("fastdds.xml"))
     environment = {
         "FASTDDS_DEFAULT_PROFILES_FILE": profile,

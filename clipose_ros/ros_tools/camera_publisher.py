@@ -23,6 +23,7 @@ from clipose_ros.ros.conversions import INPUT_TOPICS, image_message
 from clipose_ros.ros.parameters import describe
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.types import RgbdFrame
+from clipose_ros.user_folders import ensure_ros_log_folder
 
 ConfigNodeT = TypeVar("ConfigNodeT", bound=ConfigNode)
 
@@ -121,6 +122,7 @@ def run_node(create_node: Callable[[], Node], arguments: list[str] | None = None
     Returns:
         Exit status: 1 after a ``CliposeError``, which is logged as one line, else 0.
     """
+    ensure_ros_log_folder()
     rclpy.init(args=arguments)
     try:
         with until_shutdown(rclpy.get_default_context()):
