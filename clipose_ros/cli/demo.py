@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from clipose_ros.atomic_files import write_atomically
 from clipose_ros.cli.demo_output import MediaRecorder, object_table, progress_line, summary_text
 from clipose_ros.cli.live_system import (
     LiveSystem,
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ended_by_signals():
         try:
             return _run(options, _demo_config(options), console)
-        except CliposeError as error:
+        except (CliposeError, OSError) as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
@@ -181,7 +182,8 @@ def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> i
         _wait_for_poses(system, camera, console)
         _show_and_record(system, recorder, options.duration, console)
         summary = system.observer.summary()
-        (options.output / "summary.json").write_text(json.dumps(summary.as_record(), indent=2) + "\n")
+        record = json.dumps(summary.as_record(), indent=2) + "\n"
+        write_atomically(options.output / "summary.json", [record.encode()])
         if not summary.frames_posed:
             raise NoPosesError(
                 f"no poses were published in {options.duration:g} s: the camera published {summary.frames_in} frames "

@@ -151,3 +151,10 @@ def test_demo_of_a_folder_has_no_errors_in_the_summary(tmp_path: Path, monkeypat
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["categories"]
     assert all(f["translation_error_cm_median"] is None for f in summary["categories"].values())
+
+
+def test_output_folder_that_cannot_be_created_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert demo.main(["--output", str(tmp_path / "file" / "output")]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("demo: ") and str(tmp_path / "file" / "output") in error[-1]

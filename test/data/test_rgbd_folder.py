@@ -1,6 +1,7 @@
 """Folders of RGB-D frames: accepted file names and formats, and error messages."""
 
 import json
+import random
 from pathlib import Path
 
 import cv2
@@ -141,3 +142,43 @@ def test_damaged_image_raises(folder: Path) -> None:
     (folder / "000001-color.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="000001-color.png"):
         open_rgbd_folder(folder).read(1)
+
+
+def test_image_that_states_too_many_pixels_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("000000-color.png", "000001-depth.png"):
+        data = bytearray((folder / name).read_bytes())
+        data[16:24] = (16000).to_bytes(4, "big") * 2
+        (folder / name).write_bytes(data)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("pixels are decoded"))
+    with pytest.raises(DataError, match="000000-color.png.*states 16000x16000 pixels"):
+        open_rgbd_folder(folder)
+
+
+def test_damaged_pictures_are_refused_or_equal(folder: Path) -> None:
+    frames, rng = open_rgbd_folder(folder), random.Random(3)
+    whole = {name: (folder / name).read_bytes() for name in ("000000-color.png", "000000-depth.png")}
+    expected = frames.read(0)
+    for name, data in whole.items():
+        for _ in range(80):
+            content, place = bytearray(data), rng.randrange(len(data))
+            content[place : place + rng.choice([0, 1, 20])] = rng.randbytes(rng.choice([1, 4, 30]))
+            (folder / name).write_bytes(content)
+            try:
+                frame = frames.read(0)
+            except DataError as error:
+                message = str(error)
+                assert name in message and "\n" not in message
+            else:
+                np.testing.assert_array_equal(frame.rgb, expected.rgb)
+                np.testing.assert_array_equal(frame.depth, expected.depth)
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "{}", "null", '{"fx": 1e999, "fy": 1, "cx": 1, "cy": 1}', '{"K": [[1], 2]}']
+)
+def test_other_json_is_no_camera(folder: Path, text: str) -> None:
+    (folder / "camera.json").write_text(text)
+    with pytest.raises(DataError) as caught:
+        open_rgbd_folder(folder)
+    assert "\n" not in str(caught.value)

@@ -173,6 +173,12 @@ def test_command_at_its_file_size_limit_fails_with_advice(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", run, *options], capture_output=True, text=True, timeout=100)
     assert done.returncode == 1 and "could not be written (File too large)" in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+    done = subprocess.run(
+        [sys.executable, "-c", run, "--seed", "1", "--out", str(tmp_path / "clouds.npz"), "--scenes", "1"],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1 and "clouds.npz could not be written (File too large): free disk space" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
 
 
 @pytest.mark.timeout(300)
