@@ -126,7 +126,7 @@ def stamp_before_all_time(messages):
 
 
 def unknown_encoding(messages):
-    messages["color"].encoding = "bayer_rggb8"
+    messages["color"].encoding = "yuv444"
 
 
 def cut_short(messages):
@@ -167,7 +167,7 @@ def wrong_labels(messages):
         (other_info, "/rgb/camera_info", ["640x480", "160x120", "another camera or resolution"]),
         (no_stamp, "/rgb/camera_info", ["stamp 0 s", "driver must fill in header.stamp"]),
         (stamp_before_all_time, "/depth_registered/image_rect", ["stamp -", "driver must fill in header.stamp"]),
-        (unknown_encoding, "/rgb/image_rect_color", ["bayer_rggb8", "rgb8", "remap"]),
+        (unknown_encoding, "/rgb/image_rect_color", ["yuv444", "rgb8", "remap"]),
         (cut_short, "/depth_registered/image_rect", ["38398 bytes", "320", "driver"]),
         (no_depth, "/depth_registered/image_rect", ["no valid depth", "19200 are 0", "sensor"]),
         (all_nan, "/depth_registered/image_rect", ["no valid depth", "19200 not finite", "sensor"]),
