@@ -83,6 +83,22 @@ class ImageSetConfig:
         keys = ("seed", "width", "height", "near_m", "far_m")
         return {key: getattr(self, key) for key in keys} | {"objects": dict(self.objects)}
 
+    def render_scene(self, scene: int) -> Iterator[tuple[ByteArray, LabelArray]]:
+        """Yield the images of a scene, ``(H, W, 3)`` sRGB, each with its labels, category id x 1000 + instance."""
+        # Seeded by scene, so the images do not depend on the order or number of the processes.
+        rng = np.random.default_rng([self.seed, PARTS.index(self.part), scene])
+        library, radius_m = self.object_library, float(rng.uniform(0.18, 0.42))
+        scene_config = SceneConfig(categories=library.drawable, distractors_max=6, radius_m=radius_m)
+        table = make_scene(rng, scene_config, library.make)
+        renderer = Renderer(table, library.categories)
+        for _ in range(IMAGES_PER_SCENE):
+            focal = self.width * rng.uniform(0.75, 1.2)
+            centre = (self.width - 1) / 2, (self.height - 1) / 2
+            camera = CameraIntrinsics(focal, focal, *centre, self.width, self.height)
+            viewpoint = random_view(rng, table, (self.near_m, self.far_m))
+            view = renderer.render(viewpoint, camera, shadow_rays=2, instances=())
+            yield randomize_domain(view.rgb, view.labels, rng, library.categories), view.labels
+
 
 def write_images(
     folder: Path, config: ImageSetConfig, scenes: int, workers: int = 1, log: Callable[[str], None] = print
@@ -124,19 +140,8 @@ def write_images(
 
 def render_scene(config: ImageSetConfig, scene: int) -> Iterator[tuple[ByteArray, list[str]]]:
     """Yield the images of a scene, ``(H, W, 3)`` sRGB, each with the lines of its label file."""
-    # Seeded by scene, so the images do not depend on the order or number of the processes.
-    rng = np.random.default_rng([config.seed, PARTS.index(config.part), scene])
-    library = config.object_library
-    scene_config = SceneConfig(categories=library.drawable, distractors_max=6, radius_m=float(rng.uniform(0.18, 0.42)))
-    table = make_scene(rng, scene_config, library.make)
-    renderer = Renderer(table, library.categories)
-    for _ in range(IMAGES_PER_SCENE):
-        focal = config.width * rng.uniform(0.75, 1.2)
-        centre = (config.width - 1) / 2, (config.height - 1) / 2
-        camera = CameraIntrinsics(focal, focal, *centre, config.width, config.height)
-        viewpoint = random_view(rng, table, (config.near_m, config.far_m))
-        view = renderer.render(viewpoint, camera, shadow_rays=2, instances=())
-        yield randomize_domain(view.rgb, view.labels, rng, library.categories), _label_lines(view.labels, library)
+    for rgb, labels in config.render_scene(scene):
+        yield rgb, _label_lines(labels, config.object_library)
 
 
 def _label_lines(labels: LabelArray, library: ObjectLibrary) -> list[str]:

@@ -40,6 +40,11 @@ def randomize_domain(
             image = _add_print(image, labels == label, rng)
     if rng.uniform() < 0.25:
         image = _replace_background(image, labels == 0, rng)
+    return randomize_camera(image, rng)
+
+
+def randomize_camera(image: FloatArray, rng: np.random.Generator) -> ByteArray:
+    """Return an image ``(H, W, 3)`` in [0, 1] in random light as a random camera might take it."""
     return _apply_sensor(_apply_light(image, rng), rng)
 
 

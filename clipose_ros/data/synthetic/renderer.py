@@ -33,7 +33,7 @@ from clipose_ros.data.synthetic.raycast import (
     find_intersections,
 )
 from clipose_ros.data.synthetic.scenes import Scene
-from clipose_ros.data.synthetic.shading import RayHits, Shader
+from clipose_ros.data.synthetic.shading import RayHits, Shader, ShaderFactory, SurfaceShader
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
@@ -103,9 +103,13 @@ class Renderer:
     Args:
         scene: The scene.
         categories: Category set that defines the ids in label images.
+        make_shader: Source of the shader of colour images; the lamp of the scene by default.
     """
 
-    def __init__(self, scene: Scene, categories: CategorySet = NOCS_CATEGORIES) -> None:
+    def __init__(
+        self, scene: Scene, categories: CategorySet = NOCS_CATEGORIES, make_shader: ShaderFactory = Shader
+    ) -> None:
+        self._make_shader = make_shader
         self._objects = scene.objects
         self._light = scene.light
         bodies = [(item.object.mesh, item.T_world_object, item.texture) for item in scene.objects]
@@ -128,9 +132,9 @@ class Renderer:
         ]
 
     @cached_property
-    def _shader(self) -> Shader:
+    def _shader(self) -> SurfaceShader:
         """Return the shader, created at the first colour image; training clouds need none."""
-        return Shader(self._meshes, self._textures, self._light, self._rays)
+        return self._make_shader(self._meshes, self._textures, self._light, self._rays)
 
     def render(
         self,

@@ -12,8 +12,9 @@ For a hit with unit normal n, unit direction l and distance d to the lamp, unit 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from embreex.rtcore_scene import EmbreeScene
@@ -57,6 +58,18 @@ class RayHits:
     weights: FloatArray
     normals: FloatArray
     turn: FloatArray
+
+
+class SurfaceShader(Protocol):
+    """Source of the colours of ray hits."""
+
+    def shade(self, hits: RayHits, shadow_rays: int) -> ByteArray:
+        """Compute sRGB colours ``(N, 3)`` uint8 with a number of shadow rays per hit."""
+        ...
+
+
+ShaderFactory = Callable[[Sequence[Mesh], Sequence[tuple[Texture, FloatArray]], Light, EmbreeScene], SurfaceShader]
+"""Function that makes the shader of a scene from its meshes in the world frame, textures, lamp and Embree scene."""
 
 
 class Shader:

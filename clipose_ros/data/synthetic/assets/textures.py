@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.types import FloatArray
+from clipose_ros.types import BoolArray, FloatArray
 
 
 def random_colour(rng: np.random.Generator) -> FloatArray:
@@ -24,9 +24,21 @@ def random_colour(rng: np.random.Generator) -> FloatArray:
     return np.array(colorsys.hsv_to_rgb(rng.uniform(), saturation, value))
 
 
+METAL_TINT = np.array([1.0, 0.99, 0.97])
+"""Relative linear albedo of bare metal."""
+
+
 def random_metal(rng: np.random.Generator) -> FloatArray:
     """Draw the linear albedo ``(3,)`` of bare metal."""
-    return float(rng.uniform(0.35, 0.65)) * np.array([1.0, 0.99, 0.97])
+    return float(rng.uniform(0.35, 0.65)) * METAL_TINT
+
+
+def is_metal(colours: FloatArray) -> BoolArray:
+    """Return True ``(N,)`` where a colour ``(N, 3)`` is that of ``random_metal``."""
+    expected = colours[:, :1] * METAL_TINT
+    bright = (colours[:, 0] > 0.34) & (colours[:, 0] < 0.66)
+    metal: BoolArray = bright & np.isclose(colours, expected, rtol=1e-5).all(axis=1)
+    return metal
 
 
 def random_wood(rng: np.random.Generator) -> FloatArray:
