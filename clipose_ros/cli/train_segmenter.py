@@ -1,6 +1,7 @@
 """``train_segmenter``: train a segmentation model of the object categories on synthetic images or on photographs.
 
-``pictures`` renders synthetic images, ``train`` trains a model, ``evaluate`` measures its mask accuracy.
+``pictures`` renders synthetic images, ``classes`` gives a trained model other classes, ``train`` trains a model,
+``evaluate`` measures its mask accuracy.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
+from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.generate import add_object_library_options, describe_objects, read_object_library_options
-from clipose_ros.errors import CliposeError
+from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
+from clipose_ros.segmenter_training.class_rows import COCO_SOURCES, replace_classes
 from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, ImageSetConfig, write_images
 from clipose_ros.segmenter_training.evaluation import evaluate_segmenter
+from clipose_ros.segmenter_training.photo_set import read_rejected
+from clipose_ros.segmenter_training.realistic_set import RealisticSetConfig
 from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, train_segmenter
 
 
@@ -40,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_pictures_options(verbs.add_parser("pictures", help="Render synthetic images; existing images are kept."))
+    _add_classes_options(verbs.add_parser("classes", help="Start a model of the categories from COCO weights."))
     _add_train_options(verbs.add_parser("train", help="Train a model on images with polygons."))
     _add_evaluate_options(verbs.add_parser("evaluate", help="Measure the mask accuracy on a part of a data set."))
     return parser
@@ -60,7 +66,30 @@ def _add_pictures_options(parser: argparse.ArgumentParser) -> None:
     add("--size", type=_parse_size, default=(160, 128), metavar="WxH", help="Set the image size, pixels (160x128).")
     add("--near", type=float, default=0.25, metavar="M", help="Set the smallest camera distance, metres (0.25).")
     add("--far", type=float, default=0.85, metavar="M", help="Set the largest camera distance, metres (0.85).")
+    _add_realistic_options(parser)
     add_object_library_options(parser)
+
+
+def _add_realistic_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of realistic images."""
+    add = parser.add_argument_group("realistic images").add_argument
+    add(
+        "--realistic", action="store_true",
+        help="Light the tables by panoramas, print labels on the objects, and add composites of cut-out objects.",
+    )  # fmt: skip
+    add("--photos", type=Path, metavar="DIR", help="Use these photographs: images/CLASS_*.jpg and masks/*.png.")
+    add("--rejected", type=Path, metavar="FILE", help="Skip the photographs whose SHA-256 this file lists.")
+    add("--panoramas", type=Path, metavar="DIR", help="Use the panoramas (.hdr) of this folder as light.")
+    add("--backgrounds", type=Path, metavar="DIR", help="Use these images (.jpg), which show no object of a category.")
+    add("--tables", type=float, default=0.5, help="Render tables in this share of scenes, composites else (0.5).")
+
+
+def _add_classes_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``classes``."""
+    parser.set_defaults(run=_replace_classes)
+    add = parser.add_argument
+    add("--start", type=Path, required=True, metavar="WEIGHTS", help="Start from these weights of COCO's classes.")
+    add("--out", type=Path, required=True, metavar="WEIGHTS", help="Write the weights to this file (.pt).")
 
 
 def _add_train_options(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +122,7 @@ def _parse_size(text: str) -> tuple[int, int]:
 
 def _write_images(options: argparse.Namespace) -> int:
     width, height = options.size
-    config = ImageSetConfig(
+    common = ImageSetConfig(
         seed=options.seed,
         part=options.part,
         width=width,
@@ -103,8 +132,26 @@ def _write_images(options: argparse.Namespace) -> int:
         object_library=read_object_library_options(options),
         objects=describe_objects(options),
     )
+    if not options.realistic and (options.photos or options.rejected or options.panoramas or options.backgrounds):
+        raise ConfigError("--photos, --rejected, --panoramas and --backgrounds require --realistic")
+    config = _make_realistic(common, options) if options.realistic else common
     count = write_images(options.out, config, options.scenes, options.workers, partial(print, flush=True))
     print(f"{options.out}: {count} images in part {options.part}")
+    return 0
+
+
+def _make_realistic(common: ImageSetConfig, options: argparse.Namespace) -> RealisticSetConfig:
+    """Return the settings of realistic images."""
+    rejected = read_rejected(options.rejected) if options.rejected else frozenset()
+    values = {spec.name: getattr(common, spec.name) for spec in fields(common)}
+    return RealisticSetConfig(
+        **values, photos=options.photos, rejected=rejected, panoramas=options.panoramas,
+        backgrounds=options.backgrounds, tables=options.tables,
+    )  # fmt: skip
+
+
+def _replace_classes(options: argparse.Namespace) -> int:
+    print(replace_classes(options.start, options.out, NOCS_CATEGORIES.names, COCO_SOURCES))
     return 0
 
 

@@ -20,7 +20,7 @@ from clipose_ros.run_lock import locked
 from clipose_ros.segmentation.isolation import ULTRALYTICS_ERRORS, first_line, isolate_ultralytics
 from clipose_ros.segmenter_training.dataset import DATASET_FILE, PARTS
 from clipose_ros.segmenter_training.dataset_file import read_image_dataset
-from clipose_ros.segmenter_training.segmentation_trainer import make_trainer
+from clipose_ros.segmenter_training.segmentation_trainer import make_trainer, name_layers_outside_class_branch
 from clipose_ros.segmenter_training.weights import check_resumable, export_weights, load_segmentation_model
 
 RUN_FOLDER = "run"
@@ -51,6 +51,16 @@ class SegmenterTrainConfig(ConfigNode):
     final_rate: float = option(0.02, "Final learning rate, as a fraction of the largest.", low=0.0, high=1.0)
     warmup_epochs: float = option(1.0, "Epochs until the largest learning rate is reached.", low=0.0)
     freeze: int = option(0, "Number of first layers that are not trained.", low=0, high=100)
+    trained: str = option(
+        "all",
+        "Parts that are trained: all, or only the layers of the head that classify.",
+        choices=("all", "class_branch"),
+    )
+    frozen_statistics: bool = option(
+        False,
+        "Keep the means and variances of the batch normalization of the starting weights: for weights whose batch "
+        "normalization is folded into the convolutions, and for small batches of mixed images.",
+    )
     mosaic: float = option(0.0, "Probability of a mosaic of four images.", low=0.0, high=1.0)
     scale: float = option(0.4, "Largest relative change of scale.", low=0.0, high=0.95)
     degrees: float = option(10.0, "Largest rotation, degrees.", low=0.0, high=180.0)
@@ -150,13 +160,16 @@ def train_segmenter(
                 raise ConfigError(f"the run in '{output}' has finished, there is nothing to resume: omit --resume")
             return export_weights(best, target)  # the run ended between its last epoch and the export
         images = read_image_dataset(dataset, PARTS)
+        if config.trained == "class_branch" and not resume:
+            settings["freeze"] = name_layers_outside_class_branch(model.model)
         if config.precision == "bf16":
             model.add_callback("on_train_start", _use_bfloat16)
         try:
             output.mkdir(parents=True, exist_ok=True)
             with locked(output):
                 written = images.write(output / DATASET_FILE)
-                model.train(trainer=make_trainer(run), data=str(written.resolve()), **settings)
+                trainer = make_trainer(run, config.frozen_statistics)
+                model.train(trainer=trainer, data=str(written.resolve()), **settings)
         except OSError as error:
             raise DataError(
                 f"training in '{output}' stopped ({first_line(error)}): free disk space, or make the folder writable; "

@@ -16,6 +16,26 @@ def test_pictures_renders_the_images_of_the_options(tmp_path: Path, capsys: pyte
     assert "begun with other settings" in capsys.readouterr().err
 
 
+def test_pictures_renders_realistic_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["pictures", "--out", str(tmp_path), "--realistic", "--scenes", "1", "--size", "96x64", "--tables", "0"]
+    assert main(command) == 0
+    assert "6 images in part train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--photos", "--rejected", "--panoramas", "--backgrounds"])
+def test_options_of_realistic_images_require_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert main(["pictures", "--out", str(tmp_path / "out"), option, str(tmp_path)]) == 1
+    assert "--realistic" in capsys.readouterr().err
+
+
+def test_classes_names_weights_that_do_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ultralytics")
+    assert main(["classes", "--start", str(tmp_path / "none.pt"), "--out", str(tmp_path / "new.pt")]) == 1
+    assert "none.pt" in capsys.readouterr().err
+
+
 def test_pictures_rejects_a_malformed_size(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as leaving:
         main(["pictures", "--out", str(tmp_path), "--size", "big"])
