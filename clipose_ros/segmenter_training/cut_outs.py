@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.distractors import make_distractor
 from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
 from clipose_ros.data.synthetic.assets.textures import Texture
@@ -21,6 +20,7 @@ from clipose_ros.segmenter_training.environment_shading import (
     random_object_material,
     random_prop_material,
 )
+from clipose_ros.segmenter_training.hard_negatives import make_hard_negative
 from clipose_ros.segmenter_training.photo_set import Photo
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
@@ -114,7 +114,7 @@ def _place_single_object(rng: np.random.Generator, library: ObjectLibrary, categ
         shape: MeshObject = library.make(category, rng)
         radius = float(np.linalg.norm(shape.size) / 2)
         return Scene((PlacedObject(1, shape, T, texture),), (), _NO_LAMP), radius
-    mesh = make_distractor(rng).mesh
+    mesh = make_hard_negative(rng).mesh
     radius = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)) / 2)
     return Scene((), (Prop(mesh, T, texture),), _NO_LAMP), radius
 

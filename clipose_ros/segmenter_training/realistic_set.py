@@ -27,13 +27,16 @@ from clipose_ros.segmenter_training.environment_shading import (
     random_object_material,
     random_prop_material,
 )
+from clipose_ros.segmenter_training.hard_negatives import make_hard_negative
 from clipose_ros.segmenter_training.photo_set import Photo, read_photos, read_rgb
 from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
-RENDERED_SHARES = {"can": 0.4, "bottle": 0.2, "bowl": 0.14, "mug": 0.06, "camera": 0.03, "": 0.17}
+RENDERED_SHARES = {"can": 0.32, "bottle": 0.17, "bowl": 0.13, "mug": 0.06, "camera": 0.02, "": 0.3}
 """Shares of the categories among rendered cut-outs; the empty name is an object of no category."""
 SIZES_PX = {"laptop": (70, 300), "camera": (28, 230), "mug": (24, 220), "": (30, 220)}
 """Smallest and largest longer side of a cut-out, pixels in an image of 512 columns; others as mugs."""
+PHOTOGRAPHED = ("camera", "laptop")
+"""Categories that tables show mostly as cut-outs of photographs, if there are photographs."""
 _FURNITURE = 8
 """Number of props of a room: table top, four legs, floor and two walls."""
 
@@ -116,15 +119,15 @@ def _render_table(rng: np.random.Generator, config: RealisticSetConfig, environm
     """Render the views of one table in an environment; some get cut-outs of photographs."""
     library = config.object_library
     scene_config = SceneConfig(
-        categories=library.drawable,
-        objects_min=2,
-        objects_max=9,
-        distractors_max=9,
+        categories=_draw_table_categories(rng, library.drawable, bool(_get_photos(config))),
+        objects_min=1,
+        objects_max=7,
+        distractors_max=16,
         lying=0.1,
         tilted=0.04,
         radius_m=float(rng.uniform(0.2, 0.5)),
     )
-    scene = make_scene(rng, scene_config, library.make)
+    scene = make_scene(rng, scene_config, library.make, make_hard_negative)
     # Without walls, and sometimes without floor, the panorama shows.
     furniture = scene.props[: int(rng.choice([5, 6, _FURNITURE]))]
     scene = Scene(scene.objects, furniture + scene.props[_FURNITURE:], scene.light)
@@ -149,6 +152,18 @@ def _render_table(rng: np.random.Generator, config: RealisticSetConfig, environm
             for _ in range(int(rng.integers(1, 4))):
                 _paste_photo(canvas, photos, rng)
         yield canvas
+
+
+def _draw_table_categories(rng: np.random.Generator, drawable: tuple[str, ...], photographed: bool) -> tuple[str, ...]:
+    """Return the categories of a table: mostly without those whose rendered objects resemble any box.
+
+    Photographs show these categories better. A detector that learns them from rendered boxes and slabs finds them in
+    cartons, containers and table tops.
+    """
+    if not photographed or rng.uniform() < 0.25:
+        return drawable
+    chosen = tuple(name for name in drawable if name not in PHOTOGRAPHED)
+    return chosen or drawable
 
 
 def _compose_photos(rng: np.random.Generator, config: RealisticSetConfig, environment: Environment) -> Iterator[Canvas]:
@@ -218,7 +233,9 @@ def _place_photo(photo: Photo, shape: tuple[int, int], config: RealisticSetConfi
     image, mask = photo.load()
     height, width = shape
     fit = min(width / image.shape[1], height / image.shape[0])
-    scale = fit * float(np.exp(rng.uniform(np.log(0.35), np.log(1.15))))
+    # Photographs of products are filled by their object.
+    relative = rng.uniform(0.95, 1.05) if rng.uniform() < 0.4 else np.exp(rng.uniform(np.log(0.35), np.log(1.15)))
+    scale = fit * float(relative)
     method = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
     size = (max(round(image.shape[1] * scale), 8), max(round(image.shape[0] * scale), 8))
     small = cv2.resize(image, size, interpolation=method).astype(np.float32) / 255.0

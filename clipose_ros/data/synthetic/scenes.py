@@ -12,7 +12,7 @@ import numpy as np
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import ConfigNode, option
-from clipose_ros.data.synthetic.assets.distractors import make_distractor
+from clipose_ros.data.synthetic.assets.distractors import DistractorSource, make_distractor
 from clipose_ros.data.synthetic.assets.mesh import Mesh, box
 from clipose_ros.data.synthetic.assets.shapes import MeshObject, ObjectSource, make_object
 from clipose_ros.data.synthetic.assets.textures import Texture, random_colour, random_wood
@@ -115,19 +115,25 @@ class Scene:
     light: Light
 
 
-def make_scene(rng: np.random.Generator, config: SceneConfig | None = None, make: ObjectSource = make_object) -> Scene:
+def make_scene(
+    rng: np.random.Generator,
+    config: SceneConfig | None = None,
+    make: ObjectSource = make_object,
+    make_prop: DistractorSource = make_distractor,
+) -> Scene:
     """Generate a random scene.
 
     Args:
         rng: Random generator; equal states give equal scenes.
         config: Settings of the scene; the defaults if left out.
         make: Source of objects; the shape generators of the six NOCS categories if left out.
+        make_prop: Source of objects without a category.
     """
     config = config or SceneConfig()
     table = _TablePlacer(rng, config)
     props = _make_room(rng, config)
     for _ in range(int(rng.integers(0, config.distractors_max + 1))):
-        distractor = make_distractor(rng)
+        distractor = make_prop(rng)
         T = table.place(distractor.mesh, _draw_upright(rng), distractor.flat_top)
         if T is not None:
             props.append(

@@ -35,6 +35,10 @@ class Distractor:
     flat_top: bool
 
 
+DistractorSource = Callable[[np.random.Generator], Distractor]
+"""Function that generates an object without a category."""
+
+
 @dataclass(frozen=True, slots=True)
 class DistractorKind:
     """One kind of distractor.
