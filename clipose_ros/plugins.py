@@ -35,6 +35,7 @@ BUILTIN_SEGMENTERS: Mapping[str, BuiltinSegmenter] = {
     "yolo": BuiltinSegmenter("clipose_ros.segmentation.yolo:YOLO", True, "ultralytics", "AGPL-3.0"),
     "labels": BuiltinSegmenter("clipose_ros.segmentation.labels:LABELS", False),
     "mask_rcnn": BuiltinSegmenter("clipose_ros.segmentation.mask_rcnn:MASK_RCNN", True),
+    "detections": BuiltinSegmenter("clipose_ros.segmentation.detections:DETECTIONS", False),
 }
 """Built-in segmentation backends by their name in ``segmentation.backend``. New ones are added here only."""
 

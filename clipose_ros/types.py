@@ -71,6 +71,21 @@ class CameraIntrinsics:
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
 
+@dataclass(frozen=True, slots=True)
+class DetectedBox:
+    """One detection of another program: a class and a box, without a mask.
+
+    Attributes:
+        class_name: Name or number of the class, in the words of the detector.
+        score: Detection confidence in [0, 1].
+        box: Pixel box (x0, y0, x1, y1), x1 and y1 exclusive; may exceed the image.
+    """
+
+    class_name: str
+    score: float
+    box: tuple[int, int, int, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RgbdFrame:
     """A colour image with a registered depth image.
@@ -82,6 +97,7 @@ class RgbdFrame:
         stamp_ns: Time of exposure, nanoseconds.
         frame_id: Camera optical frame: x right, y down, z forward (REP-103).
         labels: ``(H, W)`` uint16, category id x 1000 + instance, or None without a label image.
+        boxes: Detections of another program on the colour image, or None without them.
     """
 
     rgb: ByteArray
@@ -90,6 +106,7 @@ class RgbdFrame:
     stamp_ns: int = 0
     frame_id: str = ""
     labels: LabelArray | None = None
+    boxes: tuple[DetectedBox, ...] | None = None
 
     def __post_init__(self) -> None:
         expected = (self.intrinsics.height, self.intrinsics.width)

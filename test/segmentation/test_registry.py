@@ -40,7 +40,9 @@ def test_every_row_of_the_table_names_a_backend(name: str) -> None:
 
 def test_an_unknown_backend_is_named_with_those_that_exist() -> None:
     config = SegmentationConfig(backend="mask_rcn")
-    with pytest.raises(ConfigError, match=r"one of yolo, labels, mask_rcnn.*got 'mask_rcn' \(did you mean 'mask_rcnn'"):
+    with pytest.raises(
+        ConfigError, match=r"one of yolo, labels, mask_rcnn, detections.*got 'mask_rcn' \(did you mean 'mask_rcnn'"
+    ):
         create_segmenter(config, NOCS_CATEGORIES)
 
 
