@@ -23,19 +23,22 @@ class BuiltinSegmenter:
         takes_weights: True if ``segmentation.model`` must name a file of weights.
         package: Optional Python package that the backend needs; empty for none.
         package_license: License of that package.
+        frame_input: Field of ``RgbdFrame`` that the backend reads beside colour and depth (``labels`` or ``boxes``), which
+            a further topic supplies; empty for none.
     """
 
     target: str
     takes_weights: bool
     package: str = ""
     package_license: str = ""
+    frame_input: str = ""
 
 
 BUILTIN_SEGMENTERS: Mapping[str, BuiltinSegmenter] = {
     "yolo": BuiltinSegmenter("clipose_ros.segmentation.yolo:YOLO", True, "ultralytics", "AGPL-3.0"),
-    "labels": BuiltinSegmenter("clipose_ros.segmentation.labels:LABELS", False),
+    "labels": BuiltinSegmenter("clipose_ros.segmentation.labels:LABELS", False, frame_input="labels"),
     "mask_rcnn": BuiltinSegmenter("clipose_ros.segmentation.mask_rcnn:MASK_RCNN", True),
-    "detections": BuiltinSegmenter("clipose_ros.segmentation.detections:DETECTIONS", False),
+    "detections": BuiltinSegmenter("clipose_ros.segmentation.detections:DETECTIONS", False, frame_input="boxes"),
 }
 """Built-in segmentation backends by their name in ``segmentation.backend``. New ones are added here only."""
 

@@ -19,7 +19,10 @@ from clipose_ros.resources import config_path
 SHIPPED_SEGMENTER = "shipped"
 """Value of ``--segmenter`` that stands for the detector in ``config/detector.yaml``."""
 _WITH_WEIGHTS = [name for name, row in BUILTIN_SEGMENTERS.items() if row.takes_weights]
-_WITHOUT_WEIGHTS = [name for name, row in BUILTIN_SEGMENTERS.items() if not row.takes_weights]
+# The images of the commands have no boxes of another detector.
+_WITHOUT_WEIGHTS = [
+    name for name, row in BUILTIN_SEGMENTERS.items() if not row.takes_weights and row.frame_input != "boxes"
+]
 SEGMENTERS = (
     f"{SHIPPED_SEGMENTER} (the detector of this package), {', '.join(_WITHOUT_WEIGHTS)} (ground-truth masks), "
     f"{' or '.join(f'{name}:WEIGHTS' for name in _WITH_WEIGHTS)} with a local file, or NAME[:WEIGHTS] for a backend of "
@@ -106,7 +109,7 @@ def _is_complete(backend: str, has_colon: bool, weights: str) -> bool:
     """Return True if a backend exists and is given weights as it requires; backends of other packages may have some."""
     row = BUILTIN_SEGMENTERS.get(backend)
     if row is not None:
-        return bool(weights) if row.takes_weights else not has_colon
+        return bool(weights) if row.takes_weights else not has_colon and backend in _WITHOUT_WEIGHTS
     return backend in installed_segmenters() and bool(weights) == has_colon
 
 
