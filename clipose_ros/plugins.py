@@ -23,8 +23,7 @@ class BuiltinSegmenter:
         takes_weights: True if ``segmentation.model`` must name a file of weights.
         package: Optional Python package that the backend needs; empty for none.
         package_license: License of that package.
-        frame_input: Field of ``RgbdFrame`` that the backend reads beside colour and depth (``labels`` or ``boxes``), which
-            a further topic supplies; empty for none.
+        frame_input: Field of ``RgbdFrame`` that a further topic supplies (``labels`` or ``boxes``); empty for none.
     """
 
     target: str

@@ -25,6 +25,10 @@ TOPICS = {
     "camera_info_topic": ("rgb/camera_info", "Calibration of the colour image."),
     "depth_topic": ("depth_registered/image_rect", "Depth registered to the colour image, 16UC1 mm or 32FC1 m."),
     "labels_topic": ("segmentation/labels", "Label image, for segmentation_backend:=labels."),
+    "detections_topic": (
+        "segmentation/detections",
+        "Boxes of another detector (vision_msgs/Detection2DArray), for segmentation_backend:=detections.",
+    ),
 }
 """Topic of the node and description of each argument that remaps a topic."""
 

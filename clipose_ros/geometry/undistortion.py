@@ -87,6 +87,19 @@ class Undistorter:
         self._require_size(labels.shape)
         return np.asarray(cv2.remap(labels, *self._nearest, cv2.INTER_NEAREST), dtype=np.uint16)
 
+    def undistort_box(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """Return the box around the pinhole pixels that lie in a box (x0, y0, x1, y1) of the distorted image.
+
+        Ends are exclusive; a box that no pinhole pixel lies in becomes (0, 0, 0, 0).
+        """
+        u, v = self.pixels[..., 0], self.pixels[..., 1]
+        x0, y0, x1, y1 = box
+        inside = (u > x0 - 0.5) & (u < x1 - 0.5) & (v > y0 - 0.5) & (v < y1 - 0.5)  # a pixel is as wide as 1
+        columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
+        if not columns.size:
+            return 0, 0, 0, 0
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
     def _require_size(self, shape: tuple[int, ...]) -> None:
         if shape[:2] != self.pixels.shape[:2]:
             raise ShapeError(f"expected an image of {self.pixels.shape[:2]} pixels, got {shape}")

@@ -10,7 +10,7 @@ import array
 import contextlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf_transformations import concatenate_matrices, quaternion_matrix, translation_matrix
+from vision_msgs.msg import Detection2DArray
 
 from clipose_ros.errors import DegenerateInputError, FrameError, UnreadableFileError, quoted
 from clipose_ros.image_files import read_image_size
+from clipose_ros.ros.boxes import read_boxes
 from clipose_ros.ros.calibration import CalibrationReader
 from clipose_ros.ros.color_encodings import COLOR_LAYOUTS, decode_color
 from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray, LabelArray, RgbdFrame
@@ -52,16 +54,24 @@ class Topics:
         depth: Depth image registered to the colour image.
         info: Calibration of the colour image.
         labels: Label image of the backend ``labels``.
+        boxes: Detections of the backend ``detections``.
     """
 
     color: str
     depth: str
     info: str
     labels: str
+    boxes: str
 
 
-INPUT_TOPICS = Topics("rgb/image_rect_color", "depth_registered/image_rect", "rgb/camera_info", "segmentation/labels")
-"""Names before remapping, those of ``depth_image_proc`` and a label image."""
+INPUT_TOPICS = Topics(
+    "rgb/image_rect_color",
+    "depth_registered/image_rect",
+    "rgb/camera_info",
+    "segmentation/labels",
+    "segmentation/detections",
+)
+"""Names before remapping, those of ``depth_image_proc`` and of the input of a segmentation backend."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +82,7 @@ class FrameMessages:
     depth: Image
     info: CameraInfo
     labels: Image | None = None
+    boxes: Detection2DArray | None = None
 
 
 def read_frame(messages: FrameMessages, topics: Topics, calibrations: CalibrationReader | None = None) -> RgbdFrame:
@@ -99,13 +110,16 @@ def read_frame(messages: FrameMessages, topics: Topics, calibrations: Calibratio
     )
     depth = read_depth(messages.depth, topics.depth)
     labels = None if messages.labels is None else read_labels(messages.labels, topics.labels)
+    boxes = None if messages.boxes is None else read_boxes(messages.boxes, topics.boxes)
     _require_one_size({topics.color: rgb, topics.depth: depth, topics.labels: labels}, topics, intrinsics)
     if calibration.color is not None:
         rgb = calibration.color.undistort_color(rgb)
         labels = None if labels is None else calibration.color.undistort_labels(labels)
+        undistort = calibration.color.undistort_box
+        boxes = None if boxes is None else tuple(replace(item, box=undistort(item.box)) for item in boxes)
     if calibration.depth is not None:
         depth = calibration.depth.undistort_depth(depth)
-    return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels)
+    return RgbdFrame(rgb, depth, intrinsics, stamp_ns(color.header.stamp), color.header.frame_id, labels, boxes)
 
 
 def read_color(message: Image, topic: str) -> ByteArray:
@@ -266,6 +280,7 @@ def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
         (topics.depth, messages.depth),
         (topics.info, messages.info),
         (topics.labels, messages.labels),
+        (topics.boxes, messages.boxes),
     ):
         if message is None or (frame_id and message.header.frame_id == frame_id):
             continue
@@ -274,6 +289,7 @@ def _require_one_camera(messages: FrameMessages, topics: Topics) -> None:
         remedy = {
             topics.info: "subscribe to the camera_info of the colour image",
             topics.labels: "copy the header of the colour image to the label image",
+            topics.boxes: "copy the header of the colour image to the detections",
         }.get(
             topic,
             "depth must be registered to the colour image (depth_image_proc's register node, or align_depth in the "

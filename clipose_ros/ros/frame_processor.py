@@ -139,7 +139,9 @@ class FrameProcessor:
         try:
             result = self._pipeline.process(frame, doubt_of)
         except SegmentationError as error:  # the topic of the pixels is known only here
-            topic = self._topics.color if frame.labels is None else self._topics.labels
+            topic = self._topics.color
+            if frame.labels is not None or frame.boxes is not None:
+                topic = self._topics.boxes if frame.labels is None else self._topics.labels
             raise SegmentationError(f"'{topic}': {error}") from error
         self._record(result)
         return result

@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from vision_msgs.msg import Detection2DArray
 
 from clipose_ros.config import SyncConfig
 from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
@@ -23,12 +24,14 @@ from clipose_ros.ros.rclpy_compat import subscribe_counting_losses
 from clipose_ros.ros.sync_monitor import SyncMonitor
 from clipose_ros.ros.transport import Transport
 
+_INPUT_TYPES: dict[str, type[Any]] = {"labels": Image, "boxes": Detection2DArray}
+
 
 def input_topics(node: Node, compressed: bool) -> Topics:
     """Return the remapped, resolved names of the input topics of a node."""
     # image_transport appends the name of the transport to the resolved raw name, so remappings of the raw name apply.
     color = node.resolve_topic_name(INPUT_TOPICS.color) + ("/compressed" if compressed else "")
-    others = (INPUT_TOPICS.depth, INPUT_TOPICS.info, INPUT_TOPICS.labels)
+    others = (INPUT_TOPICS.depth, INPUT_TOPICS.info, INPUT_TOPICS.labels, INPUT_TOPICS.boxes)
     return Topics(color, *(node.resolve_topic_name(name) for name in others))
 
 
@@ -51,7 +54,7 @@ class InputSubscriptions:
     Args:
         node: Node that subscribes.
         config: Matching of the messages.
-        with_labels: Subscribe to the label image, too.
+        frame_input: Further input of the segmentation backend: ``labels``, ``boxes``, or empty for none.
         callbacks: Receivers of matched sets and time jumps.
         diagnostics: Collector of problems.
 
@@ -63,7 +66,7 @@ class InputSubscriptions:
         self,
         node: Node,
         config: SyncConfig,
-        with_labels: bool,
+        frame_input: str,
         callbacks: InputCallbacks,
         diagnostics: NodeDiagnostics,
     ) -> None:
@@ -77,8 +80,9 @@ class InputSubscriptions:
             self.topics.depth: Image,
             self.topics.info: CameraInfo,
         }
-        if with_labels:
-            self._types[self.topics.labels] = Image
+        self._frame_input = frame_input
+        if frame_input:
+            self._types[getattr(self.topics, frame_input)] = _INPUT_TYPES[frame_input]
         self._monitor = SyncMonitor(list(self._types), config, Transport(node, self._types), time.monotonic())
         self._filters: dict[str, SimpleFilter] = {}
         self._restart_matching()
@@ -179,4 +183,5 @@ class InputSubscriptions:
     def _on_match(self, *messages: Any) -> None:
         """Pass on a matched set; the synchroniser calls it with the messages in the order of ``_types``."""
         self._monitor.add_match(time.monotonic())
-        self._callbacks.on_set(FrameMessages(*messages))
+        further = {self._frame_input: messages[3]} if self._frame_input else {}
+        self._callbacks.on_set(FrameMessages(*messages[:3], **further))

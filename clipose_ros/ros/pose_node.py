@@ -28,6 +28,7 @@ from std_msgs.msg import Header
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import CliposeError, ConfigError, one_line
 from clipose_ros.inference.pipeline import PosePipeline
+from clipose_ros.plugins import BUILTIN_SEGMENTERS
 from clipose_ros.ros.callback_guard import CallbackGuard
 from clipose_ros.ros.conversions import FrameMessages, ros_stamp, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
@@ -219,12 +220,13 @@ class PoseNode(LifecycleNode):
         self._configured.transforms.clear()  # the time may have jumped while the node was inactive
         self.detect_once.open()
         worker: Worker[_Job] = Worker(lambda job: self._work(job, processor), self._relay)
-        with_labels = config.segmentation.backend == "labels"
+        row = BUILTIN_SEGMENTERS.get(config.segmentation.backend)
+        frame_input = row.frame_input if row else ""
         callbacks = InputCallbacks(lambda messages: self._on_set(messages, worker), self._configured.transforms.clear)
-        inputs = InputSubscriptions(self, config.sync, with_labels, callbacks, self.diagnostics)
+        inputs = InputSubscriptions(self, config.sync, frame_input, callbacks, self.diagnostics)
         self._active = _ActiveResources(worker, inputs)
         topics = inputs.topics
-        names = [topics.color, topics.depth, topics.info, *([topics.labels] if with_labels else [])]
+        names = [topics.color, topics.depth, topics.info, *([getattr(topics, frame_input)] if frame_input else [])]
         self.get_logger().info(f"active, listening to {', '.join(names)}")
 
     def _reset_tracks(self) -> bool:

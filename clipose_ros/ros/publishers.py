@@ -12,11 +12,12 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
-from vision_msgs.msg import Detection3DArray
+from vision_msgs.msg import Detection2DArray, Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import PublishConfig
+from clipose_ros.ros.boxes import detection_array
 from clipose_ros.ros.conversions import image_message, ros_stamp
 from clipose_ros.ros.markers import Markers
 from clipose_ros.ros.messages import ObjectMessages, object_cloud
@@ -56,6 +57,7 @@ class Publishers:
         self._objects, self._markers = ObjectMessages(), Markers()
         reliable = QoSProfile(depth=10)
         self._detections = node.create_lifecycle_publisher(Detection3DArray, "~/detections", reliable)
+        self._detections_2d = node.create_lifecycle_publisher(Detection2DArray, "~/detections_2d", reliable)
         self._poses = node.create_lifecycle_publisher(PoseArray, "~/poses", reliable)
         self._marker_array = node.create_lifecycle_publisher(MarkerArray, "~/markers", reliable)
         self._object_cloud = node.create_lifecycle_publisher(PointCloud2, "~/object_cloud", reliable)
@@ -71,6 +73,7 @@ class Publishers:
         if config.tf and tracks:
             _publish_if_subscribed(self._tf, lambda: objects.transforms)
         _publish_if_subscribed(self._detections, lambda: objects.detections)
+        _publish_if_subscribed(self._detections_2d, lambda: _detections_2d(published))
         _publish_if_subscribed(self._poses, lambda: objects.poses)
         lifetime_s = config.marker_lifetime_s
         _publish_if_subscribed(
@@ -90,6 +93,7 @@ class Publishers:
         """Destroy the publishers."""
         for publisher in (
             self._detections,
+            self._detections_2d,
             self._poses,
             self._marker_array,
             self._object_cloud,
@@ -108,6 +112,13 @@ def _publish_if_subscribed(publisher: Any, make: Callable[[], Any]) -> None:
 def _locate(published: PublishedFrame) -> list[LocatedRejection]:
     """Compute the positions of rejected instances in the frame of the published poses."""
     return locate_rejections(published.frame, published.result.rejections, published.T_frame_camera)
+
+
+def _detections_2d(published: PublishedFrame) -> Detection2DArray:
+    """Make the boxes of all detected instances in the image."""
+    frame = published.frame
+    header = Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id)
+    return detection_array(header, published.result, published.tracks_camera)
 
 
 def _debug_image(published: PublishedFrame, label_offsets: LabelOffsets) -> Image:

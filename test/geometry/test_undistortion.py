@@ -116,3 +116,21 @@ def test_other_models_are_refused_by_name(model, coefficients, words):
 def test_an_image_of_another_size_is_refused():
     with pytest.raises(ShapeError, match="120, 160"):
         Undistorter(RAW, LensDistortion("plumb_bob", (0.1,) * 4), RAW).undistort_depth(np.zeros((60, 80), np.float32))
+
+
+@settings(deadline=None, max_examples=40)
+@given(lenses, st.integers(10, 80), st.integers(10, 60), st.integers(8, 60), st.integers(8, 50))
+def test_box_holds_the_pinhole_pixels_of_the_distorted_box(lens, x0, y0, width, height):
+    undistorter = Undistorter(RAW, LensDistortion(*lens), RAW)
+    labels = np.zeros((120, 160), np.uint16)
+    labels[y0 : y0 + height, x0 : x0 + width] = 1
+    rows, columns = np.nonzero(undistorter.undistort_labels(labels))
+    found = undistorter.undistort_box((x0, y0, x0 + width, y0 + height))
+    expected = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert np.abs(np.subtract(found, expected)).max() <= 1  # the tables of OpenCV round to 1/32 pixel
+
+
+def test_box_outside_of_the_distorted_image_is_empty():
+    undistorter = Undistorter(RAW, LensDistortion("plumb_bob", (0.0,) * 5), RAW)
+    assert undistorter.undistort_box((500, 500, 600, 600)) == (0, 0, 0, 0)
+    assert undistorter.undistort_box((20, 30, 50, 80)) == (20, 30, 50, 80)

@@ -70,6 +70,7 @@ def test_topics_are_remapped(launched):
         "rgb/camera_info": "rgb/camera_info",
         "depth_registered/image_rect": "depth_registered/image_rect",
         "segmentation/labels": "segmentation/labels",
+        "segmentation/detections": "segmentation/detections",
     }
     assert result.value(result.nodes[0].named["namespace"]) == "robot1"
 

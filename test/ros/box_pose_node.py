@@ -21,7 +21,7 @@ from clipose_ros.config import PoseNodeConfig
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros import pose_node
 from clipose_ros.ros.pose_node import PoseNode
-from clipose_ros.segmentation.labels import LabelSegmenter
+from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import FloatArray, PoseEstimate
 
 
@@ -46,8 +46,8 @@ class BoxPredictor:
 
 
 def box_pipeline(config: PoseNodeConfig, predictor: BoxPredictor) -> PosePipeline:
-    """The real pipeline with labels for segmentation and boxes for poses."""
-    return PosePipeline(LabelSegmenter(config.segmentation, NOCS_CATEGORIES), predictor, config)
+    """The real pipeline with its segmenter, which needs no weights, and boxes for poses."""
+    return PosePipeline(create_segmenter(config.segmentation, NOCS_CATEGORIES), predictor, config)
 
 
 class HumbleExecutor(SingleThreadedExecutor):

@@ -25,7 +25,7 @@ from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.tracker import Tracker
 
-TOPICS = Topics("/color", "/depth", "/info", "/labels")
+TOPICS = Topics("/color", "/depth", "/info", "/labels", "/boxes")
 STAGES = ("conversion", "segmentation", "point_cloud", "network", "tracking", "publishing")
 
 

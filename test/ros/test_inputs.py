@@ -34,7 +34,9 @@ class Inputs:
         self.diagnostics = NodeDiagnostics(self.node.get_logger())
         self.events: list[FrameMessages | str] = []
         callbacks = InputCallbacks(self.events.append, lambda: self.events.append("jump"))
-        self.subscriptions = InputSubscriptions(self.node, config, with_labels, callbacks, self.diagnostics)
+        self.subscriptions = InputSubscriptions(
+            self.node, config, "labels" if with_labels else "", callbacks, self.diagnostics
+        )
         ros.executor.add_node(self.node)
 
     @property
@@ -106,6 +108,7 @@ def test_names_follow_remappings_and_the_transport(ros):
     assert (raw.color, compressed.color) == ("/front/color", "/front/color/compressed")
     assert raw.depth == compressed.depth == "/robot/depth_registered/image_rect"
     assert (raw.info, raw.labels) == ("/robot/rgb/camera_info", "/robot/segmentation/labels")
+    assert raw.boxes == "/robot/segmentation/detections"
 
 
 def test_a_time_jump_is_reported_before_the_first_set_of_the_new_time(ros, camera, start_inputs):
@@ -187,7 +190,7 @@ def test_a_publisher_that_offers_too_little_is_told(ros, camera):
     camera.depth = ros.node.create_publisher(Image, topic, qos_profile_sensor_data)
     diagnostics = NodeDiagnostics(node.get_logger())
     callbacks = InputCallbacks(lambda messages: None, lambda: None)
-    inputs = InputSubscriptions(node, SyncConfig(timeout_s=0.5), False, callbacks, diagnostics)
+    inputs = InputSubscriptions(node, SyncConfig(timeout_s=0.5), "", callbacks, diagnostics)
     ros.executor.add_node(node)
 
     def is_reported() -> bool:

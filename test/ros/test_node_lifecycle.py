@@ -31,7 +31,7 @@ def endpoint_counts(ros):
         "segmentation/labels",
         "/tf_static",
     )
-    outputs = ("detections", "poses", "markers", "object_cloud", "debug_image")
+    outputs = ("detections", "detections_2d", "poses", "markers", "object_cloud", "debug_image")
     node = ros.node
     return tuple(node.count_subscribers(t) for t in inputs), tuple(
         node.count_publishers(f"pose_node/{t}") for t in outputs
@@ -46,16 +46,16 @@ def test_two_complete_cycles_release_all_endpoints(ros, camera, start_node):
     node = start_node(started=False, publish__target_frame="camera_optical")
     for _ in range(2):
         assert state(ros) == "unconfigured"
-        ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 6), "an empty graph")
         assert change(ros, Transition.TRANSITION_CONFIGURE)
-        ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "publishers and TF")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 6), "publishers and TF")
         assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
-        ros.wait_for(lambda: endpoint_counts(ros) == ((1,) * 5, (1,) * 5), "subscriptions")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((1,) * 5, (1,) * 6), "subscriptions")
         assert len(workers()) == 1
         node.detections.clear()
         ros.wait_for(lambda: node.detections, "detections", camera.send)
         assert change(ros, Transition.TRANSITION_DEACTIVATE) and state(ros) == "inactive"
-        ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 5), "no subscriptions")
+        ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 6), "no subscriptions")
         assert not workers()
         assert change(ros, Transition.TRANSITION_CLEANUP)
     assert change(ros, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and state(ros) == "finalized"
@@ -107,7 +107,7 @@ def test_shutdown_releases_everything_from_any_state(ros, camera, start_node, tr
     if transition == Transition.TRANSITION_INACTIVE_SHUTDOWN:
         assert change(ros, Transition.TRANSITION_DEACTIVATE)
     assert change(ros, transition)
-    ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 5), "an empty graph")
+    ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 6), "an empty graph")
     assert not workers() and state(ros) == "finalized"
 
 
@@ -122,7 +122,7 @@ def test_failed_configuration_leaves_the_node_unconfigured_with_the_reason(ros, 
 
     works, node.make_pipeline = node.make_pipeline, fail
     assert not change(ros, Transition.TRANSITION_CONFIGURE)
-    assert state(ros) == "unconfigured" and endpoint_counts(ros) == ((0,) * 5, (0,) * 5)
+    assert state(ros) == "unconfigured" and endpoint_counts(ros) == ((0,) * 5, (0,) * 6)
     ros.wait_for(lambda: str(error) in node.value("last_problem"), "diagnostics to say why")
     assert node.diagnostics[-1].status[0].level == b"\x02"
     assert node.diagnostics[-1].status[0].name == "/pose_node: poses"

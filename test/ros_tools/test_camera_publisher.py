@@ -16,7 +16,7 @@ from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame, ros_s
 from clipose_ros.ros_tools.camera_publisher import CameraPublisher, camera_messages, declare_parameters, run_node
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
-NAMES = Topics("color", "depth", "info", "labels")
+NAMES = Topics("color", "depth", "info", "labels", "boxes")
 INPUTS = ("/rgb/image_rect_color", "/depth_registered/image_rect", "/rgb/camera_info", "/segmentation/labels")
 
 

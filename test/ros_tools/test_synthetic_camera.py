@@ -19,7 +19,7 @@ from clipose_ros.ros_tools.rgbd_player import RgbdPlayer
 from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE, SyntheticCamera
 from clipose_ros.types import LABEL_BASE
 
-NAMES = Topics("color", "depth", "info", "labels")
+NAMES = Topics("color", "depth", "info", "labels", "boxes")
 SMALL = {"frames": 2, "width": 160, "height": 120, "workers": 1, "rate_hz": 20.0}
 
 
