@@ -66,7 +66,7 @@ def test_topics_page_has_every_input() -> None:
     names = re.findall(
         r'"([^"]+)"', re.search(r"^INPUT_TOPICS = Topics\((.*?)\)$", source, re.MULTILINE | re.DOTALL)[1]
     )
-    assert len(names) == 4
+    assert len(names) == 5
     assert all(f"| `{name}` | sensor_msgs/" in page for name in names)
 
 
