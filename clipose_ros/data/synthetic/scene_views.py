@@ -162,7 +162,9 @@ def _prepare_folder(folder: Path, recipe: ViewRecipe) -> None:
             record = read_json(path)
         except UnreadableFileError as error:
             raise DataError(f"'{path}' cannot be read: {error}; use a new folder") from error
-        before = record.get("made_by") if isinstance(record, dict) else record
+        if not isinstance(record, dict):
+            raise DataError(f"'{path}' cannot be read: it must be a mapping; use a new folder")
+        before = record.get("made_by")
         if before != wanted:
             raise ConfigError(
                 f"'{folder}' holds views of the settings {before}, expected {wanted}: use the same --seed and objects, "
