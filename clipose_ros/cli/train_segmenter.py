@@ -1,7 +1,7 @@
 """``train_segmenter``: train a segmentation model of the object categories on synthetic images or on photographs.
 
 ``pictures`` renders synthetic images, ``classes`` gives a trained model other classes, ``train`` trains a model,
-``evaluate`` measures its mask accuracy.
+``average`` averages checkpoints, ``evaluate`` measures the mask accuracy.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from clipose_ros.segmenter_training.evaluation import evaluate_segmenter
 from clipose_ros.segmenter_training.photo_set import read_rejected
 from clipose_ros.segmenter_training.realistic_set import RealisticSetConfig
 from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, train_segmenter
+from clipose_ros.segmenter_training.weights import average_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_pictures_options(verbs.add_parser("pictures", help="Render synthetic images; existing images are kept."))
     _add_classes_options(verbs.add_parser("classes", help="Start a model of the categories from COCO weights."))
     _add_train_options(verbs.add_parser("train", help="Train a model on images with polygons."))
+    _add_average_options(verbs.add_parser("average", help="Write the mean of the weights of several checkpoints."))
     _add_evaluate_options(verbs.add_parser("evaluate", help="Measure the mask accuracy on a part of a data set."))
     return parser
 
@@ -102,6 +104,14 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     add("--start", type=Path, metavar="WEIGHTS", help="Start from these weights (.pt).")
     add("--resume", action="store_true", help="Resume the run in --out.")
     add("--device", default="cpu", help="Train on this device: cpu, cuda or cuda:N (cpu).")
+
+
+def _add_average_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``average``."""
+    parser.set_defaults(run=_average)
+    add = parser.add_argument
+    add("--weights", type=Path, nargs="+", required=True, help="Average these checkpoints of one network (.pt).")
+    add("--out", type=Path, required=True, metavar="WEIGHTS", help="Write the weights to this file (.pt).")
 
 
 def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -160,6 +170,11 @@ def _train(options: argparse.Namespace) -> int:
     if options.start is not None:
         config = replace(config, start=str(options.start))
     print(train_segmenter(config, options.data, options.out, options.device, options.resume))
+    return 0
+
+
+def _average(options: argparse.Namespace) -> int:
+    print(average_weights(options.weights, options.out))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,29 +84,86 @@ def export_weights(checkpoint: Path, target: Path) -> Path:
         DataError: The file cannot be written.
         SegmentationError: ``checkpoint`` is damaged, or asks for code to be run.
     """
-    with isolate_ultralytics():
-        from ultralytics.nn.tasks import SegmentationModel
+    return average_weights([checkpoint], target)
 
-        content: Any = read_checkpoint(checkpoint)
-        # The averaged weights are the validated ones; a finished run stores them as the model.
-        trained = content.get("ema") or content.get("model")
-        arguments, dates = content.get("train_args"), {key: content.get(key) for key in ("version", "date")}
-        if not isinstance(trained, SegmentationModel) or not isinstance(arguments, Mapping) or "imgsz" not in arguments:
-            raise CheckpointError(f"expected weights that ultralytics has trained to predict masks, got '{checkpoint}'")
-        model: Any = trained.half().eval()  # untyped for ultralytics' own attributes below
-        settings = {"task": "segment", "imgsz": int(arguments["imgsz"])}
-        # ultralytics keeps its training arguments, its loss and the path of the starting weights on the model.
-        model.args, model.criterion, model.pt_path = settings, None, target.name
-        for parameter in model.parameters():
-            parameter.requires_grad = False
-        kept = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": settings}
-        buffer = io.BytesIO()  # torch.save reports a full disk by various errors, a plain file always by OSError
-        torch.save({**kept, **dates, "license": LICENSE}, buffer)
+
+def average_weights(checkpoints: Sequence[Path], target: Path) -> Path:
+    """Write the mean of the weights of several checkpoints of one network for distribution, as ``export_weights`` does.
+
+    The mean of the epochs of a run, or of runs from one start, errs less on images unlike those of the training than
+    each of them.
+
+    Args:
+        checkpoints: Checkpoints that ultralytics wrote; the first one gives the input size.
+        target: File to write; it is complete or absent.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        CheckpointError: A checkpoint is none of a segmentation model, or their networks or classes differ.
+        ConfigError: There is no checkpoint.
+        DataError: The file cannot be written.
+        SegmentationError: A checkpoint is damaged, or asks for code to be run.
+
+    References:
+        M. Wortsman et al., Model soups: averaging weights of multiple fine-tuned models improves accuracy without
+        increasing inference time, ICML 2022.
+    """
+    if not checkpoints:
+        raise ConfigError("the mean of weights needs at least one checkpoint, got none")
+    with isolate_ultralytics():
+        contents = [_read_trained(path) for path in checkpoints]
+        model, content = contents[0]
+        states = [trained.float().state_dict() for trained, _ in contents]
+        for path, (trained, _), state in zip(checkpoints[1:], contents[1:], states[1:], strict=True):
+            if trained.names != model.names or _get_shapes(state) != _get_shapes(states[0]):
+                raise CheckpointError(f"'{path}' has another network or other classes than '{checkpoints[0]}'")
+        # Counters of batches are integers; those of the first checkpoint are kept.
+        model.load_state_dict(
+            {
+                key: torch.stack([state[key] for state in states]).mean(dim=0) if value.is_floating_point() else value
+                for key, value in states[0].items()
+            }
+        )
+        packed = _pack(model, content, target.name)
     try:
         with replace_file(target) as partial:
-            partial.write_bytes(buffer.getbuffer())
+            partial.write_bytes(packed.getbuffer())
     except OSError as error:
         raise DataError(
             f"'{target}' cannot be written ({error}): free disk space, or make the folder writable"
         ) from error
     return target
+
+
+def _read_trained(checkpoint: Path) -> tuple[Any, Mapping[str, Any]]:
+    """Return the trained network of a checkpoint and the checkpoint, inside ``isolate_ultralytics``."""
+    from ultralytics.nn.tasks import SegmentationModel
+
+    content: Any = read_checkpoint(checkpoint)
+    # The averaged weights are the validated ones; a finished run stores them as the model.
+    trained, arguments = content.get("ema") or content.get("model"), content.get("train_args")
+    if not isinstance(trained, SegmentationModel) or not isinstance(arguments, Mapping) or "imgsz" not in arguments:
+        raise CheckpointError(f"expected weights that ultralytics has trained to predict masks, got '{checkpoint}'")
+    return trained, content
+
+
+def _get_shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a state by name."""
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _pack(trained: Any, content: Mapping[str, Any], name: str) -> io.BytesIO:
+    """Return the bytes of weights: float16, without the optimizer, paths and settings of the run."""
+    model: Any = trained.half().eval()  # untyped for ultralytics' own attributes below
+    settings = {"task": "segment", "imgsz": int(content["train_args"]["imgsz"])}
+    # ultralytics keeps its training arguments, its loss and the path of the starting weights on the model.
+    model.args, model.criterion, model.pt_path = settings, None, name
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    dates = {key: content.get(key) for key in ("version", "date")}
+    kept = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": settings}
+    buffer = io.BytesIO()  # torch.save reports a full disk by various errors, a plain file always by OSError
+    torch.save({**kept, **dates, "license": LICENSE}, buffer)
+    return buffer

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.segmentation.isolation import isolate_ultralytics
 from clipose_ros.segmentation.yolo import load_yolo
 from clipose_ros.segmenter_training.class_rows import replace_classes
 from clipose_ros.segmenter_training.dataset import ImageSetConfig, write_images
 from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, train_segmenter
+from clipose_ros.segmenter_training.weights import average_weights
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("ultralytics")
@@ -68,6 +69,39 @@ def test_training_of_the_class_branch_changes_nothing_else(start: Path, tmp_path
     with isolate_ultralytics():
         before, after = (load_yolo(str(path)).model.float().state_dict() for path in (begun, trained))
     assert before.keys() == after.keys()  # a rebuilt branch would have other shapes
+    mean = average_weights([trained, trained], tmp_path / "mean.pt")
+    with isolate_ultralytics():
+        averaged = load_yolo(str(mean)).model.float().state_dict()
+    assert all(torch.equal(averaged[key], after[key]) for key in after)
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed and all(".cv3." in key for key in changed)
     assert not [key for key in changed if "running" in key]
+
+
+def write_checkpoint(path: Path, start: Path, factor: float, names: dict[int, str] | None = None) -> Path:
+    """Write a checkpoint whose weights are those of ``start`` times a factor."""
+    with isolate_ultralytics():
+        network = load_yolo(str(start)).model.float()
+        for parameter in network.parameters():
+            parameter.data *= factor
+        network.names = names or network.names
+        torch.save({"model": network, "epoch": -1, "train_args": {"task": "segment", "imgsz": 64}}, path)
+    return path
+
+
+def test_average_is_the_mean_of_the_weights(start: Path, tmp_path: Path) -> None:
+    paths = [write_checkpoint(tmp_path / f"{factor}.pt", start, factor) for factor in (0.5, 1.0, 2.0)]
+    mean = average_weights(paths, tmp_path / "mean.pt")
+    with isolate_ultralytics():
+        expected, found = (dict(load_yolo(str(path)).model.float().named_parameters()) for path in (start, mean))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value * (3.5 / 3.0), rtol=2e-3, atol=1e-4)
+
+
+def test_average_refuses_other_classes_and_nothing(start: Path, tmp_path: Path) -> None:
+    other = {number: f"other {number}" for number in range(80)}
+    paths = [write_checkpoint(tmp_path / "a.pt", start, 1.0), write_checkpoint(tmp_path / "b.pt", start, 1.0, other)]
+    with pytest.raises(CheckpointError, match=r"b\.pt"):
+        average_weights(paths, tmp_path / "mean.pt")
+    with pytest.raises(ConfigError, match="at least one"):
+        average_weights([], tmp_path / "mean.pt")
