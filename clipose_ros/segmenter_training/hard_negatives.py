@@ -11,7 +11,7 @@ from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, box, concatenate_me
 from clipose_ros.data.synthetic.assets.profiles import round_corners
 from clipose_ros.data.synthetic.assets.textures import random_colour
 
-DISTRACTOR_SHARE = 0.35
+DISTRACTOR_SHARE = 0.2
 """Share of the ordinary distractors of simulated tables among the hard negatives."""
 
 
@@ -136,11 +136,15 @@ HARD_NEGATIVES: tuple[Callable[[np.random.Generator], Mesh], ...] = (
     _make_carton,
     _make_carton,
     _make_container,
+    _make_container,
     _make_studded_brick,
+    _make_studded_brick,
+    _make_drill,
     _make_drill,
     _make_pen,
     _make_slab,
     _make_monitor,
+    _make_figure,
     _make_figure,
     _make_turned_leg,
     _make_box_with_knobs,
