@@ -29,9 +29,9 @@ VIEW_CORRELATION_RAD = math.radians(50.0)
 BIAS_DECAY_S = 60.0
 """Time after which the biases of an unchanged view are correlated by 1/e, seconds."""
 _TILT_FLOOR = math.radians(1.8) ** 2
-_BIAS_SHARE = 0.55  # of the variances of position and rotation
+_BIAS_SHARE = 0.35  # of the variances of position and rotation
 _SIZE_BIAS_SHARE = 0.75
-_POSITION_FLOOR, _POSITION_SLOPE = 0.00055, 0.0016
+_POSITION_FLOOR, _POSITION_SLOPE = 0.00074, 0.0022
 _SIZE_FLOOR, _SIZE_SLOPE = 0.0019, 0.0035
 """Variances relative to the squared box diagonal, and their growth with -ln of the confidence of the y axis."""
 USUAL_COVERAGE = 0.57

@@ -33,7 +33,8 @@ def fit_slope(time_s: FloatArray, values: FloatArray, variance: FloatArray) -> S
     Args:
         time_s: ``(N,)`` seconds.
         values: ``(N, C)``.
-        variance: ``(N, C)`` expected variances of the values; the mean scatter about the line counts if it is larger.
+        variance: ``(N, C)`` expected variances of the values. If the scatter about the lines is larger, as a mean over
+            all quantities, they are scaled to it: a scale by axis would depend on the choice of axes.
 
     Returns:
         The slopes; None for fewer than three values or equal times.
@@ -44,4 +45,5 @@ def fit_slope(time_s: FloatArray, values: FloatArray, variance: FloatArray) -> S
         return None
     rate = t @ values / spread
     scatter = np.square(values - values.mean(axis=0) - t[:, None] * rate).sum(axis=0) / (len(t) - 2)
-    return Slope(rate, np.sqrt(np.maximum(variance.mean(axis=0), scatter) / spread))
+    expected = variance.mean(axis=0)
+    return Slope(rate, np.sqrt(expected * max(float((scatter / expected).mean()), 1.0) / spread))
