@@ -287,6 +287,15 @@ class SegmentationConfig(ConfigNode):
         ("cup:mug", "bottle:bottle", "bowl:bowl", "laptop:laptop"),
         "Category of each class of the model, as `class:category`; other classes are ignored.",
     )
+    label_ids: tuple[str, ...] = option(
+        (),
+        "Category of each value of a label image, as `value:category`; other values are ignored. Empty: the values are "
+        "category id x 1000 + instance. Only for `labels`.",
+    )
+    semantic_labels: bool = option(
+        False,
+        "Label values are classes, as in semantic segmentation: each connected area is an instance. Only for `labels`.",
+    )
     score_threshold: float = option(0.35, "Detections with a lower score are dropped.", low=0.0, high=1.0, live=True)
     iou_threshold: float = option(
         0.6,

@@ -18,7 +18,7 @@ from clipose_ros.errors import FrameError, ShapeError
 FloatArray: TypeAlias = NDArray[np.floating]
 BoolArray: TypeAlias = NDArray[np.bool_]
 ByteArray: TypeAlias = NDArray[np.uint8]
-LabelArray: TypeAlias = NDArray[np.uint16]
+LabelArray: TypeAlias = NDArray[np.uint16] | NDArray[np.int32]
 IndexArray: TypeAlias = NDArray[np.int64]
 FlatIndexArray: TypeAlias = NDArray[np.intp]
 """Indices in the type that ``numpy.flatnonzero`` and ``numpy.argsort`` return."""
@@ -96,7 +96,7 @@ class RgbdFrame:
         intrinsics: The camera of both images.
         stamp_ns: Time of exposure, nanoseconds.
         frame_id: Camera optical frame: x right, y down, z forward (REP-103).
-        labels: ``(H, W)`` uint16, category id x 1000 + instance, or None without a label image.
+        labels: ``(H, W)`` uint16 or int32 label values, 0 for the background, or None without a label image.
         boxes: Detections of another program on the colour image, or None without them.
     """
 
@@ -114,8 +114,12 @@ class RgbdFrame:
             raise ShapeError(f"rgb must be uint8 of shape {(*expected, 3)}, got {self.rgb.dtype} {self.rgb.shape}")
         if self.depth.shape != expected or self.depth.dtype != np.float32:
             raise ShapeError(f"depth must be float32 of shape {expected}, got {self.depth.dtype} {self.depth.shape}")
-        if self.labels is not None and (self.labels.shape != expected or self.labels.dtype != np.uint16):
-            raise ShapeError(f"labels must be uint16 of shape {expected}, got {self.labels.dtype} {self.labels.shape}")
+        if self.labels is not None and (
+            self.labels.shape != expected or self.labels.dtype not in (np.uint16, np.int32)
+        ):
+            raise ShapeError(
+                f"labels must be uint16 or int32 of shape {expected}, got {self.labels.dtype} {self.labels.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

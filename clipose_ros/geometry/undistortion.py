@@ -83,9 +83,14 @@ class Undistorter:
         return np.asarray(cv2.remap(depth, *self._nearest, cv2.INTER_NEAREST), dtype=np.float32)
 
     def undistort_labels(self, labels: LabelArray) -> LabelArray:
-        """Resample a label image ``(H, W)`` uint16 by nearest neighbour."""
+        """Resample a label image ``(H, W)`` by nearest neighbour."""
         self._require_size(labels.shape)
-        return np.asarray(cv2.remap(labels, *self._nearest, cv2.INTER_NEAREST), dtype=np.uint16)
+        resampled = cv2.remap(labels, *self._nearest, cv2.INTER_NEAREST)
+        return (
+            resampled.astype(np.uint16, copy=False)
+            if labels.dtype == np.uint16
+            else resampled.astype(np.int32, copy=False)
+        )
 
     def undistort_box(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """Return the box around the pinhole pixels that lie in a box (x0, y0, x1, y1) of the distorted image.

@@ -35,6 +35,7 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     **{name: (np.uint8, layout.channels) for name, layout in COLOR_LAYOUTS.items()},
     "mono16": (np.uint16, 1),
     "16UC1": (np.uint16, 1),
+    "32SC1": (np.int32, 1),
     "32FC1": (np.float32, 1),
 }
 MAX_FRAME_ID_LENGTH = 255
@@ -42,7 +43,7 @@ MAX_FRAME_ID_LENGTH = 255
 _GRID_STEP = 16  # every 16th row and column is tested for valid depth before the whole image
 _LAST_STAMP_NS = 2**31 * 1_000_000_000 - 1
 _DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
-_LABEL_ENCODINGS = ("16UC1", "mono16")
+_LABEL_ENCODINGS = ("16UC1", "mono16", "32SC1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _has_valid_depth(depth: FloatArray) -> bool:
 
 
 def read_labels(message: Image, topic: str) -> LabelArray:
-    """Convert a 16UC1 or mono16 image to ``(H, W)`` uint16 labels: category id x ``LABEL_BASE`` + instance."""
+    """Convert an image of label values to ``(H, W)``: uint16 for 16UC1 and mono16, int32 for 32SC1."""
     return np.ascontiguousarray(_pixels(message, topic, _LABEL_ENCODINGS)[..., 0])
 
 

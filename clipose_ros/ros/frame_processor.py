@@ -199,7 +199,10 @@ class FrameProcessor:
     def _describe_rejection(self, rejection: Rejection) -> str:
         text = f"a {rejection.category} got no pose: {rejection.reason.value} ({rejection.detail})"
         if rejection.reason is RejectionReason.UNKNOWN_LABEL:
-            return f"'{self._topics.labels}': {text}: label everything else 0"
+            return (
+                f"'{self._topics.labels}': {text}: label everything else 0, or list the values in "
+                "segmentation.label_ids"
+            )
         if rejection.reason in _LACKS_DEPTH:
             return (
                 f"'{self._topics.depth}': {text}: check that it lies between cloud.depth_min_m and "

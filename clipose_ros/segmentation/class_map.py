@@ -8,19 +8,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError
+from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError, quoted
 from clipose_ros.resources import model_path
 
 WEIGHTS_SUFFIX = ".pt"
 """Suffix of shipped weights, which their names omit."""
 
 
-def parse_class_map(entries: Sequence[str], categories: CategorySet) -> dict[str, str]:
+def parse_class_map(
+    entries: Sequence[str],
+    categories: CategorySet,
+    setting: str = "segmentation.class_map",
+    example: str = "cup:mug",
+) -> dict[str, str]:
     """Parse ``class:category`` entries.
 
     Args:
         entries: Entries; a class is given by its name or number in the model.
         categories: Categories that entries may name.
+        setting: Name of the setting for error messages.
+        example: Entry for error messages.
 
     Returns:
         Category name by class name or number.
@@ -33,11 +40,9 @@ def parse_class_map(entries: Sequence[str], categories: CategorySet) -> dict[str
     for entry in entries:
         name, colon, category = (part.strip() for part in entry.rpartition(":"))
         if not (name and colon and category):
-            raise ConfigError(f"'segmentation.class_map' needs entries like 'cup:mug', got {entry!r}")
+            raise ConfigError(f"'{setting}' needs entries like '{example}', got {entry!r:.80}")
         if name in mapping:
-            raise ConfigError(
-                f"'segmentation.class_map' maps class '{name}' twice: to '{mapping[name]}' and '{category}'"
-            )
+            raise ConfigError(f"'{setting}' maps {quoted(name)} twice: to '{mapping[name]}' and {quoted(category)}")
         mapping[name] = categories[category].name
     if not mapping:
         raise ConfigError("'segmentation.class_map' is empty: map at least one class of the model, as in 'cup:mug'")
