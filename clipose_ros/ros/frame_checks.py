@@ -15,6 +15,10 @@ _MIN_DEPTH_M = 0.02
 _BODY_SUFFIXES = ("_link", "_frame", "base")
 _OPTICAL_LINKS = ("rgb_camera_link", "depth_camera_link")
 """Optical frames of the Azure Kinect, whose driver does not name them so."""
+_SIMULATED_CAMERA = "sim_camera"
+"""Default frame of Isaac Sim. A camera of USD looks along -z."""
+_SCOPE = "/"
+"""Separator in the default frame of a sensor of Gazebo, ``model/link/sensor``, whose x axis points forward."""
 
 
 def describe_depth_unit(message: Image, frame: RgbdFrame, topic: str) -> str | None:
@@ -42,8 +46,10 @@ def describe_shift(right: int, down: int, depth_topic: str, color_topic: str) ->
 
 
 def describe_camera_frame(frame_id: str) -> str | None:
-    """Return a hint if the name of a frame is that of a body, x forward and z up; otherwise None."""
-    if "optical" in frame_id or frame_id in _OPTICAL_LINKS or not frame_id.endswith(_BODY_SUFFIXES):
+    """Return a hint if a frame is that of a body by its name, or the default of a simulator; otherwise None."""
+    is_default = frame_id == _SIMULATED_CAMERA or frame_id.count(_SCOPE) >= 2
+    is_body = is_default or frame_id.endswith(_BODY_SUFFIXES)
+    if "optical" in frame_id or frame_id in _OPTICAL_LINKS or not is_body:
         return None
     return (
         f"the images are in frame {quoted(frame_id)}, which by its name is no optical frame: poses are given with x "

@@ -92,6 +92,8 @@ def test_nearest_neighbours_mix_no_depths_and_what_lies_outside_is_invalid():
     rng = np.random.default_rng(0)
     depth = rng.choice(np.array([0.5, 2.0], np.float32), (120, 160))
     labels = rng.choice(np.array([1001, 6002], np.uint16), (120, 160))
+    large = rng.choice(np.array([-(2**31), 2**31 - 1, 2**24 + 1], np.int32), (120, 160))
+    assert set(np.unique(undistorter.undistort_labels(large))) == {-(2**31), 2**31 - 1, 2**24 + 1}
     assert set(np.unique(undistorter.undistort_depth(depth))) == {0.5, 2.0}
     assert set(np.unique(undistorter.undistort_labels(labels))) == {1001, 6002}
     assert wide.undistort_depth(depth)[0, 0] == 0.0 and wide.undistort_labels(labels)[0, 0] == 0

@@ -17,9 +17,10 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -166,12 +167,23 @@ class Camera:
 class NodeUnderTest:
     """A pose node in a thread of its own, with what it publishes."""
 
-    def __init__(self, ros: Ros, overrides: dict[str, Any], predictor: BoxPredictor, started: bool) -> None:
+    def __init__(
+        self,
+        ros: Ros,
+        overrides: dict[str, Any],
+        predictor: BoxPredictor,
+        started: bool,
+        remappings: Mapping[str, str],
+    ) -> None:
         self.ros, self.predictor = ros, predictor
         self.make_pipeline: Callable[[PoseNodeConfig], PosePipeline] = lambda config: box_pipeline(config, predictor)
         self.error: BaseException | None = None
         parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-        self.node = PoseNode(pipeline_factory=lambda config: self.make_pipeline(config), parameter_overrides=parameters)
+        self.node = PoseNode(
+            pipeline_factory=lambda config: self.make_pipeline(config),
+            parameter_overrides=parameters,
+            cli_args=["--ros-args", *(part for old, new in remappings.items() for part in ("-r", f"{old}:={new}"))],
+        )
         self.detections = ros.listen(Detection3DArray, "pose_node/detections")
         self.diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
         self.executor = SingleThreadedExecutor()
@@ -228,10 +240,15 @@ def start_node(ros: Ros) -> Iterator[Callable[..., NodeUnderTest]]:
     """Makes pose nodes that segment by labels; parameters are given by name, with ``__`` for a dot."""
     nodes: list[NodeUnderTest] = []
 
-    def start(predictor: BoxPredictor | None = None, started: bool = True, **settings: Any) -> NodeUnderTest:
+    def start(
+        predictor: BoxPredictor | None = None,
+        started: bool = True,
+        remappings: Mapping[str, str] = MappingProxyType({}),
+        **settings: Any,
+    ) -> NodeUnderTest:
         overrides = {"segmentation.backend": "labels", "tracking.min_hits": 1}
         overrides |= {name.replace("__", "."): value for name, value in settings.items()}
-        nodes.append(NodeUnderTest(ros, overrides, predictor or BoxPredictor(), started))
+        nodes.append(NodeUnderTest(ros, overrides, predictor or BoxPredictor(), started, remappings))
         return nodes[-1]
 
     yield start

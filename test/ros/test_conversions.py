@@ -86,6 +86,14 @@ def test_labels_pass_unchanged(encoding, big, values):
 
 
 @settings(deadline=None)
+@given(st.booleans(), st.lists(st.integers(-(2**31), 2**31 - 1), min_size=6, max_size=6))
+def test_wide_labels_pass_unchanged(big, values):
+    payload = b"".join(x.to_bytes(4, "big" if big else "little", signed=True) for x in values)
+    labels = conversions.read_labels(raw_image("32SC1", 2, 3, 12, payload, big), TOPIC)
+    assert labels.dtype == np.int32 and labels.dtype.isnative and labels.ravel().tolist() == values
+
+
+@settings(deadline=None)
 @given(st.sampled_from(["rgb8", "mono8", "16UC1", "32FC1"]), sizes, st.data())
 def test_what_is_written_is_read_back(encoding, size, data):
     dtype, channels = {"rgb8": ("u1", 3), "mono8": ("u1", 1), "16UC1": ("u2", 1), "32FC1": ("f4", 1)}[encoding]

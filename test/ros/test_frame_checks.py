@@ -36,7 +36,17 @@ def test_the_unit_of_depth_is_told_from_its_median(metres):
     assert "make sense as metres" in in_metres
 
 
-@pytest.mark.parametrize("name", ["camera_link", "zed_left_camera_frame", "oak_rgb_camera_frame", "robot/base"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "camera_link",
+        "zed_left_camera_frame",
+        "oak_rgb_camera_frame",
+        "robot/base",
+        "sim_camera",
+        "rgbd_camera/link/rgbd_camera",
+    ],
+)
 def test_frames_of_bodies_are_recognised_by_name(name):
     hint = describe_camera_frame(name)
     assert hint is not None and f"'{name}'" in hint and "optical frame" in hint
