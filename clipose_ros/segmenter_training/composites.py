@@ -57,7 +57,7 @@ class Canvas:
         rgb = self._match_light(rgb, solid, rng)
         self.image = (image * (1.0 - alpha[..., None]) + rgb * alpha[..., None]).astype(np.float32)
         label = self.next_label(cut_out.category)
-        self.labels = np.where(solid, label, self.labels).astype(self.labels.dtype)
+        self.labels = np.where(solid, label, self.labels).astype(np.uint16)
         if label:
             self._areas[label] = int(solid.sum())
         return True
