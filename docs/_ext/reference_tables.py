@@ -31,7 +31,8 @@ COMMANDS = {
     "benchmark": [[]],
     "export": [[]],
     "make_segmenter": [[]],
-    "train_segmenter": [[], ["pictures"], ["train"], ["evaluate"]],
+    "record_frames": [[]],
+    "train_segmenter": [[], ["pictures"], ["classes"], ["propose"], ["train"], ["evaluate"]],
 }
 """Commands, each with its subcommands."""
 
