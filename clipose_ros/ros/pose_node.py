@@ -36,10 +36,10 @@ from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
-from clipose_ros.ros.rclpy_compat import recreate_builtin_services
+from clipose_ros.ros.rclpy_compat import destroy_state_machine, recreate_builtin_services
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, ResetService, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
-from clipose_ros.ros.signals import receive_termination_signals
+from clipose_ros.ros.signals import TerminationSignals, receive_termination_signals
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.worker import ExceptionRelay, Worker
 
@@ -195,9 +195,10 @@ class PoseNode(LifecycleNode):
         return super().on_error(state)
 
     def destroy_node(self) -> None:
-        """Release all resources, then destroy the node."""
+        """Release all resources, then destroy the node and, if it is the only one of the process, the participant."""
         self._release_resources()
         super().destroy_node()
+        destroy_state_machine(self)
 
     def _create_resources(self, config: PoseNodeConfig) -> _ConfiguredResources:
         pipeline = self._pipeline_factory(config)
@@ -327,8 +328,11 @@ class PoseNode(LifecycleNode):
                 self._configured.pipeline.predictor.categories[name]
 
 
-def run(node: PoseNode, executor: SingleThreadedExecutor) -> int:
-    """Spin a node until ROS shuts down, then destroy it and its executor.
+def run(node: PoseNode, executor: SingleThreadedExecutor, signals: TerminationSignals) -> int:
+    """Spin a node until a termination signal arrives or ROS shuts down, then destroy it and its executor.
+
+    The signal only wakes the executor. To shut down ROS at the signal would destroy the node in the thread of the
+    signals, under a lock of the context for which the worker may wait.
 
     Returns:
         Exit status: 1 if the node could not start, otherwise 0. Exceptions of bugs are raised.
@@ -338,8 +342,11 @@ def run(node: PoseNode, executor: SingleThreadedExecutor) -> int:
             if node.parameters.config.autostart and not node.start():
                 return 1 if node.context.ok() else 0  # ROS shut down during the start
             executor.add_node(node)
-            executor.spin()
+            signals.call(executor.wake)
+            while node.context.ok() and not signals.received:
+                executor.spin_once()
     finally:
+        signals.hold(rclpy.try_shutdown)
         # Humble would wait here for the callers of ~/detect_once, whose callbacks await and are never resumed once
         # nobody spins. There is nothing else to wait for: this is the executor's only thread.
         executor.shutdown(timeout_sec=0.0)
@@ -361,7 +368,7 @@ def main(args: list[str] | None = None) -> int:
 def run_process(make_node: Callable[[], PoseNode], args: list[str] | None) -> int:
     """Initialise ROS, run a node, and end on a termination signal; return the exit status."""
     signals = receive_termination_signals()
-    signals.hold()
+    signals.hold(rclpy.try_shutdown)
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError has no public name; the log may be what cannot be initialised
@@ -369,9 +376,7 @@ def run_process(make_node: Callable[[], PoseNode], args: list[str] | None) -> in
         print(f"[ERROR] [pose_node]: {one_line(message)}", file=sys.stderr)
         return 1
     try:
-        node, executor = make_node(), SingleThreadedExecutor()
-        signals.call(rclpy.try_shutdown)
-        return run(node, executor)
+        return run(make_node(), SingleThreadedExecutor(), signals)
     except ConfigError as error:
         rclpy.logging.get_logger("pose_node").error(str(error))
         return 1

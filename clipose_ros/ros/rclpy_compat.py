@@ -57,6 +57,16 @@ def wrap_change_state(node: LifecycleNode, wrap: Callable[[Callable[..., Any]], 
         service.callback = wrap(service.callback)
 
 
+def destroy_state_machine(node: LifecycleNode) -> None:
+    """Destroy the state machine of a destroyed node, which holds the DDS participant until the interpreter ends.
+
+    A release that names the state machine differently is left as it is.
+    """
+    state_machine = getattr(node, "_state_machine", None)
+    if state_machine is not None:
+        state_machine.destroy_when_not_in_use()
+
+
 def subscribe_counting_losses(
     node: Node,
     kind: type[Any],

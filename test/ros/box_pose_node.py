@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Empty
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.inference.pipeline import PosePipeline
-from clipose_ros.ros import pose_node
+from clipose_ros.ros import pose_node, signals
 from clipose_ros.ros.pose_node import PoseNode
 from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import FloatArray, PoseEstimate
@@ -75,25 +74,35 @@ def crash() -> None:
 
 
 if __name__ == "__main__":
-    box_predictor = BoxPredictor()
-    if "--crash" in sys.argv:
-        box_predictor.before_each = crash
+    received = signals.receive_termination_signals()
+    box_predictor, nodes = BoxPredictor(), list[PoseNode]()
+
+    def crash_at_the_end() -> None:
+        """A frame that is processed when the signal arrives, and then fails."""
+        print("processing", flush=True)
+        while not received.received or nodes[0]._active is not None:
+            time.sleep(0.01)
+        crash()
 
     def make(config: PoseNodeConfig) -> PosePipeline:
+        """A model that takes long to load, or for ever."""
+        if "--slow" in sys.argv or "--hang" in sys.argv:
+            print("configuring", flush=True)
+            while "--hang" in sys.argv or not received.received:
+                time.sleep(0.01)
         return box_pipeline(config, box_predictor)
 
-    def wait_for_the_end(config: PoseNodeConfig) -> PosePipeline:
-        """A model that takes long to load."""
-        print("configuring", flush=True)
-        while rclpy.ok():
-            time.sleep(0.01)
-        return make(config)
-
+    if "--crash" in sys.argv:
+        box_predictor.before_each = crash
+    elif "--crash-at-the-end" in sys.argv:
+        box_predictor.before_each = crash_at_the_end
+    elif "--hang" in sys.argv:
+        signals.LAST_RESORT_S = 0.5
     pose_node.SingleThreadedExecutor = HumbleExecutor
 
     def make_node() -> PoseNode:
-        node = PoseNode(pipeline_factory=wait_for_the_end if "--slow" in sys.argv else make)
-        tell_who_waits(node)
-        return node
+        nodes.append(PoseNode(pipeline_factory=make))
+        tell_who_waits(nodes[0])
+        return nodes[0]
 
     sys.exit(pose_node.run_process(make_node, sys.argv))

@@ -67,14 +67,17 @@ def wait_for_a_frame(ros) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_brings_itself_up_and_ends_cleanly_in_the_middle_of_work(ros, camera, spawn, number):
+    others = shared_memory(os.getpid())
     process = spawn(BOX_NODE, "--ros-args", *LABELS)
     detections = ros.listen(Detection3DArray, "pose_node/detections")
     camera.wait_until_heard()
     ros.wait_for(lambda: len(detections) >= 3, "detections", camera.send)
+    segments = shared_memory(process.pid) - others
     process.send_signal(number)
     ros.wait_for(lambda: process.poll() is not None, "the end of the process", camera.send, every_s=0.005)
     output = process.communicate()[0]
     assert process.returncode == 0, output
+    assert segments and not any(path.exists() for path in segments)
     assert "Traceback" not in output and "rror" not in output, output
 
 
@@ -93,7 +96,37 @@ def test_ends_cleanly_while_it_configures(spawn, number):
     assert process.stdout.readline() == "configuring\n"
     process.send_signal(number)
     output = process.communicate(timeout=60.0)[0]
-    assert process.returncode == 0 and "Traceback" not in output, output
+    assert process.returncode == 0 and "Traceback" not in output and "rror" not in output, output
+
+
+def test_ends_although_it_configures_for_ever(spawn):
+    others = shared_memory(os.getpid())
+    process = spawn(BOX_NODE, "--hang", "--ros-args", *LABELS)
+    assert process.stdout.readline() == "configuring\n"
+    segments = shared_memory(process.pid) - others
+    process.send_signal(signal.SIGTERM)
+    (line,) = process.communicate(timeout=60.0)[0].splitlines()
+    assert process.returncode == 0
+    assert "ended 0.5 s after the signal, in _create_resources (pose_node.py:" in line
+    assert segments and not any(path.exists() for path in segments)
+
+
+def test_ends_while_a_frame_fails(ros, camera, spawn):
+    """A thread that asks whether ROS is up must not wait for the thread that shuts it down and waits for the former."""
+    process = spawn(BOX_NODE, "--crash-at-the-end", "--ros-args", *LABELS)
+    camera.wait_until_heard()
+    camera.send()
+    lines = iter(process.stdout.readline, "")
+    ros.wait_for(lambda: "processing\n" in lines, "a frame")
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60.0)[0]
+    assert process.returncode == 0 and "after the signal" not in output, output
+
+
+def shared_memory(pid: int) -> set[Path]:
+    """Return the files of Fast DDS, apart from ports that processes share, which a process has in its memory."""
+    words = Path(f"/proc/{pid}/maps").read_text().split()
+    return {Path(word) for word in words if word.startswith("/dev/shm/fast") and "port" not in word}
 
 
 def test_waits_for_a_manager_without_autostart(ros, spawn):

@@ -37,7 +37,7 @@ def test_a_signal_is_kept_until_a_function_is_set(number: signal.Signals) -> Non
     program = """
 signals.hold()
 print('ready', flush=True)
-while not signals._received: time.sleep(0.01)
+while not signals.received: time.sleep(0.01)
 print('alive')
 called = threading.Event()
 signals.call(called.set)
@@ -60,7 +60,43 @@ sys.exit(3 if called.wait(60) else 4)
     process.stdout.close()
 
 
-def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
+def test_a_signal_that_is_received_but_not_obeyed_ends_the_process_later() -> None:
+    program = """
+from clipose_ros.ros import signals as module
+module.LAST_RESORT_S = 0.2
+signals.hold(lambda: print("released", flush=True))
+print('ready', flush=True)
+while True: time.sleep(0.01)
+"""
+    process = run_program(program, signal.SIGTERM, stderr=subprocess.PIPE)
+    assert process.returncode == 0 and process.stdout.read() == "released\n"
+    assert "ended 0.2 s after the signal, in <module> (<string>:" in process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_a_release_that_hangs_does_not_keep_the_process_alive() -> None:
+    program = """
+from clipose_ros.ros import signals as module
+module.LAST_RESORT_S = module._RELEASE_S = 0.2
+signals.hold(threading.Event().wait)
+print('ready', flush=True)
+while True: time.sleep(0.01)
+"""
+    process = run_program(program, signal.SIGTERM, stderr=subprocess.DEVNULL)
+    assert process.returncode == 0
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_a_shell_ignores_in_the_background_end_the_process(number: signal.Signals) -> None:
+    program = "print('ready', flush=True)\nwhile True: time.sleep(0.01)"
+    process = run_program(program, number, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+    assert process.returncode == 0
+    process.stdout.close()
+
+
+def test_a_hangup_that_the_parent_ignores_stays_ignored() -> None:
     program = """
 print('ready', flush=True)
 while not sys.stdin.readline(): time.sleep(0.01)
