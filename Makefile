@@ -17,7 +17,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo animation test test-slow bench docs lint lock ros-deps ros-build ros-test clean
+.PHONY: help env demo animation test test-slow bench docs lint lock ros-deps ros-build ros-test test-ros clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -65,6 +65,9 @@ ros-build: ## Build with colcon against the sourced ROS 2 distribution
 
 ros-test: ## Run tests, launch tests and ament linters with colcon; after ros-build
 	.ci/ros test '$(VENV)'
+
+test-ros: ## Run the tests of the node and of the ROS packages against the sourced ROS 2 distribution, without colcon: PYTEST_ARGS=options
+	.ci/ros pytest '$(VENV)' test/ros test/underlay $(PYTEST_ARGS)
 
 clean: ## Remove what builds, tests and the demo leave behind; the environment stays
 	rm -rf build install log docs/_build demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
