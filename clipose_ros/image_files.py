@@ -59,8 +59,7 @@ def decode_image(data: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[np.g
     Raises:
         UnreadableFileError: The data is neither PNG nor JPEG, is damaged, or states more than ``MAX_IMAGE_PIXELS``.
     """
-    read_image_size(data)
-    _check_complete(data)
+    check_image(data)
     try:
         image: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
@@ -68,6 +67,22 @@ def decode_image(data: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[np.g
     if image is None:
         raise UnreadableFileError("it cannot be decoded: the image is damaged")
     return image
+
+
+def check_image(data: bytes) -> ImageSize:
+    """Check size and completeness of a PNG or JPEG image, and the checksums of a PNG; pixels are not decoded.
+
+    Libraries of OpenCV print a line for each damaged image that they decode. The pixels of a JPEG have no checksum.
+
+    Returns:
+        Width and height.
+
+    Raises:
+        UnreadableFileError: ``decode_image`` would not accept the image.
+    """
+    size = read_image_size(data)
+    _check_complete(data)
+    return size
 
 
 def read_image_size(data: bytes) -> ImageSize:

@@ -25,7 +25,7 @@ from tf_transformations import concatenate_matrices, quaternion_matrix, translat
 from vision_msgs.msg import Detection2DArray
 
 from clipose_ros.errors import DegenerateInputError, FrameError, UnreadableFileError, quoted
-from clipose_ros.image_files import read_image_size
+from clipose_ros.image_files import check_image
 from clipose_ros.ros.boxes import read_boxes
 from clipose_ros.ros.calibration import CalibrationReader
 from clipose_ros.ros.color_encodings import COLOR_LAYOUTS, decode_color
@@ -131,7 +131,7 @@ def read_color(message: Image, topic: str) -> ByteArray:
 def read_compressed_color(message: CompressedImage, topic: str) -> ByteArray:
     """Decode a JPEG or PNG image to ``(H, W, 3)`` uint8, R G B."""
     image = None
-    _read_compressed_size(message, topic)  # OpenCV reads other formats, too
+    _read_compressed_size(message, topic)  # OpenCV reads other formats, and damaged images
     with contextlib.suppress(CvBridgeError, cv2.error):  # some releases of cv_bridge return None instead
         image = CvBridge().compressed_imgmsg_to_cv2(message, "passthrough")
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3):
@@ -243,10 +243,10 @@ def _read_compressed_size(message: CompressedImage, topic: str) -> tuple[int, in
     """Return width and height from the header of a JPEG or PNG image.
 
     Raises:
-        FrameError: It is neither, or has more pixels than are read.
+        FrameError: It is neither, is damaged, or has more pixels than are read.
     """
     try:
-        return read_image_size(bytes(message.data))
+        return check_image(bytes(message.data))
     except UnreadableFileError as error:
         raise _not_compressed(message, topic, f" ({error})") from error
 

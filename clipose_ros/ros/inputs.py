@@ -20,6 +20,7 @@ from clipose_ros.config import SyncConfig
 from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
 from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, Topics, is_valid_stamp, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.outlier_filter import OutlierFilter
 from clipose_ros.ros.rclpy_compat import subscribe_counting_losses
 from clipose_ros.ros.sync_monitor import SyncMonitor
 from clipose_ros.ros.transport import Transport
@@ -84,6 +85,7 @@ class InputSubscriptions:
         if frame_input:
             self._types[getattr(self.topics, frame_input)] = _INPUT_TYPES[frame_input]
         self._monitor = SyncMonitor(list(self._types), config, Transport(node, self._types), time.monotonic())
+        self._outliers = OutlierFilter()
         self._filters: dict[str, SimpleFilter] = {}
         self._restart_matching()
         self._subscriptions = [self._subscribe(topic, kind) for topic, kind in self._types.items()]
@@ -156,6 +158,15 @@ class InputSubscriptions:
                 )
                 return
             stamp = stamp_ns(message.header.stamp)
+            lead_ns = self._outliers.lead_ns(topic, stamp, time.monotonic())
+            if lead_ns:
+                self._monitor.add_unstamped(topic, time.monotonic())
+                self._diagnostics.warning(
+                    "stamp",
+                    f"'{topic}' jumped ahead by {lead_ns * 1e-9:.1f} s to {stamp * 1e-9:.3f} s: this message is left "
+                    f"out, and the next is used if it is ahead, too; {self._describe_publishers(topic)}",
+                )
+                return
             jumped_ns = self._monitor.add_stamp(topic, stamp, time.monotonic())
             if jumped_ns:
                 self._diagnostics.warning(

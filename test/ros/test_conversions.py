@@ -123,8 +123,11 @@ def test_compressed_colour_is_decoded_as_rgb(channels):
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
 
 
 @pytest.mark.parametrize(("size", "words"), [((16000, 16000), "16000x16000"), ((4000, 4000), "4000x4000.*160x120")])
@@ -138,6 +141,15 @@ def test_the_size_of_a_compressed_image_is_compared_before_it_is_decoded(camera,
     messages = conversions.FrameMessages(color, scene["depth"], scene["info"], scene["labels"])
     with pytest.raises(FrameError, match=words):
         conversions.read_frame(messages, conversions.INPUT_TOPICS)
+
+
+@pytest.mark.parametrize(("kind", "place"), [(".png", 50), (".png", -20), (".jpg", -1)])
+def test_damaged_compressed_images_are_refused_before_a_library_prints_lines(capfd, kind, place):
+    data = bytearray(cv2.imencode(kind, np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))[1].tobytes())
+    data[place] ^= 0x55
+    with pytest.raises(FrameError, match="damaged|cut short"):
+        conversions.read_compressed_color(CompressedImage(data=array.array("B", data)), TOPIC)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,16 @@ def test_a_time_jump_is_reported_before_the_first_set_of_the_new_time(ros, camer
     assert "jumped back by" in inputs.problem()
 
 
+def test_a_single_stamp_of_the_future_leaves_out_its_message_only(ros, camera, start_inputs):
+    inputs = start_inputs()
+    ros.wait_for(lambda: len(inputs.sets) >= 2, "sets", camera.send)
+    camera.send(lambda messages: setattr(messages["depth"].header, "stamp", ros_stamp(camera.stamp_ns + 10**13)))
+    ros.wait_for(lambda: "jumped ahead by" in inputs.problem(), "the report")
+    count = len(inputs.sets)
+    ros.wait_for(lambda: len(inputs.sets) > count + 2, "sets", camera.send)
+    assert "jump" not in inputs.events
+
+
 def test_a_message_without_a_stamp_is_reported_and_left_out(ros, camera, start_inputs):
     inputs = start_inputs()
 
