@@ -133,6 +133,31 @@ def test_failed_configuration_leaves_the_node_unconfigured_with_the_reason(ros, 
     ros.wait_for(lambda: node.diagnostics[-1].status[0].level == b"\x00", "good health")
 
 
+def test_a_manager_gets_the_reply_of_a_configuration_that_takes_long(ros, start_node):
+    """Nav2's manager waits for the reply without a limit; between, services must stay in the graph."""
+    node = start_node(started=False)
+    make_pipeline, begun, compiled = node.make_pipeline, threading.Event(), threading.Event()
+
+    def make_slowly(config):
+        begun.set()
+        assert compiled.wait(60.0)
+        return make_pipeline(config)
+
+    node.make_pipeline = make_slowly
+    get_state = ros.node.create_client(GetState, "pose_node/get_state")
+    change_state = ros.node.create_client(ChangeState, "pose_node/change_state")
+    ros.wait_for(lambda: get_state.service_is_ready() and change_state.service_is_ready(), "the services")
+    reply = change_state.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE)))
+    ros.wait_for(begun.is_set, "the configuration to begin")
+    asked = get_state.call_async(GetState.Request())
+    assert get_state.service_is_ready() and change_state.service_is_ready() and not reply.done()
+    compiled.set()
+    ros.wait_for(reply.done, "the reply of the transition")
+    ros.wait_for(asked.done, "the state, asked meanwhile")
+    assert reply.result().success and asked.result().current_state.label == state(ros) == "inactive"
+    assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
+
+
 def test_an_invalid_transition_is_refused_and_changes_nothing(ros, camera, start_node, monkeypatch):
     def as_before_kilted(self, number):
         self._state_machine.trigger_transition_by_id(number, True)
