@@ -9,9 +9,14 @@ from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
+from rclpy.executors import Executor, ExternalShutdownException
 
 from clipose_ros.errors import one_line
 from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.worker import ExceptionRelay
+
+_MAX_FAILURES = 10_000
+"""Exceptions in a row after which the executor counts as broken; otherwise timers run in between."""
 
 
 class CallbackGuard:
@@ -28,6 +33,26 @@ class CallbackGuard:
     def __init__(self, context: Context, diagnostics: Callable[[], NodeDiagnostics]) -> None:
         self._context = context
         self._diagnostics = diagnostics
+        self._failures = 0
+
+    def spin_once(self, executor: Executor, relay: ExceptionRelay) -> None:
+        """Execute one callback, and report an exception of rclpy outside of it: in a message taken, or a reply sent.
+
+        Args:
+            executor: Executor of the node.
+            relay: Exceptions that it has kept are raised.
+        """
+        try:
+            executor.spin_once()
+            self._failures = 0
+        except ExternalShutdownException:
+            raise
+        except Exception as error:  # some middlewares fail to take what others sent
+            relay.check()
+            self._failures += 1
+            if self._failures > _MAX_FAILURES or not self._context.ok():
+                raise
+            self._diagnostics().exception("callback.executor", "a message, request or reply", error)
 
     def wrap(self, callback: Callable[..., Any], name: str) -> Callable[..., Any]:
         """Wrap the callback of a subscription or timer, named in reports."""

@@ -146,6 +146,10 @@ class PoseNode(LifecycleNode):
         self._relay.check()
         return started
 
+    def spin_once(self, executor: SingleThreadedExecutor) -> None:
+        """Execute one callback. Only an exception that the relay has kept is raised."""
+        self._callback_guard.spin_once(executor, self._relay)
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers; an error is logged and fails the transition."""
         # Errors of this package are the user's to correct and fail the transition; all others are bugs, which the relay
@@ -344,7 +348,7 @@ def run(node: PoseNode, executor: SingleThreadedExecutor, signals: TerminationSi
             executor.add_node(node)
             signals.call(executor.wake)
             while node.context.ok() and not signals.received:
-                executor.spin_once()
+                node.spin_once(executor)
     finally:
         signals.hold(rclpy.try_shutdown)
         # Humble would wait here for the callers of ~/detect_once, whose callbacks await and are never resumed once

@@ -11,6 +11,7 @@ from builtin_interfaces.msg import Time
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
+from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
@@ -18,7 +19,10 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection3DArray
 
+from clipose_ros.ros import callback_guard
+from clipose_ros.ros.callback_guard import CallbackGuard
 from clipose_ros.ros.diagnostics import NodeDiagnostics
+from clipose_ros.ros.worker import ExceptionRelay
 
 GENEROUS_S = 60.0
 INVALID_STAMPS = [(-1, 4_000_000_000), (-4, 4_294_967_295), (2**31 - 1, 4_294_967_295), (5, 10**9), (0, 0)]
@@ -150,3 +154,40 @@ def test_an_exception_in_any_callback_of_the_node_is_reported(ros, camera, start
     camera.wait_until_heard()
     detects_again(ros, camera, node)
     assert np.isfinite(float(node.value("frames_processed")))
+
+
+class FailingExecutor:
+    """Raises outside of callbacks, as where a middleware cannot take a message."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def spin_once(self) -> None:
+        raise self.error
+
+
+def test_an_exception_outside_of_callbacks_is_reported(ros):
+    diagnostics, relay = NodeDiagnostics(get_logger("guard_test")), ExceptionRelay(ros.node)
+    guard = CallbackGuard(ros.node.context, lambda: diagnostics)
+    for _ in range(3):
+        guard.spin_once(FailingExecutor(RuntimeError("failed to take message")), relay)
+    status = diagnostics.status("", "", {"state": ""})
+    (problem,) = [pair.value for pair in status.values if pair.key == "problem.callback.executor"]
+    assert problem.startswith("3 times") and "failed to take message" in problem
+    with pytest.raises(ExternalShutdownException):
+        guard.spin_once(FailingExecutor(ExternalShutdownException()), relay)
+
+
+def test_a_broken_executor_and_relayed_exceptions_end_the_node(ros, monkeypatch):
+    diagnostics, relay = NodeDiagnostics(get_logger("guard_test")), ExceptionRelay(ros.node)
+    guard = CallbackGuard(ros.node.context, lambda: diagnostics)
+    monkeypatch.setattr(callback_guard, "_MAX_FAILURES", 2)
+    executor = FailingExecutor(RuntimeError("failed to take message"))
+    guard.spin_once(executor, relay)
+    guard.spin_once(executor, relay)
+    with pytest.raises(RuntimeError, match="failed to take"):
+        guard.spin_once(executor, relay)
+    relay.error = ZeroDivisionError("a bug in a transition")
+    with pytest.raises(ZeroDivisionError):
+        guard.spin_once(executor, relay)
+    relay.error = None
