@@ -350,7 +350,7 @@ def run(node: PoseNode, executor: SingleThreadedExecutor, signals: TerminationSi
             while node.context.ok() and not signals.received:
                 node.spin_once(executor)
     finally:
-        signals.hold(rclpy.try_shutdown)
+        signals.hold()
         # Humble would wait here for the callers of ~/detect_once, whose callbacks await and are never resumed once
         # nobody spins. There is nothing else to wait for: this is the executor's only thread.
         executor.shutdown(timeout_sec=0.0)
@@ -372,7 +372,7 @@ def main(args: list[str] | None = None) -> int:
 def run_process(make_node: Callable[[], PoseNode], args: list[str] | None) -> int:
     """Initialise ROS, run a node, and end on a termination signal; return the exit status."""
     signals = receive_termination_signals()
-    signals.hold(rclpy.try_shutdown)
+    signals.hold()
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError has no public name; the log may be what cannot be initialised

@@ -16,10 +16,12 @@ import time
 import traceback
 from collections.abc import Callable
 
+from clipose_ros.ros.shared_memory import remove_own_files
+
 LAST_RESORT_S = 5.0
 """Seconds from a signal to the end of a process that has not ended by itself; launch files kill it after 10 s."""
-_RELEASE_S = 2.0
-"""Longest time for the release of resources by the last resort, seconds."""
+_REPORT_S = 1.0
+"""Longest time for the message of the last resort, seconds."""
 _PACKAGE = os.sep + "clipose_ros" + os.sep
 
 
@@ -44,7 +46,6 @@ class TerminationSignals:
     def __init__(self) -> None:
         self._received = threading.Event()
         self._on_signal: Callable[[], object] | None = _end_process
-        self._release: Callable[[], object] | None = None
         self._lock = threading.RLock()
         self._signals = {signal.SIGINT, signal.SIGTERM}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -59,16 +60,10 @@ class TerminationSignals:
         """Return True if a signal has arrived."""
         return self._received.is_set()
 
-    def hold(self, release: Callable[[], object] | None = None) -> None:
-        """Keep a signal until ``call``.
-
-        Args:
-            release: Releases what must not remain after the process; only called, from another thread, if the process
-                does not end by itself.
-        """
+    def hold(self) -> None:
+        """Keep a signal until ``call``."""
         with self._lock:
             self._on_signal = None
-            self._release = release
 
     def call(self, on_signal: Callable[[], object]) -> None:
         """Call a function when a signal arrives, from another thread; at once if one has been kept."""
@@ -94,17 +89,17 @@ class TerminationSignals:
     def _end_late(self) -> None:
         """End the process with status 0 if it has not ended by itself."""
         time.sleep(LAST_RESORT_S)
-        # In a thread of its own: whatever the process hangs at may also stop the release, or a full pipe the message.
-        last_acts = threading.Thread(target=self._report_and_release, name="release", daemon=True)
-        last_acts.start()
-        last_acts.join(_RELEASE_S)
+        report = threading.Thread(target=_report_late_end, name="report", daemon=True)  # a full pipe would stop it
+        report.start()
+        report.join(_REPORT_S)
+        # No destruction of the participant: what the process hangs at may hold its locks.
+        remove_own_files()
         os._exit(0)
 
-    def _report_and_release(self) -> None:
-        message = f"[WARN] [pose_node]: ended {LAST_RESORT_S:g} s after the signal, in {_describe_main_thread()}\n"
-        os.write(sys.stderr.fileno(), message.encode())
-        if self._release is not None:
-            self._release()
+
+def _report_late_end() -> None:
+    message = f"[WARN] [pose_node]: ended {LAST_RESORT_S:g} s after the signal, in {_describe_main_thread()}\n"
+    os.write(sys.stderr.fileno(), message.encode())
 
 
 def _describe_main_thread() -> str:
