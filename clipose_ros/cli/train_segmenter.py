@@ -1,7 +1,7 @@
 """``train_segmenter``: train a segmentation model of the object categories on synthetic images or on photographs.
 
-``pictures`` renders synthetic images, ``classes`` gives a trained model other classes, ``train`` trains a model,
-``average`` averages checkpoints, ``evaluate`` measures the mask accuracy.
+``pictures`` renders synthetic images, ``propose`` labels own images for correction, ``classes`` gives a trained model
+other classes, ``train`` trains a model, ``average`` averages checkpoints, ``evaluate`` measures the mask accuracy.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from pathlib import Path
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.generate import add_object_library_options, describe_objects, read_object_library_options
+from clipose_ros.cli.node_settings import SHIPPED_SEGMENTER, read_parameters, segmenter_settings
+from clipose_ros.config import PoseNodeConfig, SegmentationConfig, nest
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
+from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.segmenter_training.class_rows import COCO_SOURCES, replace_classes
 from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, ImageSetConfig, write_images
 from clipose_ros.segmenter_training.evaluation import evaluate_segmenter
 from clipose_ros.segmenter_training.photo_set import read_rejected
+from clipose_ros.segmenter_training.proposals import PROPOSALS, ProposalConfig, propose_labels
 from clipose_ros.segmenter_training.realistic_set import RealisticSetConfig
+from clipose_ros.segmenter_training.source_images import find_images
 from clipose_ros.segmenter_training.trainer import SegmenterTrainConfig, train_segmenter
 from clipose_ros.segmenter_training.weights import average_weights
 
@@ -47,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_pictures_options(verbs.add_parser("pictures", help="Render synthetic images; existing images are kept."))
     _add_classes_options(verbs.add_parser("classes", help="Start a model of the categories from COCO weights."))
+    _add_propose_options(verbs.add_parser("propose", help="Label images with a model at hand, to correct by hand."))
     _add_train_options(verbs.add_parser("train", help="Train a model on images with polygons."))
     _add_average_options(verbs.add_parser("average", help="Write the mean of the weights of several checkpoints."))
     _add_evaluate_options(verbs.add_parser("evaluate", help="Measure the mask accuracy on a part of a data set."))
@@ -92,6 +98,24 @@ def _add_classes_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--start", type=Path, required=True, metavar="WEIGHTS", help="Start from these weights of COCO's classes.")
     add("--out", type=Path, required=True, metavar="WEIGHTS", help="Write the weights to this file (.pt).")
+
+
+def _add_propose_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``propose``."""
+    parser.set_defaults(run=_propose)
+    add = parser.add_argument
+    add("--images", type=Path, required=True, metavar="DIR", help="Label these RGB-D frames or photographs.")
+    add("--out", type=Path, required=True, metavar="DIR", help="Add to this data set; existing labels are kept.")
+    add(
+        "--weights", metavar="FILE",
+        help=f"Label with these weights, or '{SHIPPED_SEGMENTER}' for the detector of this package.",
+    )  # fmt: skip
+    add(
+        "--params", type=Path, metavar="YAML",
+        help="Use the segmentation settings of this parameter file of the node: class map, image size, threshold.",
+    )  # fmt: skip
+    add("--val-share", type=float, default=0.2, help="Use this share of the images for validation (0.2).")
+    add("--part", choices=PARTS, default="", help="Use all images for this part instead.")
 
 
 def _add_train_options(parser: argparse.ArgumentParser) -> None:
@@ -165,11 +189,40 @@ def _replace_classes(options: argparse.Namespace) -> int:
     return 0
 
 
+def _propose(options: argparse.Namespace) -> int:
+    segmenter = create_segmenter(_proposal_settings(options), NOCS_CATEGORIES)
+    config = ProposalConfig(options.out, NOCS_CATEGORIES.names, options.val_share, options.part)
+    summary = propose_labels(find_images(options.images), segmenter, config, partial(print, flush=True))
+    objects = ", ".join(f"{count} {name}" for name, count in sorted(summary.objects.items())) or "no object"
+    print(f"{summary.proposed} images labelled: {objects}; existing labels of {summary.kept} images kept")
+    print(f"{options.out}: {summary.parts['train']} training and {summary.parts['val']} validation images")
+    print(f"{options.out / PROPOSALS}: drawings for review")
+    for part in PARTS:
+        if not summary.parts[part]:
+            print(f"part {part} is empty, training needs both: add images with --part {part}", file=sys.stderr)
+    return 0
+
+
+def _proposal_settings(options: argparse.Namespace) -> SegmentationConfig:
+    """Return the settings of the segmenter of ``--params`` and ``--weights``."""
+    if not options.params and not options.weights:
+        raise ConfigError(f"propose needs a segmenter: --weights FILE, --weights {SHIPPED_SEGMENTER}, or --params YAML")
+    settings = read_parameters(options.params) if options.params else {}
+    if options.weights == SHIPPED_SEGMENTER:
+        settings |= segmenter_settings(SHIPPED_SEGMENTER)
+    elif options.weights:
+        backend = settings.get("segmentation.backend", SegmentationConfig().backend)
+        settings |= segmenter_settings(f"{backend}:{options.weights}")
+    # Images of a folder are no sequence: masks cannot be propagated from one to the next.
+    return replace(PoseNodeConfig.from_mapping(nest(settings)).segmentation, every_n=1)
+
+
 def _train(options: argparse.Namespace) -> int:
     config = SegmenterTrainConfig.read(options.recipe or config_path("segmenter/synthetic.yaml"))
     if options.start is not None:
         config = replace(config, start=str(options.start))
-    print(train_segmenter(config, options.data, options.out, options.device, options.resume))
+    log = partial(print, flush=True)
+    log(train_segmenter(config, options.data, options.out, options.device, options.resume, log))
     return 0
 
 

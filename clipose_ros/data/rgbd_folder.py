@@ -90,6 +90,11 @@ class RgbdFolder:
         return RgbdFrame(rgb, depth, self.intrinsics, stamp_ns=stamp_ns, frame_id=frame_id)
 
 
+def holds_depth_images(folder: Path) -> bool:
+    """Return True if a folder holds files that ``open_rgbd_folder`` reads as depth."""
+    return any(path.suffix.lower() == ".png" and _DEPTH_PATTERN.search(path.stem) for path in folder.iterdir())
+
+
 def open_rgbd_folder(folder: str | Path) -> RgbdFolder:
     """Find the frames and the intrinsics of a folder. Images are read on request only.
 

@@ -29,7 +29,7 @@ from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import ConfigError, DataError, UnreadableFileError
 from clipose_ros.segmenter_training.domain_randomization import randomize_domain
-from clipose_ros.segmenter_training.polygons import mask_to_polygon
+from clipose_ros.segmenter_training.polygons import format_label, mask_to_polygon
 from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, LabelArray
 
 DATASET_FILE = "dataset.yaml"
@@ -152,10 +152,7 @@ def _label_lines(labels: LabelArray, library: ObjectLibrary) -> list[str]:
     for label, pixels in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
         polygon = mask_to_polygon(labels == label) if pixels >= MIN_VISIBLE_PX else np.empty((0, 2))
         if len(polygon):
-            # Polygons are in pixel centres; the label format counts from the corner of the image.
-            relative = (polygon + 0.5) / (width, height)
-            number = class_numbers[int(label) // LABEL_BASE]
-            lines.append(" ".join([str(number), *(f"{value:.5f}" for value in relative.ravel())]))
+            lines.append(format_label(class_numbers[int(label) // LABEL_BASE], polygon, width, height))
     return lines
 
 

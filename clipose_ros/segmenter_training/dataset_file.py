@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 import yaml
 
 from clipose_ros.bounded_files import read_bytes, read_yaml
 from clipose_ros.errors import DataError, UnreadableFileError, quoted
 from clipose_ros.image_files import read_image
+from clipose_ros.types import FloatArray
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-_OTHER_SUFFIXES = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".mpo", ".tif", ".tiff", ".webp")
+OTHER_SUFFIXES = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".mpo", ".tif", ".tiff", ".webp")
 """Suffixes of images that ultralytics would read; no reader of them checks that an image is complete."""
 _MAX_LABEL_BYTES = 1 << 24
 _MAX_CLASSES = 10_000
@@ -40,6 +42,10 @@ class ImageDataset:
     path: Path
     names: tuple[str, ...]
     folders: Mapping[str, tuple[Path, ...]]
+
+    def list_images(self, part: str) -> tuple[Path, ...]:
+        """Return the images of a part, sorted by name in each folder."""
+        return tuple(_list_images(self.path, part, self.folders[part]))
 
     def write(self, target: Path) -> Path:
         """Write a ``dataset.yaml`` with these folders and names, and return its path; absent parts repeat another."""
@@ -64,14 +70,7 @@ def read_image_dataset(path: Path, parts: Sequence[str]) -> ImageDataset:
         DataError: A file or folder is missing, or an image or label is damaged, not of this format, or has a class
             beyond ``names``. The message names the file and the line.
     """
-    if not path.is_file():
-        raise DataError(f"no such data set: '{path}'. Create one with `train_segmenter pictures`")
-    try:
-        document = read_yaml(path)
-    except UnreadableFileError as error:
-        raise DataError(f"data set '{path}' cannot be read: {error}") from error
-    if not isinstance(document, Mapping):
-        raise DataError(f"data set '{path}' must be a mapping with 'train', 'val' and 'names', got {quoted(document)}")
+    document = _read_document(path)
     names = _read_names(path, document)
     folders = {part: _read_folders(path, document, part) for part in parts}
     for part in parts:
@@ -81,6 +80,28 @@ def read_image_dataset(path: Path, parts: Sequence[str]) -> ImageDataset:
         if not polygons:
             raise DataError(f"data set '{path}' has no labelled object in '{part}': {_LABEL_ADVICE}")
     return ImageDataset(path, names, folders)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Return the class names of a ``dataset.yaml`` in order of their numbers.
+
+    Raises:
+        DataError: The file cannot be read, or has no class names.
+    """
+    return _read_names(path, _read_document(path))
+
+
+def _read_document(path: Path) -> Mapping[object, object]:
+    """Read a ``dataset.yaml``."""
+    if not path.is_file():
+        raise DataError(f"no such data set: '{path}'. Create one with `train_segmenter pictures` or `propose`")
+    try:
+        document = read_yaml(path)
+    except UnreadableFileError as error:
+        raise DataError(f"data set '{path}' cannot be read: {error}") from error
+    if not isinstance(document, Mapping):
+        raise DataError(f"data set '{path}' must be a mapping with 'train', 'val' and 'names', got {quoted(document)}")
+    return document
 
 
 _LABEL_ADVICE = "labels/x.txt beside images/x.jpg has a line per object, its class number and its polygon"
@@ -131,7 +152,7 @@ def _list_images(path: Path, part: str, folders: Sequence[Path]) -> Iterator[Pat
     for folder in folders:
         for image in sorted(folder.rglob("*.*")):
             suffix = image.suffix.lower()
-            if suffix in _OTHER_SUFFIXES:
+            if suffix in OTHER_SUFFIXES:
                 raise DataError(f"image '{image}' must be a JPEG or PNG file: convert it")
             if suffix in IMAGE_SUFFIXES and not image.name.startswith("."):
                 empty = False
@@ -161,6 +182,19 @@ def _check_image(image: Path, classes: int) -> int:
             _check_polygon(line, classes, f"label '{label}', line {number}")
             objects += 1
     return objects
+
+
+def read_polygons(image: Path) -> list[FloatArray]:
+    """Read the labels of an image that ``read_image_dataset`` has checked.
+
+    Returns:
+        Polygons ``(N, 2)``: x and y relative to the size of the image.
+    """
+    label = _label_path(image)
+    if not label.exists():
+        return []
+    lines = read_bytes(label, _MAX_LABEL_BYTES).decode("utf-8-sig").splitlines()
+    return [np.array(line.split()[1:], dtype=float).reshape(-1, 2) for line in lines if line.strip()]
 
 
 def _label_path(image: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Conversion of a mask to one closed polygon, the label format of YOLO segmentation models."""
+"""Conversion of a mask to one closed polygon, and its line in a label file of YOLO segmentation models."""
 
 from __future__ import annotations
 
@@ -38,6 +38,20 @@ def mask_to_polygon(mask: BoolArray, tolerance_px: float = 0.6) -> FloatArray:
     for ring in rings[1:]:
         polygon = _join_ring(polygon, ring)
     return polygon
+
+
+def format_label(number: int, polygon: FloatArray, width: int, height: int) -> str:
+    """Return the line of an object in a label file: class number, then x and y relative to the size of the image.
+
+    Args:
+        number: Class number.
+        polygon: ``(N, 2)`` columns and rows of pixel centres.
+        width: Image width, pixels.
+        height: Image height, pixels.
+    """
+    # Pixel centres are integers here; the label format counts from the corner of the image.
+    relative = (polygon + 0.5) / (width, height)
+    return " ".join([str(number), *(f"{value:.5f}" for value in relative.ravel())])
 
 
 def _join_ring(polygon: FloatArray, ring: FloatArray) -> FloatArray:

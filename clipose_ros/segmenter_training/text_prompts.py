@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.errors import ConfigError, SegmentationError
 from clipose_ros.segmentation.isolation import isolate_ultralytics
+from clipose_ros.segmenter_training.parameter_file import DetectorParameters, write_parameters
 
 Encoder = Callable[[Any, Sequence[str]], torch.Tensor]
 """Function of a YOLOE model and P prompts that returns their embeddings ``(1, P, D)``."""
@@ -140,9 +140,8 @@ def make_segmenter(config: PromptedSegmenterConfig, out: Path, encode: Encoder |
         target.parent.mkdir(parents=True, exist_ok=True)
         model.save(target)
         _check_classes(YOLOE(str(target)).names, target, prompts)
-    parameters = target.with_suffix(".yaml")
-    parameters.write_text(_parameter_text(config, target), encoding="utf-8")
-    return parameters
+    parameters = DetectorParameters(config.prompts, config.image_size, config.score_threshold)
+    return write_parameters(target, parameters, "Parameters of the pose node for a detector made from text prompts.")
 
 
 def _load_promptable(load: Callable[[str], Any], weights: Path) -> Any:
@@ -179,21 +178,6 @@ def _check_classes(classes: Mapping[int, str], path: Path, prompts: Sequence[str
     names = [name for _, name in sorted(classes.items())]
     if names != list(prompts):
         raise SegmentationError(f"'{path}' has the classes {names}, expected the prompts {list(prompts)} in this order")
-
-
-def _parameter_text(config: PromptedSegmenterConfig, model: Path) -> str:
-    """Return a parameter file that selects the model."""
-    segmentation = {
-        "backend": "yolo",
-        "model": str(model),
-        "class_map": [f"{prompt}:{category}" for prompt, category in config.prompts.items()],
-        "image_size": config.image_size,
-        "score_threshold": config.score_threshold,
-    }
-    document = {"/**": {"ros__parameters": {"segmentation": segmentation}}}
-    return "# Parameters of the pose node for a detector made from text prompts.\n" + yaml.safe_dump(
-        document, sort_keys=False, allow_unicode=True, width=120
-    )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ trained. Weights that it produces are under AGPL-3.0 as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,21 @@ from typing import Any
 import torch
 
 from clipose_ros.bounded_files import read_yaml
+from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.errors import ConfigError, DataError, DeviceError, SegmentationError, UnreadableFileError, quoted
 from clipose_ros.run_lock import locked
 from clipose_ros.segmentation.isolation import ULTRALYTICS_ERRORS, first_line, isolate_ultralytics
 from clipose_ros.segmenter_training.dataset import DATASET_FILE, PARTS
-from clipose_ros.segmenter_training.dataset_file import read_image_dataset
+from clipose_ros.segmenter_training.dataset_file import ImageDataset, read_image_dataset
+from clipose_ros.segmenter_training.parameter_file import DetectorParameters, write_parameters
+from clipose_ros.segmenter_training.prediction_pictures import draw_predictions
+from clipose_ros.segmenter_training.progress import TrainingProgress
 from clipose_ros.segmenter_training.segmentation_trainer import make_trainer, name_layers_outside_class_branch
 from clipose_ros.segmenter_training.weights import check_resumable, export_weights, load_segmentation_model
 
+PREDICTIONS = "predictions"
+"""Folder with pictures of predictions, inside the output folder."""
 RUN_FOLDER = "run"
 """Folder with the records of ultralytics, inside the output folder."""
 _RUN_SETTINGS = {
@@ -125,9 +131,14 @@ class SegmenterTrainConfig(ConfigNode):
 
 
 def train_segmenter(
-    config: SegmenterTrainConfig, dataset: Path, output: Path, device: str = "cpu", resume: bool = False
+    config: SegmenterTrainConfig,
+    dataset: Path,
+    output: Path,
+    device: str = "cpu",
+    resume: bool = False,
+    log: Callable[[str], None] = print,
 ) -> Path:
-    """Train a segmentation model.
+    """Train a segmentation model, and describe the result: a parameter file and pictures of predictions.
 
     Args:
         config: Recipe.
@@ -135,6 +146,7 @@ def train_segmenter(
         output: Folder of the run and of the weights.
         device: ``cpu``, ``cuda``, ``cuda:N``, or the number of a GPU.
         resume: Continue the run in ``output`` with its own settings.
+        log: Called with the progress, a line for each epoch, and with the files that were written.
 
     Returns:
         The weights of the best epoch, written by ``export_weights``.
@@ -162,6 +174,9 @@ def train_segmenter(
         images = read_image_dataset(dataset, PARTS)
         if config.trained == "class_branch" and not resume:
             settings["freeze"] = name_layers_outside_class_branch(model.model)
+        progress = TrainingProgress(log)
+        for event in ("on_train_start", "on_fit_epoch_end"):
+            model.add_callback(event, getattr(progress, event))
         if config.precision == "bf16":
             model.add_callback("on_train_start", _use_bfloat16)
         try:
@@ -177,7 +192,23 @@ def train_segmenter(
             ) from error
         except ULTRALYTICS_ERRORS as error:
             raise SegmentationError(f"training in '{output}' failed: {first_line(error)}") from error
-    return export_weights(best, target)
+        export_weights(best, target)
+        _describe(target, images, log)
+    return target
+
+
+def _describe(weights: Path, images: ImageDataset, log: Callable[[str], None]) -> None:
+    """Write pictures of predictions, and a parameter file if classes have names of categories."""
+    model = load_segmentation_model(str(weights))
+    image_size = int(model.model.args["imgsz"])
+    folder = weights.parent / PREDICTIONS
+    count = draw_predictions(model, image_size, images.list_images("val"), folder)
+    log(f"{folder}: {count} validation images, predicted masks coloured and labels outlined in white")
+    class_map = {name: name for name in images.names if name in NOCS_CATEGORIES}
+    if class_map:
+        parameters = DetectorParameters(class_map, image_size)
+        path = write_parameters(weights, parameters, "Parameters of the pose node for a detector of own images.")
+        log(f"{path}: parameters of the pose node for these weights")
 
 
 def _resolve_device(device: str) -> str:

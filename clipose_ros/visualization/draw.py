@@ -113,6 +113,27 @@ def draw_result(rgb: ByteArray, result: FrameResult, intrinsics: CameraIntrinsic
     return draw_tracks(rgb, tracks, intrinsics, masks, result.rejections)
 
 
+def draw_instances(rgb: ByteArray, instances: Sequence[InstanceMask]) -> ByteArray:
+    """Draw detected instances onto a copy of a colour image.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8, channels R, G, B; not modified.
+        instances: Instances; the labels of earlier ones get better places.
+
+    Returns:
+        A new ``(H, W, 3)`` uint8 image with the mask, category and score of each instance.
+    """
+    image = np.array(rgb, dtype=np.uint8, order="C")
+    labels = []
+    for number, instance in enumerate(instances):
+        colour = category_colour(instance.category)
+        _tint(image, instance, colour)
+        text = (f"{instance.category} {instance.score:.2f}",)
+        labels.append(Label(str(number), text, _box_corners(instance), colour))
+    draw_labels(image, labels)
+    return image
+
+
 def _draw_objects(image: ByteArray, tracks: Sequence[TrackedObject], intrinsics: CameraIntrinsics) -> list[Label]:
     """Draw boxes and axes from far to near; return the labels of visible objects from near to far."""
     ordered = sorted(tracks, key=lambda track: -float(track.T_frame_object[2, 3]))
@@ -193,14 +214,14 @@ def _format_label(track: TrackedObject) -> tuple[str, str]:
 
 def _make_rejection_label(rejection: Rejection, instance: InstanceMask) -> Label:
     """Return the label of a rejected instance: category and reason."""
+    text = (f"{rejection.category} rejected", rejection.short_reason)
+    return Label(f"rejected {rejection.category}", text, _box_corners(instance), REJECTED_COLOUR)
+
+
+def _box_corners(instance: InstanceMask) -> FloatArray:
+    """Return the corners ``(4, 2)`` (u, v) of the box of an instance, pixels."""
     x0, y0, x1, y1 = instance.box
-    corners = np.array([(x0, y0), (x1 - 1, y0), (x1 - 1, y1 - 1), (x0, y1 - 1)], dtype=np.float64)
-    return Label(
-        f"rejected {rejection.category}",
-        (f"{rejection.category} rejected", rejection.short_reason),
-        corners,
-        REJECTED_COLOUR,
-    )
+    return np.array([(x0, y0), (x1 - 1, y0), (x1 - 1, y1 - 1), (x0, y1 - 1)], dtype=np.float64)
 
 
 def _track_colour(track: TrackedObject) -> Colour:

@@ -32,7 +32,7 @@ COMMANDS = {
     "export": [[]],
     "make_segmenter": [[]],
     "record_frames": [[]],
-    "train_segmenter": [[], ["pictures"], ["classes"], ["propose"], ["train"], ["evaluate"]],
+    "train_segmenter": [[], ["pictures"], ["classes"], ["propose"], ["train"], ["average"], ["evaluate"]],
 }
 """Commands, each with its subcommands."""
 

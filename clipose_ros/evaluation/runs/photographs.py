@@ -51,7 +51,7 @@ def detect_photos(
     """
     for photo, path in photos:
         rgb = read_photo(photo, path)
-        frame = _colour_frame(rgb)
+        frame = colour_frame(rgb)
         start = time.perf_counter()
         found = segmenter.segment(frame)
         latency_ms = 1e3 * (time.perf_counter() - start)
@@ -79,7 +79,7 @@ def _sum_categories(table: Mapping[str, BoxDetection]) -> BoxDetection:
     return BoxDetection(images, total.objects, total.detections, total.found, total.iou_sum)
 
 
-def _colour_frame(rgb: ByteArray) -> RgbdFrame:
+def colour_frame(rgb: ByteArray) -> RgbdFrame:
     """Return a frame without depth; its intrinsics are a placeholder, which segmenters of colour images do not read."""
     height, width = rgb.shape[:2]
     focal = float(max(width, height))
