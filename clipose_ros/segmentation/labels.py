@@ -128,13 +128,15 @@ def _crop(category: str, mask: BoolArray) -> InstanceMask:
 
 def _split(category: str, mask: BoolArray, number: int) -> list[InstanceMask]:
     """Return the largest connected areas of a mask ``(H, W)``, at most ``number``; corners connect."""
-    _, areas, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    whole = _crop(category, mask)  # the areas of the box alone: it is much smaller than the image
+    left, top = whole.box[:2]
+    _, areas, stats, _ = cv2.connectedComponentsWithStats(whole.mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:number]  # 0 is the background
     instances = []
     for index in order.tolist():
         x, y, width, height = stats[index, : cv2.CC_STAT_AREA].tolist()
         area = areas[y : y + height, x : x + width] == index
-        instances.append(InstanceMask(category, 1.0, (x, y, x + width, y + height), area))
+        instances.append(InstanceMask(category, 1.0, (left + x, top + y, left + x + width, top + y + height), area))
     return instances
 
 

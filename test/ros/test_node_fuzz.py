@@ -40,7 +40,20 @@ NUMBERS = [
 ]
 COUNTS = [0, 1, 2, 15, 16, 160, 65535, 65536, 2**31 - 1, 2**32 - 1]
 TEXTS = ["", "camera", "/camera", "c" * 300, "cam\nera\x1b[31m", "é☃💥", "..", "base", "%s%n", "{0}", "rgb8\x00"]
-ENCODINGS = ["rgb8", "bgr8", "mono8", "16UC1", "32FC1", "mono16", "64FC1", "bayer_rggb8", "yuv422", "", "x" * 5000]
+ENCODINGS = [
+    "rgb8",
+    "bgr8",
+    "mono8",
+    "16UC1",
+    "32FC1",
+    "mono16",
+    "32SC1",
+    "64FC1",
+    "bayer_rggb8",
+    "yuv422",
+    "",
+    "x" * 5000,
+]
 STAMPS = [(0, 0), (-(2**31), 2**32 - 1), (2**31 - 1, 2**32 - 1), (-1, 4_000_000_000), (0, 1), (5, 4_000_000_000)]
 PATHS = [field.path for field in config_fields(PoseNodeConfig()) if field.live]
 
