@@ -74,7 +74,7 @@ def test_detect_once_tells_why_a_frame_could_not_be_posed(ros, camera, start_nod
     camera.wait_until_heard()
 
     def broken(messages):
-        messages["info"].p = [0.0] * 12
+        messages["info"].p, messages["info"].k = [0.0] * 12, [0.0] * 9
 
     response = ros.call(Trigger, "pose_node/detect_once", Trigger.Request(), each=lambda: camera.send(broken))
     assert not response.success and "not calibrated" in response.message
