@@ -57,6 +57,12 @@ def wrap_change_state(node: LifecycleNode, wrap: Callable[[Callable[..., Any]], 
         service.callback = wrap(service.callback)
 
 
+def available_transitions(node: LifecycleNode) -> dict[int, str] | None:
+    """Return the labels of the transitions that the node's state allows, by number; None if this release hides them."""
+    transitions = getattr(getattr(node, "_state_machine", None), "available_transitions", None)
+    return None if transitions is None else {number: label for number, label, *_ in transitions}
+
+
 def destroy_state_machine(node: LifecycleNode) -> None:
     """Destroy the state machine of a destroyed node, which holds the DDS participant until the interpreter ends.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -16,8 +17,9 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
+from clipose_ros.errors import quoted
 from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.rclpy_compat import wrap_change_state
+from clipose_ros.ros.rclpy_compat import available_transitions, wrap_change_state
 
 _MAX_WAITING = 1000  # requests for a frame
 DETECT_ONCE_TIMEOUT_S = 10.0
@@ -77,21 +79,27 @@ class ResetService:
 def refuse_invalid_transitions(node: LifecycleNode, diagnostics: NodeDiagnostics) -> None:
     """Make ``~/change_state`` refuse transitions that the node's state does not allow, such as to configure it twice.
 
-    Up to Jazzy, rclpy raises its error from the callback of the service, and so from ``spin``.
+    Up to Jazzy, rclpy raises its error from the callback of the service, and so from ``spin``. Later releases and rcl
+    log each request, so a caller could flood the log.
     """
+
+    def refuse(transition: Transition, reason: str, response: ChangeState.Response) -> ChangeState.Response:
+        name = quoted(transition.label) if transition.label else str(transition.id)
+        diagnostics.warning(
+            "transition", f"transition {name} is refused ({reason}): with a lifecycle manager, set autostart:=false"
+        )
+        response.success = False
+        return response
 
     def wrap(change_state: Callable[..., Any]) -> Callable[..., Any]:
         def on_request(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            asked, allowed = request.transition, available_transitions(node)
+            if allowed is not None and (asked.label or asked.id) not in (*allowed, *allowed.values()):
+                return refuse(asked, f"possible now: {', '.join(allowed.values())}", response)
             try:
                 return change_state(request, response)
             except RuntimeError as error:  # RCLError has no public name; bugs in transitions reach the ExceptionRelay
-                diagnostics.warning(
-                    "transition",
-                    f"transition {request.transition.id} is refused ({error}): with a lifecycle "
-                    "manager, set autostart:=false",
-                )
-                response.success = False
-                return response
+                return refuse(asked, str(error), response)
 
         return on_request
 

@@ -10,6 +10,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from visualization_msgs.msg import Marker, MarkerArray
 
 from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.ros import services
 from clipose_ros.ros.pose_node import PoseNode
 
 
@@ -158,17 +159,40 @@ def test_a_manager_gets_the_reply_of_a_configuration_that_takes_long(ros, start_
     assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
 
 
-def test_an_invalid_transition_is_refused_and_changes_nothing(ros, camera, start_node, monkeypatch):
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_invalid_transition_is_refused_and_changes_nothing(ros, camera, start_node, monkeypatch, hidden):
     def as_before_kilted(self, number):
         self._state_machine.trigger_transition_by_id(number, True)
         raise AssertionError("the state machine should have refused")
 
     node = start_node()
     monkeypatch.setattr(PoseNode, "_LifecycleNodeMixin__change_state", as_before_kilted, raising=False)
+    if hidden:  # by a release that names the state machine differently
+        monkeypatch.setattr(services, "available_transitions", lambda _: None)
     assert not change(ros, Transition.TRANSITION_CONFIGURE)
     assert state(ros) == "active" and node.error is None
     ros.wait_for(lambda: "autostart" in node.value("last_problem"), "diagnostics to say why")
     assert f"transition {Transition.TRANSITION_CONFIGURE}" in node.value("last_problem")
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [Transition(id=0), Transition(id=60), Transition(id=255), Transition(id=3, label="flood\n"), Transition(id=4)],
+)
+def test_many_invalid_transitions_do_not_flood_the_log(ros, start_node, capfd, transition):
+    node = start_node(started=False)
+    request = ChangeState.Request(transition=transition)
+    for _ in range(20):
+        assert not ros.call(ChangeState, "pose_node/change_state", request).success
+    ros.wait_for(lambda: "possible now: configure, shutdown" in node.value("problem.transition"), "the reason")
+    assert capfd.readouterr().err.count("is refused") < 20
+
+
+def test_a_transition_is_found_by_its_label(ros, start_node):
+    node = start_node(started=False)
+    request = ChangeState.Request(transition=Transition(label="configure"))
+    assert ros.call(ChangeState, "pose_node/change_state", request).success
+    ros.wait_for(lambda: node.value("state") == "inactive", "the state")
 
 
 def test_an_unexpected_exception_of_a_transition_is_raised_from_spin(ros, start_node):
