@@ -86,6 +86,12 @@ ISAAC = Driver(
 
 ACCEPTED = {
     "zed": ZED,
+    "zed_until_5_0": replace(
+        ZED,
+        color="/zed/zed_node/rgb/image_rect_color",
+        info="/zed/zed_node/rgb/camera_info",
+        frame_id="zed_left_camera_optical_frame",
+    ),
     "zed_openni": replace(ZED, encodings=("bgra8", "mono16")),
     "zed_mini": replace(ZED, model="equidistant", d=(0.0,) * 4),
     "oak": OAK,
