@@ -7,6 +7,7 @@ neither ROS nor NumPy, so that it works before their imports, which take seconds
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -79,10 +80,12 @@ class TerminationSignals:
 
     def _receive(self) -> None:
         with self._lock:
-            if not self.received:
-                threading.Thread(target=self._end_late, name="last_resort", daemon=True).start()
+            is_first = not self.received
             self._received.set()
             on_signal = self._on_signal
+        if is_first:
+            with contextlib.suppress(RuntimeError):  # no thread is left; the signal counts nevertheless
+                threading.Thread(target=self._end_late, name="last_resort", daemon=True).start()
         if on_signal is not None:
             on_signal()
 

@@ -114,3 +114,16 @@ sys.exit(3)
     process.send_signal(signal.SIGHUP)
     process.communicate("go on\n", timeout=60.0)
     assert process.returncode == 3
+
+
+def test_a_signal_counts_although_no_thread_can_start() -> None:
+    program = """
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refuse
+print('ready', flush=True)
+while True: time.sleep(0.01)
+"""
+    process = run_program(program, signal.SIGTERM)
+    assert process.returncode == 0
+    process.stdout.close()
