@@ -15,6 +15,7 @@ from clipose_ros.config import NetworkConfig, PoseNodeConfig, installed_segmente
 from clipose_ros.errors import ConfigError
 from clipose_ros.plugins import BUILTIN_SEGMENTERS
 from clipose_ros.resources import config_path
+from clipose_ros.segmentation.class_map import WEIGHTS_SUFFIX
 
 SHIPPED_SEGMENTER = "shipped"
 """Value of ``--segmenter`` that stands for the detector in ``config/detector.yaml``."""
@@ -46,7 +47,7 @@ def node_config(options: argparse.Namespace) -> PoseNodeConfig:
     """
     settings = read_parameters(options.params) if options.params else {}
     if options.segmenter or not options.params:
-        settings |= segmenter_settings(options.segmenter or "labels")
+        settings |= segmenter_settings(options.segmenter or "labels", with_parameters=not options.params)
     config = PoseNodeConfig.from_mapping(nest(settings))
     # Single views are no sequence: masks cannot be propagated from one to the next.
     segmentation = replace(config.segmentation, every_n=1)
@@ -68,13 +69,17 @@ def network_config(options: argparse.Namespace, base: NetworkConfig | None = Non
     return replace(base, **network, tta=replace(base.tta, **tta))
 
 
-def segmenter_settings(segmenter: str) -> dict[str, Any]:
+def segmenter_settings(segmenter: str, with_parameters: bool = True) -> dict[str, Any]:
     """Return the settings that choose a segmenter; they override others and leave the rest unchanged.
+
+    ``train_segmenter`` and ``make_segmenter`` write a parameter file beside the weights, with the class map and the
+    image size that belong to them.
 
     Args:
         segmenter: ``shipped`` for the detector of this package with all its settings, or ``NAME[:WEIGHTS]`` with the
             name of a segmentation backend and a local file: ``labels``, ``yolo:WEIGHTS``, ``mask_rcnn:WEIGHTS``, or a
             backend that another package adds.
+        with_parameters: Read the parameter file beside the weights, if there is one.
 
     Returns:
         Value by dotted name, such as ``segmentation.backend``.
@@ -94,7 +99,8 @@ def segmenter_settings(segmenter: str) -> dict[str, Any]:
                 f"--segmenter must be {', '.join(names)}, or {with_weights} with a local file, got '{segmenter}'. "
                 "Nothing is downloaded automatically"
             )
-        settings = {"segmentation.backend": backend, "segmentation.model": str(path.resolve()) if weights else ""}
+        settings = _read_parameters_beside(path) if weights and with_parameters else {}
+        settings |= {"segmentation.backend": backend, "segmentation.model": str(path.resolve()) if weights else ""}
     row = BUILTIN_SEGMENTERS.get(settings["segmentation.backend"])
     if row is not None and row.package and importlib.util.find_spec(row.package) is None:
         raise ConfigError(
@@ -103,6 +109,13 @@ def segmenter_settings(segmenter: str) -> dict[str, Any]:
             "do"
         )
     return settings
+
+
+def _read_parameters_beside(weights: Path) -> dict[str, Any]:
+    """Read the parameter file beside weights; other YAML files, such as an architecture, are skipped."""
+    path = weights.with_suffix(".yaml")
+    is_file = weights.suffix == WEIGHTS_SUFFIX and path.is_file()
+    return read_parameters(path) if is_file and b"ros__parameters" in path.read_bytes() else {}
 
 
 def _is_complete(backend: str, has_colon: bool, weights: str) -> bool:

@@ -212,7 +212,7 @@ def _proposal_settings(options: argparse.Namespace) -> SegmentationConfig:
         settings |= segmenter_settings(SHIPPED_SEGMENTER)
     elif options.weights:
         backend = settings.get("segmentation.backend", SegmentationConfig().backend)
-        settings |= segmenter_settings(f"{backend}:{options.weights}")
+        settings |= segmenter_settings(f"{backend}:{options.weights}", with_parameters=not options.params)
     # Images of a folder are no sequence: masks cannot be propagated from one to the next.
     return replace(PoseNodeConfig.from_mapping(nest(settings)).segmentation, every_n=1)
 

@@ -59,7 +59,14 @@ def _predict(model: Any, bgr: ByteArray, image_size: int) -> list[InstanceMask]:
     """Return the predicted instances of an image; their category is the class name."""
     try:
         result = model.predict(
-            bgr, imgsz=image_size, conf=SCORE_THRESHOLD, retina_masks=True, device="cpu", verbose=False, save=False
+            bgr,
+            imgsz=image_size,
+            conf=SCORE_THRESHOLD,
+            agnostic_nms=True,
+            retina_masks=True,
+            device="cpu",
+            verbose=False,
+            save=False,
         )[0]
     except ULTRALYTICS_ERRORS as error:
         raise SegmentationError(f"ultralytics cannot run the trained weights: {first_line(error)}") from error

@@ -136,3 +136,23 @@ def test_node_config_options_override_the_parameter_file(tmp_path: Path, ultraly
     assert (shipped.model, "can:can" in shipped.class_map) == ("clipose_segmenter", True)
     masks = config_of("--params", str(path), "--segmenter", "labels").segmentation
     assert (masks.backend, masks.model) == ("labels", "")
+
+
+def test_weights_bring_the_parameter_file_beside_them(tmp_path: Path, ultralytics: None) -> None:
+    weights = written(tmp_path / "own.pt", "")
+    document = (
+        "/**:\n  ros__parameters:\n    segmentation: {model: elsewhere.pt, class_map: ['cup:mug'], image_size: 96}\n"
+    )
+    beside = written(tmp_path / "own.yaml", document)
+    segmentation = as_config(segmenter_settings(f"yolo:{weights}")).segmentation
+    assert (segmentation.model, segmentation.class_map, segmentation.image_size) == (str(weights), ("cup:mug",), 96)
+    # An explicit parameter file is not overridden.
+    explicit = written(tmp_path / "explicit.yaml", document.replace("96", "128"))
+    options = read_options(None, ["--scenes", "1", "--params", str(explicit), "--segmenter", f"yolo:{weights}"])
+    assert node_config(options).segmentation.image_size == 128
+    # The architecture of the network may have the same name.
+    beside.write_text("nc: 80\n")
+    assert segmenter_settings(f"yolo:{weights}").keys() == {"segmentation.backend", "segmentation.model"}
+    beside.write_text("ros__parameters: 1\n")
+    with pytest.raises(ConfigError, match=r"own\.yaml"):
+        segmenter_settings(f"yolo:{weights}")

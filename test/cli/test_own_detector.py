@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.cli.node_settings import read_parameters
+from clipose_ros.cli.node_settings import segmenter_settings
 from clipose_ros.cli.train_segmenter import main
 from clipose_ros.config import PoseNodeConfig, nest
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.data.rgbd_writer import RgbdFolderWriter
 from clipose_ros.data.synthetic.sequence import SequenceConfig, render_sequence
 from clipose_ros.segmentation import create_segmenter
-from clipose_ros.segmenter_training.dataset_file import read_image_dataset
 from clipose_ros.segmenter_training.polygons import format_label, mask_to_polygon
 from clipose_ros.types import InstanceMask
 
@@ -54,6 +53,7 @@ def test_propose_needs_an_existing_segmenter(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ultralytics")
     data, out = tmp_path / "set", tmp_path / "run"
@@ -79,12 +79,12 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     run("evaluate", "--weights", out / "segmenter.pt", "--data", data / "dataset.yaml", "--image-size", 64)
     assert "mAP50" in capsys.readouterr().out
 
-    settings = read_parameters(out / "segmenter.yaml")
+    settings = segmenter_settings(f"yolo:{out / 'segmenter.pt'}")
     config = PoseNodeConfig.from_mapping(nest(settings | {"segmentation.score_threshold": 0.0})).segmentation
     assert (config.backend, config.image_size, len(config.class_map)) == ("yolo", 64, 6)
     segmenter = create_segmenter(config, NOCS_CATEGORIES, "cpu")
     found = segmenter.segment(open_rgbd_folder(tmp_path / "frames_val").read(0))
     assert all(isinstance(item, InstanceMask) and item.category in NOCS_CATEGORIES for item in found)
     # The next round starts from the own weights.
-    run("propose", "--images", tmp_path / "frames_val", "--params", out / "segmenter.yaml", "--out", tmp_path / "next")
-    assert read_image_dataset(data / "dataset.yaml", ("train", "val")).names == NOCS_CATEGORIES.names
+    run("propose", "--images", tmp_path / "frames_val", "--weights", out / "segmenter.pt", "--out", tmp_path / "next")
+    assert "3 images labelled" in capsys.readouterr().out
