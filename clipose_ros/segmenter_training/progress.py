@@ -34,18 +34,23 @@ class TrainingProgress:
 
     def __init__(self, log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._clock = log, clock
-        self._start_s, self._reported = 0.0, -1
+        self._start_s, self._begun = 0.0, -1
 
     def on_train_start(self, trainer: Any) -> None:
         """Report the numbers of images and epochs."""
-        self._start_s, self._reported = self._clock(), trainer.start_epoch - 1
+        self._start_s = self._clock()
         images = len(trainer.train_loader.dataset), len(trainer.test_loader.dataset)
         self._log(f"{images[0]} training and {images[1]} validation images, {trainer.epochs} epochs")
 
+    def on_train_epoch_start(self, trainer: Any) -> None:
+        """Remember the number of the epoch."""
+        self._begun = trainer.epoch
+
     def on_fit_epoch_end(self, trainer: Any) -> None:
-        """Report an epoch; ultralytics calls it once more after the last one."""
-        if trainer.epoch <= self._reported:
+        """Report an epoch."""
+        # ultralytics also calls this after its final evaluation, with the number of an epoch that was not begun.
+        if trainer.epoch != self._begun:
             return
-        self._reported, done = trainer.epoch, trainer.epoch + 1
+        done = trainer.epoch + 1
         seconds = (self._clock() - self._start_s) / (done - trainer.start_epoch)
         self._log(format_progress(done, trainer.epochs, seconds, trainer.metrics.get(_MAP50)))

@@ -175,7 +175,7 @@ def train_segmenter(
         if config.trained == "class_branch" and not resume:
             settings["freeze"] = name_layers_outside_class_branch(model.model)
         progress = TrainingProgress(log)
-        for event in ("on_train_start", "on_fit_epoch_end"):
+        for event in ("on_train_start", "on_train_epoch_start", "on_fit_epoch_end"):
             model.add_callback(event, getattr(progress, event))
         if config.precision == "bf16":
             model.add_callback("on_train_start", _use_bfloat16)

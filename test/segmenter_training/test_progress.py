@@ -29,10 +29,12 @@ def test_each_epoch_is_reported_once_with_the_mean_since_the_start() -> None:
     trainer = SimpleNamespace(start_epoch=5, epoch=5, epochs=8, metrics={"metrics/mAP50(M)": 0.5})
     trainer.train_loader, trainer.test_loader = loaders
     progress.on_train_start(trainer)
-    for epoch, seconds in ((5, 20.0), (6, 40.0), (7, 30.0), (7, 5.0)):
-        trainer.epoch = epoch
+    for trainer.epoch, seconds in ((5, 20.0), (6, 40.0), (7, 30.0)):
+        progress.on_train_epoch_start(trainer)
         now[0] += seconds
         progress.on_fit_epoch_end(trainer)
+    trainer.epoch = 8  # the final evaluation of ultralytics
+    progress.on_fit_epoch_end(trainer)
     assert lines == [
         "30 training and 8 validation images, 8 epochs",
         "epoch 6 of 8, 20 s each, about 40 s left; mask mAP50 0.500 on the validation images",

@@ -117,3 +117,12 @@ def test_export_rejects_file_that_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save({"model": 1}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"other\.pt"):
         export_weights(tmp_path / "other.pt", tmp_path / "out.pt")
+
+
+def test_training_writes_pictures_and_parameters_beside_the_weights(trained: tuple[Path, Path]) -> None:
+    weights = trained[1]
+    assert len(list((weights.parent / "predictions").glob("*.jpg"))) == 6
+    written = yaml.safe_load(weights.with_suffix(".yaml").read_text())["/**"]["ros__parameters"]["segmentation"]
+    config = SegmentationConfig.from_mapping(written)
+    assert (config.backend, config.model, config.image_size) == ("yolo", str(weights.resolve()), 96)
+    assert config.class_map == tuple(f"{name}:{name}" for name in NOCS_CATEGORIES.names)

@@ -257,3 +257,16 @@ def test_frame_result_is_drawn_as_numbered_tracks():
     result = FrameResult(poses, clouds, (lost,), StageTimes(0.0, 0.0, 0.0))
     expected = draw_tracks(blank(), tracks, CAMERA, [mask, mask], [lost])
     assert np.array_equal(draw_result(blank(), result, CAMERA), expected)
+
+
+@given(x=st.integers(0, 500), y=st.integers(0, 400), category=st.sampled_from(sorted(CATEGORY_COLOURS)))
+@settings(max_examples=20)
+def test_detected_instances_are_tinted_in_the_colour_of_their_category(x, y, category):
+    image = blank()
+    mask = InstanceMask(category, 0.5, (x, y, x + 60, y + 40), np.ones((40, 60), bool))
+    drawn = draw.draw_instances(image, [mask])
+    inside = drawn[y + 1 : y + 39, x + 1 : x + 59].reshape(-1, 3)
+    tint = 0.35 * np.array(CATEGORY_COLOURS[category])
+    assert (np.abs(inside - tint) <= 1).all(axis=1).mean() > 0.9  # a label may reach over the border
+    assert not image.any() and drawn.shape == image.shape
+    assert not draw.draw_instances(image, []).any()
