@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,10 +115,15 @@ def test_ends_although_it_configures_for_ever(spawn):
 def test_ends_while_a_frame_fails(ros, camera, spawn):
     """A thread that asks whether ROS is up must not wait for the thread that shuts it down and waits for the former."""
     process = spawn(BOX_NODE, "--crash-at-the-end", "--ros-args", *LABELS)
+    processing = threading.Event()
+
+    def read() -> None:
+        if "processing\n" in process.stdout:
+            processing.set()
+
+    threading.Thread(target=read, daemon=True).start()
     camera.wait_until_heard()
-    camera.send()
-    lines = iter(process.stdout.readline, "")
-    ros.wait_for(lambda: "processing\n" in lines, "a frame")
+    ros.wait_for(processing.is_set, "a frame", camera.send)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60.0)[0]
     assert process.returncode == 0 and "after the signal" not in output, output
