@@ -19,7 +19,7 @@ _SHARED_MEMORY_MB = 4.0
 
 def main(args: list[str] | None = None) -> int:
     """Run the pose node; return the exit status."""
-    receive_termination_signals()
+    signals = receive_termination_signals()
     fault = find_memory_fault()
     if fault is not None:
         return _fail(fault)
@@ -27,7 +27,7 @@ def main(args: list[str] | None = None) -> int:
         from clipose_ros.ros import pose_node
     except (ImportError, OSError, MemoryError) as error:
         return _fail(f"a library cannot be loaded: {error}: check the installation, free memory and /dev/shm")
-    return pose_node.main(args)
+    return signals.end_process(pose_node.main(args))
 
 
 def find_memory_fault() -> str | None:

@@ -74,6 +74,16 @@ class TerminationSignals:
         if received:
             on_signal()
 
+    def end_process(self, status: int) -> int:
+        """End the process at once if a signal has arrived: the interpreter takes seconds to free the libraries.
+
+        Returns:
+            The exit status, if no signal has arrived.
+        """
+        if self.received:
+            _end_process(status)
+        return status
+
     def _wait(self) -> None:
         signal.sigwait(self._signals)
         self._receive()
@@ -112,8 +122,9 @@ def _describe_main_thread() -> str:
     return f"{place.name} ({place.filename.rpartition(os.sep)[2]}:{place.lineno})"
 
 
-def _end_process() -> None:
-    """End the process at once; there is nothing to clean up before ROS is initialised."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+def _end_process(status: int = 0) -> None:
+    """End the process at once, where nothing is to be cleaned up: before ROS is initialised, and after its shutdown."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # its reader may have ended
+            stream.flush()
+    os._exit(status)

@@ -189,12 +189,17 @@ def test_poses_with_a_real_checkpoint(ros, camera, spawn, tiny_model):
         "check.score_threshold:=0.0",
         f"network.model:={tiny_model}",
     )
+    others = shared_memory(os.getpid())
     process = spawn("-m", "clipose_ros.ros.pose_node", "--ros-args", *LABELS, *(a for s in settings for a in ("-p", s)))
     detections = ros.listen(Detection3DArray, "pose_node/detections")
     camera.wait_until_heard()
     ros.wait_for(lambda: detections and detections[-1].detections, "detections", camera.send)
     assert {d.results[0].hypothesis.class_id for d in detections[-1].detections} <= {"mug", "bowl"}
-    assert process.poll() is None
+    segments = shared_memory(process.pid) - others
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60.0)[0]
+    assert process.returncode == 0 and "rror" not in output, output
+    assert segments and not any(path.exists() for path in segments)
 
 
 @pytest.mark.parametrize(

@@ -127,3 +127,18 @@ while True: time.sleep(0.01)
     process = run_program(program, signal.SIGTERM)
     assert process.returncode == 0
     process.stdout.close()
+
+
+def test_the_end_is_immediate_only_after_a_signal() -> None:
+    program = """
+import atexit
+atexit.register(print, "freed")
+signals.hold()
+assert signals.end_process(3) == 3
+print('ready', flush=True)
+while not signals.received: time.sleep(0.01)
+sys.exit(signals.end_process(5))
+"""
+    process = run_program(program, signal.SIGTERM)
+    assert process.returncode == 5 and process.stdout.read() == ""
+    process.stdout.close()
