@@ -31,13 +31,14 @@ ARGUMENTS = {
 def pose_node(context: LaunchContext) -> list[Node]:
     """Create the pose node; the detector's parameters override those of the demo if the detector is used."""
     shipped = LaunchConfiguration("shipped_detector").perform(context) == "true"
+    detector = [str(CONFIG / "detector.yaml"), str(CONFIG / "demo_detector.yaml")]
     return [
         Node(
             package="clipose_ros",
             executable="pose_node",
             name="pose_node",
             output="screen",
-            parameters=[str(CONFIG / "demo.yaml"), *([str(CONFIG / "detector.yaml")] if shipped else [])],
+            parameters=[str(CONFIG / "demo.yaml"), *(detector if shipped else [])],
         )
     ]
 

@@ -29,7 +29,7 @@ from clipose_ros.cli.live_system import (
     ros_arguments,
     set_parameters,
 )
-from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
+from clipose_ros.cli.node_settings import SEGMENTERS, SHIPPED_SEGMENTER, read_parameters, segmenter_settings
 from clipose_ros.cli.subprocesses import Subprocess, ended_by_signals
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
@@ -142,8 +142,10 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
         raise ConfigError(f"--duration must be positive, got {options.duration:g}")
     if options.animation < 0.0:
         raise ConfigError(f"--animation must not be negative, got {options.animation:g}")
+    is_rendered = options.segmenter == SHIPPED_SEGMENTER and options.input is None
     node = {
         **segmenter_settings(options.segmenter),
+        **(read_parameters(config_path("demo_detector.yaml")) if is_rendered else {}),
         "network.model": options.model,
         **set_parameters(options.settings),
     }

@@ -127,6 +127,9 @@ def live_system(folder: Path, debug_images: bool = True) -> Iterator[LiveSystem]
         yield system
 
 
+_FASTRTPS_DISTRIBUTIONS = ("humble", "iron", "jazzy")
+
+
 def live_environment() -> dict[str, str]:
     """Return the environment variables of all three processes; variables that are set keep their values.
 
@@ -135,10 +138,10 @@ def live_environment() -> dict[str, str]:
     down tenfold on a busy machine.
     """
     ensure_ros_log_folder()
-    profile = str(config_path("fastdds.xml"))
+    # Fast DDS of later distributions warns of the earlier name, that of earlier ones knows no other.
+    variable = "FASTRTPS" if os.environ.get("ROS_DISTRO") in _FASTRTPS_DISTRIBUTIONS else "FASTDDS"
     environment = {
-        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
-        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,  # the name up to ROS 2 Jazzy
+        f"{variable}_DEFAULT_PROFILES_FILE": str(config_path("fastdds.xml")),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",

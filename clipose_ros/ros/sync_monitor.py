@@ -101,6 +101,8 @@ class SyncMonitor:
         """Record a matched set."""
         self._matched_s = now_s
         self._matches_s.append(now_s)
+        while now_s - self._matches_s[0] > WINDOW_S:
+            self._matches_s.popleft()
 
     def newest_stamp_ns(self) -> int | None:
         """Return the newest stamp of all topics; None before the first message."""

@@ -68,8 +68,8 @@ def test_run_live_measures_a_case_and_stops_its_processes(tmp_path: Path, childr
 def test_run_live_reports_the_log_of_a_node_that_dies(
     tmp_path: Path, children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_system, "POSE_NODE", (*live_system.POSE_NODE, "--crash"))
-    with pytest.raises(SubprocessDiedError, match=r"pose node ended unexpectedly(.|\n)*a bug in the worker"):
+    monkeypatch.setattr(live_system, "POSE_NODE", (*live_system.POSE_NODE, "--die"))
+    with pytest.raises(SubprocessDiedError, match=r"pose node ended unexpectedly(.|\n)*a bug in compiled code"):
         run_live(LiveCase(objects=1, seconds=60.0, rate_hz=10.0, camera=SMALL), tmp_path)
     assert len(children) == 2 and not children.alive
 

@@ -84,7 +84,7 @@ def test_evaluate_names_frames_and_categories_that_do_not_match(
 @pytest.mark.parametrize(
     ("source", "option", "requirement"),
     [
-        (["--results", "a"], ["--segmenter", "labels"], "--scenes"),
+        (["--results", "a"], ["--segmenter", "labels"], "--scenes or --photos"),
         (["--data", "a"], ["--frames-in", "b"], "--scenes"),
         (["--data", "a"], ["--meshes", "b"], "--scenes or --tables"),
         (["--data", "a"], ["--workers", "1"], "--scenes or --tables"),

@@ -23,10 +23,11 @@ def test_starts_camera_and_node_with_what_exists(launched):
     started = nodes(launched("demo.launch.py"))
     assert set(started) == {"synthetic_camera", "pose_node"}
     assert all(node.named["package"] == "clipose_ros" for node in started.values())
-    path, detector = started["pose_node"].named["parameters"]
+    path, detector, rendered = started["pose_node"].named["parameters"]
     config = PoseNodeConfig.from_mapping(settings(path))
     camera = SyntheticCameraConfig()
     assert PoseNodeConfig.from_mapping(settings(detector)).segmentation.backend == "yolo"
+    assert settings(rendered)["segmentation"]["score_threshold"] < settings(detector)["segmentation"]["score_threshold"]
     assert config.tracking.frame == camera.world_frame, "the camera moves: smoothing needs the frame that does not"
 
 

@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the other imports, as the node does
 
     receive_termination_signals()
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -73,6 +74,12 @@ def crash() -> None:
     raise ZeroDivisionError("a bug in the worker")
 
 
+def die() -> None:
+    """End the process at once, as a bug in compiled code does."""
+    print("a bug in compiled code", file=sys.stderr, flush=True)
+    os._exit(70)
+
+
 if __name__ == "__main__":
     received = signals.receive_termination_signals()
     box_predictor, nodes = BoxPredictor(), list[PoseNode]()
@@ -94,6 +101,8 @@ if __name__ == "__main__":
 
     if "--crash" in sys.argv:
         box_predictor.before_each = crash
+    elif "--die" in sys.argv:
+        box_predictor.before_each = die
     elif "--crash-at-the-end" in sys.argv:
         box_predictor.before_each = crash_at_the_end
     elif "--hang" in sys.argv:

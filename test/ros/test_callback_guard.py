@@ -13,6 +13,7 @@ from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
+from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -112,8 +113,10 @@ def test_twenty_callers_at_once_are_all_answered(ros, camera, start_node):
         "get_state": (GetState, GetState.Request()),
         "get_parameters": (GetParameters, GetParameters.Request(names=["enabled"])),
     }
+    # Every client receives the replies to all, and would lose its own among them at the default depth.
+    qos = QoSProfile(depth=100)
     clients = [
-        (ros.node.create_client(kind, f"pose_node/{name}"), request)
+        (ros.node.create_client(kind, f"pose_node/{name}", qos_profile=qos), request)
         for name, (kind, request) in requests.items()
         for _ in range(20)
     ]

@@ -8,12 +8,17 @@ import sys
 import pytest
 from sensor_msgs.msg import Image, PointCloud2
 
+from clipose_ros.ros import sync_monitor, topic_history
+
 SETTLING = 130  # frames: figures for diagnostics look back on 120
 FRAMES = 200
 
 
 @pytest.mark.timeout(300)
-def test_memory_stays_as_it_is(ros, camera, start_node) -> None:
+def test_memory_stays_as_it_is(ros, camera, start_node, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The last seconds of arrivals are kept: as many as the machine has time for.
+    monkeypatch.setattr(topic_history, "WINDOW_S", 0.2)
+    monkeypatch.setattr(sync_monitor, "WINDOW_S", 0.2)
     node = start_node(publish__tf=False)  # the buffer keeps ten seconds of it: as many as the machine has time for
     received = [
         node.detections,

@@ -21,12 +21,12 @@ def accepted(stamps_ns: list[int], period_s: float = 0.033) -> list[int]:
 def test_outliers_that_do_not_follow_one_another_are_left_out(steps: list[int], data: st.DataObject) -> None:
     regular = [10 * HOUR + sum(steps[: i + 1]) for i in range(len(steps))]
     places = data.draw(st.lists(st.integers(1, len(regular)), unique=True))
-    leads = {place: data.draw(st.integers(HOUR, 10 * HOUR)) for place in places}
+    advances = {place: data.draw(st.integers(HOUR, 10 * HOUR)) for place in places}
     mixed = []
     for i, stamp in enumerate(regular):
         mixed.append(stamp)
-        if i + 1 in leads:
-            mixed.append(stamp + leads[i + 1])
+        if i + 1 in advances:
+            mixed.append(stamp + advances[i + 1])
     assert accepted(mixed) == regular
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from clipose_ros.categories import NOCS_CATEGORIES
-from clipose_ros.config import PoseNodeConfig
+from clipose_ros.cli.node_settings import read_parameters
+from clipose_ros.config import PoseNodeConfig, nest
 from clipose_ros.data.synthetic.sequence import SequenceConfig, render_sequence
 from clipose_ros.resources import config_path
 from clipose_ros.segmentation import create_segmenter
@@ -14,8 +14,8 @@ from clipose_ros.types import LABEL_BASE
 
 def test_most_objects_of_a_demo_table_are_found_with_their_category() -> None:
     pytest.importorskip("ultralytics")
-    settings = yaml.safe_load(config_path("detector.yaml").read_text())["/**"]["ros__parameters"]
-    segmenter = create_segmenter(PoseNodeConfig.from_mapping(settings).segmentation, NOCS_CATEGORIES, "cpu")
+    settings = {**read_parameters(config_path("detector.yaml")), **read_parameters(config_path("demo_detector.yaml"))}
+    segmenter = create_segmenter(PoseNodeConfig.from_mapping(nest(settings)).segmentation, NOCS_CATEGORIES, "cpu")
     objects = found = 0
     for seed in (500, 501, 502):
         frame = next(render_sequence(SequenceConfig(seed=seed, frames=2, workers=1))).frame
