@@ -36,7 +36,7 @@ from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
-from clipose_ros.ros.rclpy_compat import destroy_state_machine, recreate_builtin_services
+from clipose_ros.ros.rclpy_compat import destroy_state_machine, wrap_builtin_services
 from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, ResetService, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.signals import TerminationSignals, receive_termination_signals
@@ -114,7 +114,7 @@ class PoseNode(LifecycleNode):
         EnableService(self)
         ResetService(self, self._reset_tracks)
         refuse_invalid_transitions(self, self.diagnostics)
-        recreate_builtin_services(self)
+        wrap_builtin_services(self, self._callback_guard.wrap_service)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # runs while simulated time is paused
         self.create_timer(1.0, self._on_timer, clock=steady)

@@ -101,18 +101,15 @@ def subscribe_counting_losses(
         return node.create_subscription(kind, topic, on_message, qos, qos_overriding_options=overridable)
 
 
-def recreate_builtin_services(node: Node) -> None:
-    """Replace the services that rcl creates by services of the node's own ``create_service``.
+def wrap_builtin_services(node: Node, wrap: Callable[[Callable[..., Any], str], Callable[..., Any]]) -> None:
+    """Replace the callbacks of the services that rcl creates by ``wrap(callback, name)``.
 
-    Those of the lifecycle and of type descriptions have a queue of 10 requests, which cannot be set: of twenty calls at
-    once, half get no reply. The services of rcl remain in the graph, and nobody takes their requests.
+    Those of the lifecycle and of type descriptions do not pass through ``create_service``. Their queue of 10 requests
+    cannot be set, and a second server beside them would lose the calls that arrive before it exists.
     """
-    for service in list(node.services):
+    for service in node.services:
         if service.qos_profile.depth < qos_profile_parameters.depth:
-            node.destroy_service(service)
-            node.create_service(
-                service.srv_type, service.srv_name, service.callback, callback_group=service.callback_group
-            )
+            service.callback = wrap(service.callback, service.srv_name)
 
 
 def _overrides(node: Node) -> dict[str, Parameter[Any]]:

@@ -8,7 +8,6 @@ import threading
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from lifecycle_msgs.srv import GetState
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.executors import ExternalShutdownException
@@ -110,7 +109,6 @@ def test_twenty_callers_at_once_are_all_answered(ros, camera, start_node):
         "enable": (SetBool, SetBool.Request(data=True)),
         "reset": (Trigger, Trigger.Request()),
         "detect_once": (Trigger, Trigger.Request()),
-        "get_state": (GetState, GetState.Request()),
         "get_parameters": (GetParameters, GetParameters.Request(names=["enabled"])),
     }
     # Every client receives the replies to all, and would lose its own among them at the default depth.
