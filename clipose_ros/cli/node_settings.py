@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from clipose_ros.bounded_files import read_yaml
 from clipose_ros.config import NetworkConfig, PoseNodeConfig, installed_segmenters, nest
-from clipose_ros.errors import ConfigError
+from clipose_ros.errors import ConfigError, UnreadableFileError
 from clipose_ros.plugins import BUILTIN_SEGMENTERS
 from clipose_ros.resources import config_path
 from clipose_ros.segmentation.class_map import WEIGHTS_SUFFIX
@@ -140,8 +139,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
             bounds.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = read_yaml(path)
+    except UnreadableFileError as error:
         raise ConfigError(f"parameters '{path}' cannot be read: {error}") from error
     sections = [
         content["ros__parameters"]

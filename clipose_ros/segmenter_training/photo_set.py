@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.errors import DataError
+from clipose_ros.errors import DataError, UnreadableFileError
+from clipose_ros.image_files import read_image
 from clipose_ros.types import BoolArray, ByteArray
 
 PHOTO_PARTS = ("train", "val", "test")
@@ -56,10 +57,12 @@ def read_rgb(path: Path) -> ByteArray:
 
 def _read_image(path: Path, mode: int) -> ByteArray:
     """Read an image file in a mode of OpenCV; raise DataError if it is none."""
-    image = cv2.imread(str(path), mode)
-    if image is None:
-        raise DataError(f"'{path}' cannot be read as an image: replace the file, or list it as rejected")
-    return np.asarray(image, dtype=np.uint8)
+    try:
+        return np.asarray(read_image(path, mode), dtype=np.uint8)
+    except UnreadableFileError as error:
+        raise DataError(
+            f"'{path}' cannot be read as an image: replace the file, or list it as rejected ({error})"
+        ) from error
 
 
 def photo_part(digest: str) -> str:
