@@ -36,6 +36,8 @@ _SIZE_FLOOR, _SIZE_SLOPE = 0.0019, 0.0035
 """Variances relative to the squared box diagonal, and their growth with -ln of the confidence of the y axis."""
 USUAL_COVERAGE = 0.57
 """Coverage of objects in full view; variances of position and size grow with the inverse square of the coverage."""
+_MAX_SLOPE = 1e3
+"""Largest image coordinate in units of the focal length; farther from the axis, a projection tells nothing."""
 _UNRELATED = 1e4
 """Variance of the measured turn about y of axially symmetric objects, rad^2: the measurement tells nothing of it."""
 _MIN_FLIP, _MAX_FLIP, _FLIP_SCALE, _FLIP_POWER = 0.002, 0.5, 0.6, 1.5
@@ -124,10 +126,21 @@ def silhouette_coverage(points_camera: FloatArray, T_camera_object: FloatArray, 
 
     Returns:
         Ratio of the areas, about 0.6 for an object in full view, less for a hidden or truncated one; ``USUAL_COVERAGE``
-        if a point or a corner of the box does not lie in front of the camera.
+        if a point or a corner of the box does not lie in front of the camera, or almost beside it.
     """
     box = transform_points(T_camera_object, _BOX_SIGNS * size / 2.0)
     if min(points_camera[:, 2].min(), box[:, 2].min()) <= 0.0:
         return USUAL_COVERAGE
-    areas = [cv2.contourArea(cv2.convexHull((p[:, :2] / p[:, 2:]).astype(np.float32))) for p in (points_camera, box)]
-    return areas[0] / areas[1] if areas[1] > 0.0 else USUAL_COVERAGE
+    projections = [p[:, :2] / p[:, 2:] for p in (points_camera, box)]
+    # OpenCV raises an exception for points at infinity.
+    if not all(np.abs(projection).max() < _MAX_SLOPE for projection in projections):
+        return USUAL_COVERAGE
+    observed, predicted = (_hull_area(projection) for projection in projections)
+    return observed / predicted if predicted > 0.0 else USUAL_COVERAGE
+
+
+def _hull_area(points: FloatArray) -> float:
+    """Compute the area of the convex hull of ``(N, 2)`` points; 0 if they coincide."""
+    hull = cv2.convexHull(points.astype(np.float32))
+    # OpenCV returns no hull for points at 0 and -0.
+    return cv2.contourArea(hull) if hull is not None else 0.0

@@ -64,6 +64,20 @@ def test_coverage_is_the_share_of_the_silhouette_that_points_cover():
     assert silhouette_coverage(front, make_transform(np.eye(3), np.zeros(3)), size) == USUAL_COVERAGE
 
 
+@pytest.mark.parametrize("depth", [1e-45, 1e-30, 1e-5])
+def test_coverage_of_a_point_almost_beside_the_camera_is_the_usual_one(depth):
+    T, size = make_transform(np.eye(3), [0.0, 0.0, 1.0]), np.array([0.2, 0.2, 0.2])
+    points = np.array([[0.0, 0.0, 0.9], [0.1, 0.0, 0.9], [0.1, 0.1, depth]])
+    assert silhouette_coverage(points, T, size) == USUAL_COVERAGE
+
+
+def test_coverage_of_points_on_one_ray_is_none():
+    T, size = make_transform(np.eye(3), [0.0, 0.0, 1.0]), np.array([0.2, 0.2, 0.2])
+    points = np.array([[0.0, -0.0, 0.9], [-0.0, 0.0, 0.95], [0.0, 0.0, 1.0], [-0.0, -0.0, 1.0]])
+    assert silhouette_coverage(points, T, size) == 0.0
+    assert np.isfinite(noise(coverage=0.0).position.total).all()
+
+
 def test_biases_of_a_changing_view_decorrelate():
     assert bias_correlation(0.0, 0.0) == 1.0
     assert bias_correlation(0.5, 0.1) < bias_correlation(0.1, 0.1) < 1.0
