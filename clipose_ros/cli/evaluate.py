@@ -121,6 +121,7 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     """Evaluate a model on stored clouds."""
     # imports torch, which result files do not need
     from clipose_ros.data.shards.reader import load_clouds
+    from clipose_ros.data.test_sets import read_test_set
     from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records
     from clipose_ros.evaluation.runs.stored_clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor
@@ -128,12 +129,15 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     network = network_config(options)
     predictor = Predictor.from_config(network)
     categories, samples = predictor.categories, load_clouds(*options.data)
+    if options.test_set is not None:
+        read_test_set(options.test_set).check(options.test_set, samples)
     posed = pose_clouds(predictor, samples, lambda batches: _show_progress(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
     by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), _thresholds(options))
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
-    source = f"{_model_label(network)} on {len(samples)} clouds of {', '.join(map(str, options.data))}"
+    clouds = f"{len(samples)} clouds of {', '.join(map(str, options.data))}"
+    source = f"{_model_label(network)} on {clouds}{f', test set {options.test_set}' if options.test_set else ''}"
     report = Report("Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed))
     record = {
         "source": source,

@@ -32,6 +32,7 @@ _REQUIREMENTS = {
     "workers": ("scenes", "tables"),
     "meshes": ("scenes", "tables"),
     "breakdown": ("data",),
+    "test_set": ("data",),
     "seed": ("sequence", "scenes"),
     "categories": ("results", "scenes", "tables"),
     "report": ("data", "nocs", "results", "scenes"),
@@ -94,6 +95,11 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         help="Evaluate --model on clouds from `generate`: .npz files or folders of shards.",
+    )
+    group.add_argument(
+        "--test-set",
+        metavar="NAME",
+        help="With --data: refuse clouds that differ from the frozen test set of config/test_sets/NAME.yaml.",
     )
     add(
         "--sequence",

@@ -21,6 +21,7 @@ from clipose_ros.data.synthetic.assets.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary, read_object_library
 from clipose_ros.data.synthetic.samples import generate_samples
+from clipose_ros.data.test_sets import read_test_set
 from clipose_ros.errors import CliposeError, ConfigError
 
 
@@ -48,7 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenes", type=int, default=400, help="Simulate this number of scenes, three views each (400)."
     )
-    parser.add_argument("--seed", type=int, required=True, help="Set the random seed; equal seeds give equal files.")
+    made = parser.add_mutually_exclusive_group(required=True)
+    made.add_argument("--seed", type=int, help="Set the random seed; equal seeds give equal files.")
+    made.add_argument(
+        "--test-set",
+        metavar="NAME",
+        help="Make the frozen test set of config/test_sets/NAME.yaml and compare it with its SHA-256 hashes.",
+    )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=Path, help="Write the clouds to this .npz file.")
     target.add_argument("--shards", type=Path, help="Create, resume or extend a folder of WebDataset shards.")
@@ -78,8 +85,11 @@ _REQUIREMENTS = {
     **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
 }
 """Options that require one of others: names of the others by option."""
-_CONFLICTS = [(name, "nocs") for name in ("scenes", "categories", "meshes")]
-"""Pairs of options that exclude each other. NOCS data define their own frames, categories and objects."""
+_CONFLICTS = [
+    *((name, "nocs") for name in ("scenes", "categories", "meshes")),
+    *((name, "test_set") for name in ("scenes", "categories", "meshes", "nocs", "shards", "image_size")),
+]
+"""Pairs of options that exclude each other. NOCS data and test sets define their own scenes, categories and objects."""
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:
@@ -91,11 +101,14 @@ def write_clouds(options: argparse.Namespace) -> None:
     """Write the clouds to the file of ``--out``.
 
     Raises:
-        ConfigError: Options contradict each other.
-        DataError: A file of the NOCS data is missing or malformed.
+        ConfigError: Options contradict each other, or no test set has the name.
+        DataError: A file of the NOCS data is missing or malformed, or the clouds differ from the test set.
     """
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    if options.nocs is not None:
+    test_set = None if options.test_set is None else read_test_set(options.test_set)
+    if test_set is not None:
+        samples = generate_samples(test_set.scenes, test_set.seed)
+    elif options.nocs is not None:
         samples = load_nocs_samples(
             open_nocs_dataset(options), options.seed, options.frames, image_side=options.image_size
         )
@@ -103,6 +116,8 @@ def write_clouds(options: argparse.Namespace) -> None:
         library = read_object_library_options(options)
         samples = generate_samples(options.scenes, options.seed, object_library=library, image_side=options.image_size)
     samples.save(options.out)
+    if test_set is not None:
+        test_set.check(options.test_set, samples)
     names = samples.categories.names
     counts = np.bincount(samples.category_index, minlength=len(names))
     print(f"{options.out}: {len(samples)} clouds: {_format_counts(dict(zip(names, counts, strict=True)))}")
