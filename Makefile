@@ -17,7 +17,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo animation test test-slow bench docs lint lock ros-deps ros-build ros-test test-ros clean
+.PHONY: help env demo animation test test-slow bench bench-gpu docs lint lock ros-deps ros-build ros-test test-ros clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -42,6 +42,9 @@ test-slow: env ## Run the slow tests (training runs, notebooks, browser, long fu
 
 bench: env ## Measure stages and the whole way on this machine, which should be idle: BENCH_ARGS=options
 	@'$(PY)' -m clipose_ros.cli.benchmark $(BENCH_ARGS)
+
+bench-gpu: env ## Measure engines, pipeline and training step on a GPU in under 8 minutes; fails without a GPU: BENCH_ARGS=options
+	@timeout --signal=INT 470 '$(PY)' -m clipose_ros.cli.benchmark --gpu $(BENCH_ARGS)
 
 docs: env ## Build the documentation site in docs/_build: DOCS_BUILDER=html|linkcheck
 	@'$(PY)' environment/make_docs_env.py --venv '$(VENV)' --pip-args '$(PIP_ARGS)'

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from clipose_ros.benchmark.baselines import OnnxRuntime
+from clipose_ros.benchmark.baselines import CudaGraph, OnnxRuntime
 from clipose_ros.benchmark.inputs import BenchmarkInputs
 from clipose_ros.benchmark.rows import POINTS, NetworkRow
 from clipose_ros.benchmark.timing import Timing, time_call
@@ -48,6 +48,10 @@ class Grid:
         return list(dict.fromkeys([(b, POINTS) for b in self.batches] + [(1, n) for n in self.points]))
 
 
+GPU_GRID = Grid((1, 2, 4, 8, 16), (POINTS,))
+"""Measured sizes on a GPU: every further number of points would be compiled anew."""
+
+
 @dataclass(frozen=True)
 class BenchmarkEntry:
     """Engines of one network, all with the same weights.
@@ -75,7 +79,7 @@ def build_paper_network() -> CLIPoseNet:
 
 
 def create_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threads: int) -> BenchmarkEntry:
-    """Create all engines that this machine can run; on a CPU onnxruntime is added for comparison.
+    """Create all engines that this machine can run, and for comparison onnxruntime on a CPU, a CUDA graph on a GPU.
 
     Args:
         model: Name of the network in the tables.
@@ -89,6 +93,8 @@ def create_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threa
     }
     if resolved == "cpu":
         factories[OnnxRuntime.name] = partial(OnnxRuntime, build(), threads)
+    else:
+        factories[CudaGraph.name] = partial(CudaGraph, build(), resolved)
     engines: dict[str, Engine] = {}
     unavailable: dict[str, str] = {}
     for name in sorted(factories, key=lambda name: name != REFERENCE):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipose_ros.benchmark.machine import MachineDescription
-from clipose_ros.benchmark.rows import LiveRow, NetworkRow, StageRow, StartRow, TrainingRow
+from clipose_ros.benchmark.rows import LiveRow, NetworkRow, PipelineRow, StageRow, StartRow, TrainingRow
 from clipose_ros.config_aliases import RENAMED_VALUES
 from clipose_ros.errors import ConfigError
 
@@ -37,6 +37,7 @@ class BenchmarkRecord:
         max_passes: Setting ``network.tta.max_passes`` in all parts but ``network``. Its key in the file is ``looks``.
         network: Inference time of the network by engine, batch and points.
         stages: Time of the stages of a frame.
+        pipeline: Time of a whole frame by number of objects.
         start: Start-up time of a process.
         training: Time and memory of a training step.
         live: End-to-end measurements of camera, pose node and subscriber.
@@ -46,6 +47,7 @@ class BenchmarkRecord:
     max_passes: int
     network: tuple[NetworkRow, ...] = ()
     stages: tuple[StageRow, ...] = ()
+    pipeline: tuple[PipelineRow, ...] = ()
     start: tuple[StartRow, ...] = ()
     training: tuple[TrainingRow, ...] = ()
     live: tuple[LiveRow, ...] = ()
@@ -55,6 +57,7 @@ class BenchmarkRecord:
         parts = {
             "network": [row.to_json() for row in self.network],
             "stages": [row.to_json() for row in self.stages],
+            "pipeline": [row.to_json() for row in self.pipeline],
             "start": [row.to_json() for row in self.start],
             "training": [row.to_json() for row in self.training],
             "live": [row.to_json() for row in self.live],
@@ -75,6 +78,7 @@ class BenchmarkRecord:
             values["looks"],
             tuple(NetworkRow.from_json(_rename(row, "engine", engines)) for row in values.get("network", ())),
             tuple(StageRow.from_json(_rename(row, "stage", RENAMED_STAGES)) for row in values.get("stages", ())),
+            tuple(PipelineRow.from_json(row) for row in values.get("pipeline", ())),
             tuple(StartRow.from_json(_rename(row, "engine", engines)) for row in values.get("start", ())),
             tuple(TrainingRow.from_json(_rename(row, "kind", RENAMED_KINDS)) for row in values.get("training", ())),
             tuple(LiveRow.from_json(row) for row in values.get("live", ())),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clipose_ros.benchmark.record import BenchmarkRecord
-from clipose_ros.benchmark.rows import POINTS, LiveRow, NetworkRow, StageRow, StartRow, TrainingRow
+from clipose_ros.benchmark.rows import POINTS, LiveRow, NetworkRow, PipelineRow, StageRow, StartRow, TrainingRow
 from clipose_ros.benchmark.timing import Timing
 
 NO_VALUE = "-"
@@ -37,6 +37,7 @@ def build_tables(record: BenchmarkRecord) -> list[ResultTable]:
         *_network_tables(record.network),
         *_start_tables(record.start),
         *_stage_tables(record.stages),
+        *_pipeline_tables(record.pipeline),
         *_training_tables(record.training),
         *_live_tables(record.live),
     ]
@@ -107,6 +108,13 @@ def _stage_tables(rows: Sequence[StageRow]) -> list[ResultTable]:
         if medians.keys() >= set(names):
             cells.append((title, _format_ms(sum(medians[name] for name in names))))
     return [ResultTable("Stages of a frame, 640x480, 5 objects", ("stage", "ms (quartiles)"), tuple(cells))]
+
+
+def _pipeline_tables(rows: Sequence[PipelineRow]) -> list[ResultTable]:
+    head = ("engine", "device", "objects", "ms a frame (quartiles)")
+    cells = tuple((row.engine, row.device, str(row.objects), format_timing(row.timing)) for row in rows)
+    title = "Whole pipeline: segmentation by labels, point clouds, network, pose checks, 640x480"
+    return [ResultTable(title, head, cells)] if rows else []
 
 
 def _training_tables(rows: Sequence[TrainingRow]) -> list[ResultTable]:

@@ -76,6 +76,32 @@ class StageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineRow:
+    """Duration of the whole pipeline from an image to poses, without ROS and tracking.
+
+    Attributes:
+        objects: Number of objects in the image.
+        engine: Name of the engine.
+        device: Device of the engine.
+        timing: Duration of one frame.
+    """
+
+    objects: int
+    engine: str
+    device: str
+    timing: Timing
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return _flatten(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> PipelineRow:
+        """Build from the values of ``to_json``."""
+        return cls(**_nest_timing(cls, values))
+
+
+@dataclass(frozen=True, slots=True)
 class StartRow:
     """Start-up time of a process up to its first pose.
 
@@ -112,7 +138,7 @@ class TrainingRow:
         timing: Duration of a step.
         ratio: Median duration of the kind ``pytorch`` at the same batch divided by the median duration of this kind;
             None if ``pytorch`` was not timed before.
-        peak_gib: Peak resident memory of the process, GiB.
+        peak_gib: Peak memory, GiB: resident memory of the process, or memory of the GPU.
     """
 
     preset: str
@@ -175,7 +201,7 @@ class LiveRow:
         )
 
 
-_Row = NetworkRow | StageRow | StartRow | TrainingRow | LiveRow
+_Row = NetworkRow | StageRow | PipelineRow | StartRow | TrainingRow | LiveRow
 
 
 def _flatten(row: _Row) -> dict[str, object]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from clipose_ros.benchmark.rows import POINTS, TrainingRow
 from clipose_ros.benchmark.timing import Timing
 from clipose_ros.errors import CliposeError
-from clipose_ros.training.step_timing import time_steps
+from clipose_ros.training.step_timing import StepKind, time_steps
 
 _LIMIT_S = 600.0
 
@@ -32,18 +32,23 @@ class TrainingCase:
         kind: Name in ``KINDS``.
         steps: Number of timed steps, after one untimed step.
         preset: Name of an architecture.
+        device: ``cpu`` or ``cuda:N``.
     """
 
     batch: int
     kind: str
     steps: int
     preset: str = "clipose"
+    device: str = "cpu"
 
 
 REFERENCE = "pytorch"
 """Kind of step that all others are compared with: PyTorch operations."""
 
-KINDS = {REFERENCE: (False, "fp32"), "cpu": (True, "fp32"), "cpu_bf16": (True, "bf16")}
+KINDS = {
+    REFERENCE: (False, "fp32"), "cpu": (True, "fp32"), "cpu_bf16": (True, "bf16"),
+    "cuda": (False, "fp32"), "cuda_bf16": (False, "bf16"),
+}  # fmt: skip
 """Kinds of steps by name: whether the operations of ``model.cpu_training`` are used, and the precision."""
 
 CASES = (
@@ -55,6 +60,9 @@ CASES = (
 )
 """All kinds at batch size 8, and the CPU kinds at the batch size of the paper, 24, which exceeds the memory with
 ``REFERENCE``."""
+
+GPU_CASES = (TrainingCase(24, "cuda", 5), TrainingCase(24, "cuda_bf16", 5))
+"""Cases on a GPU, at the batch size of the paper."""
 
 
 def time_training(cases: Sequence[TrainingCase] = CASES) -> Iterator[TrainingRow]:
@@ -75,7 +83,7 @@ def time_training(cases: Sequence[TrainingCase] = CASES) -> Iterator[TrainingRow
 
 def _run_process(case: TrainingCase) -> tuple[list[float], int]:
     """Run a case in a new process; return the duration of every step, seconds, and the peak memory, bytes."""
-    words = (case.preset, case.batch, case.kind, case.steps)
+    words = (case.preset, case.batch, case.kind, case.steps, case.device)
     command = [sys.executable, "-m", "clipose_ros.benchmark.training", *(str(word) for word in words)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
@@ -84,12 +92,12 @@ def _run_process(case: TrainingCase) -> tuple[list[float], int]:
     if done.returncode:
         raise StepError(f"the training process of {case} failed:\n{done.stderr[-600:]}")
     output = json.loads(done.stdout.splitlines()[-1])
-    return output["seconds"], output["peak_rss_bytes"]
+    return output["seconds"], output["peak_bytes"]
 
 
-def _main(preset: str, batch: str, kind: str, steps: str) -> None:
-    cpu_operations, precision = KINDS[kind]
-    print(json.dumps(asdict(time_steps(preset, int(batch), POINTS, cpu_operations, int(steps), precision))))
+def _main(preset: str, batch: str, kind: str, steps: str, device: str) -> None:
+    step_kind = StepKind(*KINDS[kind], device)
+    print(json.dumps(asdict(time_steps(preset, int(batch), POINTS, step_kind, int(steps)))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``benchmark``: measure the speed of network, stages, start-up, training step and running system.
+"""``benchmark``: measure the speed of network, stages, pipeline, start-up, training step and running system.
 
 Writes ``benchmark.json``, ``benchmark.png`` and the logs of the processes. Close other programs, which distort the
 figures.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +28,9 @@ from clipose_ros.cli.option_rules import add_renamed_flag
 from clipose_ros.cli.subprocesses import ended_by_signals
 from clipose_ros.config import NetworkConfig, TtaConfig, config_fields
 from clipose_ros.errors import CliposeError, ConfigError
+
+if TYPE_CHECKING:
+    from clipose_ros.model.network import CLIPoseNet
 
 _DEFAULTS = NetworkConfig()
 
@@ -75,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", nargs="+", choices=tuple(_PARTS), metavar="PART",
         help=f"Measure only these parts: {', '.join(_PARTS)} (all).",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gpu", action="store_true",
+        help=f"Measure a GPU: the parts {', '.join(_GPU_PARTS)} unless --only names others, with the engines, batch "
+        "sizes and training steps of a GPU. --device cpu rehearses this without one.",
     )  # fmt: skip
     _add_network_options(parser)
     _add_measurement_options(parser)
@@ -168,16 +177,33 @@ def _measure(options: argparse.Namespace, console: Console) -> BenchmarkRecord:
 
     # wrong options raise here, before the first measurement
     config = NetworkConfig(
-        options.model, options.device, options.threads, options.engine, TtaConfig(options.max_passes)
+        options.model, _resolve_device(options), options.threads, options.engine, TtaConfig(options.max_passes)
     )
     run = _BenchmarkRun(options, config, live_cases(options, config), console)
     options.output.mkdir(parents=True, exist_ok=True)
     record = BenchmarkRecord(describe_machine(), config.tta.max_passes)
-    for part in options.only or _PARTS:
+    for part in options.only or (_GPU_PARTS if options.gpu else _PARTS):
         console.print(f"measuring: {part}", highlight=False)
         record = _PARTS[part](run, record)
-        write_record(record, options.json or options.output / "benchmark.json")
+        _write(record, options)
     return record
+
+
+def _resolve_device(options: argparse.Namespace) -> str:
+    """Return ``--device``; with ``--gpu`` the device that is measured.
+
+    Raises:
+        DeviceError: ``--gpu`` is given, but there is no GPU.
+    """
+    if not options.gpu:
+        return str(options.device)
+    from clipose_ros.inference.predictor import resolve_device
+
+    return resolve_device("cuda" if options.device == "auto" else options.device)
+
+
+def _write(record: BenchmarkRecord, options: argparse.Namespace) -> None:
+    write_record(record, options.json or options.output / "benchmark.json")
 
 
 def _show_and_draw(record: BenchmarkRecord, options: argparse.Namespace, console: Console) -> None:
@@ -204,9 +230,10 @@ def _to_rich_table(result: ResultTable) -> Table:
 
 
 def _measure_network(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
-    """Measure the inference time of all engines."""
+    """Measure the inference time of all engines; the file is rewritten after each network."""
     from clipose_ros.benchmark.inputs import BenchmarkInputs
     from clipose_ros.benchmark.network import (
+        GPU_GRID,
         Grid,
         build_paper_network,
         create_entry,
@@ -214,15 +241,35 @@ def _measure_network(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRe
         time_networks,
     )
 
-    config = run.network
-    entries = [
-        create_entry(config.model, partial(load_shipped_network, config.model), config.device, config.threads),
-        create_entry("paper's widths", build_paper_network, config.device, config.threads),
+    config, inputs = run.network, BenchmarkInputs.rendered()
+    grid = replace(GPU_GRID if run.options.gpu else Grid(), budget_s=run.options.budget)
+    networks: tuple[tuple[str, Callable[[], CLIPoseNet]], ...] = (
+        (config.model, partial(load_shipped_network, config.model)),
+        ("paper's widths", build_paper_network),
+    )
+    for model, build in networks:
+        entry = create_entry(model, build, config.device, config.threads)
+        for name, reason in entry.unavailable.items():
+            text = f"not measured: {name}, {model}: {reason}"
+            run.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        record = replace(record, network=(*record.network, *time_networks([entry], inputs, grid)))
+        _write(record, run.options)
+    return record
+
+
+def _measure_pipeline(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
+    """Measure the whole pipeline by number of objects."""
+    from clipose_ros.benchmark.inputs import BenchmarkInputs
+    from clipose_ros.benchmark.whole_pipeline import OBJECTS, time_pipeline
+
+    config, inputs = run.network, BenchmarkInputs.rendered()
+    is_compared = config.device.startswith("cuda") and config.engine == "auto"
+    rows = [
+        row
+        for engine in (("pytorch", "cuda") if is_compared else (config.engine,))
+        for row in time_pipeline(replace(config, engine=engine), inputs, OBJECTS, run.options.budget)
     ]
-    for name, reason in entries[0].unavailable.items():
-        run.console.print(f"not measured: {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
-    rows = time_networks(entries, BenchmarkInputs.rendered(), Grid(budget_s=run.options.budget))
-    return replace(record, network=tuple(rows))
+    return replace(record, pipeline=tuple(rows))
 
 
 def _measure_start(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
@@ -260,9 +307,10 @@ def _measure_stages(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRec
 
 def _measure_training(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
     """Measure a training step in all kinds."""
-    from clipose_ros.benchmark.training import time_training
+    from clipose_ros.benchmark.training import CASES, GPU_CASES, time_training
 
-    return replace(record, training=tuple(time_training()))
+    cases = [replace(case, device=run.network.device) for case in GPU_CASES] if run.options.gpu else CASES
+    return replace(record, training=tuple(time_training(cases)))
 
 
 def _measure_live(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRecord:
@@ -304,11 +352,14 @@ def _segmenter_label(segmenter: str) -> str:
 _PARTS: dict[str, Callable[[_BenchmarkRun, BenchmarkRecord], BenchmarkRecord]] = {
     "network": _measure_network,
     "stages": _measure_stages,
+    "pipeline": _measure_pipeline,
     "start": _measure_start,
     "training": _measure_training,
     "live": _measure_live,
 }
 """Function of each part, which returns the record with the rows of the part."""
+_GPU_PARTS = ("pipeline", "training", "network")
+"""Parts of ``--gpu``; the longest comes last."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -32,16 +32,32 @@ class StepTiming:
     Attributes:
         seconds: Duration of each step, in order.
         cpu_seconds: Processor time of each step, summed over threads; other load on the machine changes it little.
-        peak_rss_bytes: Peak memory of the process since its start, so time each setting in a new process.
+        peak_bytes: Peak memory of the process, or on a GPU of its tensors, since the start of the process: time each
+            setting in a new one.
     """
 
     seconds: tuple[float, ...]
     cpu_seconds: tuple[float, ...]
-    peak_rss_bytes: int
+    peak_bytes: int
 
 
-def time_steps(preset: str, batch: int, points: int, cpu_ops: bool, steps: int, precision: str = "fp32") -> StepTiming:
-    """Time whole optimisation steps on the CPU, after one untimed step that compiles and fills caches.
+@dataclass(frozen=True, slots=True)
+class StepKind:
+    """Implementation of a training step.
+
+    Attributes:
+        cpu_ops: Use the compiled CPU operations and tune the process, as in training; else the PyTorch formulas.
+        precision: Precision of matrix products, as in a recipe.
+        device: ``cpu`` or ``cuda:N``.
+    """
+
+    cpu_ops: bool
+    precision: str = "fp32"
+    device: str = "cpu"
+
+
+def time_steps(preset: str, batch: int, points: int, kind: StepKind, steps: int) -> StepTiming:
+    """Time whole optimisation steps, after one untimed step that compiles and fills caches.
 
     The loss has the pose terms for ``clipose_small``, pose and shape terms for ``clipose``, and no CLIP terms.
 
@@ -49,32 +65,33 @@ def time_steps(preset: str, batch: int, points: int, cpu_ops: bool, steps: int, 
         preset: Name in ``network.PRESETS``.
         batch: Clouds per step.
         points: Points per cloud, a multiple of 16, at least 128.
-        cpu_ops: Use the compiled CPU operations and tune the process, as in training; else the PyTorch formulas.
+        kind: Implementation and device.
         steps: Number of timed steps.
-        precision: Precision of matrix products, as in a recipe.
     """
-    if cpu_ops:
+    if kind.cpu_ops:
         tune_process("cpu")
     config = TrainConfig(
-        preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=precision,
+        preset=preset, batch=batch, steps=steps + 1, optimizer="ranger", precision=kind.precision,
         tensorboard=False,
         shape_loss=GPV_POSE if preset == "clipose" else ShapeWeights(),
     )  # fmt: skip
     clouds = box_clouds(max(batch, len(NOCS_CATEGORIES)), points)
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(config.seed)
-        trainer = Trainer(config, NOCS_CATEGORIES, clouds, clouds, Path(folder))
-        if not cpu_ops:
+        trainer = Trainer(config, NOCS_CATEGORIES, clouds, clouds, Path(folder), kind.device)
+        if not kind.cpu_ops:
             use_pytorch_ops(trainer)
         trainer.optimise()
         wall, cpu = zip(*(_time_step(trainer) for _ in range(steps)), strict=True)
-    return StepTiming(wall, cpu, _peak_rss_bytes())
+    return StepTiming(wall, cpu, _peak_bytes(kind.device))
 
 
 def _time_step(trainer: Trainer) -> tuple[float, float]:
     """Take one step; return its elapsed seconds and the process's CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     trainer.optimise()
+    if torch.device(trainer.device).type == "cuda":
+        torch.cuda.synchronize(trainer.device)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -97,8 +114,10 @@ def box_clouds(count: int, points: int) -> CloudSamples:
     return CloudSamples(clouds, kind, T, size, np.ones(count, bool), np.ones(count, np.float32))
 
 
-def _peak_rss_bytes() -> int:
+def _peak_bytes(device: str) -> int:
     """Return the peak memory of this program; ``getrusage`` would include that of the parent process."""
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(peak) * 1024

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from clipose_ros.benchmark import network
+from clipose_ros.benchmark.baselines import CudaGraph
 from clipose_ros.benchmark.inputs import OBJECTS, BenchmarkInputs
 from clipose_ros.benchmark.network import Grid, create_entry, time_networks
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -70,3 +71,21 @@ def test_create_entry_gives_the_reason_of_unavailable_engines(monkeypatch) -> No
     entry = create_entry("tiny", tiny, "cpu", 0)
     assert list(entry.engines) == ["pytorch"]
     assert entry.unavailable == {"abacus": "no beads here", "onnxruntime": "no onnx here"}
+
+
+def test_cuda_graph_equals_pytorch_for_every_batch(inputs: BenchmarkInputs) -> None:
+    reference, graph = create_engine("pytorch", tiny(), "cpu"), CudaGraph(tiny(), "cpu")
+    for batch in (1, 3, 1):  # the last one uses what the first one captured
+        clouds, names = inputs.batch(batch, 256)
+        index = np.array([graph.categories.index(name) for name in names], np.int64)
+        expected, actual = reference(clouds, index), graph(clouds, index)
+        for name in ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "size"):
+            np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_graph_equals_pytorch_on_a_gpu(inputs: BenchmarkInputs) -> None:
+    reference, graph = create_engine("pytorch", tiny(), "cuda:0"), CudaGraph(tiny(), "cuda:0")
+    clouds, names = inputs.batch(3, 1024)
+    index = np.array([graph.categories.index(name) for name in names], np.int64)
+    np.testing.assert_allclose(graph(clouds, index).translation, reference(clouds, index).translation, atol=1e-4)

@@ -12,7 +12,7 @@ from clipose_ros.benchmark.plot import plot_record
 from clipose_ros.benchmark.process_usage import ProcessUsage
 from clipose_ros.benchmark.record import BenchmarkRecord, read_record
 from clipose_ros.benchmark.result_tables import IMAGE_STAGES, NODE_STAGES, build_tables, machine_line
-from clipose_ros.benchmark.rows import LiveRow, NetworkRow, StageRow, StartRow, TrainingRow
+from clipose_ros.benchmark.rows import LiveRow, NetworkRow, PipelineRow, StageRow, StartRow, TrainingRow
 from clipose_ros.benchmark.timing import Timing
 from clipose_ros.errors import DataError
 from clipose_ros.evaluation.runs.live_statistics import LiveSummary
@@ -31,6 +31,7 @@ RECORD = BenchmarkRecord(
         for batch, points in ((1, 1024), (5, 1024), (1, 256))
     ),
     stages=tuple(StageRow(stage, TIMING) for stage in (*NODE_STAGES, "network", *IMAGE_STAGES)),
+    pipeline=(PipelineRow(10, "cuda", "cuda:0", TIMING),),
     start=(StartRow("tiny", "auto", "none", replace(TIMING, median_ms=4321.0)),),
     training=(TrainingRow("tiny", 8, "pytorch", TIMING, ratio=None, peak_gib=1.5),),
     live=(
@@ -44,10 +45,10 @@ EMPTY = BenchmarkRecord(MACHINE, 2).to_json()
 
 def test_build_tables_fills_every_table() -> None:
     tables = build_tables(RECORD)
-    assert len(tables) == 7
+    assert len(tables) == 8
     assert all(len(row) == len(table.head) for table in tables for row in table.rows)
     cells = {cell for table in tables for row in table.rows for cell in row}
-    assert {"2.00 (1.50–2.50)", "9 of 360", "29.2", "-", "4.3", "+0.07", "1.50"} <= cells
+    assert {"2.00 (1.50–2.50)", "9 of 360", "29.2", "-", "4.3", "+0.07", "1.50", "cuda:0"} <= cells
 
 
 def test_build_tables_orders_engines_by_batch_size_and_points() -> None:

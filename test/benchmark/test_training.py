@@ -12,8 +12,9 @@ def test_time_training_compares_with_the_pytorch_step_of_the_same_batch(monkeypa
     seconds = {"pytorch": [4.0, 6.0], "cpu": [0.5], "cpu_bf16": [0.4]}
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        *_, kind, _ = command
-        output = json.dumps({"seconds": seconds[kind], "peak_rss_bytes": 3 * 2**29})
+        *_, kind, _, device = command
+        assert device == "cpu"
+        output = json.dumps({"seconds": seconds[kind], "peak_bytes": 3 * 2**29})
         return subprocess.CompletedProcess(command, 0, f"other output\n{output}\n", "")
 
     monkeypatch.setattr(subprocess, "run", run)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from clipose_ros.benchmark import network, training
 from clipose_ros.benchmark.frame_stages import frame_stages, process_frame
 from clipose_ros.benchmark.inputs import BenchmarkInputs
 from clipose_ros.benchmark.machine import describe_machine
-from clipose_ros.benchmark.record import BenchmarkRecord
+from clipose_ros.benchmark.record import BenchmarkRecord, read_record
 from clipose_ros.benchmark.result_tables import IMAGE_STAGES, NODE_STAGES, build_tables
 from clipose_ros.benchmark.rows import LiveRow
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -129,6 +130,30 @@ def test_main_writes_draws_and_reads_a_record(tmp_path: Path, capsys) -> None:
     assert "sum without segmentation and network" in printed
     assert benchmark.main(["--output", str(tmp_path), "--record", str(tmp_path / "mine.json")]) == 0
     assert printed.partition("Stages of")[2] == capsys.readouterr().out.partition("Stages of")[2]
+
+
+def test_gpu_without_a_gpu_is_one_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert benchmark.main(["--gpu", "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "'cuda' does not exist: this machine has 0 CUDA devices" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(300)
+def test_gpu_measures_its_parts_on_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "GPU_CASES", (training.TrainingCase(2, "cuda", 1, "clipose_small"),))
+    monkeypatch.setattr(network, "GPU_GRID", network.Grid((1, 2), (1024,)))
+    monkeypatch.setattr(network, "engine_names", lambda: ["pytorch"])
+    monkeypatch.setattr(network, "build_paper_network", lambda: network.load_shipped_network("clipose_small"))
+    assert benchmark.main(["--gpu", "--device", "cpu", "--budget", "0", "--output", str(tmp_path)]) == 0
+    record = read_record(tmp_path / "benchmark.json")
+    assert [row.objects for row in record.pipeline] == [1, 2, 3, 5, 10]
+    assert [(row.kind, row.batch) for row in record.training] == [("cuda", 2)]
+    assert {(row.model, row.batch) for row in record.network} == {
+        (model, batch) for model in ("clipose_small", "paper's widths") for batch in (1, 2)
+    }
+    assert not record.live and not record.start and not record.stages
 
 
 def test_stages_process_the_frame_like_the_node() -> None:

@@ -10,6 +10,7 @@ from clipose_ros.model import network
 from clipose_ros.model.graph import PYTORCH_OPS
 from clipose_ros.model.network import Architecture
 from clipose_ros.training import step_timing
+from clipose_ros.training.step_timing import StepKind
 from clipose_ros.training.trainer import Trainer
 
 
@@ -29,9 +30,9 @@ def test_timed_steps_have_same_losses_with_cpu_ops_and_pytorch_ops(
     kept: list[str] = []
     monkeypatch.setattr(step_timing, "tune_process", kept.append)
     for fused in (False, True):
-        timing = step_timing.time_steps(preset, batch=4, points=128, cpu_ops=fused, steps=1)
+        timing = step_timing.time_steps(preset, batch=4, points=128, kind=StepKind(fused), steps=1)
         assert len(timing.seconds) == len(timing.cpu_seconds) == 1 and min(timing.seconds + timing.cpu_seconds) > 0.0
-        assert timing.peak_rss_bytes > 2**20
+        assert timing.peak_bytes > 2**20
     plain, _, fast, _ = losses
     assert plain == pytest.approx(fast, rel=1e-3, abs=1e-4)
     assert kept == ["cpu"], "plain steps are timed as a process begins"
