@@ -23,11 +23,7 @@ def update_page(page: Path, record: BenchmarkRecord) -> None:
     Raises:
         DataError: The page is missing or lacks a mark.
     """
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise DataError(f"page '{page}' must hold the lines '{BEGIN}' and '{END}', which enclose the tables")
+    before, _, after = split_page(page, BEGIN, END)
     image = page.parent / "images" / f"{page.stem}.png"
     image.parent.mkdir(exist_ok=True)
     plot_record(record, image)
@@ -38,6 +34,20 @@ def update_page(page: Path, record: BenchmarkRecord) -> None:
         *(_to_markdown(result) for result in build_tables(record)),
     ]
     page.write_text("\n\n".join([before + BEGIN, *parts, END + after]), encoding="utf-8")
+
+
+def split_page(page: Path, begin: str, end: str) -> tuple[str, str, str]:
+    """Return the text of a page before, between and after two marks.
+
+    Raises:
+        DataError: The page is missing or lacks a mark.
+    """
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    before, found_begin, rest = text.partition(begin)
+    inside, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise DataError(f"page '{page}' must hold the lines '{begin}' and '{end}', which enclose the tables")
+    return before, inside, after
 
 
 def _to_markdown(result: ResultTable) -> str:

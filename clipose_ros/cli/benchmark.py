@@ -168,14 +168,24 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--page", type=Path, metavar="FILE",
         help="Replace the tables of this Markdown page, such as docs/reference/performance.md.",
     )  # fmt: skip
+    add(
+        "--history", type=Path, metavar="FILE",
+        help="Add the headline figures as a row to the history by commit of this Markdown page.",
+    )  # fmt: skip
+    add("--commit", metavar="NAME", help="Name the measured commit of --history so (the commit of this checkout).")
     add("--record", type=Path, metavar="FILE", help="Show and plot this record of an earlier run without measuring.")
 
 
 def _measure(options: argparse.Namespace, console: Console) -> BenchmarkRecord:
     """Measure part by part and return the record; the file is rewritten after each part."""
+    from clipose_ros.benchmark import history
     from clipose_ros.benchmark.machine import describe_machine  # imports torch, which --help and --record do not need
+    from clipose_ros.benchmark.markdown_page import split_page
 
     # wrong options raise here, before the first measurement
+    if options.history:
+        split_page(options.history, history.BEGIN, history.END)
+        options.commit = options.commit or history.current_commit()
     config = NetworkConfig(
         options.model, _resolve_device(options), options.threads, options.engine, TtaConfig(options.max_passes)
     )
@@ -208,6 +218,7 @@ def _write(record: BenchmarkRecord, options: argparse.Namespace) -> None:
 
 def _show_and_draw(record: BenchmarkRecord, options: argparse.Namespace, console: Console) -> None:
     """Print the tables, draw the plot and update the page of ``--page``."""
+    from clipose_ros.benchmark.history import add_to_history, current_commit
     from clipose_ros.benchmark.markdown_page import update_page
     from clipose_ros.benchmark.plot import plot_record
 
@@ -218,6 +229,8 @@ def _show_and_draw(record: BenchmarkRecord, options: argparse.Namespace, console
     plot_record(record, options.output / "benchmark.png")
     if options.page:
         update_page(options.page, record)
+    if options.history:
+        add_to_history(options.history, record, options.commit or current_commit())
 
 
 def _to_rich_table(result: ResultTable) -> Table:
