@@ -1,7 +1,8 @@
 """``train_segmenter``: train a segmentation model of the object categories on synthetic images or on photographs.
 
 ``pictures`` renders synthetic images, ``propose`` labels own images for correction, ``classes`` gives a trained model
-other classes, ``train`` trains a model, ``average`` averages checkpoints, ``evaluate`` measures the mask accuracy.
+other classes, ``train`` trains a model, ``average`` averages checkpoints, ``evaluate`` measures the mask accuracy,
+``export`` writes the fast form for CPUs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.segmenter_training.class_rows import COCO_SOURCES, replace_classes
 from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, ImageSetConfig, write_images
 from clipose_ros.segmenter_training.evaluation import evaluate_segmenter
+from clipose_ros.segmenter_training.openvino_export import ExportConfig, export_openvino
 from clipose_ros.segmenter_training.photo_set import read_rejected
 from clipose_ros.segmenter_training.proposals import PROPOSALS, ProposalConfig, propose_labels
 from clipose_ros.segmenter_training.realistic_set import RealisticSetConfig
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train_options(verbs.add_parser("train", help="Train a model on images with polygons."))
     _add_average_options(verbs.add_parser("average", help="Write the mean of the weights of several checkpoints."))
     _add_evaluate_options(verbs.add_parser("evaluate", help="Measure the mask accuracy on a part of a data set."))
+    _add_export_options(verbs.add_parser("export", help="Write the OpenVINO form of weights, which is fast on CPUs."))
     return parser
 
 
@@ -148,6 +151,24 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     add("--image-size", type=int, default=320, help="Set the longer side of the input, pixels (320).")
 
 
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb ``export``."""
+    parser.set_defaults(run=_export)
+    add = parser.add_argument
+    add("--weights", type=Path, required=True, help="Export these weights of a segmentation model (.pt).")
+    add(
+        "--out", type=Path, required=True, metavar="DIR",
+        help="Write this folder, whose name ends in _openvino_model.",
+    )  # fmt: skip
+    add(
+        "--data", type=Path, metavar="YAML",
+        help="Calibrate 8-bit products on training images of this dataset.yaml (without it: floating point).",
+    )  # fmt: skip
+    add("--image-size", type=int, default=416, help="Set the longer side of the input, pixels (416).")
+    add("--images", type=int, default=300, help="Calibrate on this number of images (300).")
+    add("--seed", type=int, default=0, help="Set the seed of the choice of images (0).")
+
+
 def _parse_size(text: str) -> tuple[int, int]:
     """Parse ``WxH`` into width and height."""
     width, height = text.split("x")
@@ -236,6 +257,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     print(f"{'':12}{'precision':>11}{'recall':>9}{'mAP50':>9}{'mAP50-95':>10}")
     for name, row in rows.items():
         print(f"{name:12}{row.precision:11.3f}{row.recall:9.3f}{row.map50:9.3f}{row.map:10.3f}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    config = ExportConfig(options.image_size, options.data, options.images, options.seed)
+    print(export_openvino(options.weights, options.out, config))
     return 0
 
 

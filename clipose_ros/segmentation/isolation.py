@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import struct
+import sys
 import tempfile
 import threading
 import zipfile
@@ -60,6 +61,8 @@ def isolate_ultralytics() -> Iterator[None]:
         forced = {"ULTRALYTICS_SAFE_LOAD": "1", "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
         changes.enter_context(_set_environment(unset | forced))
         try:
+            # The converters of OpenVINO and NNCF send statistics through it; without it, they send none.
+            changes.enter_context(_absent_module("openvino_telemetry"))
             _restrict(changes)
             yield
         finally:
@@ -187,6 +190,21 @@ def _replaced(target: object, name: str, value: object) -> Iterator[None]:
         yield
     finally:
         setattr(target, name, before)
+
+
+@contextlib.contextmanager
+def _absent_module(name: str) -> Iterator[None]:
+    """Make the import of a module fail."""
+    loaded: dict[str, Any] = sys.modules
+    unknown = object()
+    before = loaded.get(name, unknown)
+    loaded[name] = None  # the mark of a module that cannot be imported
+    try:
+        yield
+    finally:
+        del loaded[name]
+        if before is not unknown:
+            loaded[name] = before
 
 
 @contextlib.contextmanager

@@ -10,8 +10,11 @@ import functools
 import inspect
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+_MAX_SHAPES = 8  # compiled models that are kept; each holds its own weights
 
 
 def set_threads(model: Any, weights: Path, threads: int) -> None:
@@ -46,7 +49,10 @@ def _set_onnxruntime_threads(backend: Any, weights: Path, threads: int) -> None:
 
 
 def _set_openvino_threads(backend: Any, weights: Path, threads: int) -> None:
-    """Compile the model again with the given threads, and whenever ultralytics compiles it; only on a CPU."""
+    """Compile the model again with the given threads, and whenever ultralytics compiles it; only on a CPU.
+
+    A model of variable input size is compiled for each size that it meets.
+    """
     import openvino
 
     # ultralytics keeps a functools.partial of Core.compile_model and calls it for each new shape of the input.
@@ -54,11 +60,38 @@ def _set_openvino_threads(backend: Any, weights: Path, threads: int) -> None:
     keywords = backend.compile_model.keywords
     if keywords["device_name"] != "CPU":
         return
-    config = {**keywords["config"], "INFERENCE_NUM_THREADS": threads}
-    backend.compile_model = functools.partial(backend.compile_model, config=config)
+    # Pinned threads would wait on a core that the pose network uses.
+    config = {**keywords["config"], "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+    compile_model = functools.partial(backend.compile_model, config=config)
     # An exported model is a folder with the graph (.xml) and its weights (.bin).
     graph = weights if weights.is_file() else next(weights.glob("*.xml"))
-    backend.ov_compiled_model = backend.compile_model(openvino.Core().read_model(str(graph)))
+    read_model = functools.partial(openvino.Core().read_model, str(graph))
+    model = read_model()
+    if model.is_dynamic():
+        # Without read_model, ultralytics runs models of variable size as they are, which is slower; where the CPU has
+        # AMX it sets read_model for int8 models, but pads every image to a square, as for models of fixed size.
+        backend.read_model, backend.dynamic = read_model, True
+        backend.compile_model = _CompiledShapes(compile_model)  # called with the first image
+    else:
+        backend.compile_model = compile_model
+        backend.ov_compiled_model = compile_model(model)
+
+
+class _CompiledShapes:
+    """Compiler of OpenVINO models that keeps the newest ones by the shape of their input."""
+
+    def __init__(self, compile_model: Callable[[Any], Any]) -> None:
+        self._compile_model = compile_model
+        self._compiled: dict[str, Any] = {}
+
+    def __call__(self, model: Any) -> Any:
+        """Return the compiled model; that of an equal shape if there is one."""
+        shape = str(model.input().get_partial_shape())
+        if shape not in self._compiled:
+            if len(self._compiled) >= _MAX_SHAPES:
+                del self._compiled[next(iter(self._compiled))]
+            self._compiled[shape] = self._compile_model(model)
+        return self._compiled[shape]
 
 
 def _set_litert_threads(backend: Any, weights: Path, threads: int) -> None:

@@ -6,6 +6,8 @@ built; other backends need neither the library nor its license.
 
 from __future__ import annotations
 
+import platform
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ _ADVICE = (
     "Give the path of a segmentation model, such as one exported by 'yolo export model=yolo11n-seg.pt format=openvino' "
     "on a machine with network access."
 )
+_USUAL_IMAGE = np.zeros((480, 640, 3), dtype=np.uint8)
+"""Image of the size of most RGB-D cameras: a model of variable input size is compiled for it before the first frame."""
+EXPORT_SUFFIX = "_openvino_model"
+"""End of the name of a folder that ultralytics recognizes as an OpenVINO model."""
 
 
 class YoloSegmenter:
@@ -43,7 +49,7 @@ class YoloSegmenter:
             ConfigError: ``class_map`` is malformed or names an unknown category.
         """
         mapping = parse_class_map(config.class_map, categories)
-        path = resolve_weights(config.model, "yolo", _ADVICE)
+        path = find_fast_form(config.model, resolve_weights(config.model, "yolo", _ADVICE), device)
         if path.suffix.lower() in (".yaml", ".yml"):
             raise SegmentationError(
                 f"'segmentation.model' must be trained weights, got the bare architecture '{path}'. {_ADVICE}"
@@ -55,9 +61,10 @@ class YoloSegmenter:
         with isolate_ultralytics():
             self._model = load_yolo(str(path))
             # ultralytics loads an exported model in its first run: run it here, not in the first frame.
-            self._predict(np.zeros((64, 64, 3), dtype=np.uint8), str(path))
+            self._predict(_USUAL_IMAGE[:64, :64], str(path))
             loaded = self._model.predictor.model
             set_threads(loaded, path, config.threads)
+            self._predict(_USUAL_IMAGE, str(path))
         task = getattr(loaded, "task", None) or self._model.task  # known only after loading if the model is exported
         if task != "segment" or not has_masks(self._model):
             raise SegmentationError(
@@ -129,6 +136,22 @@ class YoloSegmenter:
 
 YOLO = SegmenterSpec(YoloSegmenter)
 """The backend ``yolo``."""
+
+
+def find_fast_form(model: str, weights: Path, device: str) -> Path:
+    """Return the OpenVINO form of shipped weights where it can run, else the weights.
+
+    It can run on an x86-64 CPU with openvino installed. Weights that ``model`` gives as a path are used as they are.
+
+    Args:
+        model: Name of shipped weights, or a path.
+        weights: File of the weights.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    exported = weights.with_name(f"{weights.stem}{EXPORT_SUFFIX}")
+    is_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    is_usable = is_cpu and platform.machine() in ("x86_64", "AMD64") and find_spec("openvino") is not None
+    return exported if Path(model).name == model == weights.stem and exported.is_dir() and is_usable else weights
 
 
 def load_yolo(path: str) -> Any:

@@ -126,6 +126,9 @@ def segmenter_commands(folder: Path) -> list[tuple[str, list[str]]]:
         [*train, "--out", str(folder / "again"), "--start", weights],
         ["evaluate", "--weights", weights, "--data", data, "--image-size", "64"],
     ]
+    if find_spec("openvino") is not None and find_spec("nncf") is not None:
+        exported = str(folder / "six_openvino_model")
+        listed.append(["export", "--weights", weights, "--data", data, "--out", exported, "--images", "2"])
     return [(modules()["train_segmenter"], arguments) for arguments in listed]
 
 

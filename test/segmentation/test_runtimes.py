@@ -57,26 +57,64 @@ def test_onnxruntime_on_a_gpu_keeps_its_session(onnxruntime):
     assert loaded.backend.session is kept
 
 
-@pytest.mark.parametrize(("device", "compiled"), [("CPU", True), ("GPU", False)])
-def test_openvino_is_compiled_anew_on_a_cpu_alone(device, compiled, monkeypatch, tmp_path):
-    module = ModuleType("openvino")
-    module.Core = lambda: SimpleNamespace(read_model=lambda path: path)
-    monkeypatch.setitem(sys.modules, "openvino", module)
+class Graph:
+    """Model of OpenVINO with an input of a fixed or variable shape."""
+
+    def __init__(self, path, shape="[1,3,?,?]"):
+        self.path, self.shape = path, shape
+
+    def is_dynamic(self):
+        return "?" in self.shape
+
+    def input(self):
+        return SimpleNamespace(get_partial_shape=lambda: self.shape)
+
+
+@pytest.fixture
+def openvino(monkeypatch, tmp_path):
+    """Stand-in for the package; returns a function that loads a model of a given input shape as ultralytics does."""
     weights = tmp_path / "graph.xml"
     weights.touch()
+    module = ModuleType("openvino")
+    monkeypatch.setitem(sys.modules, "openvino", module)
 
-    def compile_model(graph, device_name, config):
-        return graph, device_name, config
+    def load(device, shape):
+        module.Core = lambda: SimpleNamespace(read_model=lambda path: Graph(path, shape))
+        compiled = functools.partial(
+            lambda graph, device_name, config: (graph.shape, device_name, config),
+            device_name=device, config={"PERFORMANCE_HINT": "LATENCY"},
+        )  # fmt: skip
+        loaded = model("openvino", compile_model=compiled, ov_compiled_model="as before", read_model=None)
+        set_threads(loaded, weights, 2)
+        return loaded.backend, compiled
 
-    given = functools.partial(compile_model, device_name=device, config={"PERFORMANCE_HINT": "LATENCY"})
-    loaded = model("openvino", compile_model=given, ov_compiled_model="as before")
-    set_threads(loaded, weights, 2)
-    if compiled:
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 2}
-        assert loaded.backend.ov_compiled_model == (str(weights), device, config)
-        assert loaded.backend.compile_model("again") == ("again", device, config)
-    else:
-        assert loaded.backend.ov_compiled_model == "as before" and loaded.backend.compile_model is given
+    return load
+
+
+CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 2, "ENABLE_CPU_PINNING": False}
+
+
+def test_openvino_is_compiled_anew_on_a_cpu(openvino):
+    backend, _ = openvino("CPU", "[1,3,96,96]")
+    assert backend.ov_compiled_model == ("[1,3,96,96]", "CPU", CONFIG)
+    assert backend.compile_model(Graph("", "[1]")) == ("[1]", "CPU", CONFIG)
+    assert backend.read_model is None
+
+
+def test_openvino_is_left_alone_on_other_devices(openvino):
+    backend, given = openvino("GPU", "[1,3,?,?]")
+    assert backend.ov_compiled_model == "as before" and backend.compile_model is given and backend.read_model is None
+
+
+def test_openvino_model_of_variable_size_is_compiled_once_for_each_of_the_newest_shapes(openvino):
+    backend, _ = openvino("CPU", "[1,3,?,?]")
+    assert backend.dynamic and backend.read_model().is_dynamic()
+    first = backend.compile_model(Graph("", "0"))
+    assert first == ("0", "CPU", CONFIG) and backend.compile_model(Graph("", "0")) is first
+    for number in range(1, 9):
+        backend.compile_model(Graph("", str(number)))
+    assert backend.compile_model(Graph("", "8")) is backend.compile_model(Graph("", "8"))
+    assert backend.compile_model(Graph("", "0")) is not first  # the oldest one was dropped
 
 
 def test_torch_models_are_left_alone():
