@@ -1,0 +1,1 @@
+"""Physical models of depth cameras: stereo, structured light, time of flight, and registration to a colour camera."""

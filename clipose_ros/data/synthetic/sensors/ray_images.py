@@ -1,0 +1,158 @@
+"""Ray-cast images of a scene as an infrared camera sees it: depth, surface normals, albedo and bodies of a window.
+
+A window is a part of an image with intrinsics of its own: pixel (u, v) has the direction ((u - cx) / fx, (v - cy) / fy,
+1). The texture of a body is a periodic noise image, looked up with two coordinates of the point in the world. It is
+fixed to the scene, so two cameras of a stereo pair see the same texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clipose_ros.data.synthetic.assets.mesh import Mesh
+from clipose_ros.data.synthetic.raycast import build_embree_scene
+from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
+
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+"""Weights of linear red, green and blue in the albedo (Rec. 709); infrared albedo is assumed equal."""
+_NOISE_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RayImage:
+    """First surfaces along the rays of a window of ``(H, W)`` pixels; zeros where a ray hits nothing.
+
+    Attributes:
+        depth: ``(H, W)`` float32 depth along the optical axis, metres.
+        body: ``(H, W)`` int32 index of the body, -1 for none.
+        face: ``(H, W)`` int32 index of the face within the body.
+        normals: ``(H, W, 3)`` float32 unit normals towards the camera, world frame.
+        cosine: ``(H, W)`` float32 cosine of the angle between ray and normal.
+        albedo: ``(H, W)`` float32 albedo with texture, in [0, 1].
+        points: ``(H, W, 3)`` float32 positions, metres, world frame.
+    """
+
+    depth: FloatArray
+    body: NDArray[np.int32]
+    face: NDArray[np.int32]
+    normals: FloatArray
+    cosine: FloatArray
+    albedo: FloatArray
+    points: FloatArray
+
+
+class RayScene:
+    """A static scene of meshes with textured surfaces.
+
+    Args:
+        meshes: Bodies of the scene in world coordinates, metres; at least one.
+        rng: Random generator of the textures.
+        max_contrast: Largest relative change of the albedo by texture.
+
+    Raises:
+        DataError: There are no meshes.
+    """
+
+    def __init__(self, meshes: Sequence[Mesh], rng: np.random.Generator, max_contrast: float = 0.6) -> None:
+        self._embree = build_embree_scene(meshes)
+        self._albedo = np.concatenate([mesh.colours @ LUMINANCE for mesh in meshes]).astype(np.float32)
+        self._first_face = np.cumsum([0] + [len(mesh.faces) for mesh in meshes[:-1]])
+        count = len(meshes)
+        # Half of all surfaces have little texture.
+        self._contrast = (0.04 + max_contrast * rng.uniform(0.0, 1.0, count) ** 3).astype(np.float32)
+        period_m = np.exp(rng.uniform(np.log(0.05), np.log(0.4), count))
+        directions = rng.normal(size=(count, 3, 2))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        self._texture = (directions * (_NOISE_SIDE / period_m)[:, None, None]).astype(np.float32)
+
+    def cast(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> RayImage:
+        """Cast one ray per pixel of a window.
+
+        Args:
+            T_world_camera: ``(4, 4)`` camera pose, optical frame, metres.
+            window: Intrinsics of the window.
+        """
+        directions = _make_directions(window) @ T_world_camera[:3, :3].T.astype(np.float32)
+        origin = T_world_camera[:3, 3].astype(np.float32)
+        result = self._embree.run(np.tile(origin, (len(directions), 1)), directions, output=True)
+        body, distance, normals = result["geomID"], result["tfar"], result["Ng"]
+        hit = body >= 0
+        depth = np.where(hit, distance, np.float32(0.0))
+        points = origin + directions * depth[:, None]
+        # Both lengths are never 0 for a hit.
+        scale = np.einsum("ij,ij->i", normals, normals) * np.einsum("ij,ij->i", directions, directions)
+        signed = np.einsum("ij,ij->i", normals, directions) / np.sqrt(np.maximum(scale, 1e-30))
+        lengths = np.sqrt(np.maximum(np.einsum("ij,ij->i", normals, normals), 1e-30))
+        facing = normals * (-np.sign(signed) / lengths)[:, None]
+        shape = (window.height, window.width)
+        bodies = np.where(hit, body, -1).astype(np.int32).reshape(shape)
+        faces = np.where(hit, result["primID"], 0).astype(np.int32).reshape(shape)
+        surface = points.reshape(*shape, 3)
+        return RayImage(
+            depth=depth.reshape(shape),
+            body=bodies,
+            face=faces,
+            normals=np.where(hit[:, None], facing, 0.0).astype(np.float32).reshape(*shape, 3),
+            cosine=np.where(hit, np.abs(signed), 0.0).astype(np.float32).reshape(shape),
+            albedo=self._shade(surface, bodies, faces),
+            points=surface,
+        )
+
+    def cast_bodies(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> tuple[NDArray[np.int32], FloatArray]:
+        """Cast one ray per pixel of a window; return the bodies ``(H, W)``, -1 for none, and the depth ``(H, W)``."""
+        directions = _make_directions(window) @ T_world_camera[:3, :3].T.astype(np.float32)
+        origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (len(directions), 1))
+        result = self._embree.run(origins, directions, output=True)
+        body = result["geomID"].astype(np.int32)
+        shape, hit = (window.height, window.width), body >= 0
+        return np.where(hit, body, -1).reshape(shape), np.where(hit, result["tfar"], np.float32(0.0)).reshape(shape)
+
+    def find_lit(self, image: RayImage, source: FloatArray) -> BoolArray:
+        """Return True ``(H, W)`` for pixels whose surface a point source ``(3,)`` in the world reaches."""
+        lit = np.zeros(image.depth.size, dtype=bool)
+        pixels = np.flatnonzero(image.depth.reshape(-1) > 0)
+        points = image.points.reshape(-1, 3)[pixels]
+        towards = source.astype(np.float32) - points
+        # The ray starts off the surface, so that it does not hit its own face.
+        starts = points + 5e-4 * image.normals.reshape(-1, 3)[pixels]
+        blocked = self._embree.run(starts, towards, query="OCCLUDED", dists=np.ones(len(pixels), np.float32)) >= 0
+        facing = np.einsum("ij,ij->i", image.normals.reshape(-1, 3)[pixels], towards) > 0
+        lit[pixels] = ~blocked & facing
+        return lit.reshape(image.depth.shape)
+
+    def _shade(self, points: FloatArray, body: NDArray[np.int32], face: NDArray[np.int32]) -> FloatArray:
+        """Return the albedo ``(H, W)`` of the surfaces of a window."""
+        hit, bodies = body >= 0, np.maximum(body, 0)
+        albedo = np.where(hit, self._albedo[self._first_face[bodies] + face], np.float32(0.0))
+        uv = np.einsum("hwi,hwij->jhw", points, self._texture[bodies]) % np.float32(_NOISE_SIDE)
+        noise = cv2.remap(_make_noise(), uv[0], uv[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        shaded: FloatArray = np.clip(albedo * (1.0 + self._contrast[bodies] * noise), 0.0, 1.0).astype(np.float32)
+        return shaded
+
+
+@lru_cache(maxsize=8)
+def _make_directions(window: CameraIntrinsics) -> FloatArray:
+    """Return the ray directions ``(H * W, 3)`` float32 of a window in row-major order, camera frame."""
+    u = (np.arange(window.width, dtype=np.float32) - np.float32(window.cx)) / np.float32(window.fx)
+    v = (np.arange(window.height, dtype=np.float32) - np.float32(window.cy)) / np.float32(window.fy)
+    directions = np.empty((window.height, window.width, 3), dtype=np.float32)
+    directions[..., 0], directions[..., 1], directions[..., 2] = u, v[:, None], 1.0
+    return directions.reshape(-1, 3)
+
+
+@lru_cache(maxsize=1)
+def _make_noise() -> FloatArray:
+    """Return a periodic noise image of three octaves in [-1, 1], the same for every scene."""
+    rng, noise = np.random.default_rng(7), np.zeros((_NOISE_SIDE, _NOISE_SIDE), np.float32)
+    for radius in (1.0, 3.0, 9.0):
+        wide = np.pad(rng.standard_normal(noise.shape).astype(np.float32), 32, mode="wrap")
+        octave = cv2.GaussianBlur(wide, (0, 0), radius)[32:-32, 32:-32]
+        noise += octave / octave.std()
+    bounded: FloatArray = np.clip(noise / (2.0 * noise.std()), -1.0, 1.0)
+    return bounded
