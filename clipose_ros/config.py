@@ -319,10 +319,17 @@ class SegmentationConfig(ConfigNode):
     )
     threads: int = option(
         0,
-        "CPU threads of an exported `yolo` model (ONNX, OpenVINO, LiteRT); 0 uses one per core. A .pt model uses those "
-        "of torch.",
+        "CPU threads of an exported `yolo` model (ONNX, OpenVINO, LiteRT); 0 uses one per core, or half of the cores "
+        "if posing runs in parallel. A .pt model uses those of torch.",
         low=0,
         high=256,
+    )
+    parallel: str = option(
+        "auto",
+        "Detect the objects of a frame in one thread while another poses those of the frame before: `always`, `never`, "
+        "or `auto` for backends with a network of their own on a CPU of two cores or more. More frames per second; at "
+        "a low rate, `never` has less latency.",
+        choices=("auto", "always", "never"),
     )
     every_n: int = option(
         1,
@@ -500,7 +507,13 @@ class NetworkConfig(ConfigNode):
 
     model: str = option("clipose_small", "Checkpoint file or name of a shipped model.")
     device: str = option("auto", "Compute device: auto, cpu, cuda or cuda:N.")
-    threads: int = option(0, "CPU threads of the network; 0 uses the number that torch chooses.", low=0, high=256)
+    threads: int = option(
+        0,
+        "CPU threads of the network; 0 uses the number that torch chooses, or half of the cores if detection runs in "
+        "parallel.",
+        low=0,
+        high=256,
+    )
     engine: str = option(
         "auto",
         "Engine that computes the network, built-in or of an installed package; auto selects the fastest built-in one "

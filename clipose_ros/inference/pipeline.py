@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.config import MAX_INSTANCES_LIMIT, PoseNodeConfig, SegmentationConfig
+from clipose_ros.config import MAX_INSTANCES_LIMIT, NetworkConfig, PoseNodeConfig, SegmentationConfig
+from clipose_ros.inference.core_sharing import detects_in_parallel, share_cores
 from clipose_ros.inference.pass_schedule import PassSchedule
 from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.inference.pose_checks import check_poses
@@ -61,13 +63,39 @@ class PassPredictor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectedFrame:
+    """A segmented frame, whose instances have no poses yet.
+
+    Attributes:
+        frame: The frame.
+        config: Settings that hold for this frame.
+        instances: Instances of the enabled categories by descending score, at most ``segmentation.max_instances``.
+        rejections: Pixels that the segmenter could not interpret.
+        segmentation_ms: Time of the segmentation, milliseconds.
+    """
+
+    frame: RgbdFrame
+    config: PoseNodeConfig
+    instances: tuple[InstanceMask, ...]
+    rejections: tuple[Rejection, ...]
+    segmentation_ms: float
+
+
 class PosePipeline:
     """Segmentation, point clouds, network and pose checks, in that order.
+
+    ``detect`` and ``estimate`` may run in different threads at the same time, for successive frames; neither may run
+    twice at once. ``reconfigure`` belongs to the thread of ``detect``.
 
     Args:
         segmenter: Segmentation of the instances.
         predictor: Prediction of a pose from each cloud.
         config: Settings; those marked live can be changed by ``reconfigure``.
+
+    Attributes:
+        is_parallel: True if ``detect`` should run in parallel with ``estimate`` of the frame before, by
+            ``segmentation.parallel``.
 
     Raises:
         ConfigError: ``config.categories`` names a category that the predictor does not have.
@@ -76,12 +104,17 @@ class PosePipeline:
     def __init__(self, segmenter: Segmenter, predictor: PosePredictor, config: PoseNodeConfig) -> None:
         self.segmenter = segmenter
         self.predictor = predictor
+        self.is_parallel = detects_in_parallel(config.segmentation, predictor.device)
         self._schedule = PassSchedule()
         self.reconfigure(config)
 
     @classmethod
-    def from_config(cls, config: PoseNodeConfig) -> PosePipeline:
+    def from_config(cls, config: PoseNodeConfig, live: bool = False) -> PosePipeline:
         """Load the network and the segmentation backend that the settings name.
+
+        Args:
+            config: Settings.
+            live: True if ``is_parallel`` is obeyed: detector and network share the cores then. False if both use all.
 
         Raises:
             CheckpointError: The model file is missing, corrupt or of another architecture.
@@ -89,12 +122,14 @@ class PosePipeline:
             SegmentationError: The backend cannot be set up.
             ConfigError: A category or class map does not exist in the model.
         """
-        from clipose_ros.inference.predictor import Predictor  # imports torch, which the types alone do not need
+        # imports torch, which the types alone do not need
+        from clipose_ros.inference.predictor import Predictor, resolve_device
 
-        predictor = Predictor.from_config(config.network)
+        shared = share_cores(config, resolve_device(config.network.device)) if live else config
+        predictor = Predictor.from_config(shared.network)
         _enabled_names(config, predictor.categories)  # a wrong name fails before the segmenter's weights are loaded
         predictor.warm_up(config.cloud.points)
-        segmenter = create_segmenter(config.segmentation, predictor.categories, predictor.device)
+        segmenter = create_segmenter(shared.segmentation, predictor.categories, predictor.device)
         return cls(segmenter, predictor, config)
 
     def reconfigure(self, config: PoseNodeConfig) -> None:
@@ -108,10 +143,41 @@ class PosePipeline:
         self._config, self._enabled = config, enabled
 
     def process(self, frame: RgbdFrame, doubt_of: DoubtFn | None = None) -> FrameResult:
-        """Estimate the pose of every object of a frame, all objects in one batch.
+        """Estimate the pose of every object of a frame: ``detect``, then ``estimate``, which describe the arguments.
+
+        Raises:
+            SegmentationError: The backend cannot use this frame.
+        """
+        return self.estimate(self.detect(frame), doubt_of)
+
+    def detect(self, frame: RgbdFrame) -> DetectedFrame:
+        """Find the objects of a frame.
 
         Args:
             frame: One registered colour and depth image.
+
+        Raises:
+            SegmentationError: The backend cannot use this frame.
+        """
+        config = self._config
+        start = time.perf_counter()
+        segmentation = self.segmenter.segment(frame)
+        # Disabled categories are dropped first, so that they do not count towards max_instances.
+        enabled = [i for i in segmentation if isinstance(i, InstanceMask) and i.category in self._enabled]
+        enabled.sort(key=lambda instance: -instance.score)
+        return DetectedFrame(
+            frame,
+            config,
+            instances=tuple(enabled[: config.segmentation.max_instances]),
+            rejections=tuple(item for item in segmentation if isinstance(item, Rejection)),
+            segmentation_ms=1e3 * (time.perf_counter() - start),
+        )
+
+    def estimate(self, detected: DetectedFrame, doubt_of: DoubtFn | None = None) -> FrameResult:
+        """Estimate the pose of every detected object, all objects in one batch.
+
+        Args:
+            detected: Result of ``detect``, whose settings hold.
             doubt_of: Returns the doubt ``(B,)`` about each object before it is posed, such as
                 ``Tracker.compute_doubt``: objects of doubt 0 get one pass of the network, the others all. None gives
                 all passes to all objects.
@@ -119,36 +185,29 @@ class PosePipeline:
         Returns:
             Poses with their clouds in order of detection score, rejected instances with the reason, and the time of
             each stage. The ``score`` of a pose is the detection score times the confidence of the pose.
-
-        Raises:
-            SegmentationError: The backend cannot use this frame.
         """
-        config, enabled = self._config, self._enabled
+        config = detected.config
         start = time.perf_counter()
-        segmentation = self.segmenter.segment(frame)
-        segmentation_rejections = [item for item in segmentation if isinstance(item, Rejection)]
-        instances = [item for item in segmentation if isinstance(item, InstanceMask) and item.category in enabled]
-        # Disabled categories are dropped first, so that they do not count towards max_instances.
-        instances = sorted(instances, key=lambda instance: -instance.score)[: config.segmentation.max_instances]
-        segmented = time.perf_counter()
-        clouds, cloud_rejections = _extract_clouds(frame, instances, config)
+        clouds, cloud_rejections = _extract_clouds(detected.frame, detected.instances, config)
         extracted = time.perf_counter()
-        poses = self._predict_poses(clouds, doubt_of)
+        poses = self._predict_poses(clouds, config.network, doubt_of)
         predicted = time.perf_counter()
         verdicts = check_poses(poses, clouds, config.check, self.predictor.categories)
         pose_rejections = [verdict for verdict in verdicts if verdict is not None]
         return FrameResult(
             poses=tuple(pose for pose, verdict in zip(poses, verdicts, strict=True) if verdict is None),
             clouds=tuple(cloud for cloud, verdict in zip(clouds, verdicts, strict=True) if verdict is None),
-            rejections=(*segmentation_rejections, *cloud_rejections, *pose_rejections),
+            rejections=(*detected.rejections, *cloud_rejections, *pose_rejections),
             times=StageTimes(
-                segmentation_ms=(segmented - start) * 1e3,
-                cloud_ms=(extracted - segmented) * 1e3,
+                segmentation_ms=detected.segmentation_ms,
+                cloud_ms=(extracted - start) * 1e3,
                 network_ms=(predicted - extracted) * 1e3,
             ),
         )
 
-    def _predict_poses(self, clouds: Sequence[ObjectCloud], doubt_of: DoubtFn | None) -> list[PoseEstimate]:
+    def _predict_poses(
+        self, clouds: Sequence[ObjectCloud], network: NetworkConfig, doubt_of: DoubtFn | None
+    ) -> list[PoseEstimate]:
         """Return one pose per cloud, with its final score."""
         if not clouds:
             return []
@@ -158,7 +217,6 @@ class PosePipeline:
         if doubt_of is None or not isinstance(self.predictor, PassPredictor):
             poses = self.predictor.predict(points_camera, categories)
         else:
-            network = self._config.network
             passes = self._schedule.assign(doubt_of(clouds), network)
             start = time.perf_counter()
             poses = self.predictor.predict_passes(points_camera, categories, passes)

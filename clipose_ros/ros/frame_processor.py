@@ -12,7 +12,7 @@ from functools import partial
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.geometry.alignment import ShiftDetector
-from clipose_ros.inference.pipeline import DoubtFn, PosePipeline
+from clipose_ros.inference.pipeline import DetectedFrame, PosePipeline
 from clipose_ros.ros.calibration import CalibrationReader
 from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
@@ -58,37 +58,64 @@ class RosInterfaces:
 
 
 class FrameProcessor:
-    """Runs pipeline and tracker on frames and publishes the results. Only the worker thread calls it."""
+    """Runs pipeline and tracker on frames and publishes the results, in two steps: ``detect``, then ``estimate``.
+
+    The steps may run in different threads at the same time, for successive frames; neither may run twice at once.
+    """
 
     def __init__(self, pipeline: PosePipeline, config: PoseNodeConfig, ros: RosInterfaces) -> None:
-        self._pipeline, self._config = pipeline, config
+        self._pipeline = pipeline
         self._topics, self._transforms, self._publishers = ros.topics, ros.transforms, ros.publishers
         self._diagnostics = ros.diagnostics
+        self._detection_config = self._config = config  # of the last frame of each step
         self._tracker = Tracker(config.tracking, pipeline.predictor.categories)
         self._calibrations = CalibrationReader(config.sync.rectify, partial(self._diagnostics.hint, "calibration"))
         self._shifts = ShiftDetector()
         self._reset_requested = threading.Event()
 
+    @property
+    def is_parallel(self) -> bool:
+        """Return True if both steps should run at the same time."""
+        return self._pipeline.is_parallel
+
     def reset(self) -> None:
-        """Forget all tracks. May only be called while no frame is processed."""
+        """Forget all tracks. May only be called while no frame is estimated, or by the thread that estimates."""
         self._tracker.reset()
 
     def request_reset(self) -> None:
-        """Forget all tracks before the next frame; any thread may call this."""
+        """Forget all tracks before the next estimate; any thread may call this."""
         self._reset_requested.set()
 
-    def reconfigure(self, config: PoseNodeConfig) -> None:
-        """Apply changed settings."""
-        if config is not self._config:
-            self._pipeline.reconfigure(config)
-            self._tracker.reconfigure(config.tracking)
-            self._config = config
-
-    def process(self, messages: FrameMessages, confirm: bool) -> Sequence[TrackedObject]:
-        """Estimate, track and publish the poses of a frame.
+    def detect(self, messages: FrameMessages, config: PoseNodeConfig) -> DetectedFrame:
+        """Convert a frame and find its objects.
 
         Args:
             messages: Matched input messages.
+            config: Settings that hold for this frame.
+
+        Raises:
+            CliposeError: The input is unusable.
+        """
+        if config is not self._detection_config:
+            self._pipeline.reconfigure(config)
+            self._detection_config = config
+        started_s = time.perf_counter()
+        frame = read_frame(messages, self._topics, self._calibrations)
+        self._check(frame, messages)
+        self._diagnostics.latency("conversion", 1e3 * (time.perf_counter() - started_s))
+        try:
+            return self._pipeline.detect(frame)
+        except SegmentationError as error:  # the topic of the pixels is known only here
+            topic = self._topics.color
+            if frame.labels is not None or frame.boxes is not None:
+                topic = self._topics.boxes if frame.labels is None else self._topics.labels
+            raise SegmentationError(f"'{topic}': {error}") from error
+
+    def estimate(self, detected: DetectedFrame, confirm: bool) -> Sequence[TrackedObject]:
+        """Estimate, track and publish the poses of the objects of a frame.
+
+        Args:
+            detected: Result of ``detect``, whose settings hold.
             confirm: Publish objects on their first observation, regardless of ``tracking.min_hits``, with the poses of
                 this frame alone and with all passes of the network.
 
@@ -96,25 +123,25 @@ class FrameProcessor:
             The published tracks.
 
         Raises:
-            CliposeError: The input is unusable, or TF lacks a required transform; nothing was published.
+            CliposeError: TF lacks a required transform; nothing was published.
         """
+        frame = detected.frame
         if self._reset_requested.is_set():
             self._reset_requested.clear()
             self._tracker.reset()
-        started_s = time.perf_counter()
-        frame = read_frame(messages, self._topics, self._calibrations)
-        self._check(frame, messages)
-        converted_s = time.perf_counter()
+        if detected.config is not self._config:
+            self._config = detected.config
+            self._tracker.reconfigure(self._config.tracking)
         # The doubt about the objects and the tracks need the same transform; a frame without objects needs it once.
         tracking_frame = functools.cache(lambda: self._lookup(self._config.tracking.frame, frame, "tracking.frame"))
         doubt_of = None if confirm else lambda clouds: self._tracker.compute_doubt(clouds, tracking_frame())
-        result = self._estimate(frame, doubt_of)
+        result = self._pipeline.estimate(detected, doubt_of)
+        self._record(result)
         posed_s = time.perf_counter()
         tracks = self._tracker.update(result, frame.stamp_ns, tracking_frame(), confirm=confirm)
         posed = self._select_tracks(frame, result, tracks)
         tracked_s = time.perf_counter()
         self._publishers.publish(posed, self._config.publish)
-        self._diagnostics.latency("conversion", 1e3 * (converted_s - started_s))
         self._diagnostics.latency("tracking", 1e3 * (tracked_s - posed_s))
         self._diagnostics.latency("publishing", 1e3 * (time.perf_counter() - tracked_s))
         return posed.tracks
@@ -134,17 +161,6 @@ class FrameProcessor:
         hint = describe_camera_frame(frame.frame_id)
         if hint is not None:
             self._diagnostics.hint("camera_frame", hint)
-
-    def _estimate(self, frame: RgbdFrame, doubt_of: DoubtFn | None) -> FrameResult:
-        try:
-            result = self._pipeline.process(frame, doubt_of)
-        except SegmentationError as error:  # the topic of the pixels is known only here
-            topic = self._topics.color
-            if frame.labels is not None or frame.boxes is not None:
-                topic = self._topics.boxes if frame.labels is None else self._topics.labels
-            raise SegmentationError(f"'{topic}': {error}") from error
-        self._record(result)
-        return result
 
     def _select_tracks(self, frame: RgbdFrame, result: FrameResult, tracks: Sequence[TrackedObject]) -> PublishedFrame:
         """Count the tracks, select those to publish and express them in the target frame."""

@@ -25,8 +25,22 @@ class Mailbox(Generic[T]):
         with self._changed:
             replaced = self._item is not None
             self._item = None if self._closed else item
-            self._changed.notify()
+            self._changed.notify_all()
             return replaced
+
+    def hand_over(self, item: T) -> bool:
+        """Store an item and wait until it is taken.
+
+        Returns:
+            False if the mailbox was closed before.
+        """
+        with self._changed:
+            if self._closed:
+                return False
+            self._item = item
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or self._item is not item)
+            return not self._closed
 
     def take(self, timeout_s: float | None = None) -> T | None:
         """Wait for the newest item and remove it.
@@ -37,6 +51,7 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is not None, timeout_s)
             item, self._item = self._item, None
+            self._changed.notify_all()
             return item
 
     def close(self) -> None:

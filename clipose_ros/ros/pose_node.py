@@ -30,26 +30,19 @@ from clipose_ros.errors import CliposeError, ConfigError, one_line
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.plugins import BUILTIN_SEGMENTERS
 from clipose_ros.ros.callback_guard import CallbackGuard
-from clipose_ros.ros.conversions import FrameMessages, ros_stamp, stamp_ns
+from clipose_ros.ros.conversions import FrameMessages, ros_stamp
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
+from clipose_ros.ros.frame_worker import FrameServices, FrameWorker
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 from clipose_ros.ros.parameters import NodeParameters
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.rclpy_compat import destroy_state_machine, wrap_builtin_services
-from clipose_ros.ros.services import DetectOnceService, EnableService, Outcome, ResetService, refuse_invalid_transitions
+from clipose_ros.ros.services import DetectOnceService, EnableService, ResetService, refuse_invalid_transitions
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros.signals import TerminationSignals, receive_termination_signals
 from clipose_ros.ros.transforms import Transforms
-from clipose_ros.ros.worker import ExceptionRelay, Worker
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A matched set for the worker, with the number of the frame."""
-
-    number: int
-    messages: FrameMessages
+from clipose_ros.ros.worker import ExceptionRelay
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +59,13 @@ class _ConfiguredResources:
 class _ActiveResources:
     """Resources of the node from activation to deactivation."""
 
-    worker: Worker[_Job]
+    worker: FrameWorker
     inputs: InputSubscriptions
+
+
+def _make_pipeline(config: PoseNodeConfig) -> PosePipeline:
+    """Build the pipeline of a node, whose detector and network share the cores if they run at the same time."""
+    return PosePipeline.from_config(config, live=True)
 
 
 class PoseNode(LifecycleNode):
@@ -83,7 +81,7 @@ class PoseNode(LifecycleNode):
     """
 
     def __init__(
-        self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = PosePipeline.from_config, **kwargs: Any
+        self, *, pipeline_factory: Callable[[PoseNodeConfig], PosePipeline] = _make_pipeline, **kwargs: Any
     ) -> None:
         """Declare parameters, services and diagnostics; everything else is created by ``configure``.
 
@@ -224,7 +222,8 @@ class PoseNode(LifecycleNode):
         processor.reset()
         self._configured.transforms.clear()  # the time may have jumped while the node was inactive
         self.detect_once.open()
-        worker: Worker[_Job] = Worker(lambda job: self._work(job, processor), self._relay)
+        services = FrameServices(self.detect_once, self.diagnostics, lambda: self.parameters.config, self._relay)
+        worker = FrameWorker(self, processor, services)
         row = BUILTIN_SEGMENTERS.get(config.segmentation.backend)
         frame_input = row.frame_input if row else ""
         callbacks = InputCallbacks(lambda messages: self._on_set(messages, worker), self._configured.transforms.clear)
@@ -238,7 +237,7 @@ class PoseNode(LifecycleNode):
         """Forget all tracks before the next frame; return False if the node is not configured."""
         if self._configured is None:
             return False
-        # Requested, not done: the tracker belongs to the thread of the worker.
+        # Requested, not done: the tracker belongs to a thread of the worker.
         self._configured.processor.request_reset()
         return True
 
@@ -264,43 +263,13 @@ class PoseNode(LifecycleNode):
             configured.publishers.close()
             configured.transforms.close()
 
-    def _on_set(self, messages: FrameMessages, worker: Worker[_Job]) -> None:
-        """Pass a matched set to the worker. Processing takes place in the worker's thread only."""
+    def _on_set(self, messages: FrameMessages, worker: FrameWorker) -> None:
+        """Pass a matched set to the worker. Processing takes place in the worker's threads only."""
         number, is_requested = self.detect_once.number_frame()
         self.diagnostics.count("frames_received")
         # The worker keeps only the newest set: a late pose is of less use to a robot than the next one.
-        if (self.parameters.config.enabled or is_requested) and worker.offer(_Job(number, messages)):
+        if (self.parameters.config.enabled or is_requested) and worker.offer(number, messages):
             self.diagnostics.count("frames_dropped")
-
-    def _work(self, job: _Job, processor: FrameProcessor) -> None:
-        """Process one frame. Only this method catches exceptions of a frame, which is left out then."""
-        # One read of the settings per frame: they may be replaced while the frame is processed.
-        requests, config = self.detect_once.claim(job.number), self.parameters.config
-        if not (config.enabled or requests):
-            return
-        try:
-            processor.reconfigure(config)
-            tracks = processor.process(job.messages, confirm=bool(requests))
-        except CliposeError as error:
-            self.diagnostics.count("frames_failed")
-            self.diagnostics.warning("frame", str(error))
-            outcome = Outcome(False, one_line(str(error)))
-        except Exception as error:  # an input that nobody thought of costs its frame, not the node
-            if not self.context.ok():  # publishing raises after a shutdown
-                raise
-            self.diagnostics.count("frames_failed")
-            outcome = Outcome(False, self.diagnostics.exception("frame_exception", "a frame", error))
-            processor.reset()  # the exception may have left the tracks half updated
-        else:
-            self.diagnostics.count("frames_processed")
-            self.diagnostics.count("objects_published", len(tracks))
-            # From the stamp of the camera to this point, so transport and waiting are included.
-            stamp = stamp_ns(job.messages.color.header.stamp)
-            self.diagnostics.latency("latency", 1e-6 * (self.get_clock().now().nanoseconds - stamp))
-            outcome = Outcome(
-                True, f"{len(tracks)} objects" + (": " if tracks else "") + ", ".join(track.name for track in tracks)
-            )
-        self.detect_once.answer(requests, outcome)
 
     def _on_timer(self) -> None:
         """Check the inputs and publish diagnostics, once a second."""

@@ -47,13 +47,19 @@ class ExceptionRelay:
 
 
 class Worker(Generic[T]):
-    """Thread that processes the newest item of a mailbox, one after the other."""
+    """Thread that processes the newest item of a mailbox, one after the other.
 
-    def __init__(self, work: Callable[[T], None], relay: ExceptionRelay) -> None:
+    Args:
+        work: Processes an item.
+        relay: Receives an exception of ``work``, which ends the thread.
+        name: Name of the thread.
+    """
+
+    def __init__(self, work: Callable[[T], None], relay: ExceptionRelay, name: str = "worker") -> None:
         self._work = work
         self._relay = relay
         self._mailbox: Mailbox[T] = Mailbox()
-        self._thread = threading.Thread(target=self._run, name="pose_worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def offer(self, item: T) -> bool:
@@ -64,12 +70,27 @@ class Worker(Generic[T]):
         """
         return self._mailbox.put(item)
 
+    def hand_over(self, item: T) -> bool:
+        """Wait until the thread begins with an item; it must come from one thread only, and not through ``offer``.
+
+        Returns:
+            False if the worker was closed before.
+        """
+        return self._mailbox.hand_over(item)
+
+    def close(self) -> None:
+        """Drop the waiting item and accept no other; whoever waits in ``hand_over`` goes on."""
+        self._mailbox.close()
+
     def stop(self) -> None:
         """Finish the current item, drop the waiting one, and end the thread."""
-        self._mailbox.close()
+        self.close()
         self._thread.join()
 
     def _run(self) -> None:
         with contextlib.suppress(BaseException), self._relay:  # reported once, where the relay raises it
-            while (item := self._mailbox.take()) is not None:
-                self._work(item)
+            try:
+                while (item := self._mailbox.take()) is not None:
+                    self._work(item)
+            finally:
+                self.close()  # nobody must wait for a thread that an exception has ended

@@ -10,6 +10,7 @@ from clipose_ros.config import CheckConfig, NetworkConfig, PoseNodeConfig, Segme
 from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.pipeline import PosePipeline
+from clipose_ros.inference.predictor import Predictor
 from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import CameraIntrinsics, PoseEstimate, RejectionReason, RgbdFrame
 
@@ -22,6 +23,7 @@ class BoxPredictor:
     """Poses a cloud by its bounds along the camera's axes; remembers its batches."""
 
     categories = NOCS_CATEGORIES
+    device = "cpu"
 
     def __init__(self, confidence=0.5):
         self.confidence = confidence
@@ -204,6 +206,38 @@ def test_everything_is_built_from_the_settings(model_file):
         assert np.allclose(a.T_camera_object[:3, :3].T @ a.T_camera_object[:3, :3], np.eye(3), atol=1e-6)
         assert a.T_camera_object[2, 3] == pytest.approx(1.0)
         assert np.allclose(a.size, NOCS_CATEGORIES[a.category].mean_size, atol=1e-6)
+
+
+def test_detector_and_network_of_a_node_share_the_cores(model_file, monkeypatch):
+    """A pipeline whose steps take turns gets no smaller part of the cores."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(6))
+    made = {}
+    load = Predictor.from_config.__func__
+
+    def record(cls, network):
+        made["network"] = network.threads
+        return load(cls, network)
+
+    def create(config, categories, device):
+        made["segmentation"] = config.threads
+        return create_segmenter(config, categories, device)
+
+    monkeypatch.setattr(Predictor, "from_config", classmethod(record))
+    monkeypatch.setattr("clipose_ros.inference.pipeline.create_segmenter", create)
+    network = NetworkConfig(model=model_file, device="cpu")
+    for parallel, live, expected in (("always", True, 3), ("always", False, 0), ("never", True, 0)):
+        config = PoseNodeConfig(segmentation=dataclasses.replace(LABELS, parallel=parallel), network=network)
+        posing = PosePipeline.from_config(config, live=live)
+        assert made == {"network": expected, "segmentation": expected}
+        assert posing.is_parallel == (parallel == "always")
+
+
+def test_a_frame_keeps_the_settings_with_which_it_was_detected():
+    posing = pipeline()
+    detected = posing.detect(frame([6001]))
+    posing.reconfigure(PoseNodeConfig(segmentation=LABELS, check=CheckConfig(score_threshold=1.0)))
+    assert len(posing.estimate(detected).poses) == 1
+    assert not posing.process(frame([6001])).poses
 
 
 def test_a_model_that_is_missing_is_named(tmp_path):

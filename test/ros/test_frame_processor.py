@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.tracker import Tracker
+from clipose_ros.types import TrackedObject
 
 TOPICS = Topics("/color", "/depth", "/info", "/labels", "/boxes")
 STAGES = ("conversion", "segmentation", "point_cloud", "network", "tracking", "publishing")
@@ -54,14 +56,17 @@ class Processing:
         if change is not None:
             change(messages)
         frame = FrameMessages(messages["color"], messages["depth"], messages["info"], messages["labels"])
-        return [track.name for track in self.processor.process(frame, confirm)]
+        return [track.name for track in self.estimate(frame, confirm)]
+
+    def estimate(self, frame: FrameMessages, confirm: bool) -> Sequence[TrackedObject]:
+        """Both steps of a frame."""
+        return self.processor.estimate(self.processor.detect(frame, self.config), confirm)
 
     def reconfigure(self, **sections) -> None:
         """Apply changed settings, given as ``tracking={"min_hits": 3}``."""
         for section, values in sections.items():
             changed = dataclasses.replace(getattr(self.config, section), **values)
             self.config = dataclasses.replace(self.config, **{section: changed})
-        self.processor.reconfigure(self.config)
 
     def values(self) -> dict[str, str]:
         """The diagnostics by key."""
@@ -257,7 +262,7 @@ def test_a_distorted_camera_gives_the_poses_of_the_rectified_one(start):
         if change is not None:
             change(messages)
         frame = FrameMessages(messages["color"], messages["depth"], messages["info"], messages["labels"])
-        tracks = processing.processor.process(frame, confirm=True)
+        tracks = processing.estimate(frame, confirm=True)
         positions.append(np.array([track.T_frame_object[:3, 3] for track in tracks]))
     np.testing.assert_allclose(positions[1], positions[0], atol=0.004)
     assert np.abs(positions[2] - positions[0]).max() > 0.004

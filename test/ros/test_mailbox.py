@@ -49,3 +49,27 @@ def test_what_waits_at_closing_is_thrown_away():
     mailbox.put("frame")
     mailbox.close()
     assert mailbox.take() is None
+
+
+def test_handing_over_waits_until_the_item_is_taken():
+    mailbox, results = Mailbox(), []
+    giver = threading.Thread(target=lambda: results.append(mailbox.hand_over("frame")))
+    giver.start()
+    assert mailbox.take(timeout_s=30.0) == "frame"
+    giver.join(30.0)
+    assert results == [True]
+
+
+def test_closing_lets_the_giver_go():
+    mailbox, results, waits = Mailbox(), [], threading.Event()
+
+    def give():
+        waits.set()
+        results.append(mailbox.hand_over("frame"))
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    assert waits.wait(30.0)
+    mailbox.close()
+    giver.join(30.0)
+    assert results == [False] and mailbox.hand_over("late") is False and mailbox.take() is None

@@ -40,11 +40,14 @@ def endpoint_counts(ros):
 
 
 def workers():
-    return [t for t in threading.enumerate() if t.name == "pose_worker"]
+    return [t.name for t in threading.enumerate() if t.name in ("pose_worker", "detection_worker")]
 
 
-def test_two_complete_cycles_release_all_endpoints(ros, camera, start_node):
-    node = start_node(started=False, publish__target_frame="camera_optical")
+@pytest.mark.parametrize(
+    ("parallel", "threads"), [("auto", {"pose_worker"}), ("always", {"pose_worker", "detection_worker"})]
+)
+def test_two_complete_cycles_release_all_endpoints(ros, camera, start_node, parallel, threads):
+    node = start_node(started=False, publish__target_frame="camera_optical", segmentation__parallel=parallel)
     for _ in range(2):
         assert state(ros) == "unconfigured"
         ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 6), "an empty graph")
@@ -52,7 +55,7 @@ def test_two_complete_cycles_release_all_endpoints(ros, camera, start_node):
         ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 6), "publishers and TF")
         assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
         ros.wait_for(lambda: endpoint_counts(ros) == ((1,) * 5, (1,) * 6), "subscriptions")
-        assert len(workers()) == 1
+        assert set(workers()) == threads and len(workers()) == len(threads)
         node.detections.clear()
         ros.wait_for(lambda: node.detections, "detections", camera.send)
         assert change(ros, Transition.TRANSITION_DEACTIVATE) and state(ros) == "inactive"

@@ -36,8 +36,9 @@ def test_enable_pauses_and_resumes_and_sets_the_parameter(ros, camera, start_nod
     ros.wait_for(lambda: node.detections, "detections again", camera.send)
 
 
-def test_detect_once_poses_the_next_frame_of_a_disabled_node(ros, camera, start_node):
-    node = start_node(enabled=False, tracking__min_hits=5)
+@pytest.mark.parametrize("parallel", ["never", "always"])
+def test_detect_once_poses_the_next_frame_of_a_disabled_node(ros, camera, start_node, parallel):
+    node = start_node(enabled=False, tracking__min_hits=5, segmentation__parallel=parallel)
     camera.wait_until_heard()
     ros.wait_for(lambda: int(node.value("frames_received") or 0) >= 3, "frames that are not posed", camera.send)
     assert not node.detections
@@ -51,8 +52,9 @@ def test_detect_once_poses_the_next_frame_of_a_disabled_node(ros, camera, start_
     ros.wait_for(lambda: int(node.value("frames_processed")) == 1, "the count of one posed frame", camera.send)
 
 
-def test_reset_forgets_all_tracks(ros, camera, start_node):
-    node = start_node()
+@pytest.mark.parametrize("parallel", ["never", "always"])
+def test_reset_forgets_all_tracks(ros, camera, start_node, parallel):
+    node = start_node(segmentation__parallel=parallel)
     camera.wait_until_heard()
     ros.wait_for(lambda: node.detections, "detections", camera.send)
     assert ros.call(Trigger, "pose_node/reset", Trigger.Request(), each=camera.send).success
@@ -151,8 +153,9 @@ def test_every_setting_is_a_described_and_typed_parameter(ros, start_node):
         assert ("Can change at run time" in descriptor.additional_constraints) == leaf.live
 
 
-def test_live_parameters_act_on_the_next_frame(ros, camera, start_node):
-    node = start_node()
+@pytest.mark.parametrize("parallel", ["never", "always"])
+def test_live_parameters_act_on_the_next_frame(ros, camera, start_node, parallel):
+    node = start_node(segmentation__parallel=parallel)
     camera.wait_until_heard()
     ros.wait_for(lambda: node.detections and classes(node.detections[-1]) == {"mug", "bowl"}, "both", camera.send)
     assert set_parameter(ros, "categories", ["mug"]).successful
