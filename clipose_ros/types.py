@@ -146,15 +146,25 @@ class InstanceMask:
             )
 
     @classmethod
-    def from_full(cls, category: str, score: float, mask: BoolArray) -> InstanceMask | None:
-        """Create an instance from an image-sized mask ``(H, W)`` bool, or None if no pixel is set."""
+    def from_full(
+        cls, category: str, score: float, mask: BoolArray, origin: tuple[int, int] = (0, 0)
+    ) -> InstanceMask | None:
+        """Create an instance from a mask of the image, or of a part of it; None if no pixel is set.
+
+        Args:
+            category: Name of the category.
+            score: Detection confidence in [0, 1].
+            mask: ``(H, W)`` bool.
+            origin: (x, y) of the mask's first pixel in the image.
+        """
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
             return None
         y0, y1 = int(rows[0]), int(rows[-1]) + 1
         cols = np.flatnonzero(mask[y0:y1].any(axis=0))
         x0, x1 = int(cols[0]), int(cols[-1]) + 1
-        return cls(category, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1].copy())
+        left, top = origin
+        return cls(category, score, (x0 + left, y0 + top, x1 + left, y1 + top), mask[y0:y1, x0:x1].copy())
 
 
 class RejectionReason(Enum):

@@ -8,7 +8,6 @@ another surface.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,10 +145,8 @@ def _propagate_mask(
         mask &= ~(known & (np.abs(change) > _MAX_DEPTH_RESIDUAL_M + _DEPTH_NOISE_PER_M * new * new))
     if np.count_nonzero(mask) < _MIN_KEPT_RATIO * np.count_nonzero(instance.mask):
         return None
-    moved = InstanceMask.from_full(instance.category, instance.score, mask)
-    assert moved is not None  # at least _MIN_KEPT_RATIO of a mask that is not empty
-    u0, v0, u1, v1 = moved.box
-    return dataclasses.replace(moved, box=(u0 + x0, v0 + y0, u1 + x0, v1 + y0))
+    # At least _MIN_KEPT_RATIO of a mask that is not empty.
+    return InstanceMask.from_full(instance.category, instance.score, mask, (x0, y0))
 
 
 def _search_window(
