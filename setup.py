@@ -14,6 +14,7 @@ EXECUTABLES = {
     "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
     "benchmark": "clipose_ros.cli.benchmark:main",
     "demo": "clipose_ros.cli.demo:main",
+    "doctor": "clipose_ros.cli.doctor:main",
     "evaluate": "clipose_ros.cli.evaluate:main",
     "export": "clipose_ros.cli.export:main",
     "generate": "clipose_ros.cli.generate:main",

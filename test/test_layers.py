@@ -10,7 +10,7 @@ tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 ROOMS = sorted(path.parent.name for path in (ROOT / "clipose_ros").glob("*/__init__.py"))
-ROS_ROOMS = {"ros", "client", "ros_tools", "cli"}
+ROS_ROOMS = {"ros", "client", "ros_tools", "doctor", "cli"}
 
 
 def loaded_by(*modules):
@@ -27,11 +27,15 @@ def test_import_contracts_are_kept():
 
 
 def test_ros_contract_covers_every_package_without_ros():
-    contract = next(each for each in CONTRACTS if each["name"] == "Only ros, client, ros_tools and cli import ROS")
+    contract = next(
+        each for each in CONTRACTS if each["name"] == "Only ros, client, ros_tools, doctor and cli import ROS"
+    )
     assert {f"clipose_ros.{room}" for room in ROOMS if room not in ROS_ROOMS} <= set(contract["source_modules"])
 
 
-@pytest.mark.parametrize("room", ["geometry", "visualization", "tracking", "segmentation", "inference", "data", "ros"])
+@pytest.mark.parametrize(
+    "room", ["geometry", "visualization", "tracking", "segmentation", "inference", "data", "ros", "doctor"]
+)
 def test_package_init_loads_neither_torch_nor_ros(room):
     assert not {"torch", "torchvision", "ultralytics", "rclpy"} & loaded_by(f"clipose_ros.{room}")
 

@@ -25,6 +25,7 @@ from clipose_ros.config import ConfigField, ConfigNode, PoseNodeConfig, config_f
 
 COMMANDS = {
     "demo": [[]],
+    "doctor": [[]],
     "generate": [[]],
     "train": [[]],
     "evaluate": [[]],
