@@ -15,6 +15,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import SegmentationConfig
 from clipose_ros.errors import SegmentationError
 from clipose_ros.segmentation import create_segmenter
+from clipose_ros.segmentation.isolation import isolate_ultralytics
+from clipose_ros.segmentation.yolo import load_yolo
 
 pytestmark = pytest.mark.skipif(
     find_spec("ultralytics") is None, reason="ultralytics is optional (AGPL-3.0) and not installed"
@@ -64,8 +66,9 @@ def test_colours_reach_the_network_in_the_order_it_was_trained_on(
     ours = segmenter.segment(make_frame(rgb=image))
     # PIL images carry their channel order, so ultralytics itself is the judge.
     options = {"conf": 0.01, "iou": 0.6, "max_det": 16, "classes": [39, 41, 45, 63], "agnostic_nms": True, "imgsz": 640}
-    theirs = segmenter.model.predict(Image.fromarray(image), **options, verbose=False)[0].boxes.conf.tolist()
-    np.testing.assert_allclose([i.score for i in ours], theirs[: len(ours)], atol=1e-5)
+    with isolate_ultralytics():
+        theirs = load_yolo(str(random_weights)).predict(Image.fromarray(image), **options, verbose=False)[0]
+    np.testing.assert_allclose([i.score for i in ours], theirs.boxes.conf.tolist()[: len(ours)], atol=1e-5)
 
 
 def test_the_process_is_left_as_it_was(random_weights: Path) -> None:
