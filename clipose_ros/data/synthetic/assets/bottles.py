@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,10 +176,10 @@ class BottleDimensions:
     neck_top: float
 
 
-def make_bottle(rng: np.random.Generator) -> Mesh:
-    """Generate a random bottle with its opening at +y."""
-    weights = np.array([family.weight for family in BOTTLES.values()])
-    family = BOTTLES[str(rng.choice(list(BOTTLES), p=weights / weights.sum()))]
+def make_bottle(rng: np.random.Generator, families: Mapping[str, BottleFamily] = BOTTLES) -> Mesh:
+    """Generate a random bottle of one of the families with its opening at +y."""
+    weights = np.array([family.weight for family in families.values()])
+    family = families[str(rng.choice(list(families), p=weights / weights.sum()))]
     height, radius = rng.uniform(*family.height) * MM, rng.uniform(*family.radius) * MM
     closure = str(rng.choice(family.closures))
     # A neck thinner than 16 mm would not carry its closure.

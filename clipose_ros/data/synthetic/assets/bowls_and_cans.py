@@ -20,7 +20,7 @@ def make_bowl(rng: np.random.Generator) -> Mesh:
     wall = rng.uniform(2.0, 5.5) * MM
     base = radius * rng.uniform(0.25, 0.68)
     foot = rng.uniform(3, 12) * MM if rng.uniform() < 0.55 else 0.0
-    curve = _make_bowl_profile(rng, radius, height, base, foot)
+    curve = make_bowl_profile(rng, radius, height, base, foot)
     outside, inside = random_colour(rng), random_colour(rng)
     body = revolve(add_wall(curve, wall), 64).painted(outside)
     if rng.uniform() < 0.5:
@@ -34,7 +34,7 @@ def make_bowl(rng: np.random.Generator) -> Mesh:
     return concatenate_meshes(parts)
 
 
-def _make_bowl_profile(rng: np.random.Generator, radius: float, height: float, base: float, foot: float) -> FloatArray:
+def make_bowl_profile(rng: np.random.Generator, radius: float, height: float, base: float, foot: float) -> FloatArray:
     """Return the outer profile ``(P, 2)`` (radius, y) of a bowl, metres.
 
     Args:
@@ -90,10 +90,10 @@ def make_can(rng: np.random.Generator) -> Mesh:
     height, radius = rng.uniform(*CANS[kind].height) * MM, rng.uniform(*CANS[kind].radius) * MM
     lip = rng.uniform(2.0, 5.0) * MM
     make_profile = {
-        "soda": _make_drink_can_profile,
-        "tall": _make_drink_can_profile,
-        "spray": _make_spray_can_profile,
-    }.get(kind, _make_rimmed_can_profile)
+        "soda": make_drink_can_profile,
+        "tall": make_drink_can_profile,
+        "spray": make_spray_can_profile,
+    }.get(kind, make_rimmed_can_profile)
     body = revolve(make_profile(rng, height, radius, lip), 56)
     y = body.face_centres[:, 1]
     body = body.painted(random_colour(rng))
@@ -105,7 +105,7 @@ def make_can(rng: np.random.Generator) -> Mesh:
     return body
 
 
-def _make_drink_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+def make_drink_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
     """Return the profile ``(P, 2)`` (radius, y) of a beverage can with a domed bottom and a narrow neck, metres."""
     neck = radius * rng.uniform(0.78, 0.92)
     rise = rng.uniform(8, 16) * MM
@@ -126,7 +126,7 @@ def _make_drink_can_profile(rng: np.random.Generator, height: float, radius: flo
     )
 
 
-def _make_rimmed_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+def make_rimmed_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
     """Return the profile ``(P, 2)`` (radius, y) of a food can with rims, sometimes ribbed or open, metres."""
     rim, proud = 3 * MM, rng.uniform(0.5, 1.8) * MM
     body = radius - proud
@@ -154,7 +154,7 @@ def _make_rimmed_can_profile(rng: np.random.Generator, height: float, radius: fl
     return curve
 
 
-def _make_spray_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
+def make_spray_can_profile(rng: np.random.Generator, height: float, radius: float, lip: float) -> FloatArray:
     """Return the profile ``(P, 2)`` (radius, y) of a spray can with its cap, metres."""
     cap = radius * rng.uniform(0.55, 1.0)
     corners = [

@@ -54,16 +54,16 @@ def make_laptop(rng: np.random.Generator) -> Mesh:
         key_colour = np.full(3, rng.uniform(0.02, 0.1))
     body = LaptopBody(depth, width, thickness, rng.uniform(3, 16) * MM, colour)
     slab = extrude(make_rounded_rectangle(depth, width, body.corner_radius), thickness)
-    parts = [slab.translated([depth / 2, 0, 0]).painted(colour), *_make_keyboard(rng, body, key_colour)]
+    parts = [slab.translated([depth / 2, 0, 0]).painted(colour), *make_keyboard(rng, body, key_colour)]
     # The closed lid lies on the base; the rotation about the hinge opens it.
-    lid = _make_lid(rng, body, depth * rng.uniform(0.94, 1.0), lid_thickness)
+    lid = make_lid(rng, body, depth * rng.uniform(0.94, 1.0), lid_thickness)
     parts += [part.rotated("z", opening_deg).translated([4 * MM, thickness, 0]) for part in lid]
     hinge = cylinder(min(thickness, lid_thickness) * 0.55, width * rng.uniform(0.5, 0.9), segments=24).rotated("x", 90)
     parts.append(hinge.translated([4 * MM, thickness * 0.8, 0]).painted(colour * 0.5))
     return concatenate_meshes(parts)
 
 
-def _make_keyboard(rng: np.random.Generator, body: LaptopBody, key_colour: FloatArray) -> list[Mesh]:
+def make_keyboard(rng: np.random.Generator, body: LaptopBody, key_colour: FloatArray) -> list[Mesh]:
     """Generate rows of keys and a touch pad on top of the base."""
     depth, width, top = body.depth, body.width, body.thickness
     rows, columns = 5, int(rng.integers(12, 15))
@@ -86,7 +86,7 @@ def _make_keyboard(rng: np.random.Generator, body: LaptopBody, key_colour: Float
     return [*parts, pad.painted(body.colour * 0.8)]
 
 
-def _make_lid(rng: np.random.Generator, body: LaptopBody, depth: float, thickness: float) -> list[Mesh]:
+def make_lid(rng: np.random.Generator, body: LaptopBody, depth: float, thickness: float) -> list[Mesh]:
     """Generate the lid in closed position: towards +x, hinge at the origin, screen facing down."""
     width = body.width
     slab = extrude(make_rounded_rectangle(depth, width, body.corner_radius), thickness)
@@ -159,7 +159,7 @@ def make_camera(rng: np.random.Generator) -> Mesh:
     housing = housing.painted(colour, np.abs(housing.face_centres[:, 1]) > 0.3 * height)
     lens = _make_lens(rng, body)
     lens_z = rng.uniform(-0.15, 0.02) * width if kind != "compact" else rng.uniform(-0.2, 0.0) * width
-    parts = [housing, lens.translated([0, 0, lens_z]), *_make_top(rng, body, lens_z)]
+    parts = [housing, lens.translated([0, 0, lens_z]), *make_camera_top(rng, body, lens_z)]
     if kind == "dslr" or rng.uniform() < 0.5:
         grip = rng.uniform(0.3, 0.75 if kind == "dslr" else 0.45) * depth
         handle = box([depth + grip, height * rng.uniform(0.85, 0.98), width * rng.uniform(0.16, 0.24)], 0.45 * grip)
@@ -182,7 +182,7 @@ def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     if rng.uniform() < 0.2:
         colour = random_metal(rng)
     tip = radii[-1]
-    lens = revolve(_make_lens_profile(radii, steps, depth), 48)
+    lens = revolve(make_lens_profile(radii, steps, depth), 48)
     y, r = lens.face_centres[:, 1], np.hypot(lens.face_centres[:, 0], lens.face_centres[:, 2])
     lens = lens.painted(colour).painted(np.array([0.03, 0.03, 0.05]), (r < 0.74 * tip) & (y > 0.3 * length))
     if rng.uniform() < 0.6 and length > 30 * MM:
@@ -192,7 +192,7 @@ def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     return lens.rotated("z", -90.0).translated([depth / 2, offset_y, 0])
 
 
-def _make_lens_profile(radii: FloatArray, steps: FloatArray, depth: float) -> FloatArray:
+def make_lens_profile(radii: FloatArray, steps: FloatArray, depth: float) -> FloatArray:
     """Return the profile ``(P, 2)`` (radius, y) of a lens along y, metres.
 
     Args:
@@ -225,7 +225,7 @@ class _Viewfinder(NamedTuple):
     prism_height: float
 
 
-def _make_top(rng: np.random.Generator, body: CameraBody, lens_z: float) -> list[Mesh]:
+def make_camera_top(rng: np.random.Generator, body: CameraBody, lens_z: float) -> list[Mesh]:
     """Generate the parts on the body: viewfinder, flash or hot shoe, dials, shutter button and window."""
     finder = _make_viewfinder(rng, body, lens_z)
     parts = [*finder.parts, *_make_flash_or_shoe(rng, body, finder.prism_height, lens_z)]

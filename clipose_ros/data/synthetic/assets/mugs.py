@@ -42,21 +42,21 @@ def make_mug(rng: np.random.Generator) -> Mesh:
     family = MUGS[str(rng.choice(list(MUGS), p=[family.share for family in MUGS.values()]))]
     height, radius = rng.uniform(*family.height) * MM, rng.uniform(*family.radius) * MM
     wall = rng.uniform(2.5, 5.5) * MM
-    curve = _make_mug_profile(rng, height, radius)
+    curve = make_mug_profile(rng, height, radius)
     outside = random_colour(rng)
     body = add_label_bands(rng, revolve(add_wall(curve, wall), 64).painted(outside), height, chance=0.35)
     if rng.uniform() < 0.35:
         body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [
         body,
-        _make_mug_handle(rng, curve, height, wall).painted(outside if rng.uniform() < 0.8 else random_colour(rng)),
+        make_mug_handle(rng, curve, height, wall).painted(outside if rng.uniform() < 0.8 else random_colour(rng)),
     ]
     if rng.uniform() < 0.15:
         parts.append(make_filling(rng, curve, wall, height * rng.uniform(0.5, 0.88)))
     return concatenate_meshes(parts)
 
 
-def _make_mug_profile(rng: np.random.Generator, height: float, radius: float) -> FloatArray:
+def make_mug_profile(rng: np.random.Generator, height: float, radius: float) -> FloatArray:
     """Return the outer profile ``(P, 2)`` of a mug's body, metres: straight, tapered, round, footed or bell-shaped."""
     form = rng.choice(["straight", "taper", "round", "foot", "bell"], p=[0.35, 0.2, 0.22, 0.1, 0.13])
     if form == "straight":
@@ -82,7 +82,7 @@ def _make_mug_profile(rng: np.random.Generator, height: float, radius: float) ->
     return subdivide(round_corners(corners, radii, steps=8), 8 * MM)
 
 
-def _make_mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall: float) -> Mesh:
+def make_mug_handle(rng: np.random.Generator, curve: FloatArray, height: float, wall: float) -> Mesh:
     """Generate a handle on the +x side.
 
     The handle's centre line is half a superellipse over t in [-pi/2, pi/2] with exponent e and skew k::
