@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,8 @@ def transform_points(T: ArrayLike, points: ArrayLike) -> FloatArray:
 def exp_so3(rotation_vector: ArrayLike) -> FloatArray:
     """Compute the rotations ``(..., 3, 3)`` of rotation vectors ``(..., 3)``, radians (Rodrigues' formula)."""
     phi = _as_float64("rotation_vector", rotation_vector, (3,))
+    if phi.ndim == 1:
+        return _exp_one(phi)
     a, b = _coefficients(np.linalg.norm(phi, axis=-1))
     W = _hat(phi)
     return np.eye(3) + a * W + b * (W @ W)
@@ -94,6 +97,9 @@ def log_so3(R: ArrayLike) -> FloatArray:
 
     The result is computed from the quaternion, which keeps full precision near 180 degrees.
     """
+    R = _as_float64("R", R, (3, 3))
+    if R.ndim == 2:
+        return _log_one(R)
     quat_xyzw = quat_xyzw_from_rotation(R)
     v, w = quat_xyzw[..., :3], quat_xyzw[..., 3]
     sine = np.linalg.norm(v, axis=-1)
@@ -182,6 +188,40 @@ def rotation_angle_deg(R_a: ArrayLike, R_b: ArrayLike) -> Any:
     R_a, R_b = _as_float64("R_a", R_a, (3, 3)), _as_float64("R_b", R_b, (3, 3))
     angle_deg = np.degrees(np.linalg.norm(log_so3(np.swapaxes(R_a, -1, -2) @ R_b), axis=-1))
     return float(angle_deg) if np.ndim(angle_deg) == 0 else angle_deg
+
+
+def _exp_one(phi: FloatArray) -> FloatArray:
+    """Compute ``exp_so3`` of one vector ``(3,)``, without arrays: their overhead is ten times the arithmetic."""
+    x, y, z = phi.tolist()
+    angle = math.sqrt(x * x + y * y + z * z)
+    a = math.sin(angle) / angle if angle > 0.0 else 1.0
+    b = 0.5 * (2.0 * math.sin(0.5 * angle) / angle) ** 2 if angle > 0.0 else 0.5
+    return np.array(
+        [
+            [1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y],
+            [b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x],
+            [b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)],
+        ]
+    )
+
+
+def _log_one(R: FloatArray) -> FloatArray:
+    """Compute ``log_so3`` of one rotation ``(3, 3)``; without arrays, as ``_exp_one``."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = R.tolist()
+    # rows of 4 q q^T as in quat_xyzw_from_rotation
+    diagonal = (1.0 + xx - yy - zz, 1.0 - xx + yy - zz, 1.0 - xx - yy + zz, 1.0 + xx + yy + zz)
+    longest = max(range(4), key=diagonal.__getitem__)
+    rows = (
+        (diagonal[0], xy + yx, xz + zx, zy - yz),
+        (xy + yx, diagonal[1], yz + zy, xz - zx),
+        (xz + zx, yz + zy, diagonal[2], yx - xy),
+        (zy - yz, xz - zx, yx - xy, diagonal[3]),
+    )
+    x, y, z, w = rows[longest]
+    length = math.sqrt(x * x + y * y + z * z + w * w) * (-1.0 if w < 0.0 else 1.0)
+    sine = math.sqrt(x * x + y * y + z * z) / abs(length)
+    factor = (2.0 if sine < 1e-8 else 2.0 * math.atan2(sine, w / length) / sine) / length
+    return np.array([factor * x, factor * y, factor * z])
 
 
 def _coefficients(angle: Any) -> tuple[FloatArray, FloatArray]:

@@ -65,21 +65,22 @@ class PassPredictor(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedFrame:
-    """A segmented frame, whose instances have no poses yet.
+    """A frame whose objects are found and have no poses yet.
 
     Attributes:
         frame: The frame.
         config: Settings that hold for this frame.
-        instances: Instances of the enabled categories by descending score, at most ``segmentation.max_instances``.
-        rejections: Pixels that the segmenter could not interpret.
-        segmentation_ms: Time of the segmentation, milliseconds.
+        clouds: Point clouds of the instances of the enabled categories by descending score, at most
+            ``segmentation.max_instances``.
+        rejections: Pixels that the segmenter could not interpret, and instances without a cloud.
+        times: Times of segmentation and point clouds.
     """
 
     frame: RgbdFrame
     config: PoseNodeConfig
-    instances: tuple[InstanceMask, ...]
+    clouds: tuple[ObjectCloud, ...]
     rejections: tuple[Rejection, ...]
-    segmentation_ms: float
+    times: StageTimes
 
 
 class PosePipeline:
@@ -151,7 +152,7 @@ class PosePipeline:
         return self.estimate(self.detect(frame), doubt_of)
 
     def detect(self, frame: RgbdFrame) -> DetectedFrame:
-        """Find the objects of a frame.
+        """Find the objects of a frame and extract their point clouds.
 
         Args:
             frame: One registered colour and depth image.
@@ -165,12 +166,15 @@ class PosePipeline:
         # Disabled categories are dropped first, so that they do not count towards max_instances.
         enabled = [i for i in segmentation if isinstance(i, InstanceMask) and i.category in self._enabled]
         enabled.sort(key=lambda instance: -instance.score)
+        segmented = time.perf_counter()
+        results = [extract_cloud(frame, item, config.cloud) for item in enabled[: config.segmentation.max_instances]]
+        extracted = time.perf_counter()
         return DetectedFrame(
             frame,
             config,
-            instances=tuple(enabled[: config.segmentation.max_instances]),
-            rejections=tuple(item for item in segmentation if isinstance(item, Rejection)),
-            segmentation_ms=1e3 * (time.perf_counter() - start),
+            clouds=tuple(result for result in results if isinstance(result, ObjectCloud)),
+            rejections=tuple(item for item in (*segmentation, *results) if isinstance(item, Rejection)),
+            times=StageTimes(1e3 * (segmented - start), 1e3 * (extracted - segmented), 0.0),
         )
 
     def estimate(self, detected: DetectedFrame, doubt_of: DoubtFn | None = None) -> FrameResult:
@@ -186,23 +190,17 @@ class PosePipeline:
             Poses with their clouds in order of detection score, rejected instances with the reason, and the time of
             each stage. The ``score`` of a pose is the detection score times the confidence of the pose.
         """
-        config = detected.config
+        config, clouds = detected.config, detected.clouds
         start = time.perf_counter()
-        clouds, cloud_rejections = _extract_clouds(detected.frame, detected.instances, config)
-        extracted = time.perf_counter()
         poses = self._predict_poses(clouds, config.network, doubt_of)
-        predicted = time.perf_counter()
+        network_ms = 1e3 * (time.perf_counter() - start)
         verdicts = check_poses(poses, clouds, config.check, self.predictor.categories)
         pose_rejections = [verdict for verdict in verdicts if verdict is not None]
         return FrameResult(
             poses=tuple(pose for pose, verdict in zip(poses, verdicts, strict=True) if verdict is None),
             clouds=tuple(cloud for cloud, verdict in zip(clouds, verdicts, strict=True) if verdict is None),
-            rejections=(*detected.rejections, *cloud_rejections, *pose_rejections),
-            times=StageTimes(
-                segmentation_ms=detected.segmentation_ms,
-                cloud_ms=(extracted - start) * 1e3,
-                network_ms=(predicted - extracted) * 1e3,
-            ),
+            rejections=(*detected.rejections, *pose_rejections),
+            times=dataclasses.replace(detected.times, network_ms=network_ms),
         )
 
     def _predict_poses(
@@ -225,15 +223,6 @@ class PosePipeline:
             dataclasses.replace(pose, score=pose.score * cloud.instance.score)
             for pose, cloud in zip(poses, clouds, strict=True)
         ]
-
-
-def _extract_clouds(
-    frame: RgbdFrame, instances: Sequence[InstanceMask], config: PoseNodeConfig
-) -> tuple[list[ObjectCloud], list[Rejection]]:
-    """Return the point clouds of the instances, and rejections of those without a cloud."""
-    results = [extract_cloud(frame, instance, config.cloud) for instance in instances]
-    clouds = [result for result in results if isinstance(result, ObjectCloud)]
-    return clouds, [result for result in results if isinstance(result, Rejection)]
 
 
 def _enabled_names(config: PoseNodeConfig, categories: CategorySet) -> frozenset[str]:

@@ -22,13 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from clipose_ros.geometry.se3 import exp_so3
-from clipose_ros.types import BoolArray, FloatArray
+from clipose_ros.inference.engines.cpu.kernels_graph import nearest_points
+from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 _POINTS, _NORMALS, _NEIGHBOURS = 1024, 128, 16
 """Points used of a cloud, points whose normals are estimated, and points that a normal is fitted to."""
+MIN_POINTS = _NEIGHBOURS + 1
+"""Points below which a cloud has no normals."""
 _FLATNESS = 0.15
 """Largest ratio of the least to the middle variance of the neighbours of a flat spot."""
 _CONE_COS, _CONE_SIN = math.cos(math.radians(20.0)), math.sin(math.radians(20.0))
@@ -69,16 +71,23 @@ def estimate_normals(points_camera: FloatArray) -> tuple[FloatArray, BoolArray]:
 
     Returns:
         Unit normals ``(M, 3)``, and ``(M,)`` true where the surface is flat enough to have one; none for clouds of
-        fewer than 17 points.
+        fewer than ``MIN_POINTS`` points.
     """
     points = np.asarray(points_camera[:_POINTS], dtype=np.float64)
-    if len(points) <= _NEIGHBOURS:
+    if len(points) < MIN_POINTS:
         return np.zeros((0, 3)), np.zeros(0, dtype=np.bool_)
-    _, nearest = KDTree(points, compact_nodes=False, balanced_tree=False).query(points[:_NORMALS], _NEIGHBOURS)
-    offsets = points[nearest]
+    offsets = points[_find_neighbourhoods(points)]
     offsets -= offsets.mean(axis=1, keepdims=True)
     variances, axes = np.linalg.eigh(np.swapaxes(offsets, 1, 2) @ offsets)
     return axes[:, :, 0], variances[:, 0] < _FLATNESS * variances[:, 1]
+
+
+def _find_neighbourhoods(points: FloatArray) -> IndexArray:
+    """Return for each of the first points of a cloud ``(N, 3)`` its index and those of the nearest ``(M, K)``."""
+    first = np.arange(min(len(points), _NORMALS))
+    others = np.empty((len(first), _NEIGHBOURS - 1), dtype=np.int32)
+    nearest_points(np.ascontiguousarray(points.T, dtype=np.float32), 0, len(first), others)
+    return np.concatenate([first[:, None], others], axis=1)
 
 
 def align_rotations(

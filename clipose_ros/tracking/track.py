@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clipose_ros.config import TrackingConfig
-from clipose_ros.geometry.se3 import exp_so3, log_so3, make_transform
+from clipose_ros.geometry.se3 import cross, exp_so3, log_so3, make_transform
 from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
 from clipose_ros.tracking.biased_filter import BIAS, RATE, VALUE, Estimate, NoiseVariance, ProcessNoise, ViewChange
 from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
@@ -570,4 +570,4 @@ def _sort_sides(size: FloatArray) -> FloatArray:
 
 def _angle(a: FloatArray, b: FloatArray) -> float:
     """Return the angle between two vectors ``(3,)``, radians; 0 if one of them is zero."""
-    return math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b))
+    return math.atan2(float(np.linalg.norm(cross(a, b))), float(a @ b))

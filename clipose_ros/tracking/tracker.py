@@ -13,7 +13,7 @@ from clipose_ros.geometry.se3 import invert_transform, make_transform, rotate_co
 from clipose_ros.tracking.association import associate
 from clipose_ros.tracking.covariance import pose_covariance
 from clipose_ros.tracking.measurement_noise import MeasurementNoise, estimate_noise, silhouette_coverage
-from clipose_ros.tracking.surface_normals import align_rotations
+from clipose_ros.tracking.surface_normals import MIN_POINTS, align_rotations, estimate_normals
 from clipose_ros.tracking.track import SIZE_HITS, Measurement, MotionLimits, Track
 from clipose_ros.types import TIME_JUMP_NS, BoolArray, FloatArray, FrameResult, ObjectCloud, TrackedObject
 
@@ -46,6 +46,7 @@ class Tracker:
     def __init__(self, config: TrackingConfig, categories: CategorySet) -> None:
         self._config, self._limits = config, MotionLimits.from_config(config)
         self._axial = {category.name: category.symmetry.axial_y for category in categories}
+        estimate_normals(np.zeros((MIN_POINTS, 3)))  # compiles loops, so that the first frame does not
         self.reset()
 
     def reset(self) -> None:

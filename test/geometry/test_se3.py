@@ -52,6 +52,17 @@ def test_log_so3_is_the_inverse_of_exp(phi):
     assert np.allclose(log_so3(exp_so3(phi)), phi, atol=1e-9, rtol=0)
 
 
+@given(st.lists(rotation_vectors, min_size=1, max_size=3))
+def test_one_rotation_gets_the_values_that_it_has_in_a_batch(batch):
+    """Single rotations are computed without arrays."""
+    phi = np.stack(batch)
+    R = exp_so3(phi)
+    logarithms = log_so3(R)
+    for i in range(len(phi)):
+        assert np.allclose(exp_so3(phi[i]), R[i], atol=1e-15, rtol=0)
+        assert np.allclose(log_so3(R[i]), logarithms[i], atol=1e-15, rtol=1e-14)
+
+
 @given(units)
 def test_log_so3_of_a_half_turn_has_length_pi(axis):
     phi = log_so3(2.0 * np.outer(axis, axis) - np.eye(3))

@@ -23,6 +23,7 @@ from clipose_ros.inference.pipeline import DetectedFrame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_worker import FrameServices, FrameWorker
 from clipose_ros.ros.worker import ExceptionRelay
+from clipose_ros.types import StageTimes
 
 LONGEST_S = 30.0
 FAILURES = {"ok": None, "unusable": FrameError("no depth"), "bug": ZeroDivisionError("a bug")}
@@ -70,7 +71,7 @@ class GatedProcessor:
 
     def detect(self, messages, config):
         self.detecting.enter(messages)
-        return DetectedFrame(SimpleNamespace(stamp_ns=messages), config, (), (), 0.0)
+        return DetectedFrame(SimpleNamespace(stamp_ns=messages), config, (), (), StageTimes(0.0, 0.0, 0.0))
 
     def estimate(self, detected, confirm):
         self.estimating.enter(detected.frame.stamp_ns)

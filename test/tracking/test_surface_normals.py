@@ -52,6 +52,21 @@ def angle_deg(R, other):
     return np.degrees(np.linalg.norm(log_so3(R.T @ other)))
 
 
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(17, 400), seed=st.integers(0, 1000))
+def test_a_normal_is_fitted_to_the_sixteen_nearest_points(count, seed):
+    points = np.random.default_rng(seed).normal(0.0, [0.1, 0.08, 0.02], (count, 3)).astype(np.float32)
+    normals, flat = estimate_normals(points)
+    distances = np.linalg.norm(points[:128, None].astype(np.float64) - points, axis=2)
+    near = points[np.argsort(distances, axis=1)[:, :16]].astype(np.float64)
+    near -= near.mean(axis=1, keepdims=True)
+    variances, axes = np.linalg.eigh(np.swapaxes(near, 1, 2) @ near)
+    assert len(normals) == len(flat) == min(count, 128)
+    # rounding may exchange two points that are equally far
+    assert (np.abs((normals * axes[:, :, 0]).sum(axis=1)) > 1.0 - 1e-9).mean() > 0.97
+    assert (flat == (variances[:, 0] < 0.15 * variances[:, 1])).mean() > 0.97
+
+
 @settings(max_examples=15, deadline=None)
 @given(turns)
 def test_rotations_of_boxes_are_corrected_about_all_axes(turn):
