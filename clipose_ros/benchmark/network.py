@@ -99,8 +99,10 @@ def create_entry(model: str, build: Callable[[], CLIPoseNet], device: str, threa
     unavailable: dict[str, str] = {}
     for name in sorted(factories, key=lambda name: name != REFERENCE):
         try:
-            engines[name] = factories[name]()
-        except (ConfigError, DeviceError, ExportError) as error:
+            engine = factories[name]()
+            engine.warm_up(POINTS)
+            engines[name] = engine
+        except (ConfigError, DeviceError, ExportError, RuntimeError) as error:  # RuntimeError: out of memory on a GPU
             unavailable[name] = str(error)
     return BenchmarkEntry(model, engines, unavailable)
 

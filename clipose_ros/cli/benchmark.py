@@ -194,7 +194,13 @@ def _measure(options: argparse.Namespace, console: Console) -> BenchmarkRecord:
     record = BenchmarkRecord(describe_machine(), config.tta.max_passes)
     for part in options.only or (_GPU_PARTS if options.gpu else _PARTS):
         console.print(f"measuring: {part}", highlight=False)
-        record = _PARTS[part](run, record)
+        try:
+            record = _PARTS[part](run, record)
+        except (CliposeError, RuntimeError) as error:  # torch raises RuntimeError for faults of compiler and GPU
+            if not options.gpu:
+                raise
+            # A GPU may be at hand for minutes only: one part that fails must not cost the others.
+            _report_not_measured(console, part, str(error))
         _write(record, options)
     return record
 
@@ -210,6 +216,10 @@ def _resolve_device(options: argparse.Namespace) -> str:
     from clipose_ros.inference.predictor import resolve_device
 
     return resolve_device("cuda" if options.device == "auto" else options.device)
+
+
+def _report_not_measured(console: Console, what: str, reason: str) -> None:
+    console.print(f"not measured: {what}: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _write(record: BenchmarkRecord, options: argparse.Namespace) -> None:
@@ -263,8 +273,7 @@ def _measure_network(run: _BenchmarkRun, record: BenchmarkRecord) -> BenchmarkRe
     for model, build in networks:
         entry = create_entry(model, build, config.device, config.threads)
         for name, reason in entry.unavailable.items():
-            text = f"not measured: {name}, {model}: {reason}"
-            run.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            _report_not_measured(run.console, f"{name}, {model}", reason)
         record = replace(record, network=(*record.network, *time_networks([entry], inputs, grid)))
         _write(record, run.options)
     return record

@@ -38,6 +38,8 @@ DISCOVERY_S = 5.0
 """Longest wait for the first message, which takes longer the more nodes there are, seconds."""
 _CHECK_PERIOD_S = 0.5
 _TF_TIMEOUT_S = 0.5
+_MIN_MATCHED = 0.5
+"""Least fraction of the frames of the rarest topic that match without a problem, as in the node."""
 _DETECT_ONCE = "/detect_once"
 _NO_FRAME = "no usable frame arrived"
 
@@ -121,13 +123,7 @@ class CameraProbe:
     def rows(self, seconds: float) -> Iterator[Row]:
         """Yield what was found; ``listen`` comes before."""
         yield from self._topic_rows()
-        if self.sets:
-            yield Row(
-                "matched sets", State.OK, f"{self.sets} sets of colour, depth and camera_info in about {seconds:g} s"
-            )
-        else:
-            advice = "see the rows of the topics, and /diagnostics of the node"
-            yield Row("matched sets", State.PROBLEM, "no set of colour, depth and camera_info matched", advice)
+        yield self._matching_row(seconds)
         yield from self._problem_rows()
         yield from self._frame_rows()
 
@@ -163,6 +159,17 @@ class CameraProbe:
                 yield Row(f"topic {topic}", State.HINT, found, "stop all publishers but one (ros2 topic info -v)")
             else:
                 yield Row(f"topic {topic}", State.OK, found)
+
+    def _matching_row(self, seconds: float) -> Row:
+        """Return how many sets have matched, of those that the rarest topic allows."""
+        expected = seconds * min(self._inputs.rates_hz().values())
+        found = f"{self.sets} sets of colour, depth and camera_info in {seconds:g} s, of about {expected:.0f}"
+        if self.sets and self.sets >= _MIN_MATCHED * expected:
+            return Row("matched sets", State.OK, found)
+        advice = (
+            "see the other rows; synchronise the drivers, or raise sync.slop_s while it stays below the frame interval"
+        )
+        return Row("matched sets", State.PROBLEM, found, advice)
 
     def _problem_rows(self) -> Iterator[Row]:
         """Yield the problems and hints that the parts of the node have reported."""

@@ -83,6 +83,18 @@ def test_cuda_graph_equals_pytorch_for_every_batch(inputs: BenchmarkInputs) -> N
             np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), atol=1e-6, err_msg=name)
 
 
+def test_create_entry_leaves_out_engines_that_fail_when_they_compute(monkeypatch) -> None:
+    class Exhausted:
+        def warm_up(self, points: int) -> None:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(network, "create_engine", lambda *_: Exhausted())
+    monkeypatch.setattr(network.OnnxRuntime, "__init__", raise_export_error)
+    monkeypatch.setattr(network, "engine_names", lambda: ["abacus"])
+    entry = create_entry("tiny", tiny, "cpu", 0)
+    assert not entry.engines and entry.unavailable["abacus"] == "out of memory"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_graph_equals_pytorch_on_a_gpu(inputs: BenchmarkInputs) -> None:
     reference, graph = create_engine("pytorch", tiny(), "cuda:0"), CudaGraph(tiny(), "cuda:0")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clipose_ros.benchmark import network, training
+from clipose_ros.benchmark import network, training, whole_pipeline
 from clipose_ros.benchmark.frame_stages import frame_stages, process_frame
 from clipose_ros.benchmark.inputs import BenchmarkInputs
 from clipose_ros.benchmark.machine import describe_machine
@@ -24,6 +24,7 @@ from clipose_ros.cli import benchmark, live_benchmark, live_system
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.subprocesses import SubprocessDiedError
 from clipose_ros.config import NetworkConfig, SegmentationConfig, TtaConfig
+from clipose_ros.errors import ExportError
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.ros_tools.message_benchmark import message_stages
 from clipose_ros.segmentation.labels import LabelSegmenter
@@ -140,20 +141,38 @@ def test_gpu_without_a_gpu_is_one_line(tmp_path: Path, capsys, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
+def no_export(*_: object) -> None:
+    raise ExportError("no onnx here")
+
+
 @pytest.mark.timeout(300)
 def test_gpu_measures_its_parts_on_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "GPU_CASES", (training.TrainingCase(2, "cuda", 1, "clipose_small"),))
+    monkeypatch.setattr(whole_pipeline, "OBJECTS", (1, 10))
     monkeypatch.setattr(network, "GPU_GRID", network.Grid((1, 2), (1024,)))
     monkeypatch.setattr(network, "engine_names", lambda: ["pytorch"])
+    monkeypatch.setattr(network.OnnxRuntime, "__init__", no_export)  # takes long, and a GPU has none
     monkeypatch.setattr(network, "build_paper_network", lambda: network.load_shipped_network("clipose_small"))
     assert benchmark.main(["--gpu", "--device", "cpu", "--budget", "0", "--output", str(tmp_path)]) == 0
     record = read_record(tmp_path / "benchmark.json")
-    assert [row.objects for row in record.pipeline] == [1, 2, 3, 5, 10]
+    assert [row.objects for row in record.pipeline] == [1, 10]
     assert [(row.kind, row.batch) for row in record.training] == [("cuda", 2)]
     assert {(row.model, row.batch) for row in record.network} == {
         (model, batch) for model in ("clipose_small", "paper's widths") for batch in (1, 2)
     }
     assert not record.live and not record.start and not record.stages
+
+
+def test_gpu_goes_on_after_a_part_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory [GPU]")
+
+    monkeypatch.setattr(training, "time_training", fail)
+    monkeypatch.setattr(whole_pipeline, "OBJECTS", (1,))
+    arguments = ["--gpu", "--device", "cpu", "--budget", "0", "--output", str(tmp_path)]
+    assert benchmark.main([*arguments, "--only", "training", "pipeline"]) == 0
+    assert "not measured: training: out of memory [GPU]" in capsys.readouterr().out
+    assert len(read_record(tmp_path / "benchmark.json").pipeline) == 1
 
 
 def test_stages_process_the_frame_like_the_node() -> None:

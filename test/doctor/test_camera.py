@@ -79,6 +79,17 @@ def test_a_missing_topic_is_explained(camera, examine) -> None:
     assert {"matched sets", "images", "depth unit"} <= problems(rows)
 
 
+def test_frames_of_which_few_match_are_a_problem(camera, examine) -> None:
+    count = iter(range(10**6))
+
+    def shift(messages: dict[str, Any]) -> None:
+        if next(count) % 8:
+            messages["depth"].header.stamp.nanosec = (messages["depth"].header.stamp.nanosec + 400_000_000) % 10**9
+
+    rows = examine(lambda: camera.send(shift))
+    assert "matched sets" in problems(rows), rows["matched sets"]
+
+
 def test_no_camera_at_all(examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clipose_ros.doctor.camera.DISCOVERY_S", 0.0)
     rows = examine(lambda: None)
