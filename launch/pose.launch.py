@@ -38,7 +38,7 @@ SETTINGS = {
     "engine": (
         "network.engine",
         str,
-        "Engine that computes the network: auto, pytorch, cpu, cpu_int8, cuda, or an installed one.",
+        "Engine that computes the network: auto, pytorch, cpu, cpu_bf16, cpu_int8, cuda, or an installed one.",
     ),
     "max_passes": (
         "network.tta.max_passes",

@@ -60,6 +60,7 @@ _ENGINES = "clipose_ros.inference.engines"
 BUILTIN_ENGINES: Mapping[str, BuiltinEngine] = {
     "pytorch": BuiltinEngine(f"{_ENGINES}.pytorch:create_pytorch_engine", ("cpu", "cuda")),
     "cpu": BuiltinEngine(f"{_ENGINES}.cpu.engine:create_float32_engine", ("cpu",)),
+    "cpu_bf16": BuiltinEngine(f"{_ENGINES}.cpu.engine:create_bf16_engine", ("cpu",)),
     "cpu_int8": BuiltinEngine(f"{_ENGINES}.cpu.engine:create_int8_engine", ("cpu",)),
     "cuda": BuiltinEngine(f"{_ENGINES}.cuda:create_float32_engine", ("cuda",)),
     "cuda_bf16": BuiltinEngine(f"{_ENGINES}.cuda:create_bf16_engine", ("cuda",)),

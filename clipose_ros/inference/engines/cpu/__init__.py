@@ -1,4 +1,4 @@
-"""CPU engine: compiled loops between few matrix products, in float32 or int8."""
+"""CPU engine: compiled loops between few matrix products, in float32, bfloat16 or int8."""
 
 from pathlib import Path
 

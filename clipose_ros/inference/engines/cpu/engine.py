@@ -17,48 +17,57 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers
-from clipose_ros.inference.engines.cpu.gemm import Float32Gemm, Int8Gemm
+from clipose_ros.inference.engines.cpu.gemm import Bf16Gemm, Float32Gemm, Int8Gemm
 from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
 from clipose_ros.model.network import CLIPoseNet, check_shape
 from clipose_ros.types import FloatArray, IndexArray
 
-GEMMS: dict[str, GemmFactory] = {"cpu": Float32Gemm, "cpu_int8": Int8Gemm}
-"""Class of the matrix products by name of the engine."""
+GEMMS: dict[str, tuple[GemmFactory, GemmFactory]] = {
+    "cpu": (Float32Gemm, Float32Gemm),
+    "cpu_bf16": (Bf16Gemm, Bf16Gemm),
+    "cpu_int8": (Int8Gemm, Float32Gemm),
+}
+"""Classes of the larger matrix products, and of those that merge response and input, by name of the engine."""
 
-_INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
+INSTRUCTIONS: dict[str, tuple[str, ...]] = {
+    "cpu_bf16": ("avx512_bf16", "amx_bf16"),
+    "cpu_int8": ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"),
+}
+"""Instructions of which an engine needs one to be fast, by name of the engine."""
 
 MAX_PARTS = 4
 """Largest number of threads that share one cloud: more would wait for each other longer than they compute."""
 
 
 class CpuEngine:
-    """Engine in float32, or with the larger matrix products in int8.
+    """Engine in float32, or with matrix products in reduced precision; neighbours are searched in float32.
 
     Args:
         network: Network whose weights are copied; later changes of them have no effect.
-        name: ``cpu`` or ``cpu_int8``.
+        name: ``cpu``, ``cpu_bf16`` or ``cpu_int8``.
         threads: Number of threads that compute; 0 uses torch's number. They belong to this engine: torch's number of
             threads in the process stays as it is.
 
     Raises:
-        DeviceError: The CPU has no dot products of 8-bit integers, which make ``cpu_int8`` exact and fast.
+        DeviceError: The CPU lacks the instructions that make the engine fast, and ``cpu_int8`` exact.
     """
 
     device = "cpu"
 
     def __init__(self, network: CLIPoseNet, name: str = "cpu", threads: int = 0) -> None:
-        if name == "cpu_int8" and not any(torch.cpu.get_capabilities().get(key) for key in _INT8_INSTRUCTIONS):
+        if not has_instructions(name):
             raise DeviceError(
-                f"'network.engine' 'cpu_int8' needs a CPU with one of {', '.join(_INT8_INSTRUCTIONS)}: choose 'cpu'"
+                f"'network.engine' '{name}' needs a CPU with one of {', '.join(INSTRUCTIONS[name])}: choose 'cpu'"
             )
         self.name = name
         self.categories: CategorySet = network.categories
         self._architecture, self._mean_sizes = network.architecture, network.mean_sizes.cpu().numpy()
         plain = copy.deepcopy(network).float().cpu().requires_grad_(False)
-        self._layers = encoder_weights(plain, GEMMS[name])
-        self._heads = head_weights(plain, GEMMS[name])
+        create_gemm, create_merge = GEMMS[name]
+        self._layers = encoder_weights(plain, create_gemm, create_merge)
+        self._heads = head_weights(plain, create_gemm)
         self._pool = ThreadPool(threads)
         self._passes: list[NetworkPass] = []
         self._lock = threading.Lock()
@@ -125,6 +134,12 @@ class CpuEngine:
         ]
 
 
+def has_instructions(name: str) -> bool:
+    """Return True if the CPU has the instructions that an engine needs."""
+    needed = INSTRUCTIONS.get(name)
+    return needed is None or any(torch.cpu.get_capabilities().get(key) for key in needed)
+
+
 def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatArray, FloatArray]:
     """Centre clouds about their means.
 
@@ -145,6 +160,11 @@ def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatA
 def create_float32_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:
     """Create the engine ``cpu``; ``device`` is always ``cpu``."""
     return CpuEngine(network, "cpu", threads)
+
+
+def create_bf16_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:
+    """Create the engine ``cpu_bf16``; ``device`` is always ``cpu``."""
+    return CpuEngine(network, "cpu_bf16", threads)
 
 
 def create_int8_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:

@@ -1,8 +1,9 @@
-"""Matrix products with constant weights, in float32 or int8.
+"""Matrix products with constant weights, in float32, bfloat16 or int8.
 
 Rows x ``(P, C)`` are multiplied with a weight W ``(C', C)``. Products are stored without their factors::
 
     float32:  x W^T = out                              row and column scales are 1
+    bf16:     bf16(x) bf16(W)^T ~ out                  the same; sums in float32, results rounded to bfloat16
     int8:     x W^T ~ out[i, m] * rows[i] * columns[m]
               rows[i] = max |x[i]| / 127,     q[i] = round(x[i] / rows[i])
               columns[m] = max |W[m]| / 127,  w[m] = round(W[m] / columns[m])
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from clipose_ros.inference.engines.cpu import onednn
 from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView
 from clipose_ros.inference.engines.cpu.kernels_dense import quantise
 from clipose_ros.types import FloatArray
@@ -84,17 +86,51 @@ class Float32Gemm:
     result_type: DTypeLike = np.float32
 
     def __init__(self, weight: Tensor) -> None:
+        self._packed = onednn.PackedWeight(weight) if onednn.is_faster_in_float32() else None
         self._weight = weight.t().contiguous()
         self.width = len(self._weight)
         self.columns: FloatArray = np.ones(len(weight), np.float32)
 
     def __call__(self, rows: BufferRows, out: Tensor) -> None:
         """Multiply rows; their scales stay 1."""
-        torch.mm(rows.tensor, self._weight, out=out)
+        self.multiply(rows.tensor, out)
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
         """Multiply an operand in float32."""
-        torch.mm(operand, self._weight, out=out)
+        if self._packed is None or operand.numel() * len(self.columns) < onednn.MIN_MULTIPLICATIONS:
+            torch.mm(operand, self._weight, out=out)
+        else:
+            self._packed.multiply(operand, out)
+
+
+class Bf16Gemm:
+    """Product of operands that are rounded to bfloat16. All scales are 1.
+
+    Args:
+        weight: ``(C', C)``.
+    """
+
+    operand_type: DTypeLike = np.float32
+    result_type: DTypeLike = np.float32
+
+    def __init__(self, weight: Tensor) -> None:
+        rounded = weight.to(torch.bfloat16)
+        self._packed = onednn.PackedWeight(rounded) if onednn.is_available() else None
+        self._weight = rounded.t()
+        self.width = len(self._weight)
+        self.columns: FloatArray = np.ones(len(weight), np.float32)
+
+    def __call__(self, rows: BufferRows, out: Tensor) -> None:
+        """Multiply rows; their scales stay 1."""
+        self.multiply(rows.tensor, out)
+
+    def multiply(self, operand: Tensor, out: Tensor) -> None:
+        """Multiply an operand in float32, which is rounded."""
+        rounded = operand.to(torch.bfloat16)
+        if self._packed is None:
+            out.copy_(torch.mm(rounded, self._weight))
+        else:
+            self._packed.multiply(rounded, out)
 
 
 class Int8Gemm:

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from clipose_ros.inference.engines.cpu import kernels_dense, kernels_graph
+from clipose_ros.inference.engines.cpu import kernels_dense, kernels_graph, onednn
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers, Stage
 from clipose_ros.inference.engines.cpu.gemm import BufferRows, Gemm
 from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView, Neighbourhood, ProjectedFeatures, ScaleShift
@@ -87,23 +86,21 @@ class GraphLayerPass:
         ]
         if self._hybrid:
             self.neighbours = np.zeros_like(self.neighbours)
-            # Distances are searched in float32 in the int8 engine, too: neighbours decide which features are compared.
+            # Distances are float32 in every engine: neighbours decide which features are compared.
             products = torch.zeros(self._count, self._count)
             self._products = products.numpy()
             inputs = slice(response.first_column, response.first_column + product.width)
-            self._features = torch.from_numpy(response.buffer)[:, inputs].t()
+            self._features = torch.from_numpy(response.buffer)[:, inputs]
             self._product_rows = [products[slice(*rows)] for rows in self._rows]
         self._feature_neighbourhood = Neighbourhood(self._neighbourhood.points, self.neighbours)
 
-    def _allocate_merge(self, weight: Tensor, parts: int) -> None:
+    def _allocate_merge(self, product: Gemm, parts: int) -> None:
         """Allocate the sums of the maxima, and the result of the product with ``[r, x]``."""
         self._sums = np.zeros((parts, self._weights.channels), np.float32)
-        merged, sources = (
-            torch.zeros(self._count, self._weights.channels),
-            torch.from_numpy(self.columns.response.buffer),
-        )
-        self._merged = merged.numpy()
-        self._merges = [(sources[slice(*rows), : len(weight)], merged[slice(*rows)]) for rows in self._rows]
+        merged = torch.zeros(self._count, self._weights.channels)
+        self._merged, scales = merged.numpy(), np.ones(self._count, np.float32)
+        both = self.columns.response._replace(first_column=0)
+        self._merges = [(BufferRows(both, product.width, rows, scales), merged[slice(*rows)]) for rows in self._rows]
 
     def _convolve_surface(self, part: int) -> None:
         """Compute the response of bare coordinates."""
@@ -117,7 +114,7 @@ class GraphLayerPass:
         assert self._weights.project is not None
         self._weights.project(source, out)
         if self._hybrid:
-            torch.mm(source.tensor, self._features, out=self._product_rows[part])
+            onednn.multiply_transposed(source.tensor, self._features, self._product_rows[part])
             kernels_graph.nearest_features(
                 self._products, self.columns.response.squares, *self._rows[part], self.neighbours
             )
@@ -141,7 +138,7 @@ class GraphLayerPass:
         """Add the global feature (ORL) and the straight-through path (STE), normalise and rectify."""
         weights, (source, out) = self._weights, self._merges[part]
         assert weights.merge is not None
-        torch.mm(source, weights.merge, out=out)
+        weights.merge(source, out)
         # Every part computes this small vector itself, which needs no further stage and barrier.
         shift = kernels_dense.global_feature_shift(
             self._sums, self._count, weights.global_feature, weights.output.shift

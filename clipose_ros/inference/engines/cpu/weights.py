@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipose_ros.inference.engines.cpu.gemm import Gemm
+from clipose_ros.inference.engines.cpu.gemm import Float32Gemm, Gemm
 from clipose_ros.inference.engines.cpu.kernel_arguments import (
     HeadInputWeights,
     HeadOutputWeights,
@@ -48,7 +48,7 @@ class LayerWeights:
         project: Product with the input to the features of the centre and of the supports, ``C + S * C``; None in the
             surface layer.
         shift: ``(C + S * C,)``, the bias of that product divided by its column scales.
-        merge: ``(C + C_in, C)`` weights of response and input side by side; None in ``gcn3d``.
+        merge: Product with response and input side by side, ``C + C_in`` to C; None in ``gcn3d``.
         global_feature: ``(C, C)`` weights of the global feature, inputs first; zero in ``gcn3d``.
         output: Scale, shift and lower bound of the result.
     """
@@ -56,7 +56,7 @@ class LayerWeights:
     supports: SupportVectors
     project: Gemm | None
     shift: FloatArray
-    merge: Tensor | None
+    merge: Gemm | None
     global_feature: FloatArray
     output: ScaleShift
 
@@ -83,27 +83,34 @@ class HeadWeights:
     output: HeadOutputWeights
 
 
-def encoder_weights(network: CLIPoseNet, create_gemm: GemmFactory) -> tuple[LayerWeights, ...]:
+def encoder_weights(
+    network: CLIPoseNet, create_gemm: GemmFactory, create_merge: GemmFactory = Float32Gemm
+) -> tuple[LayerWeights, ...]:
     """Fold the five graph layers.
 
     Args:
         network: Float32 network without gradients, on the CPU.
         create_gemm: Makes the larger matrix products.
+        create_merge: Makes the products with response and input.
     """
-    encoder = network.encoder
+    encoder, gemms = network.encoder, (create_gemm, create_merge)
     return (
-        _fold_layer(encoder.layer0, None, create_gemm),
-        _fold_layer(encoder.layer1, encoder.norm1, create_gemm),
-        _fold_layer(encoder.layer2, encoder.norm2, create_gemm),
-        _fold_layer(encoder.layer3, encoder.norm3, create_gemm),
-        _fold_layer(encoder.layer4, None, create_gemm, lower_bound=-np.inf),
+        _fold_layer(encoder.layer0, None, gemms),
+        _fold_layer(encoder.layer1, encoder.norm1, gemms),
+        _fold_layer(encoder.layer2, encoder.norm2, gemms),
+        _fold_layer(encoder.layer3, encoder.norm3, gemms),
+        _fold_layer(encoder.layer4, None, gemms, lower_bound=-np.inf),
     )
 
 
 def _fold_layer(
-    layer: SurfaceLayer | GraphLayer, norm: PointNorm | None, create_gemm: GemmFactory, lower_bound: float = 0.0
+    layer: SurfaceLayer | GraphLayer,
+    norm: PointNorm | None,
+    gemms: tuple[GemmFactory, GemmFactory],
+    lower_bound: float = 0.0,
 ) -> LayerWeights:
     """Fold one graph layer; a lower bound of 0 is the ReLU that follows it."""
+    create_gemm, create_merge = gemms
     _, count, channels = layer.conv.supports.shape
     scale, offset = (torch.ones(channels), torch.zeros(channels)) if norm is None else _scale_and_shift(norm)
     project: Gemm | None = None
@@ -112,12 +119,13 @@ def _fold_layer(
         project = create_gemm(layer.conv.project.weight)
         # The kernel adds the shift before it multiplies by the column scales: (value * row + shift) * column.
         shift = layer.conv.project.bias.numpy() / project.columns
-    merge, global_feature = None, torch.zeros(channels, channels)
+    merge: Gemm | None = None
+    global_feature = torch.zeros(channels, channels)
     if layer.overall is not None and layer.straight is not None:
         response_weight, global_weight = layer.overall.merge.weight.split(channels, dim=1)
         straight = layer.straight.weight
         both = torch.cat([response_weight + torch.eye(channels), straight], dim=1)
-        merge = (scale.unsqueeze(1) * both).t().contiguous()
+        merge = create_merge(scale.unsqueeze(1) * both)
         global_feature, scale = scale.unsqueeze(1) * global_weight, torch.ones(channels)
     supports = F.normalize(layer.conv.supports, dim=0).reshape(3, count * channels)
     return LayerWeights(

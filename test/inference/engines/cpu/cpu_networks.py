@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers, Stage
+from clipose_ros.inference.engines.cpu.engine import GEMMS, has_instructions
 from clipose_ros.inference.engines.cpu.gemm import Float32Gemm
 from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.weights import encoder_weights, head_weights
@@ -19,6 +20,11 @@ from clipose_ros.model.network import Architecture, CLIPoseNet
 TINY = Architecture(
     widths=(8, 12, 8, 16, 20), supports=3, neighbours=8, head_widths=(16, 8), head_points=64, unit_m=0.1, one_hot=True
 )
+
+
+def usable_engines() -> list[str]:
+    """Return the engines whose instructions this CPU has."""
+    return [name for name in GEMMS if has_instructions(name)]
 
 
 def make_network(architecture: Architecture, seed: int = 0, ops: graph.GraphOps = graph.PYTORCH_OPS) -> CLIPoseNet:

@@ -8,11 +8,19 @@ import threading
 import numpy as np
 import pytest
 import torch
-from cpu_networks import TINY, architectures, make_network, ops_with_neighbours_of, random_clouds, run_pass
+from cpu_networks import (
+    TINY,
+    architectures,
+    make_network,
+    ops_with_neighbours_of,
+    random_clouds,
+    run_pass,
+    usable_engines,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.errors import ConfigError, ShapeError
+from clipose_ros.errors import ConfigError, DeviceError, ShapeError
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.cpu import engine as engine_module
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers
@@ -42,7 +50,7 @@ def test_equals_the_network_given_equal_neighbours(
     assert_equal_to(plain(cloud, category), got, 1e-5)
 
 
-@pytest.mark.parametrize("name", ["cpu", "cpu_int8"])
+@pytest.mark.parametrize("name", usable_engines())
 @pytest.mark.parametrize("threads", [1, 2, 3, 6])
 def test_result_does_not_depend_on_the_rest_of_the_batch(name: str, threads: int) -> None:
     engine = create_engine(name, make_network(TINY), "cpu", threads)
@@ -55,15 +63,16 @@ def test_result_does_not_depend_on_the_rest_of_the_batch(name: str, threads: int
     assert len(engine(points[:0], category[:0]).axis_y) == 0
 
 
-def test_int8_stays_near_float32() -> None:
+@pytest.mark.parametrize("name", [name for name in usable_engines() if name != "cpu"])
+def test_reduced_precision_stays_near_float32(name: str) -> None:
     points, category = random_clouds(4, 256), np.array([0, 3, 5, 1])
     exact = create_engine("cpu", make_network(TINY), "cpu", 2)(points, category)
-    rounded = create_engine("cpu_int8", make_network(TINY), "cpu", 2)(points, category)
+    rounded = create_engine(name, make_network(TINY), "cpu", 2)(points, category)
     assert_equal_to(exact, rounded, 0.1)
     assert not np.array_equal(exact.axis_y, rounded.axis_y)
 
 
-@pytest.mark.parametrize("name", ["cpu", "cpu_int8"])
+@pytest.mark.parametrize("name", usable_engines())
 def test_degenerate_clouds(name: str) -> None:
     engine = create_engine(name, make_network(TINY), "cpu", 2)
     batch = random_clouds(5)
@@ -96,6 +105,14 @@ def test_wrong_input_is_named() -> None:
         create_engine("fast", make_network(TINY), "cpu")
     with pytest.raises(ConfigError, match="'cpu' needs a cpu device, got 'network.device' 'cuda:0'"):
         create_engine("cpu", make_network(TINY), "cuda:0")
+
+
+@pytest.mark.parametrize("name", ["cpu_bf16", "cpu_int8"])
+def test_a_processor_without_the_instructions_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(DeviceError, match=f"'{name}' needs a CPU with one of .*: choose 'cpu'"):
+        create_engine(name, make_network(TINY), "cpu")
+    assert create_engine("cpu", make_network(TINY), "cpu").name == "cpu"
 
 
 def test_auto_selects_the_compiled_engine_on_a_cpu() -> None:

@@ -1,4 +1,4 @@
-"""Products with constant weights equal matrix products: exactly in float32, within the quantisation in int8."""
+"""Products with constant weights equal matrix products: exactly in float32, else within the rounding of their type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipose_ros.inference.engines.cpu.gemm import BufferRows, Float32Gemm, Int8Gemm
+from clipose_ros.inference.engines.cpu import onednn
+from clipose_ros.inference.engines.cpu.gemm import Bf16Gemm, BufferRows, Float32Gemm, Int8Gemm
 from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView
 
 POINTS, PLACE = 40, 3
@@ -39,6 +40,28 @@ def test_float32_is_the_matrix_product_of_its_rows(start, stop):
     np.testing.assert_allclose(product(Float32Gemm, weight, values, start, stop), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("available", [False, True])
+def test_float32_is_the_same_by_either_library(available, monkeypatch):
+    chosen = available and onednn.is_available()
+    monkeypatch.setattr(onednn, "is_faster_in_float32", lambda: chosen)
+    weight, values = operands(3, 256, 300)
+    expected = values @ weight.numpy().T.astype(np.float64)
+    np.testing.assert_allclose(product(Float32Gemm, weight, values), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("available", [False, True])
+@pytest.mark.parametrize("magnitude", [1e-20, 1.0, 1e20])
+def test_bf16_rounds_operands_and_result_once(magnitude, available, monkeypatch):
+    chosen = available and onednn.is_available()
+    monkeypatch.setattr(onednn, "is_available", lambda: chosen)
+    weight, values = operands(4)
+    values = (magnitude * values).astype(np.float32)
+    rounded = [torch.as_tensor(each).bfloat16().double().numpy() for each in (values, weight)]
+    exact, absolute = rounded[0] @ rounded[1].T, np.abs(rounded[0]) @ np.abs(rounded[1]).T
+    error = np.abs(product(Bf16Gemm, weight, values) - exact)
+    assert (error <= 2.0**-8 * np.abs(exact) + 1e-6 * absolute).all()
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 999), st.sampled_from([1e-3, 1.0, 1e3]))
 def test_int8_is_off_by_no_more_than_half_a_step_of_each_factor(seed, magnitude):
@@ -62,14 +85,14 @@ def test_int8_of_integers_is_exact():
     np.testing.assert_allclose(product(Int8Gemm, torch.from_numpy(weight), values), values @ weight.T, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [Float32Gemm, Int8Gemm])
+@pytest.mark.parametrize("kind", [Float32Gemm, Bf16Gemm, Int8Gemm])
 def test_rows_of_zeros_give_zeros(kind):
     weight, _ = operands(0)
     result = product(kind, weight, np.zeros((POINTS, 16)))
     np.testing.assert_array_equal(result, 0.0)
 
 
-@pytest.mark.parametrize("kind", [Float32Gemm, Int8Gemm])
+@pytest.mark.parametrize("kind", [Float32Gemm, Bf16Gemm, Int8Gemm])
 def test_output_without_weights_is_zero_and_finite(kind):
     weight, values = operands(0)
     weight[3] = 0.0
