@@ -141,13 +141,20 @@ def test_gpu_without_a_gpu_is_one_line(tmp_path: Path, capsys, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
+def step_process(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    """Stand in for the process of a training step, which test_training runs."""
+    assert command[-1] == "cpu" and command[-3] in ("cuda", "cuda_bf16")
+    output = json.dumps({"seconds": [1.0], "peak_bytes": 2**30})
+    return subprocess.CompletedProcess(command, 0, output, "")
+
+
 def no_export(*_: object) -> None:
     raise ExportError("no onnx here")
 
 
 @pytest.mark.timeout(300)
 def test_gpu_measures_its_parts_on_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "GPU_CASES", (training.TrainingCase(2, "cuda", 1, "clipose_small"),))
+    monkeypatch.setattr(training.subprocess, "run", step_process)
     monkeypatch.setattr(whole_pipeline, "OBJECTS", (1, 10))
     monkeypatch.setattr(network, "GPU_GRID", network.Grid((1, 2), (1024,)))
     monkeypatch.setattr(network, "engine_names", lambda: ["pytorch"])
@@ -156,7 +163,7 @@ def test_gpu_measures_its_parts_on_a_stand_in(tmp_path: Path, monkeypatch: pytes
     assert benchmark.main(["--gpu", "--device", "cpu", "--budget", "0", "--output", str(tmp_path)]) == 0
     record = read_record(tmp_path / "benchmark.json")
     assert [row.objects for row in record.pipeline] == [1, 10]
-    assert [(row.kind, row.batch) for row in record.training] == [("cuda", 2)]
+    assert [(row.kind, row.batch) for row in record.training] == [("cuda", 24), ("cuda_bf16", 24)]
     assert {(row.model, row.batch) for row in record.network} == {
         (model, batch) for model in ("clipose_small", "paper's widths") for batch in (1, 2)
     }
