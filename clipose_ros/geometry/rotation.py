@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from clipose_ros.errors import DegenerateInputError
+from clipose_ros.geometry.se3 import cross
 from clipose_ros.types import FloatArray
 
 _MIN_SINE = 1e-9
@@ -67,7 +68,7 @@ def rotation_from_axes(axis_y: FloatArray, axis_x: FloatArray, confidence_y: flo
     turn_y = excess * (confidence_x / total if total > 0.0 else 0.5)
     cosine, sine = math.cos(turn_y), math.sin(turn_y)
     new_y, new_x = cosine * y + sine * across, cosine * across - sine * y
-    return np.stack([new_x, new_y, np.cross(new_x, new_y)], axis=1)
+    return np.stack([new_x, new_y, cross(new_x, new_y)], axis=1)
 
 
 def _complete_y_axis(y: FloatArray) -> FloatArray:
@@ -78,7 +79,7 @@ def _complete_y_axis(y: FloatArray) -> FloatArray:
     x = np.eye(3)[np.argmin(np.abs(y))]
     x = x - (x @ y) * y
     x /= np.linalg.norm(x)
-    return np.stack([x, y, np.cross(x, y)], axis=1)
+    return np.stack([x, y, cross(x, y)], axis=1)
 
 
 def _normalize(name: str, axis: FloatArray) -> FloatArray:

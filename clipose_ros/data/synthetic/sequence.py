@@ -36,7 +36,7 @@ class SequenceConfig(ConfigNode):
     seed: int = option(0, "Seed of scene and sensor noise.", low=0, high=2**31 - 1)
     objects: int = option(
         0, "Number of objects, without distractors; 0 for at least one of each category, with distractors.",
-        low=0, high=8,
+        low=0, high=10,
     )  # fmt: skip
     frames: int = option(
         60, "Frames of one sweep of the camera, all rendered before the first is shown.", low=2, high=3000
@@ -71,7 +71,7 @@ def make_demo_scene(seed: int, objects: int = 0) -> Scene:
 
     Args:
         seed: Seed of the scene.
-        objects: Number of objects, at most 8; 0 for at least one of every category, with distractors.
+        objects: Number of objects, at most 10; 0 for at least one of every category, with distractors.
     """
     rng, config = np.random.default_rng(seed), _DEMO_SCENE
     if objects:
