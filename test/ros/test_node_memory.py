@@ -19,7 +19,8 @@ def test_memory_stays_as_it_is(ros, camera, start_node, monkeypatch: pytest.Monk
     # The last seconds of arrivals are kept: as many as the machine has time for.
     monkeypatch.setattr(topic_history, "WINDOW_S", 0.2)
     monkeypatch.setattr(sync_monitor, "WINDOW_S", 0.2)
-    node = start_node(publish__tf=False)  # the buffer keeps ten seconds of it: as many as the machine has time for
+    # The buffer of transforms keeps ten seconds: as many as the machine has time for.
+    node = start_node(publish__tf=False, segmentation__parallel="always")
     received = [
         node.detections,
         node.diagnostics,
