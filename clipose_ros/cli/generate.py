@@ -20,7 +20,8 @@ from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.data.synthetic.assets.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary, read_object_library
-from clipose_ros.data.synthetic.samples import generate_samples
+from clipose_ros.data.synthetic.scene_source import SimulatedScenes
+from clipose_ros.data.synthetic.simulators import DEFAULT_SIMULATOR, SIMULATORS
 from clipose_ros.data.test_sets import read_test_set
 from clipose_ros.errors import CliposeError, ConfigError
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="generate", description=__doc__)
     parser.add_argument(
-        "--scenes", type=int, default=400, help="Simulate this number of scenes, three views each (400)."
+        "--scenes", type=int, default=400, help="Simulate this number of scenes, three or four views each (400)."
     )
     made = parser.add_mutually_exclusive_group(required=True)
     made.add_argument("--seed", type=int, help="Set the random seed; equal seeds give equal files.")
@@ -72,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="Store an image crop of each object with this side, pixels, for recipes with CLIP; 0 stores none (0).",
     )
+    parser.add_argument(
+        "--simulator",
+        choices=tuple(SIMULATORS),
+        default=DEFAULT_SIMULATOR,
+        help="Simulate whole tables as in version 0.2.0 (tables, the default), household shapes seen by stereo, "
+        "structured-light and time-of-flight cameras (objects), or these with more hands and neighbours "
+        "(crowded_objects).",
+    )
     add_object_library_options(parser)
     add_nocs_options(parser)
     return parser
@@ -86,8 +95,8 @@ _REQUIREMENTS = {
 }
 """Options that require one of others: names of the others by option."""
 _CONFLICTS = [
-    *((name, "nocs") for name in ("scenes", "categories", "meshes")),
-    *((name, "test_set") for name in ("scenes", "categories", "meshes", "nocs", "shards", "image_size")),
+    *((name, "nocs") for name in ("scenes", "simulator", "categories", "meshes")),
+    *((name, "test_set") for name in ("scenes", "simulator", "categories", "meshes", "nocs", "shards", "image_size")),
 ]
 """Pairs of options that exclude each other. NOCS data and test sets define their own scenes, categories and objects."""
 
@@ -107,20 +116,32 @@ def write_clouds(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     test_set = None if options.test_set is None else read_test_set(options.test_set)
     if test_set is not None:
-        samples = generate_samples(test_set.scenes, test_set.seed)
+        samples = SimulatedScenes(test_set.seed, simulator=test_set.simulator).generate_samples(test_set.scenes)
     elif options.nocs is not None:
         samples = load_nocs_samples(
             open_nocs_dataset(options), options.seed, options.frames, image_side=options.image_size
         )
     else:
-        library = read_object_library_options(options)
-        samples = generate_samples(options.scenes, options.seed, object_library=library, image_side=options.image_size)
+        samples = _read_simulated_scenes(options).generate_samples(options.scenes)
     samples.save(options.out)
     if test_set is not None:
         test_set.check(options.test_set, samples)
     names = samples.categories.names
     counts = np.bincount(samples.category_index, minlength=len(names))
     print(f"{options.out}: {len(samples)} clouds: {_format_counts(dict(zip(names, counts, strict=True)))}")
+
+
+def _read_simulated_scenes(options: argparse.Namespace) -> SimulatedScenes:
+    """Return the scene source of the options.
+
+    Raises:
+        ConfigError: Options contradict each other.
+        DataError: A mesh or its index is missing or malformed.
+    """
+    if options.image_size and options.simulator != DEFAULT_SIMULATOR:
+        raise ConfigError(f"only --simulator {DEFAULT_SIMULATOR} makes images: leave out --image-size")
+    library, record = read_object_library_options(options), describe_objects(options)
+    return SimulatedScenes(options.seed, options.image_size, library, record, options.simulator)
 
 
 def write_shards(options: argparse.Namespace) -> None:
@@ -134,7 +155,6 @@ def write_shards(options: argparse.Namespace) -> None:
     from clipose_ros.data.nocs.scene_source import NocsFrames
     from clipose_ros.data.shards.sources import SceneSource
     from clipose_ros.data.shards.writer import generate_shards
-    from clipose_ros.data.synthetic.scene_source import SimulatedScenes
 
     source: SceneSource
     if options.nocs is not None:
@@ -142,10 +162,7 @@ def write_shards(options: argparse.Namespace) -> None:
         source, scenes = NocsFrames(dataset, options.seed, options.image_size), len(dataset)
         scenes = min(scenes, options.frames or scenes)
     else:
-        source = SimulatedScenes(
-            options.seed, options.image_size, read_object_library_options(options), describe_objects(options)
-        )
-        scenes = options.scenes
+        source, scenes = _read_simulated_scenes(options), options.scenes
     log = partial(print, flush=True)
     manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, options.workers, log)
     counts = {name: sum(shard.counts[name] for shard in manifest.shards) for name in manifest.categories.names}

@@ -71,7 +71,7 @@ def test_generate_can_be_resumed_with_shards_only(
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generate, "generate_samples", interrupted)
+    monkeypatch.setattr(generate.SimulatedScenes, "generate_samples", interrupted)
     monkeypatch.setattr(shard_writing, "generate_shards", interrupted)
     assert generate.main(["--seed", "3", target, str(tmp_path / "x")]) == 130
     resume_hint = "; the same command continues after the completed shards" if target == "--shards" else ""

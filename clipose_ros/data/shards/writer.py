@@ -20,6 +20,9 @@ from clipose_ros.errors import ConfigError
 _VERSIONED_PACKAGES = ("numpy", "scipy", "trimesh", "embreex", "opencv-python-headless")
 """Packages whose version can change a generated cloud; their versions go into the manifest."""
 
+_EARLIER_SETTINGS = {"simulator": "tables"}
+"""Values of settings that earlier versions did not write into the manifest."""
+
 
 def generate_shards(
     folder: Path,
@@ -98,10 +101,10 @@ def _prepare_manifest(folder: Path, source: SceneSource, scenes: int, scenes_per
 def _check_same_settings(folder: Path, before: Manifest, requested: Manifest) -> None:
     """Raise ConfigError if a folder holds shards of other settings or categories, or of more scenes than requested."""
     for key, value in requested.made_by.items():
-        if before.made_by.get(key) != value:
+        earlier = before.made_by.get(key, _EARLIER_SETTINGS.get(key))
+        if earlier != value:
             raise ConfigError(
-                f"{folder} holds shards made with {key} {before.made_by.get(key)}, got {value}: use the same "
-                "setting or another folder"
+                f"{folder} holds shards made with {key} {earlier}, got {value}: use the same setting or another folder"
             )
     if before.categories != requested.categories:
         raise ConfigError(

@@ -115,7 +115,7 @@ def simulate_scene(
             if points is None:
                 continue
             # The depth of a thin handle may be lost although its pixels are visible.
-            lost = item.object.has_handle and _count_handle_points(points, truth) < MIN_HANDLE_POINTS
+            lost = item.object.has_handle and count_handle_points(points, truth) < MIN_HANDLE_POINTS
             image = crop_object_image(rendered.rgb, visible, image_side) if image_side else None
             yield _make_sample(points, truth, truth.handle_visible and not lost, image)
 
@@ -133,13 +133,16 @@ def _make_sample(points: FloatArray, truth: ObjectTruth, handle_visible: bool, i
     )
 
 
-def crop_intrinsics(T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics) -> CameraIntrinsics | None:
+def crop_intrinsics(
+    T_camera_object: FloatArray, size: FloatArray, camera: CameraIntrinsics, margin_px: int = MARGIN_PX
+) -> CameraIntrinsics | None:
     """Crop intrinsics to the image window of an object with a margin, so that only its rays are cast.
 
     Args:
         T_camera_object: ``(4, 4)`` pose, metres.
         size: ``(3,)`` full extent, metres, object frame.
         camera: Intrinsics of the whole image.
+        margin_px: Margin around the object's box, pixels.
 
     Returns:
         Intrinsics of the window; None if it is smaller than 16 pixels or the object is closer than 50 mm to the camera
@@ -149,8 +152,8 @@ def crop_intrinsics(T_camera_object: FloatArray, size: FloatArray, camera: Camer
     if corners[:, 2].min() < 0.05:
         return None
     pixels = project(corners, camera)
-    x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - MARGIN_PX, 0)
-    x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + MARGIN_PX + 1, (camera.width, camera.height))
+    x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - margin_px, 0)
+    x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + margin_px + 1, (camera.width, camera.height))
     if x1 - x0 < 16 or y1 - y0 < 16:
         return None
     return CameraIntrinsics(camera.fx, camera.fy, camera.cx - x0, camera.cy - y0, int(x1 - x0), int(y1 - y0))
@@ -186,7 +189,7 @@ def _extract_cloud(
     return np.asarray(result.points_camera, dtype=np.float32) if isinstance(result, ObjectCloud) else None
 
 
-def _count_handle_points(points: FloatArray, truth: ObjectTruth) -> int:
+def count_handle_points(points: FloatArray, truth: ObjectTruth) -> int:
     """Count the points of a mug's cloud ``(N, 3)`` on its handle: inside the box but beyond the round body."""
     local = transform_points(invert_transform(truth.T_camera_object), points)
     x, z = truth.size[0], truth.size[2]

@@ -29,7 +29,7 @@ from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symme
 from clipose_ros.config import unknown_key_message
 from clipose_ros.data.synthetic.assets.mesh import Mesh, box, cylinder, ellipsoid
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary, SizeRange
-from clipose_ros.data.synthetic.assets.shapes import SHAPE_GENERATORS, MeshObject, make_object
+from clipose_ros.data.synthetic.assets.shapes import SHAPE_GENERATORS, MeshObject, ObjectSource, make_object
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.errors import ConfigError, UnreadableFileError, quoted
 from clipose_ros.types import FloatArray
@@ -54,6 +54,7 @@ class ObjectLibrary:
         shapes: Name of the primitive of each category that has one.
         library: Mesh files, or None.
         mesh_share: Probability of a mesh for categories with both meshes and a shape generator or primitive.
+        make_shape: Source of the objects of the six NOCS categories that are no meshes.
 
     Raises:
         ConfigError: ``mesh_share`` is outside [0, 1], or a mesh without front belongs to a category without axial
@@ -65,6 +66,7 @@ class ObjectLibrary:
     shapes: Mapping[str, str]
     library: MeshLibrary | None = None
     mesh_share: float = 0.5
+    make_shape: ObjectSource = make_object
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.mesh_share <= 1.0:
@@ -115,7 +117,7 @@ class ObjectLibrary:
                 size[2] = size[0]
             mesh = PRIMITIVES[self.shapes[category]](size).painted(random_colour(rng)).centered()
             return MeshObject(category, mesh, np.ptp(mesh.vertices, axis=0))
-        return make_object(category, rng)
+        return self.make_shape(category, rng)
 
 
 NOCS_OBJECT_LIBRARY = ObjectLibrary(NOCS_CATEGORIES, {}, {})

@@ -51,7 +51,7 @@ class DepthCamera:
             Registered depth of the window, ``(H, W)`` float32, metres; 0 is invalid.
         """
         T_colour_depth = make_transform(np.eye(3), -np.asarray(self.offset_m))
-        _, true_depth = scene.cast_bodies(T_world_colour, _thin_out(window))
+        true_depth = scene.cast_bodies(T_world_colour, _thin_out(window)).depth
         seen = true_depth[true_depth > 0]
         if not seen.size:
             return np.zeros((window.height, window.width), dtype=np.float32)
@@ -121,11 +121,15 @@ _SHARES = {
 def random_depth_camera(rng: np.random.Generator) -> DepthCamera:
     """Draw a preset and vary its parameters, so that training does not overfit to one camera."""
     camera = DEPTH_CAMERAS[str(rng.choice(list(_SHARES), p=list(_SHARES.values())))]
-    # Cameras also run at lower resolutions.
-    focal = camera.focal_px * float(rng.choice([1.0, 1.0, 0.75, 0.5])) * rng.uniform(0.95, 1.05)
+    focal = camera.focal_px * rng.uniform(0.95, 1.05)
     if isinstance(camera.sensor, TimeOfFlightSensor):
-        return replace(camera, sensor=_vary_time_of_flight(camera.sensor, rng), focal_px=max(focal, 250.0))
-    return replace(camera, sensor=_vary_triangulation(camera.sensor, rng), focal_px=max(focal, 250.0))
+        # Pixels are often binned.
+        binned = focal * float(rng.choice([1.0, 1.0, 0.5]))
+        return replace(camera, sensor=_vary_time_of_flight(camera.sensor, rng), focal_px=max(binned, 200.0))
+    if camera.sensor.is_stereo:
+        # Stereo cameras also match at lower resolutions, which costs precision; structured light does not.
+        focal = max(focal * float(rng.choice([1.0, 1.0, 1.0, 0.75])), 300.0)
+    return replace(camera, sensor=_vary_triangulation(camera.sensor, rng), focal_px=focal)
 
 
 def _vary_triangulation(sensor: TriangulationSensor, rng: np.random.Generator) -> TriangulationSensor:

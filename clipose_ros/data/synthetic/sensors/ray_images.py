@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -47,6 +48,20 @@ class RayImage:
     points: FloatArray
 
 
+class Bodies(NamedTuple):
+    """Bodies along the rays of a window.
+
+    Attributes:
+        body: ``(H, W)`` int32 index of the body, -1 for none.
+        face: ``(H, W)`` int32 index of the face within the body.
+        depth: ``(H, W)`` float32 depth along the optical axis, metres; 0 for none.
+    """
+
+    body: NDArray[np.int32]
+    face: NDArray[np.int32]
+    depth: FloatArray
+
+
 class RayScene:
     """A static scene of meshes with textured surfaces.
 
@@ -67,9 +82,9 @@ class RayScene:
         # Half of all surfaces have little texture.
         self._contrast = (0.04 + max_contrast * rng.uniform(0.0, 1.0, count) ** 3).astype(np.float32)
         period_m = np.exp(rng.uniform(np.log(0.05), np.log(0.4), count))
-        directions = rng.normal(size=(count, 3, 2))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        self._texture = (directions * (_NOISE_SIDE / period_m)[:, None, None]).astype(np.float32)
+        axes = np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :2]
+        self._texture_axes = axes.astype(np.float32)
+        self._texture_scale = (_NOISE_SIDE / period_m).astype(np.float32)
 
     def cast(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> RayImage:
         """Cast one ray per pixel of a window.
@@ -104,14 +119,18 @@ class RayScene:
             points=surface,
         )
 
-    def cast_bodies(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> tuple[NDArray[np.int32], FloatArray]:
-        """Cast one ray per pixel of a window; return the bodies ``(H, W)``, -1 for none, and the depth ``(H, W)``."""
+    def cast_bodies(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> Bodies:
+        """Cast one ray per pixel of a window and return bodies, faces and depth alone, which is faster."""
         directions = _make_directions(window) @ T_world_camera[:3, :3].T.astype(np.float32)
         origins = np.tile(T_world_camera[:3, 3].astype(np.float32), (len(directions), 1))
         result = self._embree.run(origins, directions, output=True)
-        body = result["geomID"].astype(np.int32)
-        shape, hit = (window.height, window.width), body >= 0
-        return np.where(hit, body, -1).reshape(shape), np.where(hit, result["tfar"], np.float32(0.0)).reshape(shape)
+        hit = (result["geomID"] >= 0).reshape(window.height, window.width)
+        body, face, depth = (result[key].reshape(hit.shape) for key in ("geomID", "primID", "tfar"))
+        return Bodies(
+            np.where(hit, body, -1).astype(np.int32),
+            np.where(hit, face, 0).astype(np.int32),
+            np.where(hit, depth, 0.0).astype(np.float32),
+        )
 
     def find_lit(self, image: RayImage, source: FloatArray) -> BoolArray:
         """Return True ``(H, W)`` for pixels whose surface a point source ``(3,)`` in the world reaches."""
@@ -130,8 +149,9 @@ class RayScene:
         """Return the albedo ``(H, W)`` of the surfaces of a window."""
         hit, bodies = body >= 0, np.maximum(body, 0)
         albedo = np.where(hit, self._albedo[self._first_face[bodies] + face], np.float32(0.0))
-        uv = np.einsum("hwi,hwij->jhw", points, self._texture[bodies]) % np.float32(_NOISE_SIDE)
-        noise = cv2.remap(_make_noise(), uv[0], uv[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        uv = (points @ self._texture_axes) * self._texture_scale[bodies][..., None] % np.float32(_NOISE_SIDE)
+        u, v = np.ascontiguousarray(uv[..., 0]), np.ascontiguousarray(uv[..., 1])
+        noise = cv2.remap(_make_noise(), u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         shaded: FloatArray = np.clip(albedo * (1.0 + self._contrast[bodies] * noise), 0.0, 1.0).astype(np.float32)
         return shaded
 

@@ -3,12 +3,13 @@
 A pixel measures the sum of the modulated light that reaches it, as complex numbers a exp(i phi), with the amplitude
 a = albedo cos / r^2 at a distance r and the phase phi = 2 pi f path / c:
 
-1. Cast four rays per pixel. The mean of their waves gives a depth between both surfaces at an edge: a flying pixel.
+1. Cast rays at the corners of the pixels. The mean of the waves of four corners gives a depth between both surfaces at
+   an edge: a flying pixel.
 2. Add light that reaches a pixel by way of a second surface (multipath). One bounce from patch j to patch i carries
    rho_j / pi E_j cos_ji cos_ij area_j / r_ij^2, with the irradiance E_j, over the path r_j + r_ij + r_i. It is computed
    on a coarse grid.
 3. Add light scattered within the lens: a share of the mean wave of the window.
-4. Add noise and smooth the wave. Pixels below a minimum amplitude, and edge pixels whose rays cancel each other, are
+4. Add noise and smooth the wave. Pixels below a minimum amplitude, and edge pixels whose corners cancel each other, are
    lost.
 """
 
@@ -26,7 +27,6 @@ from clipose_ros.data.synthetic.sensors.ray_images import RayImage, RayScene
 from clipose_ros.types import CameraIntrinsics, FloatArray
 
 _LIGHT_M_HZ = 299_792_458.0
-_SUPERSAMPLING = 2
 _PATCHES = 20
 """Patches along the longer side of a window in the computation of multipath."""
 
@@ -62,7 +62,7 @@ class TimeOfFlightSensor(ConfigNode):
 
 
 class _Waves(NamedTuple):
-    """Waves of a window, means over the rays of each pixel.
+    """Waves of a window, means over the corners of each pixel.
 
     Attributes:
         direct: ``(H, W)`` complex wave of the light that was reflected once.
@@ -96,7 +96,7 @@ def measure_time_of_flight(
     Returns:
         ``(H, W)`` float32 depth, metres; 0 is invalid.
     """
-    view = scene.cast(T_world_camera, _refine(window))
+    view = scene.cast(T_world_camera, _corners(window))
     # A wave travels along the ray, which is longer than the depth along the optical axis.
     rays = np.linalg.norm(view.points - T_world_camera[:3, 3].astype(np.float32), axis=-1)
     wave_number = np.float32(4.0 * np.pi * sensor.frequency_mhz * 1e6 / _LIGHT_M_HZ)
@@ -128,12 +128,9 @@ def _blur(image: FloatArray, radius_px: float) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(np.ascontiguousarray(image, dtype=np.float32), (0, 0), radius_px))
 
 
-def _refine(window: CameraIntrinsics) -> CameraIntrinsics:
-    """Return a window with several rays per pixel, evenly spaced within its square."""
-    k, half = _SUPERSAMPLING, (_SUPERSAMPLING - 1) / 2
-    return CameraIntrinsics(
-        window.fx * k, window.fy * k, window.cx * k + half, window.cy * k + half, window.width * k, window.height * k
-    )
+def _corners(window: CameraIntrinsics) -> CameraIntrinsics:
+    """Return a window whose pixel centres are the corners of the pixels of another one."""
+    return CameraIntrinsics(window.fx, window.fy, window.cx + 0.5, window.cy + 0.5, window.width + 1, window.height + 1)
 
 
 def _stretch(window: CameraIntrinsics) -> FloatArray:
@@ -145,7 +142,7 @@ def _stretch(window: CameraIntrinsics) -> FloatArray:
 
 
 def _sum_waves(view: RayImage, rays: FloatArray, wave_number: np.float32) -> _Waves:
-    """Average the waves of the rays of each pixel."""
+    """Average the waves of the corners of each pixel."""
     hit = view.depth > 0
     strength = np.where(hit, view.albedo * view.cosine / np.maximum(rays * rays, 1e-4), 0.0).astype(np.float32)
     phase = np.exp(1j * wave_number * rays).astype(np.complex64)
@@ -159,10 +156,9 @@ def _sum_waves(view: RayImage, rays: FloatArray, wave_number: np.float32) -> _Wa
 
 
 def _average(values: NDArray[Number]) -> NDArray[Number]:
-    """Return the means of an image over the rays of each pixel."""
-    k = _SUPERSAMPLING
-    height, width = values.shape
-    means: NDArray[Number] = values.reshape(height // k, k, width // k, k).mean(axis=(1, 3))
+    """Return the means of an image over the four corners of each pixel, one row and column less."""
+    rows = values[1:] + values[:-1]
+    means: NDArray[Number] = ((rows[:, 1:] + rows[:, :-1]) * 0.25).astype(values.dtype)
     return means
 
 
@@ -182,7 +178,7 @@ def _bounce(view: RayImage, rays: FloatArray, wave_number: np.float32, window: C
     ray, albedo, cosine = (image[chosen].reshape(-1) for image in (rays, view.albedo, view.cosine))
     hit = ray > 1e-3
     hit &= view.depth[chosen].reshape(-1) > 0
-    spacing = step / (_SUPERSAMPLING * window.fx)  # angle between neighbouring patches, radians
+    spacing = step / window.fx  # angle between neighbouring patches, radians
     area = np.where(hit, (ray * spacing) ** 2 / np.maximum(cosine, 0.1), 0.0)
     emitted = albedo / np.pi * cosine / np.maximum(ray * ray, 1e-4) * area * hit
     between = points[None] - points[:, None]

@@ -1,0 +1,68 @@
+"""Simulators of training clouds by name. A simulator whose clouds would change gets a new name.
+
+=================== ====================================================================================================
+``tables``          whole tables with the shapes and the depth sensor of version 0.2.0
+``objects``         small scenes around household shapes, measured by simulated depth cameras
+``crowded_objects`` the same, with more hands, and neighbours that touch: like the views in which poses failed
+=================== ====================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from clipose_ros.config import CloudConfig
+from clipose_ros.data.cloud_sample import CloudSample
+from clipose_ros.data.synthetic.assets.household.shapes import make_household_object
+from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
+from clipose_ros.data.synthetic.object_clouds import simulate_object_scene
+from clipose_ros.data.synthetic.object_scenes import ObjectSceneConfig
+from clipose_ros.data.synthetic.samples import simulate_scene
+from clipose_ros.errors import ConfigError, quoted
+
+Simulator = Callable[[np.random.Generator, ObjectLibrary, int], Iterator[CloudSample]]
+"""Function that yields the clouds of one random scene: generator, object library, side of the images."""
+DEFAULT_SIMULATOR = "tables"
+
+
+def _simulate_table(rng: np.random.Generator, library: ObjectLibrary, image_side: int) -> Iterator[CloudSample]:
+    """Yield the clouds of a table."""
+    return simulate_scene(rng, library.drawable, CloudConfig(), library, image_side)
+
+
+def _simulate_objects(
+    config: ObjectSceneConfig, rng: np.random.Generator, library: ObjectLibrary, image_side: int
+) -> Iterator[CloudSample]:
+    """Yield the clouds of a small scene, with household shapes in place of the shape generators of 0.2.0.
+
+    Raises:
+        ConfigError: Images are requested; this simulator renders no colour.
+    """
+    if image_side:
+        raise ConfigError(f"only the simulator 'tables' makes images, got an image side of {image_side}")
+    return simulate_object_scene(rng, CloudConfig(), replace(library, make_shape=make_household_object), config)
+
+
+SIMULATORS: Mapping[str, Simulator] = {
+    DEFAULT_SIMULATOR: _simulate_table,
+    "objects": partial(_simulate_objects, ObjectSceneConfig()),
+    "crowded_objects": partial(
+        _simulate_objects, ObjectSceneConfig(held=0.35, hand=0.35, touching=0.7, neighbours_max=3, upright=0.85)
+    ),
+}
+"""Simulators by name."""
+
+
+def find_simulator(name: str) -> Simulator:
+    """Return a simulator by name.
+
+    Raises:
+        ConfigError: There is no such simulator.
+    """
+    if name not in SIMULATORS:
+        raise ConfigError(f"the simulator must be one of {', '.join(SIMULATORS)}, got {quoted(name)}")
+    return SIMULATORS[name]
