@@ -27,10 +27,17 @@ from clipose_ros.doctor.installation import (
     check_python,
     has_module,
 )
-from clipose_ros.doctor.middleware import SOURCE_ROS, check_distribution, check_middleware, check_shared_memory
+from clipose_ros.doctor.middleware import (
+    SOURCE_ROS,
+    check_distribution,
+    check_middleware,
+    check_shared_memory,
+    find_rclpy_fault,
+)
 from clipose_ros.doctor.row import EXIT_STATUS, Check, Row, State, run_checks, worst_state
 from clipose_ros.errors import CliposeError
 from clipose_ros.resources import config_path
+from clipose_ros.ros.main import find_memory_fault
 
 _ROS_ARGUMENTS = "--ros-args"
 _WIDTH = 118
@@ -118,6 +125,10 @@ def _checks(
 def _check_camera(arguments: Sequence[str], seconds: float, config: PoseNodeConfig) -> Iterator[Row]:
     if not has_module("rclpy"):
         yield Row("camera", State.UNKNOWN, "no rclpy", SOURCE_ROS)
+        return
+    fault = find_rclpy_fault() or find_memory_fault()
+    if fault is not None:  # rcl or Fast DDS would end this process
+        yield Row("camera", State.UNKNOWN, fault, "mend what the rows above name first")
         return
     from clipose_ros.doctor.camera import check_camera
 

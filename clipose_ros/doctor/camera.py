@@ -242,7 +242,12 @@ def check_camera(arguments: Sequence[str], seconds: float, config: PoseNodeConfi
     ensure_ros_log_folder()
     context = rclpy.Context()
     # Ctrl-C ends the command, not only ROS.
-    rclpy.init(args=list(arguments), context=context, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=list(arguments), context=context, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError has no public name
+        advice = "check the arguments after --ros-args, and that ROS_LOG_DIR, or HOME, is a writable folder"
+        yield Row("camera", State.PROBLEM, f"ROS cannot be initialised: {error}", advice)
+        return
     try:
         node = Node("doctor", context=context, enable_rosout=False, start_parameter_services=False)
         sync = replace(config.sync, timeout_s=max(0.5, 0.5 * seconds))  # silence is told within the time to listen

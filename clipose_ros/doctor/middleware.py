@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +25,7 @@ ROS_MODULES = (
 SOURCE_ROS = "source /opt/ros/<distribution>/setup.bash, or use the Python of make env (docs/install.md)"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 _DISCOVERY_VARIABLES = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS")
+_LOAD_S = 60.0
 _SHARED_MEMORY = Path("/dev/shm")
 _USUAL_MB = 128.0
 """Size of shared memory that a few processes with the profile of this package can fill; Docker gives 64 MB."""
@@ -58,12 +62,34 @@ def check_middleware() -> Iterator[Row]:
     if not has_module("rclpy"):
         yield Row("rmw", State.UNKNOWN, f"no rclpy; {', '.join(settings)}", SOURCE_ROS)
         return
+    fault = find_rclpy_fault()
+    if fault is not None:
+        chosen = os.environ.get("RMW_IMPLEMENTATION", "")
+        advice = "install the middleware that RMW_IMPLEMENTATION names, or unset it; source the distribution again"
+        yield Row("rmw", State.PROBLEM, f"rclpy cannot be loaded with RMW_IMPLEMENTATION='{chosen}': {fault}", advice)
+        return
     from rclpy.utilities import get_rmw_implementation_identifier
 
     rmw = str(get_rmw_implementation_identifier())
     yield Row("rmw", State.OK, ", ".join([rmw, *settings]))
     if "fastrtps" in rmw:
         yield _check_profile()
+
+
+@functools.cache
+def find_rclpy_fault() -> str | None:
+    """Return why rclpy cannot be loaded; None if it can.
+
+    A process of its own loads it: without the chosen middleware, rcl ends the process.
+    """
+    command = [sys.executable, "-c", "from rclpy.utilities import get_rmw_implementation_identifier as f; f()"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_S, errors="replace", check=False)
+    except subprocess.TimeoutExpired:
+        return f"it does not end within {_LOAD_S:g} s"
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
 
 
 def check_shared_memory() -> Iterator[Row]:

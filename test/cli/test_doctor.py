@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,16 @@ def test_without_ros_the_rest_is_checked() -> None:
     states = {row["check"]: row["state"] for row in json.loads(done.stdout)["checks"]}
     assert {check for check, state in states.items() if state == "not checked"} == {"distribution", "rmw", "camera"}
     assert states["packages"] == states["model clipose_small.safetensors"] == states["network.model"] == "ok"
+
+
+def test_a_middleware_that_is_not_installed_ends_no_check() -> None:
+    command = [sys.executable, "-m", "clipose_ros.cli.doctor", "--json"]
+    environment = {**os.environ, "RMW_IMPLEMENTATION": "rmw_nowhere"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1, done.stderr
+    rows = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
+    assert rows["rmw"]["state"] == "problem" and "rmw_nowhere" in rows["rmw"]["found"]
+    assert rows["camera"]["state"] == "not checked" and rows["packages"]["state"] == "ok"
 
 
 def test_a_whole_run_ends_with_the_status_of_its_rows(own_domain: int, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

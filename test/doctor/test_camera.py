@@ -118,6 +118,11 @@ def test_garbage_is_reported_and_ends_nothing(camera, examine) -> None:
     assert "\x1b" not in "".join(row.found + row.advice for row in rows.values())
 
 
+def test_arguments_that_ros_refuses_are_a_problem() -> None:
+    (row,) = check_camera(("--ros-args", "-r", "no remapping"), 0.5, CONFIG)
+    assert row.state is State.PROBLEM and "cannot be initialised" in row.found and "--ros-args" in row.advice
+
+
 def test_frames_of_the_settings_are_looked_up(camera, examine) -> None:
     publish = replace(CONFIG.publish, target_frame="base")
     rows = examine(camera.send, config=replace(CONFIG, publish=publish))
