@@ -516,8 +516,8 @@ class NetworkConfig(ConfigNode):
     )
     engine: str = option(
         "auto",
-        "Engine that computes the network, built-in or of an installed package; auto selects the fastest built-in one "
-        "with float32 accuracy for the device.",
+        "Engine that computes the network, built-in or of an installed package; auto measures those that keep the "
+        "accuracy of the model once and selects the fastest.",
     )
     tta: TtaConfig = TtaConfig()
     budget_ms: float = option(

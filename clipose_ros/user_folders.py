@@ -1,4 +1,4 @@
-"""Folder of the logs of ROS, without which ``rclpy.init`` raises an exception."""
+"""Folders of the user: the cache, and the logs of ROS, without which ``rclpy.init`` raises an exception."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def ensure_ros_log_folder() -> None:
     logging.getLogger(__name__).warning(
         "logs of ROS go to %s, because the home folder cannot be written: set ROS_LOG_DIR", os.environ["ROS_LOG_DIR"]
     )
+
+
+def user_cache() -> Path:
+    """Return the folder of cached files of the user, which may not exist."""
+    home = os.environ.get("HOME", "/nonexistent")  # Path.home() raises for users without an entry
+    return Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache")
 
 
 def is_writable(folder: str | Path) -> bool:

@@ -1,7 +1,7 @@
 """Settings of all tests.
 
-Each test process has a ROS domain id of its own, processes that tests start can be interrupted by Ctrl-C, and the
-precision of torch's matrix products is restored after each test.
+Each test process has a ROS domain id of its own, processes that tests start can be interrupted by Ctrl-C, the engine
+``auto`` is ``cpu``, and the precision of torch's matrix products is restored after each test.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from ros_domains import reserve_process_domain
 
+from clipose_ros.inference.engines import accuracy
 from clipose_ros.ros_tools.domains import reserved_domain
 
 ROOT = str(Path(__file__).resolve().parents[1])
@@ -38,6 +39,12 @@ def own_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     with reserved_domain() as domain_id:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
         yield domain_id
+
+
+@pytest.fixture(autouse=True)
+def pinned_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave ``auto`` no choice: what it measures as the fastest depends on the machine and the moment."""
+    monkeypatch.setattr(accuracy, "RECORDS", ())
 
 
 @pytest.fixture(autouse=True)

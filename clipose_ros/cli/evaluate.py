@@ -49,8 +49,9 @@ from clipose_ros.evaluation.report.worst_cases import FailureCase, FailureImage,
 from clipose_ros.evaluation.results_file import NocsFrame, find_results, read_results, write_results
 from clipose_ros.evaluation.results_remarks import ResultsRemarks
 
-if TYPE_CHECKING:  # the import loads the simulator, which result files do not need
+if TYPE_CHECKING:  # the imports load the simulator and torch, which result files do not need
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
+    from clipose_ros.inference.pipeline import PosePredictor
 
 T = TypeVar("T")
 ByKind = Mapping[IouKind, Mapping[str, Scores]]
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in filter(None, (options.json, options.report, options.film, options.plot)):
             path.parent.mkdir(parents=True, exist_ok=True)  # raises before the evaluation if a folder cannot be created
         result = _evaluate(options)
+        print(f"evaluate: {result.record['source']}", file=sys.stderr)
         _print_tables(result.tables)
         for remark in result.remarks:
             print(f"evaluate: {remark}", file=sys.stderr)
@@ -137,7 +139,9 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
     clouds = f"{len(samples)} clouds of {', '.join(map(str, options.data))}"
-    source = f"{_model_label(network)} on {clouds}{f', test set {options.test_set}' if options.test_set else ''}"
+    source = (
+        f"{_model_label(network, predictor)} on {clouds}{f', test set {options.test_set}' if options.test_set else ''}"
+    )
     report = Report("Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed))
     record = {
         "source": source,
@@ -199,7 +203,7 @@ def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
         return FailureImage(frame.rgb, frame.intrinsics)
 
     by_kind = evaluate_frames(frames(), dataset.categories, tuple(IouKind), _thresholds(options))
-    source = f"{_model_label(network)} on {options.subset} of {options.nocs}, truths: {options.truths}"
+    source = f"{_model_label(network, predictor)} on {options.subset} of {options.nocs}, truths: {options.truths}"
     latency = Latency(f"from masks to poses, all objects of an image, on {predictor.device}", latencies_ms)
     cases = cases_of_pairs(_matched_pairs(by_kind), dataset.categories, load_image) if options.report else []
     left_out = [
@@ -237,7 +241,10 @@ def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
         frames = (view.frame for view in posed)
         by_kind = evaluate_frames(frames, categories, tuple(IouKind), _thresholds(options))
         cases = cases_of_pairs(_matched_pairs(by_kind), categories, load_image) if options.report else []
-    model, masks = _model_label(config.network), f"{config.segmentation.backend} {config.segmentation.model}".strip()
+    model, masks = (
+        _model_label(config.network, pipeline.predictor),
+        f"{config.segmentation.backend} {config.segmentation.model}".strip(),
+    )
     source = f"{model} on {len(posed)} views of {options.scenes} simulated scenes, seed {seed}, masks: {masks}"
     latency = Latency(
         f"from image to poses, all objects of a view, on {pipeline.predictor.device}",
@@ -259,7 +266,8 @@ def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
     predictor = Predictor.from_config(network)
     if options.tables:
         tables, record = evaluate_tables(options, network, predictor, _show_progress)
-        return EvaluationResult(tables, {"source": f"{_model_label(network)} on {record.pop('source')}", **record})
+        source = f"{_model_label(network, predictor)} on {record.pop('source')}"
+        return EvaluationResult(tables, {"source": source, **record})
     sequence = _load_or_record_sequence(options)
     poses = NetworkPoses(sequence, predictor)
     frames = pose_sequence(poses)
@@ -273,7 +281,7 @@ def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
         for smoothing in options.smoothing
     ]
     record = {
-        "source": f"{_model_label(network)} on {sequence.frames} frames of a simulated table, true masks",
+        "source": f"{_model_label(network, predictor)} on {sequence.frames} frames of a simulated table, true masks",
         "settings": [{"frame": f, "smoothing": smoothing, **asdict(figures)} for f, smoothing, figures in rows],
     }
     timeline_tables, timeline = evaluate_sequence_timeline(options, network, poses)
@@ -348,10 +356,13 @@ def _matched_pairs(by_kind: ByKind) -> Iterator[MatchedPair]:
     return (pair for scores in by_kind[IouKind.ORIENTED].values() for pair in scores.pairs)
 
 
-def _model_label(network: NetworkConfig) -> str:
-    """Return the name of the model with its number of passes."""
-    passes = network.tta.max_passes
-    return f"{network.model} ({passes} passes)" if passes > 1 else f"{network.model} (one pass)"
+def _model_label(network: NetworkConfig, predictor: PosePredictor) -> str:
+    """Return the name of the model with its number of passes and the engine that computed."""
+    from clipose_ros.inference.predictor import Predictor
+
+    passes = f"{network.tta.max_passes} passes" if network.tta.max_passes > 1 else "one pass"
+    engine = f", engine {predictor.engine_name}" if isinstance(predictor, Predictor) else ""
+    return f"{network.model} ({passes}{engine})"
 
 
 def _show_progress(items: Sequence[T], description: str) -> Iterator[T]:

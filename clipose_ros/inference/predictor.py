@@ -76,6 +76,11 @@ class Predictor:
         self._engine.warm_up(points)
 
     @property
+    def engine_name(self) -> str:
+        """Return the name of the engine that computes, which ``auto`` chose or the settings name."""
+        return self._engine.name
+
+    @property
     def device(self) -> str:
         """Return the device that computes: ``cpu`` or ``cuda:N``."""
         return self._engine.device

@@ -95,6 +95,15 @@ def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
     return network.eval()
 
 
+def weights_hash(network: CLIPoseNet) -> str:
+    """Return the hash of architecture, categories and weights of a network, whatever the notes of its file."""
+    metadata = {
+        "architecture": json.dumps(network.architecture.to_mapping()),
+        "categories": json.dumps(network.categories.to_records()),
+    }
+    return compute_hash(metadata, {name: value.detach().cpu() for name, value in network.state_dict().items()})
+
+
 def compute_hash(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 hash of metadata and tensors as hexadecimal digits.
 

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from clipose_ros.user_folders import user_cache
+
 
 def ensure_writable_cache(package: Path) -> None:
     """Keep numba's compiled code in a temporary folder if neither the package nor the user's cache can be written.
@@ -18,7 +20,11 @@ def ensure_writable_cache(package: Path) -> None:
     Args:
         package: Folder of the modules with compiled functions.
     """
-    if os.environ.get("NUMBA_CACHE_DIR") or _is_writable(package / "__pycache__") or _is_writable(_user_cache()):
+    if (
+        os.environ.get("NUMBA_CACHE_DIR")
+        or _is_writable(package / "__pycache__")
+        or _is_writable(user_cache() / "numba")
+    ):
         return
     import numba
 
@@ -26,12 +32,6 @@ def ensure_writable_cache(package: Path) -> None:
     folder = tempfile.mkdtemp(prefix="clipose_ros_numba_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     numba.config.CACHE_DIR = folder
-
-
-def _user_cache() -> Path:
-    """Return the folder of numba in the cache of the user."""
-    home = os.environ.get("HOME", "/nonexistent")  # Path.home() raises for users without an entry
-    return Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "numba"
 
 
 def _is_writable(folder: Path) -> bool:

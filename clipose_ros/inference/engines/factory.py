@@ -10,11 +10,12 @@ from clipose_ros.errors import ConfigError
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.registry import (
     AUTO,
-    AUTO_ENGINES,
+    AUTO_GPU_ENGINE,
     BUILTIN_ENGINES,
     installed_engine_names,
     load_engine_factory,
 )
+from clipose_ros.inference.engines.selection import create_fastest_engine
 
 if TYPE_CHECKING:
     from clipose_ros.model.network import CLIPoseNet
@@ -25,7 +26,7 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
 
     Args:
         name: ``auto``, a built-in engine, or an engine that an installed package registers. Earlier names of built-in
-            engines are translated with a warning.
+            engines are translated with a warning. ``auto`` on a CPU is the fastest engine that keeps the accuracy.
         network: Network whose weights the engine computes with, in evaluation mode, on the CPU.
         device: Device that computes: ``cpu`` or ``cuda:N``.
         threads: CPU threads of the engine; 0 leaves the choice to torch.
@@ -36,8 +37,10 @@ def create_engine(name: str, network: CLIPoseNet, device: str, threads: int = 0)
     """
     # Repeated here, because calls from Python pass names that no settings reader has translated.
     name = str(current_value("network.engine", name))
+    if name == AUTO and device == "cpu":
+        return create_fastest_engine(network, threads, lambda each: create_engine(each, network, device, threads))
     if name == AUTO:
-        name = AUTO_ENGINES[device.partition(":")[0]]
+        name = AUTO_GPU_ENGINE
     factory = load_engine_factory(name, device)
     # Checked here, not when settings are read: the table of settings does not know the engines of other packages.
     if factory is None:

@@ -26,13 +26,10 @@ ENTRY_POINT_GROUP = "clipose_ros.engines"
 """Group of entry points under which packages register engines."""
 
 AUTO = "auto"
-"""Reserved name that selects an engine by device, as in ``AUTO_ENGINES``."""
+"""Reserved name that selects an engine: on a CPU the fastest one that keeps the accuracy, see ``selection``."""
 
-AUTO_ENGINES: Mapping[str, str] = {"cpu": "cpu", "cuda": "pytorch"}
-"""Fastest built-in engine with float32 accuracy and a short start, by kind of device.
-
-On a GPU this is not ``cuda``, whose compilation delays the first pose.
-"""
+AUTO_GPU_ENGINE = "pytorch"
+"""Engine that ``auto`` selects on a GPU. It is not ``cuda``, whose compilation delays the first pose."""
 
 EngineFactory = Callable[["CLIPoseNet", str, int], Engine]
 """``(network, device, threads)`` to an engine.
