@@ -27,7 +27,7 @@ from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
 from clipose_ros.cli.option_rules import add_renamed_flag
 from clipose_ros.cli.subprocesses import ended_by_signals
 from clipose_ros.config import NetworkConfig, TtaConfig, config_fields
-from clipose_ros.errors import CliposeError, ConfigError
+from clipose_ros.errors import CliposeError, ConfigError, DeviceError
 
 if TYPE_CHECKING:
     from clipose_ros.model.network import CLIPoseNet
@@ -215,7 +215,10 @@ def _resolve_device(options: argparse.Namespace) -> str:
         return str(options.device)
     from clipose_ros.inference.predictor import resolve_device
 
-    return resolve_device("cuda" if options.device == "auto" else options.device)
+    device = resolve_device(options.device)
+    if options.device == "auto" and device == "cpu":
+        raise DeviceError("--gpu measures a GPU, and torch finds none: see doctor; --device cpu rehearses the parts")
+    return device
 
 
 def _report_not_measured(console: Console, what: str, reason: str) -> None:
