@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before the other imports, which take seconds
 
     sys.exit(run_main())
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -159,6 +160,8 @@ class PoseNode(LifecycleNode):
                 self.diagnostics.error("configure", f"cannot configure: {error}")
                 return TransitionCallbackReturn.FAILURE
             self.diagnostics.resolved("configure")
+            # To visit all that is loaded takes the garbage collector a quarter of a second, in which no frame goes on.
+            gc.freeze()
             predictor = self._configured.pipeline.predictor
             self.get_logger().info(f"configured on {predictor.device} for {', '.join(predictor.categories.names)}")
             return super().on_configure(state)
@@ -262,6 +265,7 @@ class PoseNode(LifecycleNode):
         if configured is not None:
             configured.publishers.close()
             configured.transforms.close()
+            gc.unfreeze()
 
     def _on_set(self, messages: FrameMessages, worker: FrameWorker) -> None:
         """Pass a matched set to the worker. Processing takes place in the worker's threads only."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -49,12 +50,13 @@ def workers():
 def test_two_complete_cycles_release_all_endpoints(ros, camera, start_node, parallel, threads):
     node = start_node(started=False, publish__target_frame="camera_optical", segmentation__parallel=parallel)
     for _ in range(2):
-        assert state(ros) == "unconfigured"
+        assert state(ros) == "unconfigured" and gc.get_freeze_count() == 0
         ros.wait_for(lambda: endpoint_counts(ros) == ((0,) * 5, (0,) * 6), "an empty graph")
         assert change(ros, Transition.TRANSITION_CONFIGURE)
         ros.wait_for(lambda: endpoint_counts(ros) == ((0, 0, 0, 0, 1), (1,) * 6), "publishers and TF")
         assert change(ros, Transition.TRANSITION_ACTIVATE) and state(ros) == "active"
         ros.wait_for(lambda: endpoint_counts(ros) == ((1,) * 5, (1,) * 6), "subscriptions")
+        assert gc.get_freeze_count() > 10_000, "loaded objects are left to the garbage collector"
         assert set(workers()) == threads and len(workers()) == len(threads)
         node.detections.clear()
         ros.wait_for(lambda: node.detections, "detections", camera.send)
