@@ -1,7 +1,7 @@
 """Training clouds of small scenes around objects, measured by simulated depth cameras.
 
 For each view and object, only the object's window is ray-cast: labels from the colour camera, infrared images from the
-depth camera. The mask is deformed as a detector does, and the cloud is extracted by the code of the robot.
+depth camera. The mask is distorted as the detector does, and the cloud is extracted by the code of the robot.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
 from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
+from clipose_ros.data.synthetic.detector_masks import distort_mask
 from clipose_ros.data.synthetic.object_scenes import ObjectScene, ObjectSceneConfig, make_object_scene
 from clipose_ros.data.synthetic.raycast import Silhouette
 from clipose_ros.data.synthetic.renderer import MIN_HANDLE_FRACTION, MIN_HANDLE_PIXELS, ObjectTruth
@@ -96,13 +96,12 @@ def simulate_object_scene(
             truth = _measure_truth(target, T_camera_object, window, visible, face)
             if truth.visible_fraction < MIN_VISIBLE or np.count_nonzero(visible) < MIN_OBJECT_PIXELS:
                 continue
-            mask = InstanceMask.from_full(truth.category, 1.0, visible)
-            augmented = None if mask is None else augment_mask(mask, visible.shape, rng)
-            if augmented is None:
+            mask = InstanceMask.from_full(truth.category, 1.0, distort_mask(visible, rng))
+            if mask is None:
                 continue
             depth = depth_camera.measure(rays, T_world_camera, window, rng)
             frame = RgbdFrame(np.zeros((*depth.shape, 3), np.uint8), depth, window)
-            result = extract_cloud(frame, augmented, cloud)
+            result = extract_cloud(frame, mask, cloud)
             if isinstance(result, ObjectCloud):
                 yield _make_sample(np.asarray(result.points_camera, dtype=np.float32), truth, target.item)
 

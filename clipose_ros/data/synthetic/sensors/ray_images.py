@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.data.synthetic.assets.mesh import Mesh
 from clipose_ros.data.synthetic.raycast import build_embree_scene
+from clipose_ros.data.synthetic.sensors.ray_kernels import Rays, Surfaces, shade_rays
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
@@ -76,15 +77,18 @@ class RayScene:
 
     def __init__(self, meshes: Sequence[Mesh], rng: np.random.Generator, max_contrast: float = 0.6) -> None:
         self._embree = build_embree_scene(meshes)
-        self._albedo = np.concatenate([mesh.colours @ LUMINANCE for mesh in meshes]).astype(np.float32)
-        self._first_face = np.cumsum([0] + [len(mesh.faces) for mesh in meshes[:-1]])
         count = len(meshes)
         # Half of all surfaces have little texture.
-        self._contrast = (0.04 + max_contrast * rng.uniform(0.0, 1.0, count) ** 3).astype(np.float32)
+        contrast = 0.04 + max_contrast * rng.uniform(0.0, 1.0, count) ** 3
         period_m = np.exp(rng.uniform(np.log(0.05), np.log(0.4), count))
-        axes = np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :2]
-        self._texture_axes = axes.astype(np.float32)
-        self._texture_scale = (_NOISE_SIDE / period_m).astype(np.float32)
+        self._surfaces = Surfaces(
+            albedo=np.concatenate([mesh.colours @ LUMINANCE for mesh in meshes]).astype(np.float32),
+            first_face=np.cumsum([0] + [len(mesh.faces) for mesh in meshes[:-1]]).astype(np.int64),
+            contrast=contrast.astype(np.float32),
+            scale=(_NOISE_SIDE / period_m).astype(np.float32),
+            axes=np.ascontiguousarray(np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :2], dtype=np.float32),
+            noise=_make_noise(),
+        )
 
     def cast(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> RayImage:
         """Cast one ray per pixel of a window.
@@ -95,28 +99,22 @@ class RayScene:
         """
         directions = _make_directions(window) @ T_world_camera[:3, :3].T.astype(np.float32)
         origin = T_world_camera[:3, 3].astype(np.float32)
-        result = self._embree.run(np.tile(origin, (len(directions), 1)), directions, output=True)
-        body, distance, normals = result["geomID"], result["tfar"], result["Ng"]
-        hit = body >= 0
-        depth = np.where(hit, distance, np.float32(0.0))
-        points = origin + directions * depth[:, None]
-        # Both lengths are never 0 for a hit.
-        scale = np.einsum("ij,ij->i", normals, normals) * np.einsum("ij,ij->i", directions, directions)
-        signed = np.einsum("ij,ij->i", normals, directions) / np.sqrt(np.maximum(scale, 1e-30))
-        lengths = np.sqrt(np.maximum(np.einsum("ij,ij->i", normals, normals), 1e-30))
-        facing = normals * (-np.sign(signed) / lengths)[:, None]
+        found = self._embree.run(np.tile(origin, (len(directions), 1)), directions, output=True)
+        body, face = found["geomID"].astype(np.int32), found["primID"].astype(np.int32)
+        points, normals, values = (np.empty((len(directions), 3), np.float32) for _ in range(3))
+        shade_rays(
+            Rays(origin, directions, found["tfar"], body, face, found["Ng"]), self._surfaces, points, normals, values
+        )
         shape = (window.height, window.width)
-        bodies = np.where(hit, body, -1).astype(np.int32).reshape(shape)
-        faces = np.where(hit, result["primID"], 0).astype(np.int32).reshape(shape)
-        surface = points.reshape(*shape, 3)
+        depth, cosine, albedo = (np.ascontiguousarray(values[:, k]).reshape(shape) for k in range(3))
         return RayImage(
-            depth=depth.reshape(shape),
-            body=bodies,
-            face=faces,
-            normals=np.where(hit[:, None], facing, 0.0).astype(np.float32).reshape(*shape, 3),
-            cosine=np.where(hit, np.abs(signed), 0.0).astype(np.float32).reshape(shape),
-            albedo=self._shade(surface, bodies, faces),
-            points=surface,
+            depth=depth,
+            body=np.maximum(body, -1).reshape(shape),
+            face=np.where(body >= 0, face, 0).reshape(shape),
+            normals=normals.reshape(*shape, 3),
+            cosine=cosine,
+            albedo=albedo,
+            points=points.reshape(*shape, 3),
         )
 
     def cast_bodies(self, T_world_camera: FloatArray, window: CameraIntrinsics) -> Bodies:
@@ -144,16 +142,6 @@ class RayScene:
         facing = np.einsum("ij,ij->i", image.normals.reshape(-1, 3)[pixels], towards) > 0
         lit[pixels] = ~blocked & facing
         return lit.reshape(image.depth.shape)
-
-    def _shade(self, points: FloatArray, body: NDArray[np.int32], face: NDArray[np.int32]) -> FloatArray:
-        """Return the albedo ``(H, W)`` of the surfaces of a window."""
-        hit, bodies = body >= 0, np.maximum(body, 0)
-        albedo = np.where(hit, self._albedo[self._first_face[bodies] + face], np.float32(0.0))
-        uv = (points @ self._texture_axes) * self._texture_scale[bodies][..., None] % np.float32(_NOISE_SIDE)
-        u, v = np.ascontiguousarray(uv[..., 0]), np.ascontiguousarray(uv[..., 1])
-        noise = cv2.remap(_make_noise(), u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-        shaded: FloatArray = np.clip(albedo * (1.0 + self._contrast[bodies] * noise), 0.0, 1.0).astype(np.float32)
-        return shaded
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,7 @@
 
 The camera's own matching is carried out, so its errors need no model of their own. For a window of the infrared image:
 
-1. Cast the window and a strip on its left, as wide as the search range of the disparity d = f b / z.
+1. Cast the window. The second image is wider by the search range of the disparity d = f b / z.
 2. Light each surface: ambient light, plus the dot pattern of the projector, weaker with squared distance. Structured
    light needs the projector: where an object blocks it, there is no pattern.
 3. Second image: of a camera a baseline to the right (stereo), or the pattern itself (structured light).
@@ -103,9 +103,10 @@ def measure_by_triangulation(
     if search is None:
         return np.zeros(view.depth.shape, dtype=np.float32)
     wide = _shift(window, -search.size, window.width + search.size)
-    strip = scene.cast(T_world_camera, _shift(window, -search.size, search.size))
     offset = rng.uniform(0.0, _TILE, 2)
-    first = np.hstack([_light(scene, part, T_world_camera, window.fx, sensor, offset) for part in (strip, view)])
+    lit = _light(scene, view, T_world_camera, window.fx, sensor, offset)
+    # OpenCV matches no column that is less than the range from the left side: columns without content are added.
+    first = np.pad(lit, ((0, 0), (search.size, 0)), mode="reflect" if search.size < lit.shape[1] else "edge")
     # A point in column u of the first image lies in column u - d of the second, so its window starts earlier.
     beside = _shift(wide, -search.smallest, wide.width)
     if sensor.is_stereo:
