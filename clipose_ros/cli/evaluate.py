@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in filter(None, (options.json, options.report, options.film, options.plot)):
             path.parent.mkdir(parents=True, exist_ok=True)  # raises before the evaluation if a folder cannot be created
         result = _evaluate(options)
-        print(f"evaluate: {result.record['source']}", file=sys.stderr)
+        print(result.record["source"])
         _print_tables(result.tables)
         for remark in result.remarks:
             print(f"evaluate: {remark}", file=sys.stderr)

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-MIN_MULTIPLICATIONS = 1 << 20
-"""Fewest multiplications of a product in float32 that make up for the call of oneDNN, some ten microseconds."""
+MIN_MULTIPLICATIONS = 1 << 22
+"""Fewest multiplications of a product in float32 that make up for the call of oneDNN, some ten microseconds. An operand
+that is not packed costs as much again."""
 
 CPU_INFO = Path("/proc/cpuinfo")
 """Description of the processors."""
@@ -41,7 +42,7 @@ class PackedWeight:
 
 def multiply_transposed(rows: Tensor, others: Tensor, out: Tensor) -> None:
     """Compute the inner products of rows ``(P, C)`` and others ``(N, C)``, float32, to out ``(P, N)``."""
-    if is_faster_in_float32() and rows.numel() * len(others) >= MIN_MULTIPLICATIONS:
+    if is_faster_in_float32() and rows.numel() * len(others) >= 2 * MIN_MULTIPLICATIONS:
         # oneDNN would copy columns of a wider buffer a thousand times slower than torch does.
         _multiply(rows, others.contiguous(), out)
     else:

@@ -44,7 +44,7 @@ def test_float32_is_the_matrix_product_of_its_rows(start, stop):
 def test_float32_is_the_same_by_either_library(available, monkeypatch):
     chosen = available and onednn.is_available()
     monkeypatch.setattr(onednn, "is_faster_in_float32", lambda: chosen)
-    weight, values = operands(3, 256, 300)
+    weight, values = operands(3, 512, 300)
     expected = values @ weight.numpy().T.astype(np.float64)
     np.testing.assert_allclose(product(Float32Gemm, weight, values), expected, rtol=1e-5, atol=1e-4)
 
