@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from ros_domains import reserve_process_domain
 
-from clipose_ros.inference.engines import accuracy
+from clipose_ros.inference.engines import measured_accuracy
 from clipose_ros.ros_tools.domains import reserved_domain
 
 ROOT = str(Path(__file__).resolve().parents[1])
@@ -44,7 +44,7 @@ def own_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def pinned_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave ``auto`` no choice: what it measures as the fastest depends on the machine and the moment."""
-    monkeypatch.setattr(accuracy, "RECORDS", ())
+    monkeypatch.setattr(measured_accuracy, "RECORDS", ())
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Home folders that cannot be written: the logs of ROS go elsewhere."""
+"""Folder of the cache, and home folders that cannot be written: the logs of ROS go elsewhere."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clipose_ros.user_folders import ensure_ros_log_folder, is_writable
+from clipose_ros.user_folders import ensure_ros_log_folder, is_writable, user_cache
 
 
 @pytest.fixture
@@ -34,3 +34,14 @@ def test_ros_starts_without_a_home_folder(home):
     program = "from clipose_ros.user_folders import ensure_ros_log_folder as e; e(); import rclpy; rclpy.init()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "logs of ROS go to" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cache", "expected"), [("/fast/cache", "/fast/cache"), ("", "/somebody/.cache"), (None, "/somebody/.cache")]
+)
+def test_cache_is_that_of_the_desktop_or_in_the_home_folder(cache, expected, monkeypatch):
+    monkeypatch.setenv("HOME", "/somebody")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if cache is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    assert str(user_cache()) == expected

@@ -22,9 +22,9 @@ from clipose_ros import __version__
 from clipose_ros.atomic_files import write_atomically
 from clipose_ros.bounded_files import read_json
 from clipose_ros.errors import DataError, DeviceError, UnreadableFileError
-from clipose_ros.inference.engines.accuracy import BASELINE, allowed_engines
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.cpu.onednn import CPU_INFO
+from clipose_ros.inference.engines.measured_accuracy import BASELINE, allowed_engines
 from clipose_ros.model.checkpoint import weights_hash
 from clipose_ros.user_folders import user_cache
 

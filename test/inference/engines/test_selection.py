@@ -12,10 +12,10 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.errors import DeviceError
-from clipose_ros.inference.engines import accuracy, selection
-from clipose_ros.inference.engines.accuracy import AccuracyRecord, AveragePrecision, allowed_engines
+from clipose_ros.inference.engines import measured_accuracy, selection
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
+from clipose_ros.inference.engines.measured_accuracy import AccuracyRecord, AveragePrecision, allowed_engines
 from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.inference.engines.registry import BUILTIN_ENGINES
 from clipose_ros.inference.engines.selection import choice_key, create_fastest_engine, fastest, time_engines
@@ -23,7 +23,7 @@ from clipose_ros.model.checkpoint import load_checkpoint, weights_hash
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.resources import model_path
 
-RECORDS = accuracy.RECORDS
+RECORDS = measured_accuracy.RECORDS
 """The shipped records; a fixture of all tests leaves ``auto`` without them."""
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: CLIPoseNet) 
     """Allow two engines of the network, with an empty cache, and let the second one measure as the fastest."""
     reduced = {"cpu_int8": BEFORE, "cpu_bf16": AveragePrecision(39.6, 70.0)}
     record = AccuracyRecord("tiny", weights_hash(network), BEFORE, reduced)
-    monkeypatch.setattr(accuracy, "RECORDS", (record,))
+    monkeypatch.setattr(measured_accuracy, "RECORDS", (record,))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     forget(monkeypatch)
     return tmp_path / selection.CACHE_FILE
@@ -88,7 +88,7 @@ def test_records_are_of_the_shipped_model_and_of_reduced_engines() -> None:
         "measure the engines with these weights, as the module describes, and enter the figures"
     )
     for name in record.reduced:
-        assert "cpu" in BUILTIN_ENGINES[name].device_kinds and name not in ("pytorch", accuracy.BASELINE)
+        assert "cpu" in BUILTIN_ENGINES[name].device_kinds and name not in ("pytorch", measured_accuracy.BASELINE)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_records_are_of_the_shipped_model_and_of_reduced_engines() -> None:
 def test_an_engine_is_allowed_if_neither_figure_falls_too_far(
     after: AveragePrecision, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accuracy, "RECORDS", (AccuracyRecord("m", "abc", BEFORE, {"cpu_int8": after}),))
+    monkeypatch.setattr(measured_accuracy, "RECORDS", (AccuracyRecord("m", "abc", BEFORE, {"cpu_int8": after}),))
     assert allowed_engines("abc") == (("cpu", "cpu_int8") if allowed else ("cpu",))
     assert allowed_engines("other weights") == ("cpu",)
 

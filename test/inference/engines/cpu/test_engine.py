@@ -25,6 +25,7 @@ from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.cpu import engine as engine_module
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers
 from clipose_ros.inference.engines.cpu.engine import CpuEngine
+from clipose_ros.inference.engines.cpu.gemm import Gemm
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.model.network import Architecture
@@ -105,6 +106,21 @@ def test_wrong_input_is_named() -> None:
         create_engine("fast", make_network(TINY), "cpu")
     with pytest.raises(ConfigError, match="'cpu' needs a cpu device, got 'network.device' 'cuda:0'"):
         create_engine("cpu", make_network(TINY), "cuda:0")
+
+
+@pytest.mark.parametrize("name", usable_engines())
+def test_every_product_is_computed_by_one_thread(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A team of threads would wait longer for a small product than it computes."""
+    create, _ = engine_module.GEMMS[name]
+    seen, multiply = set(), create.multiply
+
+    def recorded(gemm: Gemm, operand: torch.Tensor, out: torch.Tensor) -> None:
+        seen.add(torch.get_num_threads())
+        multiply(gemm, operand, out)
+
+    monkeypatch.setattr(create, "multiply", recorded)
+    create_engine(name, make_network(TINY), "cpu", 2)(random_clouds(3), np.zeros(3, np.int64))
+    assert seen == {1}
 
 
 @pytest.mark.parametrize("name", ["cpu_bf16", "cpu_int8"])
