@@ -8,6 +8,7 @@
     clouds: 1960
     truths_sha256: "7483..." # hash of categories, poses, sizes and visibilities
     points_sha256: "fdc0..." # hash of the points
+    first_scene_sha256: "..." # hash of the points of the first scene, which tests compare
 
 The hashes are those of the arrays of ``CloudSamples`` in little-endian byte order, rows first. That of the truths
 begins with the names of the categories, separated by commas. The points depend on how a processor rounds; the
@@ -49,6 +50,7 @@ class FrozenTestSet(ConfigNode):
     clouds: int = option(1, "Number of clouds.", low=1, high=10_000_000)
     truths_sha256: str = option("", "SHA-256 hash of the truths.")
     points_sha256: str = option("", "SHA-256 hash of the points.")
+    first_scene_sha256: str = option("", "SHA-256 hash of the points of the first scene.")
 
     def check(self, name: str, samples: CloudSamples) -> None:
         """Compare clouds with the set.

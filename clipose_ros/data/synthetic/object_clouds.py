@@ -38,11 +38,13 @@ from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray, InstanceM
 
 VIEWS_PER_SCENE = 4
 """Number of views of each scene."""
-MAX_WINDOW_PX = 240
+MAX_WINDOW_PX = 320
 """Largest side of an object's box in an image; cameras stay farther away."""
 MARGIN_PX = 8
 """Margin around an object's box, pixels; masks grow by up to 6 pixels."""
-DISTANCE_M = (0.3, 1.8)
+MIN_MEASURED = 0.2
+"""Minimum share of an object's visible pixels with depth; objects below it are skipped."""
+DISTANCE_M = (0.3, 1.5)
 """Smallest and largest distance of the camera from the object."""
 
 
@@ -100,6 +102,8 @@ def simulate_object_scene(
             if mask is None:
                 continue
             depth = depth_camera.measure(rays, T_world_camera, window, rng)
+            if np.count_nonzero(depth[visible]) < MIN_MEASURED * np.count_nonzero(visible):
+                continue
             frame = RgbdFrame(np.zeros((*depth.shape, 3), np.uint8), depth, window)
             result = extract_cloud(frame, mask, cloud)
             if isinstance(result, ObjectCloud):
