@@ -64,7 +64,7 @@ def create_fastest_engine(network: CLIPoseNet, threads: int, create: Callable[[s
     names = allowed_engines(weights)
     if len(names) == 1:
         return create(BASELINE)
-    key = choice_key(weights, threads or torch.get_num_threads())
+    key = choice_key(weights, threads or torch.get_num_threads(), names)
     if (known := _chosen.get(key) or _read_choices().get(key)) in names:
         try:
             return create(known)
@@ -102,13 +102,13 @@ def time_engines(engines: Mapping[str, Engine], budget_s: float = BUDGET_S) -> d
             return times_s
 
 
-def choice_key(weights: str, threads: int) -> str:
-    """Return the key of a choice: a hash of all on which the speed depends."""
+def choice_key(weights: str, threads: int, names: Sequence[str]) -> str:
+    """Return the key of a choice between engines: a hash of their names and of all on which the speed depends."""
     try:
         models = {line for line in CPU_INFO.read_text().splitlines() if line.startswith("model name")}
     except OSError:
         models = set()
-    parts = [sorted(models), sorted(torch.cpu.get_capabilities().items()), weights, threads]
+    parts = [sorted(models), sorted(torch.cpu.get_capabilities().items()), weights, threads, list(names)]
     parts += [__version__, torch.__version__, version("numba")]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 

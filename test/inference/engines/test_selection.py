@@ -28,6 +28,7 @@ RECORDS = measured_accuracy.RECORDS
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
 BEFORE = AveragePrecision(40.0, 70.0)
+NAMES = ["cpu", "cpu_int8"]
 
 
 class NamedEngine(PytorchEngine):
@@ -133,7 +134,7 @@ def test_the_choice_is_stored_and_measured_once(
 ) -> None:
     assert create_fastest_engine(network, 1, maker(network)).name == "cpu_int8"
     assert measured == [["cpu", "cpu_int8"]], "cpu_bf16 loses too much"
-    assert json.loads(cache.read_text()) == {choice_key(weights_hash(network), 1): "cpu_int8"}
+    assert json.loads(cache.read_text()) == {choice_key(weights_hash(network), 1, NAMES): "cpu_int8"}
     for _ in range(2):
         assert create_fastest_engine(network, 1, maker(network)).name == "cpu_int8"
         forget(monkeypatch)
@@ -151,7 +152,7 @@ def test_a_damaged_cache_is_measured_anew_and_replaced(
     content: bytes, network: CLIPoseNet, cache: Path, measured: list[list[str]]
 ) -> None:
     cache.parent.mkdir()
-    key = choice_key(weights_hash(network), 1)
+    key = choice_key(weights_hash(network), 1, NAMES)
     cache.write_bytes(content.replace(b"KEY", key.encode()))
     assert create_fastest_engine(network, 1, maker(network)).name == "cpu_int8"
     assert len(measured) == 1 and json.loads(cache.read_text()) == {key: "cpu_int8"}
@@ -187,14 +188,19 @@ def test_the_file_keeps_the_newest_choices(
     for threads in range(1, 6):
         create_fastest_engine(network, threads, maker(network))
     weights = weights_hash(network)
-    assert list(json.loads(cache.read_text())) == [choice_key(weights, threads) for threads in (3, 4, 5)]
+    assert list(json.loads(cache.read_text())) == [choice_key(weights, threads, NAMES) for threads in (3, 4, 5)]
     assert list(cache.parent.iterdir()) == [cache]
 
 
-def test_the_key_depends_on_weights_threads_processor_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {choice_key("a", 1), choice_key("a", 2), choice_key("b", 1)}
+def test_the_key_depends_on_weights_threads_engines_processor_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {
+        choice_key("a", 1, NAMES),
+        choice_key("a", 2, NAMES),
+        choice_key("b", 1, NAMES),
+        choice_key("a", 1, ["cpu"]),
+    }
     monkeypatch.setattr(selection, "__version__", "0.0.0")
-    keys.add(choice_key("a", 1))
+    keys.add(choice_key("a", 1, NAMES))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    keys.add(choice_key("a", 1))
-    assert len(keys) == 5
+    keys.add(choice_key("a", 1, NAMES))
+    assert len(keys) == 6
