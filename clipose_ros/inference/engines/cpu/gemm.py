@@ -86,6 +86,7 @@ class Float32Gemm:
     result_type: DTypeLike = np.float32
 
     def __init__(self, weight: Tensor) -> None:
+        self._fewest_rows = onednn.fewest_rows(weight)
         self._packed = onednn.PackedWeight(weight) if onednn.is_faster_in_float32() else None
         self._weight = weight.t().contiguous()
         self.width = len(self._weight)
@@ -97,7 +98,7 @@ class Float32Gemm:
 
     def multiply(self, operand: Tensor, out: Tensor) -> None:
         """Multiply an operand in float32."""
-        if self._packed is None or operand.numel() * len(self.columns) < onednn.MIN_MULTIPLICATIONS:
+        if self._packed is None or len(operand) < self._fewest_rows:
             torch.mm(operand, self._weight, out=out)
         else:
             self._packed.multiply(operand, out)

@@ -90,7 +90,7 @@ class GraphLayerPass:
             products = torch.zeros(self._count, self._count)
             self._products = products.numpy()
             inputs = slice(response.first_column, response.first_column + product.width)
-            self._features = torch.from_numpy(response.buffer)[:, inputs]
+            self._inner_products = onednn.InnerProducts(torch.from_numpy(response.buffer)[:, inputs])
             self._product_rows = [products[slice(*rows)] for rows in self._rows]
         self._feature_neighbourhood = Neighbourhood(self._neighbourhood.points, self.neighbours)
 
@@ -114,7 +114,7 @@ class GraphLayerPass:
         assert self._weights.project is not None
         self._weights.project(source, out)
         if self._hybrid:
-            onednn.multiply_transposed(source.tensor, self._features, self._product_rows[part])
+            self._inner_products(source.tensor, self._product_rows[part])
             kernels_graph.nearest_features(
                 self._products, self.columns.response.squares, *self._rows[part], self.neighbours
             )

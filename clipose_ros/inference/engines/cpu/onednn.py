@@ -11,14 +11,14 @@ there is. It computes in as many threads as torch uses in the calling thread.
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 MIN_MULTIPLICATIONS = 1 << 22
-"""Fewest multiplications of a product in float32 that make up for the call of oneDNN, some ten microseconds. An operand
-that is not packed costs as much again."""
+"""Fewest multiplications of a product in float32 that make up for the call of oneDNN, some ten microseconds."""
 
 CPU_INFO = Path("/proc/cpuinfo")
 """Description of the processors."""
@@ -40,13 +40,30 @@ class PackedWeight:
         _multiply(rows, self._packed, out)
 
 
-def multiply_transposed(rows: Tensor, others: Tensor, out: Tensor) -> None:
-    """Compute the inner products of rows ``(P, C)`` and others ``(N, C)``, float32, to out ``(P, N)``."""
-    if is_faster_in_float32() and rows.numel() * len(others) >= 2 * MIN_MULTIPLICATIONS:
-        # oneDNN would copy columns of a wider buffer a thousand times slower than torch does.
-        _multiply(rows, others.contiguous(), out)
-    else:
-        torch.mm(rows, others.t(), out=out)
+class InnerProducts:
+    """Inner products in float32 with rows that change from call to call, but not their place.
+
+    Args:
+        others: ``(N, C)`` float32, which may be columns of a wider buffer.
+    """
+
+    def __init__(self, others: Tensor) -> None:
+        self._others, self._transposed = others, others.t()
+        # An operand that is not packed costs as much again as the call.
+        self._fewest_rows = 2 * fewest_rows(others)
+
+    def __call__(self, rows: Tensor, out: Tensor) -> None:
+        """Compute the inner products of rows ``(P, C)`` and the others to out ``(P, N)``."""
+        if len(rows) >= self._fewest_rows:
+            # oneDNN would copy columns of a wider buffer a thousand times slower than torch does.
+            _multiply(rows, self._others.contiguous(), out)
+        else:
+            torch.mm(rows, self._transposed, out=out)
+
+
+def fewest_rows(weight: Tensor) -> float:
+    """Return the fewest rows whose product with a weight ``(C', C)`` in float32 is faster by oneDNN, if any."""
+    return MIN_MULTIPLICATIONS / max(weight.numel(), 1) if is_faster_in_float32() else math.inf
 
 
 @functools.cache

@@ -41,7 +41,7 @@ def test_inner_products_of_columns_of_a_wider_buffer(vendor: str, rows: int, mon
     monkeypatch.setattr(onednn, "is_faster_in_float32", lambda: vendor == "AuthenticAMD")
     buffer = torch.randn(WIDE, 2 * WIDE, generator=torch.Generator().manual_seed(0))
     features, out = buffer[:, 5 : 5 + WIDE], torch.empty(rows, WIDE)
-    onednn.multiply_transposed(features[:rows], features, out)
+    onednn.InnerProducts(features)(features[:rows], out)
     np.testing.assert_allclose(out, (features[:rows].double() @ features.double().t()), rtol=1e-5, atol=1e-4)
 
 
