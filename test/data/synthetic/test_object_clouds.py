@@ -108,7 +108,7 @@ def test_grasping_hand_touches_the_object_and_stays_outside(category: str) -> No
 @settings(max_examples=20, deadline=None)
 def test_flat_hand_has_the_size_of_a_hand(seed: int) -> None:
     low, high = make_flat_hand(np.random.default_rng(seed)).bounds
-    assert 0.1 < high[0] < 0.2 and 0.2 < -low[0] < 0.34
+    assert 0.06 < high[0] < 0.2 and 0.2 < -low[0] < 0.34
     assert high[2] - low[2] < 0.2
 
 
