@@ -17,7 +17,7 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.errors import DeviceError
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers
-from clipose_ros.inference.engines.cpu.gemm import Bf16Gemm, Float32Gemm, Int8Gemm
+from clipose_ros.inference.engines.cpu.gemm import Bf16Gemm, Float32Gemm, Int8Gemm, multiplies_correctly
 from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
@@ -57,9 +57,10 @@ class CpuEngine:
     device = "cpu"
 
     def __init__(self, network: CLIPoseNet, name: str = "cpu", threads: int = 0) -> None:
-        if not has_instructions(name):
+        if not is_supported(name):
             raise DeviceError(
-                f"'network.engine' '{name}' needs a CPU with one of {', '.join(INSTRUCTIONS[name])}: choose 'cpu'"
+                f"'network.engine' '{name}' needs a CPU with one of {', '.join(INSTRUCTIONS[name])}, and oneDNN that "
+                "uses them (ONEDNN_MAX_CPU_ISA): choose 'cpu'"
             )
         self.name = name
         self.categories: CategorySet = network.categories
@@ -134,10 +135,12 @@ class CpuEngine:
         ]
 
 
-def has_instructions(name: str) -> bool:
-    """Return True if the CPU has the instructions that an engine needs."""
+def is_supported(name: str) -> bool:
+    """Return True if the CPU has the instructions that an engine needs, and its products are right with them."""
     needed = INSTRUCTIONS.get(name)
-    return needed is None or any(torch.cpu.get_capabilities().get(key) for key in needed)
+    if needed is None:
+        return True
+    return any(torch.cpu.get_capabilities().get(key) for key in needed) and multiplies_correctly(GEMMS[name][0])
 
 
 def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatArray, FloatArray]:

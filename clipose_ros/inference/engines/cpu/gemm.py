@@ -14,6 +14,7 @@ The kernels that read a product multiply by the scales.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -161,3 +162,19 @@ class Int8Gemm:
     def multiply(self, operand: Tensor, out: Tensor) -> None:
         """Multiply an operand in int8."""
         torch._int_mm(operand, self._weight, out=out)
+
+
+def multiplies_correctly(create_gemm: Callable[[Tensor], Gemm]) -> bool:
+    """Return True if a product of the largest operands is right.
+
+    Without the instructions for them, sums of 8-bit integers saturate, and oneDNN refuses bfloat16.
+    """
+    value, inputs, outputs = 127, 64, 32
+    try:
+        gemm = create_gemm(torch.ones(outputs, inputs))
+        operand = torch.from_numpy(np.full((outputs, inputs), value, gemm.operand_type))
+        product = np.zeros((outputs, outputs), gemm.result_type)
+        gemm.multiply(operand, torch.from_numpy(product))
+    except RuntimeError:
+        return False
+    return bool(np.allclose(product * gemm.columns, value * inputs))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.inference.engines.cpu.buffers import CloudBuffers, Stage
-from clipose_ros.inference.engines.cpu.engine import GEMMS, has_instructions
+from clipose_ros.inference.engines.cpu.engine import GEMMS, is_supported
 from clipose_ros.inference.engines.cpu.gemm import Float32Gemm
 from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.weights import encoder_weights, head_weights
@@ -23,8 +23,8 @@ TINY = Architecture(
 
 
 def usable_engines() -> list[str]:
-    """Return the engines whose instructions this CPU has."""
-    return [name for name in GEMMS if has_instructions(name)]
+    """Return the engines that this CPU supports."""
+    return [name for name in GEMMS if is_supported(name)]
 
 
 def make_network(architecture: Architecture, seed: int = 0, ops: graph.GraphOps = graph.PYTORCH_OPS) -> CLIPoseNet:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cpu_networks import usable_engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipose_ros.inference.engines.cpu import onednn
-from clipose_ros.inference.engines.cpu.gemm import Bf16Gemm, BufferRows, Float32Gemm, Int8Gemm
+from clipose_ros.inference.engines.cpu.engine import GEMMS
+from clipose_ros.inference.engines.cpu.gemm import Bf16Gemm, BufferRows, Float32Gemm, Int8Gemm, multiplies_correctly
 from clipose_ros.inference.engines.cpu.kernel_arguments import ColumnView
 
 POINTS, PLACE = 40, 3
+KINDS = [GEMMS[name][0] for name in usable_engines()]
+"""Products that are right on this processor."""
+
+needs_int8 = pytest.mark.skipif(Int8Gemm not in KINDS, reason="no dot products of 8-bit integers")
+needs_bf16 = pytest.mark.skipif(Bf16Gemm not in KINDS, reason="no dot products in bfloat16")
 
 
 def product(kind, weight, values, start=0, stop=POINTS):
@@ -49,6 +56,7 @@ def test_float32_is_the_same_by_either_library(available, monkeypatch):
     np.testing.assert_allclose(product(Float32Gemm, weight, values), expected, rtol=1e-5, atol=1e-4)
 
 
+@needs_bf16
 @pytest.mark.parametrize("available", [False, True])
 @pytest.mark.parametrize("magnitude", [1e-20, 1.0, 1e20])
 def test_bf16_rounds_operands_and_result_once(magnitude, available, monkeypatch):
@@ -62,6 +70,7 @@ def test_bf16_rounds_operands_and_result_once(magnitude, available, monkeypatch)
     assert (error <= 2.0**-8 * np.abs(exact) + 1e-6 * absolute).all()
 
 
+@needs_int8
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 999), st.sampled_from([1e-3, 1.0, 1e3]))
 def test_int8_is_off_by_no_more_than_half_a_step_of_each_factor(seed, magnitude):
@@ -76,6 +85,7 @@ def test_int8_is_off_by_no_more_than_half_a_step_of_each_factor(seed, magnitude)
     assert (error <= 1.01 * bound + 1e-6 * magnitude).all()
 
 
+@needs_int8
 def test_int8_of_integers_is_exact():
     rng = np.random.default_rng(1)
     weight = rng.integers(-127, 128, (24, 16)).astype(np.float32)
@@ -85,16 +95,28 @@ def test_int8_of_integers_is_exact():
     np.testing.assert_allclose(product(Int8Gemm, torch.from_numpy(weight), values), values @ weight.T, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [Float32Gemm, Bf16Gemm, Int8Gemm])
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_zeros_give_zeros(kind):
     weight, _ = operands(0)
     result = product(kind, weight, np.zeros((POINTS, 16)))
     np.testing.assert_array_equal(result, 0.0)
 
 
-@pytest.mark.parametrize("kind", [Float32Gemm, Bf16Gemm, Int8Gemm])
+@pytest.mark.parametrize("kind", KINDS)
 def test_output_without_weights_is_zero_and_finite(kind):
     weight, values = operands(0)
     weight[3] = 0.0
     result = product(kind, weight, values)
     assert np.isfinite(result).all() and not result[:, 3].any()
+
+
+def test_products_that_saturate_or_are_refused_are_noticed():
+    class Saturating(Int8Gemm):
+        def multiply(self, operand, out):
+            out.copy_((operand.float() @ self._weight.float()).clamp(max=2.0**15))
+
+    def refused(weight):
+        raise RuntimeError("bf16 path needs the cpu support avx512bw")
+
+    assert multiplies_correctly(Float32Gemm)
+    assert not multiplies_correctly(Saturating) and not multiplies_correctly(refused)
