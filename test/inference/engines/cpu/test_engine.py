@@ -118,8 +118,9 @@ def test_every_product_is_computed_by_one_thread(name: str, monkeypatch: pytest.
         seen.add(torch.get_num_threads())
         multiply(gemm, operand, out)
 
+    engine = create_engine(name, make_network(TINY), "cpu", 2)
     monkeypatch.setattr(create, "multiply", recorded)
-    create_engine(name, make_network(TINY), "cpu", 2)(random_clouds(3), np.zeros(3, np.int64))
+    engine(random_clouds(3), np.zeros(3, np.int64))
     assert seen == {1}
 
 
