@@ -25,7 +25,8 @@ import numpy as np
 
 from clipose_ros.geometry.se3 import exp_so3
 from clipose_ros.inference.engines.cpu.kernels_graph import nearest_points
-from clipose_ros.types import BoolArray, FloatArray, IndexArray
+from clipose_ros.tracking.normal_kernels import fit_normals
+from clipose_ros.types import BoolArray, FloatArray
 
 _POINTS, _NORMALS, _NEIGHBOURS = 1024, 128, 16
 """Points used of a cloud, points whose normals are estimated, and points that a normal is fitted to."""
@@ -73,21 +74,15 @@ def estimate_normals(points_camera: FloatArray) -> tuple[FloatArray, BoolArray]:
         Unit normals ``(M, 3)``, and ``(M,)`` true where the surface is flat enough to have one; none for clouds of
         fewer than ``MIN_POINTS`` points.
     """
-    points = np.asarray(points_camera[:_POINTS], dtype=np.float64)
+    points = np.ascontiguousarray(points_camera[:_POINTS], dtype=np.float64)
     if len(points) < MIN_POINTS:
         return np.zeros((0, 3)), np.zeros(0, dtype=np.bool_)
-    offsets = points[_find_neighbourhoods(points)]
-    offsets -= offsets.mean(axis=1, keepdims=True)
-    variances, axes = np.linalg.eigh(np.swapaxes(offsets, 1, 2) @ offsets)
-    return axes[:, :, 0], variances[:, 0] < _FLATNESS * variances[:, 1]
-
-
-def _find_neighbourhoods(points: FloatArray) -> IndexArray:
-    """Return for each of the first points of a cloud ``(N, 3)`` its index and those of the nearest ``(M, K)``."""
-    first = np.arange(min(len(points), _NORMALS))
-    others = np.empty((len(first), _NEIGHBOURS - 1), dtype=np.int32)
-    nearest_points(np.ascontiguousarray(points.T, dtype=np.float32), 0, len(first), others)
-    return np.concatenate([first[:, None], others], axis=1)
+    count = min(len(points), _NORMALS)
+    neighbours = np.empty((count, _NEIGHBOURS - 1), dtype=np.int32)
+    nearest_points(np.ascontiguousarray(points.T, dtype=np.float32), 0, count, neighbours)
+    normals, flat = np.empty((count, 3)), np.empty(count, dtype=np.bool_)
+    fit_normals(points, neighbours, _FLATNESS, normals, flat)
+    return normals, flat
 
 
 def align_rotations(

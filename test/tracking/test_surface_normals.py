@@ -67,6 +67,13 @@ def test_a_normal_is_fitted_to_the_sixteen_nearest_points(count, seed):
     assert (flat == (variances[:, 0] < 0.15 * variances[:, 1])).mean() > 0.97
 
 
+@pytest.mark.parametrize("extent", [[0.0, 0.0, 0.0], [0.1, 0.0, 0.0]])
+def test_points_in_one_place_or_on_a_line_get_unit_vectors(extent):
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 3)) * extent + [0.1, 0.2, 0.7]
+    normals, _ = estimate_normals(points)
+    assert np.allclose(np.linalg.norm(normals, axis=1), 1.0)
+
+
 @settings(max_examples=15, deadline=None)
 @given(turns)
 def test_rotations_of_boxes_are_corrected_about_all_axes(turn):
