@@ -59,6 +59,7 @@ def test_evaluate_shows_recall_in_tables_and_report(
     assert evaluate.main([*model, "--seed", "3", "--report", str(page)]) == 0
     printed = capsys.readouterr().out
     assert "precision" in printed and "IoU released" in printed
+    assert ", engine pytorch) on " in printed, "the engine is printed: auto chooses by the machine"
     assert "Objects detected and posed" in page.read_text(encoding="utf-8")
 
 

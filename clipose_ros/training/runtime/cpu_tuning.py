@@ -37,7 +37,7 @@ def keep_freed_memory() -> bool:
 
 
 def use_onednn_gemm() -> bool:
-    """Multiply float32 matrices with oneDNN if it keeps float32 accuracy; that is 10 % faster on AMD processors.
+    """Multiply float32 matrices with oneDNN if it keeps float32 accuracy; it is faster on AMD processors.
 
     The ``medium`` precision of torch enables oneDNN, but also allows it to multiply in bfloat16, as it does on
     processors with AMX. If a test product is inexact, the setting is restored. The setting is for CPUs only: a GPU
