@@ -87,9 +87,11 @@ def score_shifts(rgb: ByteArray, depth: FloatArray) -> FloatArray | None:
 
     Returns:
         ``(2 R + 1, 2 R + 1)`` scores of the shifts (rows down, columns right) from -R to R cells; None with too few
-        depth edges.
+        depth edges, or for an image that is too small.
     """
     cell = cell_size(depth)
+    if min(*depth.shape, *rgb.shape[:2]) // cell <= 2 * _RADIUS:  # no edge has all shifts within the image
+        return None
     edges, gradient = _depth_edges(depth, cell), _relative_gradient(rgb, cell)
     height, width = np.minimum(edges.shape, gradient.shape)
     inner = edges[_RADIUS : height - _RADIUS, _RADIUS : width - _RADIUS]

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY
 from clipose_ros.data.synthetic.depth_noise import add_depth_noise, random_depth_noise
@@ -93,3 +95,12 @@ def test_real_frames_give_no_alarm_and_their_shifts_are_found():
             found += shift is not None
             assert shift is None if right == 0 else shift is None or abs(shift.right - right) <= 4
     assert found >= 4
+
+
+@settings(deadline=None)
+@given(st.one_of(st.integers(1, 40), st.integers(1, 900)), st.one_of(st.integers(1, 40), st.integers(1, 1300)))
+def test_images_of_any_size_are_scored_or_give_no_evidence(height: int, width: int) -> None:
+    rng = np.random.default_rng([height, width])
+    rgb = rng.integers(0, 256, (height, width, 3), np.uint8)
+    scores = score_shifts(rgb, rng.uniform(0.5, 2.0, (height, width)).astype(np.float32))
+    assert scores is None or scores.shape == (13, 13)
