@@ -56,9 +56,9 @@ def test_versions_are_equal() -> None:
 def test_model_cards_state_the_hashes_of_the_files() -> None:
     folder = ROOT / "models"
     rows = re.findall(r"`(\S+)`, [\d.]+ MB, SHA-256 `(\w{64})`", "".join(map(Path.read_text, folder.glob("*.md"))))
-    files = [path for path in folder.iterdir() if path.suffix not in (".md", ".LICENSE")]
+    files = [path for path in folder.rglob("*.*") if path.suffix not in (".md", ".LICENSE", ".yaml")]
     assert dict(rows) == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    assert len(rows) == len(files) == 2
+    assert len(rows) == len(files) == 4
 
 
 def test_changelog_can_be_released() -> None:
