@@ -79,7 +79,9 @@ def check_gpu() -> Iterator[Row]:
 def check_models(config: PoseNodeConfig) -> Iterator[Row]:
     """Compare shipped models with the hashes of their cards, and read the configured model."""
     cards = [path for folder in share_folders() for path in sorted((folder / "models").glob("*.md"))]
-    stated = {path.parent / name: sha for path in cards for name, sha in _CARD_ROW.findall(path.read_text("utf-8"))}
+    stated = {
+        _find_file(path.parent, name): sha for path in cards for name, sha in _CARD_ROW.findall(path.read_text("utf-8"))
+    }
     if not stated:
         yield Row(
             "models", State.PROBLEM, "no shipped models were found", "install the package again, with its data files"
@@ -123,6 +125,11 @@ def _version(module: str, package: str) -> str:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:  # Debian's packages of ROS have other names
         return package
+
+
+def _find_file(models: Path, name: str) -> Path:
+    """Return a file that a card names; it may lie in the folder of an exported model."""
+    return next((path for path in sorted(models.rglob("*")) if path.name == name), models / name)
 
 
 def _compare_hash(path: Path, expected: str) -> Row:

@@ -66,7 +66,12 @@ def test_damaged_and_missing_models_are_problems(monkeypatch: pytest.MonkeyPatch
     )
     (models / "a.bin").write_bytes(b"damaged")
     monkeypatch.setattr(installation, "share_folders", lambda: [tmp_path])
-    damaged, missing, configured = check_models(CONFIG)
+    (models / "exported").mkdir()
+    (models / "exported" / "c.bin").write_bytes(b"")
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    (models / "z.md").write_text(f"| form | folder `exported`: `c.bin`, 0.1 MB, SHA-256 `{empty}` |")
+    damaged, missing, exported, configured = check_models(CONFIG)
+    assert exported.state is State.OK
     assert damaged.state is missing.state is State.PROBLEM
     assert "card states 000000000000" in damaged.found and missing.found == "the file is missing"
     assert configured.check == "network.model"
