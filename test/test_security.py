@@ -88,6 +88,10 @@ HELD: dict[str, list[str] | str] = {
         "test/segmentation/test_yolo.py::test_ultralytics_sends_installs_and_writes_nothing",
         f"{ISOLATION}::test_everything_is_restored",
     ],
+    "The converters of OpenVINO and NNCF": [
+        "test/segmenter_training/test_openvino_export.py::test_statistics_of_converters_are_sent_nowhere",
+        f"{NETWORK}::test_detector_commands_contact_nothing",
+    ],
 }
 """Tests by the start of the statement; a text instead says why there is none."""
 

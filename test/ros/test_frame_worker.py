@@ -125,7 +125,7 @@ class Running:
     def in_work(self):
         return self.processor.detecting.frame, self.processor.estimating.frame
 
-    def counts(self):
+    def outcomes(self):
         counters = self.diagnostics.counters()
         return counters["frames_processed"], counters["frames_failed"], self.processor.resets
 
@@ -208,7 +208,7 @@ def test_frames_pass_in_order_newest_first_and_each_is_accounted_for(node, is_pa
                 model.finish_estimation(outcome)
             wait_until(lambda: running.in_work() == (model.detecting, model.estimating), "the model's state")
             counts = len(model.processed), len(model.failed), model.resets
-            wait_until(lambda counts=counts: running.counts() == counts, "the counts")
+            wait_until(lambda counts=counts: running.outcomes() == counts, "the counts")
         assert gates[1].passed == sorted(gates[1].passed), "out of order"
         assert [frame for frame, _ in running.processor.confirmed] == model.processed
     finally:

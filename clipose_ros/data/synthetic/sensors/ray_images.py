@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.data.synthetic.assets.mesh import Mesh
 from clipose_ros.data.synthetic.raycast import build_embree_scene
-from clipose_ros.data.synthetic.sensors.ray_kernels import Rays, Surfaces, shade_rays
+from clipose_ros.data.synthetic.sensors.ray_kernels import Materials, Rays, shade_rays
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
@@ -81,7 +81,7 @@ class RayScene:
         # Half of all surfaces have little texture.
         contrast = 0.04 + max_contrast * rng.uniform(0.0, 1.0, count) ** 3
         period_m = np.exp(rng.uniform(np.log(0.05), np.log(0.4), count))
-        self._surfaces = Surfaces(
+        self._surfaces = Materials(
             albedo=np.concatenate([mesh.colours @ LUMINANCE for mesh in meshes]).astype(np.float32),
             first_face=np.cumsum([0] + [len(mesh.faces) for mesh in meshes[:-1]]).astype(np.int64),
             contrast=contrast.astype(np.float32),

@@ -20,8 +20,8 @@ from clipose_ros.types import FloatArray
 ensure_writable_cache(Path(__file__).parent)
 
 
-class Surfaces(NamedTuple):
-    """Surfaces of a scene; all arrays are float32 but ``first_face``.
+class Materials(NamedTuple):
+    """Materials of a scene; all arrays are float32 but ``first_face``.
 
     Attributes:
         albedo: ``(F,)`` albedo of all faces.
@@ -61,9 +61,9 @@ class Rays(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def shade_rays(rays: Rays, surfaces: Surfaces, points: FloatArray, normals: FloatArray, values: FloatArray) -> None:
+def shade_rays(rays: Rays, materials: Materials, points: FloatArray, normals: FloatArray, values: FloatArray) -> None:
     """Fill points, unit normals and values (depth, cosine, albedo), ``(N, 3)`` each; zeros for rays without a hit."""
-    side = surfaces.noise.shape[0]
+    side = materials.noise.shape[0]
     for i in range(len(rays.body)):
         body = rays.body[i]
         if body < 0:
@@ -81,7 +81,7 @@ def shade_rays(rays: Rays, surfaces: Surfaces, points: FloatArray, normals: Floa
         points[i, 0], points[i, 1], points[i, 2] = p0, p1, p2
         normals[i, 0], normals[i, 1], normals[i, 2] = turn * n0, turn * n1, turn * n2
         cosine = abs(along) / max(length * np.sqrt(d0 * d0 + d1 * d1 + d2 * d2), np.float32(1e-20))
-        scale, axes = surfaces.scale[body], surfaces.axes
+        scale, axes = materials.scale[body], materials.axes
         u = scale * (p0 * axes[0, 0] + p1 * axes[1, 0] + p2 * axes[2, 0])
         v = scale * (p0 * axes[0, 1] + p1 * axes[1, 1] + p2 * axes[2, 1])
         # Bilinear interpolation in the periodic texture.
@@ -89,9 +89,9 @@ def shade_rays(rays: Rays, surfaces: Surfaces, points: FloatArray, normals: Floa
         a, b = u - left, v - top
         x0, y0 = left % side, top % side
         x1, y1 = (x0 + 1) % side, (y0 + 1) % side
-        noise = surfaces.noise
+        noise = materials.noise
         upper = noise[y0, x0] * (1 - a) + noise[y0, x1] * a
         lower = noise[y1, x0] * (1 - a) + noise[y1, x1] * a
-        albedo = surfaces.albedo[surfaces.first_face[body] + rays.face[i]]
-        albedo *= 1 + surfaces.contrast[body] * (upper * (1 - b) + lower * b)
+        albedo = materials.albedo[materials.first_face[body] + rays.face[i]]
+        albedo *= 1 + materials.contrast[body] * (upper * (1 - b) + lower * b)
         values[i, 0], values[i, 1], values[i, 2] = s, cosine, min(max(albedo, 0.0), 1.0)

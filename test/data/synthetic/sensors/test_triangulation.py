@@ -100,8 +100,8 @@ def test_calibration_error_shifts_the_disparity() -> None:
 
 
 def test_noise_grows_as_the_light_fades() -> None:
-    def spread(noise: float) -> float:
+    def interquartile_range(noise: float) -> float:
         depth = measure([wall(1.0, albedo=0.1)], replace(STEREO, noise=noise, smooth_px=0.0, disparity_step_px=0.001))
         return float(np.subtract(*np.percentile(depth[depth > 0], [75, 25])))
 
-    assert spread(0.03) > 1.5 * spread(0.001)
+    assert interquartile_range(0.03) > 1.5 * interquartile_range(0.001)
