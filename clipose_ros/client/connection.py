@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import threading
 import weakref
 from collections import deque
@@ -103,7 +104,7 @@ class Connection:
             if not reply.success:
                 self._check_state()
                 raise PoseClientError(f"'{self.name}' could not process a frame: {one_line(str(reply.message))}")
-            find = partial(self._find, before, _names(reply.message))
+            find = partial(self._find, before, _stamp_ns(reply.message))
             answer = self._wait(find, Deadline(min(deadline.left_s, _RESEND_S)))
             if answer is not None:
                 return answer
@@ -166,13 +167,9 @@ class Connection:
             self._received.append((self._count, detected))
             self._changed.notify_all()
 
-    def _find(self, before: int, names: str) -> DetectedObjects | None:
-        """Return the newest detections after a number that hold the objects of a reply; a reply has no stamp."""
-        fitting = (
-            item
-            for number, item in reversed(self._received)
-            if number > before and ", ".join(each.name for each in item) == names
-        )
+    def _find(self, before: int, stamp_ns: int | None) -> DetectedObjects | None:
+        """Return the newest detections after a number that have the stamp of a reply."""
+        fitting = (item for number, item in reversed(self._received) if number > before and item.stamp_ns == stamp_ns)
         return next(fitting, None)
 
     def _wait(self, find: Callable[[], _T | None], deadline: Deadline) -> _T | None:
@@ -228,9 +225,10 @@ class Connection:
             )
 
 
-def _names(reply: str) -> str:
-    """Return the names of the objects in a reply of ``~/detect_once``, such as ``2 objects: bowl_1, mug_1``."""
-    return reply.partition(": ")[2]
+def _stamp_ns(reply: str) -> int | None:
+    """Return the stamp in a reply of ``~/detect_once``, such as ``2 objects at 12.340000000: bowl_1, mug_1``."""
+    match = re.match(r"\d+ objects at (-?\d+)\.(\d{9})(?!\d)", reply)
+    return int(match[1]) * 1_000_000_000 + int(match[2]) if match else None
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:

@@ -57,8 +57,7 @@ class PoseClient:
     def detect_once(self, timeout_s: float = 10.0) -> DetectedObjects:
         """Let the node process the next frame, also if it is disabled, and return the objects of that frame.
 
-        The result has the stamp of its message on ``~/detections``. A reply of the node has no stamp: the message is
-        the newest since the request with the objects that the reply names.
+        The result is the message on ``~/detections`` with the stamp that the reply of the node names.
 
         Args:
             timeout_s: Longest wait for node, frame, detections and transform together, seconds.

@@ -124,8 +124,10 @@ class FrameWorker:
         latency_ns = self._node.get_clock().now().nanoseconds - job.detected.frame.stamp_ns
         diagnostics.latency("latency", 1e-6 * latency_ns)
         names = ", ".join(track.name for track in tracks)
-        outcome = Outcome(True, f"{len(tracks)} objects" + (f": {names}" if names else ""))
-        self._services.detect_once.answer(job.requests, outcome)
+        seconds, nanoseconds = divmod(job.detected.frame.stamp_ns, 1_000_000_000)
+        # The stamp tells callers which message on ~/detections the reply belongs to.
+        text = f"{len(tracks)} objects at {seconds}.{nanoseconds:09}" + (f": {names}" if names else "")
+        self._services.detect_once.answer(job.requests, Outcome(True, text))
 
     def _attempt(
         self, step: Callable[[], T], requests: Sequence[Request], after_exception: Callable[[], None] | None = None

@@ -67,9 +67,11 @@ def test_the_node_publishes_a_goal_in_the_robots_frame(own_domain, tmp_path: Pat
     def on_request(_, response):
         """Refuse the first frame, find nothing in the second, and a mug in all others."""
         frames.append(len(frames))
-        response.success, response.message = frames[-1] > 0, "0 objects" if frames[-1] == 1 else "1 objects: mug_1"
+        stamp = pose_node.get_clock().now().to_msg()
+        count = "0 objects" if frames[-1] == 1 else "1 objects"
+        response.success, response.message = frames[-1] > 0, f"{count} at {stamp.sec}.{stamp.nanosec:09}: mug_1"
         message = Detection3DArray()
-        message.header.frame_id, message.header.stamp = "camera", pose_node.get_clock().now().to_msg()
+        message.header.frame_id, message.header.stamp = "camera", stamp
         if frames[-1] > 1:
             mug = Detection3D(id="mug_1", results=[ObjectHypothesisWithPose()])
             mug.results[0].hypothesis.class_id, mug.results[0].hypothesis.score = "mug", 0.9
