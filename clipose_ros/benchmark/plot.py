@@ -96,4 +96,4 @@ def _draw_latencies(axes: Axes, rows: Sequence[LiveRow]) -> None:
         title="End-to-end latency; dotted: interval between images",
     )
     if rows:
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper left")
