@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from clipose_ros.benchmark.rows import POINTS
 from clipose_ros.categories import CategorySet
+from clipose_ros.cores import count_cores
 from clipose_ros.errors import DeviceError, one_line
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.model.network import CLIPoseNet
@@ -43,7 +43,7 @@ class OnnxRuntime:
 
         self.categories: CategorySet = network.categories
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or count_cores()
         with tempfile.TemporaryDirectory(prefix="clipose_onnx_") as folder:
             path = Path(folder) / "network.onnx"
             export_onnx(network, path, POINTS)

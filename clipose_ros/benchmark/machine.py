@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clipose_ros.cores import count_cores
+
 _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _PACKAGES = (
     "numpy", "torch", "numba", "opencv-python-headless", "onnxruntime", "openvino", "ultralytics", "ai-edge-litert",
@@ -66,7 +68,7 @@ def describe_machine() -> MachineDescription:
     return MachineDescription(
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         processor=processor.get("model name") or platform.processor() or platform.machine(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=count_cores(),
         flags=tuple(flag for flag in _FLAGS if flag in flags),
         memory_gib=round(memory_kib / 2**20, 1),
         gpu=torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import re
 import warnings
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import clipose_ros
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.cores import count_cores
 from clipose_ros.doctor.row import Row, State
 from clipose_ros.errors import CheckpointError, CliposeError
 from clipose_ros.resources import model_path, share_folders
@@ -72,8 +72,7 @@ def check_gpu() -> Iterator[Row]:
             "install a build of torch with CUDA that fits the driver (nvidia-smi), or set network.device to cpu",
         )  # fmt: skip
     else:
-        cores = len(os.sched_getaffinity(0))
-        yield Row("gpu", State.OK, f"none; the network runs on {cores} CPU cores")
+        yield Row("gpu", State.OK, f"none; the network runs on {count_cores()} CPU cores")
 
 
 def check_models(config: PoseNodeConfig) -> Iterator[Row]:

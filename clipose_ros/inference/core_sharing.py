@@ -8,9 +8,9 @@ follow each other faster.
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from clipose_ros.config import PoseNodeConfig, SegmentationConfig
+from clipose_ros.cores import count_cores
 from clipose_ros.plugins import BUILTIN_SEGMENTERS
 
 
@@ -25,7 +25,7 @@ def detects_in_parallel(config: SegmentationConfig, device: str) -> bool:
     if config.parallel != "auto":
         return config.parallel == "always"
     row = BUILTIN_SEGMENTERS.get(config.backend)
-    return (row is None or row.takes_weights) and device == "cpu" and _count_cores() > 1
+    return (row is None or row.takes_weights) and device == "cpu" and count_cores() > 1
 
 
 def share_cores(config: PoseNodeConfig, device: str) -> PoseNodeConfig:
@@ -37,7 +37,7 @@ def share_cores(config: PoseNodeConfig, device: str) -> PoseNodeConfig:
     """
     if device != "cpu" or not detects_in_parallel(config.segmentation, device):
         return config
-    cores = _count_cores()
+    cores = count_cores()
     detection = config.segmentation.threads or max(cores // 2, 1)
     posing = config.network.threads or max(cores - detection, 1)
     return dataclasses.replace(
@@ -45,8 +45,3 @@ def share_cores(config: PoseNodeConfig, device: str) -> PoseNodeConfig:
         segmentation=dataclasses.replace(config.segmentation, threads=detection),
         network=dataclasses.replace(config.network, threads=posing),
     )
-
-
-def _count_cores() -> int:
-    """Return the number of cores that this process may use: a container or taskset may allow fewer than there are."""
-    return len(os.sched_getaffinity(0))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from clipose_ros.cores import count_cores
 
 _MAX_SHAPES = 8  # compiled models that are kept; each holds its own weights
 
@@ -25,8 +26,7 @@ def set_threads(model: Any, weights: Path, threads: int) -> None:
         weights: Exported file or folder.
         threads: Number of threads; 0 for the number of cores that this process may use.
     """
-    # Not os.cpu_count(): a container or taskset may allow fewer cores than the machine has.
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or count_cores()
     if model.format == "onnx":
         _set_onnxruntime_threads(model.backend, weights, count)
     elif model.format == "openvino":

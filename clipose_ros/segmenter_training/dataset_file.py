@@ -6,6 +6,7 @@ Every file is therefore checked before, and ultralytics is given the folders and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,6 +81,15 @@ def read_image_dataset(path: Path, parts: Sequence[str]) -> ImageDataset:
         if not polygons:
             raise DataError(f"data set '{path}' has no labelled object in '{part}': {_LABEL_ADVICE}")
     return ImageDataset(path, names, folders)
+
+
+@contextlib.contextmanager
+def image_errors(path: Path) -> Iterator[None]:
+    """Raise a DataError that names an image if reading it fails."""
+    try:
+        yield
+    except UnreadableFileError as error:
+        raise DataError(f"image '{path}' cannot be read: {error}. Replace or remove it") from error
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -163,10 +173,8 @@ def _list_images(path: Path, part: str, folders: Sequence[Path]) -> Iterator[Pat
 
 def _check_image(image: Path, classes: int) -> int:
     """Check an image and its labels, and return the number of its objects; an image without labels has none."""
-    try:
+    with image_errors(image):
         pixels = read_image(image, cv2.IMREAD_COLOR)
-    except UnreadableFileError as error:
-        raise DataError(f"image '{image}' cannot be read: {error}. Replace or remove it") from error
     if min(pixels.shape[:2]) < 10:
         raise DataError(f"image '{image}' must have at least 10 pixels a side, got {pixels.shape[1]}x{pixels.shape[0]}")
     label = _label_path(image)

@@ -7,7 +7,6 @@ boxes and scores, stay in floating point: one scale cannot serve pixels and scor
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,6 @@ from clipose_ros.segmenter_training.dataset_file import read_image_dataset
 from clipose_ros.segmenter_training.weights import load_segmentation_model
 from clipose_ros.types import FloatArray
 
-_PADDING = 114  # grey around images of another shape, as in ultralytics
 _DECODING = ("Sigmoid", "Subtract", "Add", "Multiply", "Divide", "Concat", "Softmax")
 """Types of the operations after the convolutions of the head."""
 
@@ -99,11 +97,10 @@ def _choose_images(dataset: Path, config: ExportConfig) -> list[Path]:
     return [images[number] for number in chosen]
 
 
-def _convert(weights: Path, copy: Path, image_size: int) -> Path:
-    """Write the floating-point form beside a copy of the weights, and return its folder."""
-    load_segmentation_model(str(weights))  # checks the file
-    shutil.copyfile(weights, copy)  # ultralytics writes beside the weights
-    model = load_segmentation_model(str(copy))
+def _convert(weights: Path, place: Path, image_size: int) -> Path:
+    """Write the floating-point form beside ``place``, by which it is named, and return its folder."""
+    model = load_segmentation_model(str(weights))
+    model.model.pt_path = str(place)  # ultralytics writes beside this file, which need not exist
     exported = Path(model.export(format="openvino", imgsz=image_size, dynamic=True, device="cpu", verbose=False))
     metadata = exported / "metadata.yaml"
     content = yaml.safe_load(metadata.read_text(encoding="utf-8"))
@@ -150,13 +147,12 @@ def _decoding_operations(model: Any) -> list[str]:
 
 
 def read_input(path: Path, image_size: int) -> FloatArray:
-    """Read an image as input of the network: ``(1, 3, H, W)`` float32 in [0, 1], RGB, padded to multiples of 32."""
-    bgr = np.asarray(read_image(path, cv2.IMREAD_COLOR), dtype=np.uint8)
-    height, width = bgr.shape[:2]
-    scale = image_size / max(height, width)
-    size = (round(width * scale), round(height * scale))
-    padded_size = [-(-side // 32) * 32 for side in size]
-    left, top = ((padded_size[axis] - size[axis]) // 2 for axis in (0, 1))
-    padded = np.full((padded_size[1], padded_size[0], 3), _PADDING, np.uint8)
-    padded[top : top + size[1], left : left + size[0]] = cv2.resize(bgr, size, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255.0)
+    """Read an image as input of the network, inside ``isolate_ultralytics``.
+
+    Returns:
+        ``(1, 3, H, W)`` float32 in [0, 1], RGB, padded to multiples of 32 pixels.
+    """
+    from ultralytics.data.augment import LetterBox
+
+    bgr: Any = LetterBox(image_size, auto=True, stride=32)(image=read_image(path, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(bgr[..., ::-1].transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255.0)

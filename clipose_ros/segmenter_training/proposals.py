@@ -25,11 +25,11 @@ import yaml
 
 from clipose_ros.atomic_files import write_atomically
 from clipose_ros.bounded_files import read_bytes
-from clipose_ros.errors import ConfigError, DataError, UnreadableFileError, quoted
+from clipose_ros.errors import ConfigError, DataError, quoted
 from clipose_ros.image_files import MAX_IMAGE_BYTES
 from clipose_ros.segmentation.base import Segmenter
 from clipose_ros.segmenter_training.dataset import DATASET_FILE, PARTS
-from clipose_ros.segmenter_training.dataset_file import read_class_names
+from clipose_ros.segmenter_training.dataset_file import image_errors, read_class_names
 from clipose_ros.segmenter_training.polygons import format_label, mask_to_polygon
 from clipose_ros.segmenter_training.source_images import SourceImage
 from clipose_ros.types import InstanceMask, RgbdFrame
@@ -111,7 +111,8 @@ def propose_labels(
     _prepare_folder(config)
     proposed, kept, objects = 0, 0, Counter[str]()
     for number, image in enumerate(images, start=1):
-        content = _read_content(image.path)
+        with image_errors(image.path):
+            content = read_bytes(image.path, MAX_IMAGE_BYTES)
         digest = hashlib.sha256(content).hexdigest()
         name = f"{image.path.stem}-{digest[:_NAME_DIGITS]}"
         part = (
@@ -161,14 +162,6 @@ def _find_part(out: Path, name: str, suffix: str) -> str:
         if (out / "labels" / part / f"{name}.txt").exists() or (out / "images" / part / f"{name}{suffix}").exists():
             return part
     return ""
-
-
-def _read_content(path: Path) -> bytes:
-    """Read an image file, or raise DataError naming it."""
-    try:
-        return read_bytes(path, MAX_IMAGE_BYTES)
-    except UnreadableFileError as error:
-        raise DataError(f"image '{path}' cannot be read: {error}. Replace or remove it") from error
 
 
 def _prepare_folder(config: ProposalConfig) -> None:

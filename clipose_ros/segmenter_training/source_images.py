@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from clipose_ros.data.rgbd_folder import holds_depth_images, open_rgbd_folder
-from clipose_ros.errors import DataError, UnreadableFileError
+from clipose_ros.errors import DataError
 from clipose_ros.evaluation.runs.photographs import colour_frame
 from clipose_ros.image_files import read_image
-from clipose_ros.segmenter_training.dataset_file import IMAGE_SUFFIXES, OTHER_SUFFIXES
+from clipose_ros.segmenter_training.dataset_file import IMAGE_SUFFIXES, OTHER_SUFFIXES, image_errors
 from clipose_ros.types import RgbdFrame
 
 
@@ -59,8 +59,6 @@ def find_images(folder: Path) -> tuple[SourceImage, ...]:
 
 def _read_photo(path: Path) -> RgbdFrame:
     """Read a photograph as a frame without depth."""
-    try:
+    with image_errors(path):
         bgr = read_image(path, cv2.IMREAD_COLOR)
-    except UnreadableFileError as error:
-        raise DataError(f"image '{path}' cannot be read: {error}. Replace or remove it") from error
     return colour_frame(np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8, copy=False))

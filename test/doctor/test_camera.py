@@ -14,7 +14,7 @@ from std_msgs.msg import String
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.doctor.camera import check_camera
 from clipose_ros.doctor.row import Row, State
-from clipose_ros.ros.conversions import image_message
+from clipose_ros.ros.conversions import image_message, ros_stamp, stamp_ns
 
 CONFIG = PoseNodeConfig()
 
@@ -84,9 +84,8 @@ def test_frames_of_which_few_match_are_a_problem(camera, examine) -> None:
 
     def shift(messages: dict[str, Any]) -> None:
         if next(count) % 8:  # by about half of the time between images: no stamp is earlier than the last one
-            stamp = messages["depth"].header.stamp
-            later_ns = stamp.sec * 10**9 + stamp.nanosec + 15_000_000
-            stamp.sec, stamp.nanosec = divmod(later_ns, 10**9)
+            header = messages["depth"].header
+            header.stamp = ros_stamp(stamp_ns(header.stamp) + 15_000_000)
 
     rows = examine(lambda: camera.send(shift), config=PoseNodeConfig.from_mapping({"sync": {"slop_s": 0.005}}))
     assert "matched sets" in problems(rows), rows["matched sets"]

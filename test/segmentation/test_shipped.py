@@ -14,6 +14,7 @@ from clipose_ros.config import PoseNodeConfig, nest
 from clipose_ros.data.synthetic.sequence import SequenceConfig, render_sequence
 from clipose_ros.resources import config_path
 from clipose_ros.segmentation import create_segmenter
+from clipose_ros.segmentation.overlap import count_shared_pixels
 from clipose_ros.types import InstanceMask, RgbdFrame
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -32,10 +33,8 @@ def detect(model: str, frame: RgbdFrame) -> list[InstanceMask]:
 
 def overlap(a: InstanceMask, b: InstanceMask) -> float:
     """Return the intersection over union of two masks."""
-    full = [np.zeros((480, 640), bool) for _ in range(2)]
-    for canvas, (x0, y0, x1, y1), mask in zip(full, (a.box, b.box), (a.mask, b.mask), strict=True):
-        canvas[y0:y1, x0:x1] = mask
-    return float(np.count_nonzero(full[0] & full[1]) / np.count_nonzero(full[0] | full[1]))
+    shared = count_shared_pixels(a, b)
+    return float(shared / (np.count_nonzero(a.mask) + np.count_nonzero(b.mask) - shared))
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")

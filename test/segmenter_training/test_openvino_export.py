@@ -115,7 +115,8 @@ def test_calibration_images_are_fitted_as_ultralytics_fits_them(tmp_path: Path, 
     bgr = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "x.png"), bgr)
     expected = LetterBox(416, auto=True, stride=32)(image=bgr)[..., ::-1].transpose(2, 0, 1)[None] / np.float32(255)
-    found = read_input(tmp_path / "x.png", 416)
+    with isolate_ultralytics():
+        found = read_input(tmp_path / "x.png", 416)
     assert found.shape == expected.shape and found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
