@@ -15,19 +15,20 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clipose_ros.config import PoseNodeConfig
-from clipose_ros.doctor.row import Row, State
-from clipose_ros.errors import CliposeError, FrameError, quoted
-from clipose_ros.geometry.alignment import DepthShift, ShiftDetector
-from clipose_ros.geometry.frame_checks import median_depth
-from clipose_ros.ros.calibration import CalibrationReader
-from clipose_ros.ros.conversions import FrameMessages, read_frame
-from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.frame_checks import (
+from clipose_ros.decoding.calibration import CalibrationReader
+from clipose_ros.decoding.frame_checks import (
     describe_camera_axes,
     describe_camera_frame,
     describe_depth_unit,
     describe_shift,
 )
+from clipose_ros.decoding.frames import read_frame
+from clipose_ros.decoding.messages import FrameMessages
+from clipose_ros.doctor.row import Row, State
+from clipose_ros.errors import CliposeError, FrameError, quoted
+from clipose_ros.geometry.alignment import DepthShift, ShiftDetector
+from clipose_ros.geometry.frame_checks import median_depth
+from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.ros.transport import Transport

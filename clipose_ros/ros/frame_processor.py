@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from clipose_ros.config import PoseNodeConfig
-from clipose_ros.errors import SegmentationError
-from clipose_ros.geometry.alignment import ShiftDetector
-from clipose_ros.inference.pipeline import DetectedFrame, PosePipeline
-from clipose_ros.ros.calibration import CalibrationReader
-from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
-from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.frame_checks import (
+from clipose_ros.decoding.calibration import CalibrationReader
+from clipose_ros.decoding.frame_checks import (
     describe_camera_axes,
     describe_camera_frame,
     describe_depth_unit,
     describe_shift,
 )
+from clipose_ros.decoding.frames import read_frame
+from clipose_ros.decoding.messages import FrameMessages, Topics
+from clipose_ros.errors import SegmentationError
+from clipose_ros.geometry.alignment import ShiftDetector
+from clipose_ros.inference.pipeline import DetectedFrame, PosePipeline
+from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.publishers import PublishedFrame, Publishers
 from clipose_ros.ros.transforms import Transforms
 from clipose_ros.tracking.reference_frames import is_finite, transform_tracks

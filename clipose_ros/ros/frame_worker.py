@@ -9,9 +9,9 @@ from typing import TypeVar
 from rclpy.node import Node
 
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.decoding.messages import FrameMessages
 from clipose_ros.errors import CliposeError, one_line
 from clipose_ros.inference.pipeline import DetectedFrame
-from clipose_ros.ros.conversions import FrameMessages
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor
 from clipose_ros.ros.services import DetectOnceService, Outcome, Request

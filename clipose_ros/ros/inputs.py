@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
 from clipose_ros.config import SyncConfig
+from clipose_ros.decoding.messages import INPUT_TOPICS, FrameMessages, Topics, is_valid_stamp, stamp_ns
 from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
-from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, Topics, is_valid_stamp, stamp_ns
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.outlier_filter import OutlierFilter
 from clipose_ros.ros.rclpy_compat import subscribe_counting_losses

@@ -27,11 +27,12 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.decoding.messages import FrameMessages
 from clipose_ros.errors import CliposeError, ConfigError, one_line
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.plugins import BUILTIN_SEGMENTERS
 from clipose_ros.ros.callback_guard import CallbackGuard
-from clipose_ros.ros.conversions import FrameMessages, ros_stamp
+from clipose_ros.ros.conversions import ros_stamp
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.frame_worker import FrameServices, FrameWorker

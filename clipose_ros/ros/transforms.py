@@ -11,9 +11,10 @@ from rclpy.node import Node
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
+from clipose_ros.decoding.messages import MAX_FRAME_ID_LENGTH, is_valid_stamp, stamp_ns
 from clipose_ros.errors import DegenerateInputError, FrameError, one_line, quoted
 from clipose_ros.ros.clock_check import MAX_AGE_S
-from clipose_ros.ros.conversions import MAX_FRAME_ID_LENGTH, is_valid_stamp, read_transform, stamp_ns
+from clipose_ros.ros.conversions import read_transform
 from clipose_ros.types import FloatArray
 
 _MAX_DISTANCE_M = 1e8

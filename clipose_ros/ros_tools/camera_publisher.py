@@ -17,9 +17,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from clipose_ros.config import ConfigNode, config_fields, nest
+from clipose_ros.decoding.messages import INPUT_TOPICS
 from clipose_ros.errors import CliposeError, ConfigError
-from clipose_ros.ros.calibration import camera_info_message
-from clipose_ros.ros.conversions import INPUT_TOPICS, image_message
+from clipose_ros.ros.conversions import camera_info_message, image_message
 from clipose_ros.ros.parameters import describe
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.types import RgbdFrame

@@ -10,9 +10,10 @@ from rclpy.node import Node
 from clipose_ros.config import SyncConfig
 from clipose_ros.data.frame_selection import SharpestFrameSelector
 from clipose_ros.data.rgbd_writer import RgbdFolderWriter
+from clipose_ros.decoding.calibration import CalibrationReader
+from clipose_ros.decoding.frames import read_frame
+from clipose_ros.decoding.messages import FrameMessages
 from clipose_ros.errors import FrameError
-from clipose_ros.ros.calibration import CalibrationReader
-from clipose_ros.ros.conversions import FrameMessages, read_frame
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions
 

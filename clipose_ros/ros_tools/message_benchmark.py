@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from std_msgs.msg import Header
 
-from clipose_ros.ros.conversions import INPUT_TOPICS, FrameMessages, image_message, read_frame
+from clipose_ros.decoding.frames import read_frame
+from clipose_ros.decoding.messages import INPUT_TOPICS, FrameMessages
+from clipose_ros.ros.conversions import image_message
 from clipose_ros.ros.markers import Markers
 from clipose_ros.ros.messages import ObjectMessages
 from clipose_ros.ros_tools.camera_publisher import camera_messages

@@ -15,6 +15,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection3D, Detection3DArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
+from clipose_ros.decoding.images import read_color
+from clipose_ros.decoding.messages import stamp_ns
 from clipose_ros.evaluation.runs.live_statistics import (
     LiveError,
     LiveStatistics,
@@ -23,7 +25,7 @@ from clipose_ros.evaluation.runs.live_statistics import (
     TrueObject,
     match_errors,
 )
-from clipose_ros.ros.conversions import read_color, read_transform, stamp_ns
+from clipose_ros.ros.conversions import read_transform
 from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE
 from clipose_ros.types import ByteArray, FloatArray
 

@@ -24,7 +24,7 @@ from clipose_ros.client import (
     PoseTimeoutError,
     WouldDeadlockError,
 )
-from clipose_ros.ros.conversions import stamp_ns
+from clipose_ros.decoding.messages import stamp_ns
 
 GENEROUS_S = 60.0
 SHORT_S = 0.2

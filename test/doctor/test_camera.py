@@ -12,9 +12,10 @@ import pytest
 from std_msgs.msg import String
 
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.decoding.messages import stamp_ns
 from clipose_ros.doctor.camera import check_camera
 from clipose_ros.doctor.row import Row, State
-from clipose_ros.ros.conversions import image_message, ros_stamp, stamp_ns
+from clipose_ros.ros.conversions import image_message, ros_stamp
 
 CONFIG = PoseNodeConfig()
 

@@ -39,8 +39,7 @@ from vision_msgs.msg import Detection3DArray
 
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.inference.pipeline import PosePipeline
-from clipose_ros.ros.calibration import camera_info_message
-from clipose_ros.ros.conversions import image_message, ros_stamp
+from clipose_ros.ros.conversions import camera_info_message, image_message, ros_stamp
 from clipose_ros.ros.pose_node import PoseNode
 from clipose_ros.types import CameraIntrinsics
 

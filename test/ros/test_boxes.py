@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 from vision_msgs.msg import BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose
 
+from clipose_ros.decoding.boxes import MAX_BOXES, read_boxes
+from clipose_ros.decoding.messages import stamp_ns
 from clipose_ros.errors import FrameError
-from clipose_ros.ros.boxes import MAX_BOXES, read_boxes
-from clipose_ros.ros.conversions import ros_stamp, stamp_ns
+from clipose_ros.ros.conversions import ros_stamp
 
 MUG_BOX, BOWL_BOX = (20, 30, 50, 80), (90, 30, 130, 80)  # where the camera of conftest.py shows its objects
 TOPIC = "segmentation/detections"

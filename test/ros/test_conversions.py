@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from clipose_ros.decoding import frames, images, messages
 from clipose_ros.errors import DegenerateInputError, FrameError
 from clipose_ros.geometry.se3 import rotation_from_quat_xyzw
 from clipose_ros.ros import conversions
@@ -37,7 +38,7 @@ def test_every_colour_byte_lands_in_its_place(encoding, size, padding, big, data
     channels = {"mono8": 1, "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}[encoding]
     step = width * channels + padding
     payload = data.draw(st.binary(min_size=step * height, max_size=step * height + 3))
-    rgb = conversions.read_color(raw_image(encoding, height, width, step, payload, big), TOPIC)
+    rgb = images.read_color(raw_image(encoding, height, width, step, payload, big), TOPIC)
     assert rgb.shape == (height, width, 3) and rgb.dtype == np.uint8 and rgb.flags.c_contiguous
     for v in range(height):
         for u in range(width):
@@ -53,7 +54,7 @@ def test_millimetres_become_metres_in_either_byte_order(encoding, size, padding,
     order = "big" if big else "little"
     rows = [values[v * width : (v + 1) * width] for v in range(height)]
     payload = b"".join(b"".join(x.to_bytes(2, order) for x in row) + b"\xaa" * padding for row in rows)
-    depth = conversions.read_depth(raw_image(encoding, height, width, 2 * width + padding, payload, big), TOPIC)
+    depth = images.read_depth(raw_image(encoding, height, width, 2 * width + padding, payload, big), TOPIC)
     assert depth.dtype == np.float32 and depth.shape == size
     np.testing.assert_allclose(depth.ravel(), np.array(values) * 1e-3, rtol=1e-6)
 
@@ -70,9 +71,9 @@ def test_metres_pass_bit_by_bit_in_either_byte_order(size, padding, big, data):
     message = raw_image("32FC1", height, width, 4 * width + padding, payload, big)
     if not ((expected > 0) & np.isfinite(expected)).any():
         with pytest.raises(FrameError, match="no valid depth"):
-            conversions.read_depth(message, TOPIC)
+            images.read_depth(message, TOPIC)
         return
-    depth = conversions.read_depth(message, TOPIC)
+    depth = images.read_depth(message, TOPIC)
     assert depth.dtype == np.float32 and depth.dtype.isnative
     np.testing.assert_array_equal(depth, expected)
 
@@ -81,7 +82,7 @@ def test_metres_pass_bit_by_bit_in_either_byte_order(size, padding, big, data):
 @given(st.sampled_from(["16UC1", "mono16"]), st.booleans(), st.lists(st.integers(0, 65535), min_size=6, max_size=6))
 def test_labels_pass_unchanged(encoding, big, values):
     payload = b"".join(x.to_bytes(2, "big" if big else "little") for x in values)
-    labels = conversions.read_labels(raw_image(encoding, 2, 3, 6, payload, big), TOPIC)
+    labels = images.read_labels(raw_image(encoding, 2, 3, 6, payload, big), TOPIC)
     assert labels.dtype == np.uint16 and labels.ravel().tolist() == values
 
 
@@ -89,7 +90,7 @@ def test_labels_pass_unchanged(encoding, big, values):
 @given(st.booleans(), st.lists(st.integers(-(2**31), 2**31 - 1), min_size=6, max_size=6))
 def test_wide_labels_pass_unchanged(big, values):
     payload = b"".join(x.to_bytes(4, "big" if big else "little", signed=True) for x in values)
-    labels = conversions.read_labels(raw_image("32SC1", 2, 3, 12, payload, big), TOPIC)
+    labels = images.read_labels(raw_image("32SC1", 2, 3, 12, payload, big), TOPIC)
     assert labels.dtype == np.int32 and labels.dtype.isnative and labels.ravel().tolist() == values
 
 
@@ -105,9 +106,9 @@ def test_what_is_written_is_read_back(encoding, size, data):
     assert isinstance(message.data, array.array) and message.step * message.height == len(message.data)
     assert bytes(message.data) == pixels.astype(np.dtype(dtype).newbyteorder("<")).tobytes()
     if encoding == "rgb8":
-        np.testing.assert_array_equal(conversions.read_color(message, TOPIC), pixels)
+        np.testing.assert_array_equal(images.read_color(message, TOPIC), pixels)
     if encoding == "32FC1":
-        np.testing.assert_array_equal(conversions.read_depth(message, TOPIC), pixels[..., 0])
+        np.testing.assert_array_equal(images.read_depth(message, TOPIC), pixels[..., 0])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -116,7 +117,7 @@ def test_compressed_colour_is_decoded_as_rgb(channels):
     image[..., 0], image[1, 2] = 200, (10, 90, 250)  # B, G, R, as OpenCV writes
     encoded = cv2.imencode(".png", image if channels == 3 else image[..., 0])[1]
     message = CompressedImage(format="png", data=array.array("B", encoded.tobytes()))
-    rgb = conversions.read_compressed_color(message, TOPIC)
+    rgb = images.read_compressed_color(message, TOPIC)
     expected = image[..., ::-1] if channels == 3 else np.repeat(image[..., :1], 3, axis=2)
     np.testing.assert_array_equal(rgb, expected)
 
@@ -135,12 +136,12 @@ def test_the_size_of_a_compressed_image_is_compared_before_it_is_decoded(camera,
     def decode(*_):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(conversions.CvBridge, "compressed_imgmsg_to_cv2", decode)
+    monkeypatch.setattr(images, "decode_image", decode)
     scene = camera.scene()
     color = CompressedImage(header=scene["color"].header, format="png", data=array.array("B", png_header(*size)))
-    messages = conversions.FrameMessages(color, scene["depth"], scene["info"], scene["labels"])
+    matched = messages.FrameMessages(color, scene["depth"], scene["info"], scene["labels"])
     with pytest.raises(FrameError, match=words):
-        conversions.read_frame(messages, conversions.INPUT_TOPICS)
+        frames.read_frame(matched, messages.INPUT_TOPICS)
 
 
 @pytest.mark.parametrize(("kind", "place"), [(".png", 50), (".png", -20), (".jpg", -1)])
@@ -148,7 +149,7 @@ def test_damaged_compressed_images_are_refused_before_a_library_prints_lines(cap
     data = bytearray(cv2.imencode(kind, np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))[1].tobytes())
     data[place] ^= 0x55
     with pytest.raises(FrameError, match="damaged|cut short"):
-        conversions.read_compressed_color(CompressedImage(data=array.array("B", data)), TOPIC)
+        images.read_compressed_color(CompressedImage(data=array.array("B", data)), TOPIC)
     assert capfd.readouterr().err == ""
 
 
@@ -157,7 +158,7 @@ def test_damaged_compressed_images_are_refused_before_a_library_prints_lines(cap
 )
 def test_compressed_garbage_is_refused_by_name(data):
     with pytest.raises(FrameError, match=f"'{TOPIC}'.*jpeg"):
-        conversions.read_compressed_color(CompressedImage(format="jpeg", data=array.array("B", data)), TOPIC)
+        images.read_compressed_color(CompressedImage(format="jpeg", data=array.array("B", data)), TOPIC)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +172,13 @@ def test_compressed_garbage_is_refused_by_name(data):
 )
 def test_images_that_cannot_be_used_name_topic_and_remedy(message, words):
     with pytest.raises(FrameError, match=f"'{TOPIC}'.*{words}"):
-        conversions.read_color(message, TOPIC)
+        images.read_color(message, TOPIC)
 
 
 @pytest.mark.parametrize(("encoding", "data"), [("16UC1", bytes(8)), ("32FC1", np.full(4, np.nan, "<f4").tobytes())])
 def test_depth_without_a_valid_pixel_is_refused(encoding, data):
     with pytest.raises(FrameError, match=f"'{TOPIC}' has no valid depth"):
-        conversions.read_depth(raw_image(encoding, 2, 2, len(data) // 2, data), TOPIC)
+        images.read_depth(raw_image(encoding, 2, 2, len(data) // 2, data), TOPIC)
 
 
 def test_pixels_are_not_copied_on_their_way_in():
@@ -185,9 +186,9 @@ def test_pixels_are_not_copied_on_their_way_in():
     depth = conversions.image_message(np.ones((4, 5), np.float32), "32FC1", Header())
     labels = conversions.image_message(np.ones((4, 5), np.uint16), "16UC1", Header())
     for pixels, message in (
-        (conversions.read_color(rgb, TOPIC), rgb),
-        (conversions.read_depth(depth, TOPIC), depth),
-        (conversions.read_labels(labels, TOPIC), labels),
+        (images.read_color(rgb, TOPIC), rgb),
+        (images.read_depth(depth, TOPIC), depth),
+        (images.read_labels(labels, TOPIC), labels),
     ):
         assert np.shares_memory(pixels, np.frombuffer(message.data, np.uint8))
 
@@ -195,13 +196,13 @@ def test_pixels_are_not_copied_on_their_way_in():
 def test_a_single_valid_pixel_makes_depth_usable():
     depth = np.full((40, 50), np.nan, np.float32)
     depth[17, 23] = 0.8
-    read = conversions.read_depth(conversions.image_message(depth, "32FC1", Header()), TOPIC)
+    read = images.read_depth(conversions.image_message(depth, "32FC1", Header()), TOPIC)
     np.testing.assert_array_equal(read, depth)
 
 
 @given(st.integers(0, 2**31 * 10**9 - 1))
 def test_stamps_go_there_and_back(nanoseconds):
-    assert conversions.stamp_ns(conversions.ros_stamp(nanoseconds)) == nanoseconds
+    assert messages.stamp_ns(conversions.ros_stamp(nanoseconds)) == nanoseconds
 
 
 @settings(deadline=None)

@@ -17,9 +17,10 @@ from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
 from clipose_ros.config import PoseNodeConfig
+from clipose_ros.decoding.messages import FrameMessages, Topics, stamp_ns
 from clipose_ros.errors import FrameError, SegmentationError
 from clipose_ros.geometry.alignment import EVERY_N
-from clipose_ros.ros.conversions import FrameMessages, Topics, image_message, stamp_ns
+from clipose_ros.ros.conversions import image_message
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.frame_processor import FrameProcessor, RosInterfaces
 from clipose_ros.ros.publishers import Publishers

@@ -17,8 +17,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from clipose_ros.config import SyncConfig
+from clipose_ros.decoding.messages import FrameMessages, stamp_ns
 from clipose_ros.ros.clock_check import describe_missing_clock, describe_other_clock
-from clipose_ros.ros.conversions import FrameMessages, ros_stamp, stamp_ns
+from clipose_ros.ros.conversions import ros_stamp
 from clipose_ros.ros.diagnostics import NodeDiagnostics
 from clipose_ros.ros.inputs import InputCallbacks, InputSubscriptions, input_topics
 

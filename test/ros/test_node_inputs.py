@@ -14,8 +14,9 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image
 
+from clipose_ros.decoding.messages import stamp_ns
 from clipose_ros.ros import diagnostics
-from clipose_ros.ros.conversions import image_message, ros_stamp, stamp_ns
+from clipose_ros.ros.conversions import image_message, ros_stamp
 
 
 def pixels(message: Image) -> np.ndarray:

@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
+from clipose_ros.decoding.messages import stamp_ns
 from clipose_ros.geometry.se3 import (
     exp_so3,
     make_transform,
@@ -17,7 +18,6 @@ from clipose_ros.geometry.se3 import (
     rotate_covariance,
     transform_points,
 )
-from clipose_ros.ros.conversions import stamp_ns
 from clipose_ros.visualization.draw import REJECTED_COLOUR
 
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
-from clipose_ros.ros.conversions import stamp_ns
+from clipose_ros.decoding.messages import stamp_ns
 
 TOPICS = {
     "/rgb/image_rect_color": Image,

@@ -11,8 +11,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from clipose_ros.config import ConfigNode, option
+from clipose_ros.decoding.frames import read_frame
+from clipose_ros.decoding.messages import FrameMessages, Topics
 from clipose_ros.errors import ConfigError, DataError
-from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame, ros_stamp
+from clipose_ros.ros.conversions import ros_stamp
 from clipose_ros.ros_tools.camera_publisher import CameraPublisher, camera_messages, declare_parameters, run_node
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 

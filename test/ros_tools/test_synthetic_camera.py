@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.decoding.frames import read_frame
+from clipose_ros.decoding.messages import FrameMessages, Topics
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
-from clipose_ros.ros.conversions import FrameMessages, Topics, read_frame
 from clipose_ros.ros_tools.rgbd_player import RgbdPlayer
 from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE, SyntheticCamera
 from clipose_ros.types import LABEL_BASE

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Header
 
+from clipose_ros.decoding.messages import CameraInfoMessage
 from clipose_ros.errors import FrameError, quoted
 from clipose_ros.geometry.camera import implausible_intrinsics
 from clipose_ros.geometry.undistortion import LensDistortion, Undistorter
@@ -49,7 +48,7 @@ class CalibrationReader:
         self._key: tuple[object, ...] | None = None
         self._calibration: Calibration | None = None
 
-    def read(self, message: CameraInfo, topic: str, images: tuple[str, str]) -> Calibration:
+    def read(self, message: CameraInfoMessage, topic: str, images: tuple[str, str]) -> Calibration:
         """Return the calibration.
 
         Args:
@@ -71,7 +70,7 @@ class CalibrationReader:
         """Return what makes the last calibration doubtful."""
         return () if self._calibration is None else self._calibration.warnings
 
-    def _make(self, message: CameraInfo, topic: str, images: tuple[str, str]) -> Calibration:
+    def _make(self, message: CameraInfoMessage, topic: str, images: tuple[str, str]) -> Calibration:
         intrinsics = read_intrinsics(message, topic)
         doubt = None if _has_roi(message) else implausible_intrinsics(intrinsics)
         question = f"is it the camera_info of '{images[0]}', at its resolution?"
@@ -89,14 +88,14 @@ class CalibrationReader:
             self._notify(f"'{topic}': {'; '.join(notes)}")
         return Calibration(intrinsics, undistorter if color else None, undistorter if depth else None, warnings)
 
-    def _needs_rectification(self, message: CameraInfo, image: str) -> bool:
+    def _needs_rectification(self, message: CameraInfoMessage, image: str) -> bool:
         """Return True if an image is distorted: by setting, or by D and the name of its topic."""
         if self._rectify == "auto":
             return any(message.d) and _RECTIFIED_NAME.search(image) is None
         return self._rectify == "always" and any(message.d)
 
 
-def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
+def read_intrinsics(message: CameraInfoMessage, topic: str) -> CameraIntrinsics:
     """Read the intrinsics of the rectified image: P, or K if P is all 0, shifted by the roi and divided by the binning.
 
     The fourth column of P, the baseline of a stereo camera, moves no pixel at infinity and is not used.
@@ -118,18 +117,7 @@ def read_intrinsics(message: CameraInfo, topic: str) -> CameraIntrinsics:
     return _in_image(message, topic, p)
 
 
-def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:
-    """Make the camera_info message of a rectified image."""
-    message = CameraInfo(header=header, height=intrinsics.height, width=intrinsics.width, distortion_model="plumb_bob")
-    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
-    message.d = [0.0] * 5
-    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return message
-
-
-def _make_undistorter(message: CameraInfo, topic: str, intrinsics: CameraIntrinsics) -> Undistorter:
+def _make_undistorter(message: CameraInfoMessage, topic: str, intrinsics: CameraIntrinsics) -> Undistorter:
     """Make the tables that rectify the image; raise ``FrameError`` for a calibration that they cannot express."""
     rotation: FloatArray = np.reshape(message.r, (3, 3))
     if rotation.any() and not np.allclose(rotation, np.eye(3), atol=1e-6):
@@ -156,11 +144,11 @@ def _pad(k: FloatArray) -> FloatArray:
     return np.hstack([np.reshape(k, (3, 3)), np.zeros((3, 1))]).ravel()
 
 
-def _has_roi(message: CameraInfo) -> bool:
+def _has_roi(message: CameraInfoMessage) -> bool:
     return bool(message.roi.width and message.roi.height)
 
 
-def _in_image(message: CameraInfo, topic: str, p: FloatArray) -> CameraIntrinsics:
+def _in_image(message: CameraInfoMessage, topic: str, p: FloatArray) -> CameraIntrinsics:
     """Return intrinsics of the published image from a matrix of the full sensor."""
     # A roi of width or height 0 is the whole image, a binning of 0 is 1.
     roi = message.roi
@@ -181,7 +169,7 @@ def _in_image(message: CameraInfo, topic: str, p: FloatArray) -> CameraIntrinsic
     )
 
 
-def _content(message: CameraInfo) -> tuple[object, ...]:
+def _content(message: CameraInfoMessage) -> tuple[object, ...]:
     """Return all that a calibration depends on."""
     roi = message.roi
     matrices = (tuple(message.d), *(np.asarray(matrix).tobytes() for matrix in (message.k, message.r, message.p)))

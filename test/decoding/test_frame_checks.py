@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
+from clipose_ros.decoding.frame_checks import describe_camera_axes, describe_camera_frame, describe_depth_unit
+from clipose_ros.decoding.images import read_depth
 from clipose_ros.geometry.se3 import exp_so3, make_transform
-from clipose_ros.ros.conversions import image_message, read_depth
-from clipose_ros.ros.frame_checks import describe_camera_axes, describe_camera_frame, describe_depth_unit
+from clipose_ros.ros.conversions import image_message
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
 INTRINSICS = CameraIntrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)

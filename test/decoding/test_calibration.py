@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from clipose_ros.decoding.calibration import CalibrationReader, read_intrinsics
 from clipose_ros.errors import FrameError
-from clipose_ros.ros.calibration import CalibrationReader, camera_info_message, read_intrinsics
+from clipose_ros.ros.conversions import camera_info_message
 from clipose_ros.types import CameraIntrinsics
 
 TOPIC = "/camera/camera_info"

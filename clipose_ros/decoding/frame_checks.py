@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sensor_msgs.msg import Image
-
+from clipose_ros.decoding.messages import ImageMessage
 from clipose_ros.errors import quoted
 from clipose_ros.geometry.frame_checks import median_depth, points_up
 from clipose_ros.types import FloatArray, RgbdFrame
@@ -21,7 +20,7 @@ _SCOPE = "/"
 """Separator in the default frame of a sensor of Gazebo, ``model/link/sensor``, whose x axis points forward."""
 
 
-def describe_depth_unit(message: Image, frame: RgbdFrame, topic: str) -> str | None:
+def describe_depth_unit(message: ImageMessage, frame: RgbdFrame, topic: str) -> str | None:
     """Return a warning if depth is of another unit than its encoding determines; otherwise None."""
     median_m = median_depth(frame.depth)
     if message.encoding == "32FC1" and median_m > _MAX_DEPTH_M:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import Image
 
+from clipose_ros.decoding.color_encodings import COLOR_LAYOUTS
+from clipose_ros.decoding.images import read_color
 from clipose_ros.errors import FrameError
-from clipose_ros.ros.color_encodings import COLOR_LAYOUTS
-from clipose_ros.ros.conversions import read_color
 from clipose_ros.types import ByteArray, FloatArray
 
 # BT.601 with the limited range of video: Y from 16 to 235, U and V from 16 to 240.
