@@ -11,16 +11,14 @@ from rclpy.node import Node
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
-from clipose_ros.decoding.messages import MAX_FRAME_ID_LENGTH, is_valid_stamp, stamp_ns
+from clipose_ros.decoding.messages import stamp_ns
+from clipose_ros.decoding.transforms import find_transform_fault
 from clipose_ros.errors import DegenerateInputError, FrameError, one_line, quoted
 from clipose_ros.ros.clock_check import MAX_AGE_S
 from clipose_ros.ros.conversions import read_transform
 from clipose_ros.types import FloatArray
 
-_MAX_DISTANCE_M = 1e8
-"""Largest coordinate of a translation. Float64 resolves 15 nm there, and a micrometre not much farther away."""
 _MAX_FRAMES = 10_000
-_UNIT_TOLERANCE = 1e-2  # of the squared length of a quaternion, as in tf2
 
 
 class _BoundedBuffer(Buffer):
@@ -52,19 +50,10 @@ class _BoundedBuffer(Buffer):
         return fault is None
 
     def _find_fault(self, transform: TransformStamped) -> str | None:
-        child, parent = transform.child_frame_id, transform.header.frame_id
-        if not child or not parent or child == parent:
-            return "expected the names of two frames"
-        if max(len(child), len(parent)) > MAX_FRAME_ID_LENGTH:
-            return f"a name has more than {MAX_FRAME_ID_LENGTH} characters"
-        if not is_valid_stamp(transform.header.stamp) and stamp_ns(transform.header.stamp) != 0:
-            return "its stamp is no time"
-        moved, turned = transform.transform.translation, transform.transform.rotation
-        values = [moved.x, moved.y, moved.z, turned.x, turned.y, turned.z, turned.w]
-        if not np.isfinite(values).all() or max(map(abs, values[:3])) > _MAX_DISTANCE_M:
-            return f"expected finite values and a translation of at most {_MAX_DISTANCE_M:g} m, got {values}"
-        if abs(sum(value * value for value in values[3:]) - 1.0) >= _UNIT_TOLERANCE:
-            return f"expected a quaternion of length 1, got {values[3:]}"
+        fault = find_transform_fault(transform)
+        if fault is not None:
+            return fault
+        child = transform.child_frame_id
         self._children.add(child)
         if len(self._children) > _MAX_FRAMES:
             self._children.discard(child)
