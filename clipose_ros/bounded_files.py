@@ -10,11 +10,12 @@ import json
 import math
 import os
 import stat
+import sys
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import yaml
@@ -205,7 +206,8 @@ def load_npy(stream: IO[bytes], size: int) -> NDArray[np.generic]:
         The array. Its type and shape are those of the header, so callers check them.
 
     Raises:
-        UnreadableFileError: The header is malformed or states another size than the stream's, or objects of Python.
+        UnreadableFileError: The header is malformed or states another size than the stream's, or objects of Python; or
+            a text has a character beyond Unicode.
     """
     try:
         read_header = _NPY_HEADER_READERS[np.lib.format.read_magic(stream)]
@@ -223,7 +225,19 @@ def load_npy(stream: IO[bytes], size: int) -> NDArray[np.generic]:
     if len(data) != content:
         raise UnreadableFileError(f"it is cut short after {len(data)} of {content} bytes")
     array: NDArray[np.generic] = np.ndarray(shape, dtype, data, order="F" if is_fortran else "C")
+    if _has_invalid_character(array):
+        raise UnreadableFileError("it has text with a character beyond Unicode")
     return array
+
+
+def _has_invalid_character(array: NDArray[Any]) -> bool:  # fields have types of their own
+    """Return True if a text of the array cannot become a string of Python, which raises SystemError."""
+    if array.dtype.names is not None:
+        return any(_has_invalid_character(array[name]) for name in array.dtype.names)
+    if array.dtype.kind != "U" or not array.dtype.itemsize or not array.size:
+        return False
+    codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    return bool(codes.max() > sys.maxunicode)
 
 
 def _decode(data: bytes | str) -> str:

@@ -149,6 +149,17 @@ def test_npy_header_is_checked_before_memory_is_reserved(header, reason, tmp_pat
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
 
 
+@pytest.mark.parametrize("kind", ["<U1", ">U1", [("number", "<f4"), ("text", "<U2")]])
+def test_npy_text_beyond_unicode_is_refused(kind):
+    for code, is_text in ((0x10FFFF, True), (0x110000, False), (2**32 - 1, False)):
+        codes = np.full(3, code, ">u4" if kind == ">U1" else "<u4")
+        array = codes.view(kind) if isinstance(kind, str) else codes.view(kind)[:1]
+        header = f"{{'descr': {array.dtype.descr if array.dtype.names else kind!r}, 'fortran_order': False, "
+        content = npy(header + f"'shape': {array.shape}, }}", array.tobytes())
+        with contextlib.nullcontext() if is_text else pytest.raises(UnreadableFileError, match="beyond Unicode"):
+            load_npy(io.BytesIO(content), len(content))
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(data):
     for parse in (parse_json, parse_yaml, lambda data: load_npy(io.BytesIO(data), len(data))):

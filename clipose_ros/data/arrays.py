@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.bounded_files import load_npy
+from clipose_ros.bounded_files import load_npy, open_regular
 from clipose_ros.errors import CliposeError, DataError, UnreadableFileError, quoted
 
 _SUFFIX = ".npy"
@@ -27,12 +27,13 @@ class ArrayArchive(Mapping[str, NDArray[np.generic]]):
 
     Args:
         archive: The open file.
+        max_bytes: Size limit of all arrays together; None for none.
 
     Raises:
-        UnreadableFileError: The arrays are compressed far beyond what arrays of measurements are.
+        UnreadableFileError: The arrays are larger, or compressed far beyond what arrays of measurements are.
     """
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, max_bytes: int | None = None) -> None:
         self._archive = archive
         self._members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
         packed = sum(info.compress_size for info in self._members.values())
@@ -40,6 +41,8 @@ class ArrayArchive(Mapping[str, NDArray[np.generic]]):
         # A small file may otherwise unpack to more than the memory.
         if unpacked > _UNPACKED_RATIO * packed + _UNPACKED_MARGIN:
             raise UnreadableFileError(f"its {packed} bytes would unpack to {unpacked} bytes")
+        if max_bytes is not None and unpacked > max_bytes:
+            raise UnreadableFileError(f"its arrays have {unpacked} bytes, more than {max_bytes}")
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         if name not in self._members:
@@ -62,13 +65,14 @@ class ArrayArchive(Mapping[str, NDArray[np.generic]]):
 
 
 @contextmanager
-def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[ArrayArchive]:
+def open_arrays(path: str | Path, content: str, remedy: str, max_bytes: int | None = None) -> Iterator[ArrayArchive]:
     """Open a ``.npz`` file in a context. Errors while the context is active are reported as errors of the file.
 
     Args:
         path: The file. Pickled objects are not read.
         content: Expected content, such as ``a recorded sequence``, for the error message.
         remedy: What to do if the file cannot be read, for the end of the error message.
+        max_bytes: Size limit of all arrays together; None for none.
 
     Yields:
         The open archive.
@@ -78,8 +82,8 @@ def open_arrays(path: str | Path, content: str, remedy: str) -> Iterator[ArrayAr
     """
     try:
         # Arrays are read on access, so damaged data raises inside the context and not on opening.
-        with zipfile.ZipFile(path) as archive:
-            yield ArrayArchive(archive)
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
+            yield ArrayArchive(archive, max_bytes)
     except _READ_ERRORS as error:
         # Other messages may hold bytes of the file.
         reason = error if isinstance(error, CliposeError) else quoted(error)

@@ -19,6 +19,10 @@ class ClipConfig(ConfigNode):
     pretrained: str = option("openai", "open_clip tag of the weights, part of the model's name; 'random' for none.")
     weights: str = option("", "Local file that holds the weights of that tag.")
     download: bool = option(False, "Download the weights from the hub if no local file is given.")
+    images: str = option(
+        "tower", "Source of image features: the image tower, or a file of features (image_bank).",
+        choices=("tower", "bank"),
+    )  # fmt: skip
     prompt_length: int = option(10, "Prompt tokens per layer (Table IV); 0 for an unmodified image tower.", low=0)
     prompt_position: str = option("prepend", "Before or behind the patches (Table IV).", choices=("prepend", "append"))
     prompt_first: int = option(1, "First transformer layer that gets tokens, from 1 (Table V).", low=1)

@@ -1,4 +1,4 @@
-"""Projections into CLIP's space, for training only: of the point cloud, and of texts."""
+"""Projections into CLIP's space, for training only: of the point cloud, and of fixed features of CLIP."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class CloudProjection(nn.Module):
         return F.normalize(self.project(encoding.last.mean(dim=1)), dim=-1)
 
 
-class TextProjection(nn.Module):
-    """Square matrix applied to fixed text features, initially the identity.
+class FeatureProjection(nn.Module):
+    """Square matrix applied to fixed features of a CLIP tower, initially the identity.
 
-    It is applied behind the frozen projection of the text tower and so tunes it, without the tower itself.
+    It is applied behind the frozen projection of the tower and so tunes it, without the tower itself.
     """
 
     def __init__(self, channels: int) -> None:

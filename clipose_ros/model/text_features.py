@@ -87,7 +87,7 @@ def read_text_features(path: Path, model: str, texts: Sequence[str]) -> TextFeat
             f"text features '{path}' must be ({len(texts)}, D), one row of floats per text, got {loaded.shape} of type "
             f"{loaded.dtype}"
         )
-    return TextFeatures(model, tuple(texts), _unit_rows(path, loaded))
+    return TextFeatures(model, tuple(texts), unit_rows(loaded, f"text features '{path}'"))
 
 
 def cached_text_features(
@@ -108,7 +108,7 @@ def cached_text_features(
     fresh = [text for text in dict.fromkeys(texts) if text not in have]
     if not fresh and known is not None:
         return known
-    features = _unit_rows(path, encode(fresh))
+    features = unit_rows(encode(fresh), f"text features '{path}'")
     if known is not None:
         fresh, features = [*known.texts, *fresh], np.concatenate([known.features, features])
     result = TextFeatures(model, tuple(fresh), features)
@@ -117,9 +117,22 @@ def cached_text_features(
     return result
 
 
-def _unit_rows(path: Path, features: FloatArray) -> FloatArray:
-    """Return the features in float32, each of length 1."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    if not (np.isfinite(lengths).all() and (lengths > 1e-6).all()):
-        raise DataError(f"text features '{path}' have rows that are zero or not finite: compute them again")
-    return (features / lengths).astype(np.float32)
+def unit_rows(features: NDArray[np.generic], name: str) -> FloatArray:
+    """Return features ``(N, D)`` in float32, each of length 1.
+
+    Args:
+        features: ``(N, D)`` of a type of floats.
+        name: Name of the features in messages, with the file.
+
+    Raises:
+        DataError: A row is zero or not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below, by row
+        values = features.astype(np.float32)
+        lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    if len(wrong := np.flatnonzero(~(np.isfinite(lengths) & (lengths > 1e-6)))):
+        raise DataError(
+            f"{name}: row {wrong[0]} (from 0) has length {lengths[wrong[0], 0]:g}, expected features other than 0: "
+            "compute them again"
+        )
+    return (values / lengths).astype(np.float32)

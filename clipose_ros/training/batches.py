@@ -34,7 +34,8 @@ class Batch:
         truth: Poses and sizes.
         rows: ``(B,)`` int64, indices of the stored clouds.
         images: ``(B, 3, H, W)`` RGB in [0, 1] of the objects; None if the recipe uses no images.
-        texts: Text of each object for CLIP; empty if the recipe uses no CLIP.
+        texts: Text of each object for CLIP; empty if the recipe uses no texts.
+        bank_draws: ``(B,)`` uniform random numbers in [0, 1) that draw image features from a bank; None without one.
     """
 
     points: Tensor
@@ -43,6 +44,7 @@ class Batch:
     rows: Tensor
     images: Tensor | None = None
     texts: tuple[str, ...] = ()
+    bank_draws: Tensor | None = None
 
     def first(self, count: int) -> Batch:
         """Return the same batch with the first points of each cloud, in random order; all if ``count`` is 0."""
@@ -52,8 +54,9 @@ class Batch:
         """Return the same batch on a device."""
         truth = PoseTruth(*(getattr(self.truth, spec.name).to(device) for spec in fields(self.truth)))
         images = None if self.images is None else self.images.to(device)
+        draws = None if self.bank_draws is None else self.bank_draws.to(device)
         points, category, rows = self.points.to(device), self.category.to(device), self.rows.to(device)
-        return Batch(points, category, truth, rows, images, self.texts)
+        return Batch(points, category, truth, rows, images, self.texts, draws)
 
 
 class BatchSource:
@@ -87,8 +90,9 @@ class BatchSource:
         stored = stored_batch(samples, rows, self._rules.axial, samples.images if config.with_images else None)
         rng = BatchRng(config.seed, step, config.batch, self._slice)
         points, truth = augment(stored.points, stored.truth, self._rules.select(stored.category), config.augment, rng)
-        texts = texts_of(samples, rows, config.prompts, config.seed) if config.with_clip else ()
-        return replace(stored, points=points, truth=truth, texts=tuple(texts))
+        texts = texts_of(samples, rows, config.prompts, config.seed) if config.with_texts else ()
+        draws = rng.uniform() if config.with_image_bank else None
+        return replace(stored, points=points, truth=truth, texts=tuple(texts), bank_draws=draws)
 
     def unusable_cloud(self, step: int) -> str | None:
         """Describe a stored cloud of the batch of a step that no network can learn from; None without one."""

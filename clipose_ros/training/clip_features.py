@@ -17,10 +17,11 @@ from clipose_ros.data.cloud_source import CloudSource
 from clipose_ros.data.prompts import prompt_without_pose
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.model.clip_config import ClipConfig
-from clipose_ros.model.projection import TextProjection
+from clipose_ros.model.projection import FeatureProjection
 from clipose_ros.model.text_features import TextFeatures, cached_text_features, read_text_features
 from clipose_ros.training.batches import Batch, texts_of
 from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.image_bank import ImageBank, read_image_bank
 from clipose_ros.types import FloatArray
 
 
@@ -29,16 +30,20 @@ class ClipFeatures:
     """Features of a batch, unit rows.
 
     Attributes:
-        image: ``(B, D)``, or None if the run has no image tower.
-        text: ``(B, D)`` of the objects' texts.
-        text_key: ``(B,)`` int64, equal where texts are equal.
-        category_text: ``(C, D)`` of the categories' texts without pose.
+        image: ``(B, D)`` of the objects' images or of their categories' bank; None if the run uses no images.
+        image_key: ``(B,)`` int64, equal where images match the same clouds: those of an object, or of a category.
+        text: ``(B, D)`` of the objects' texts; ``(0, D)`` if the run uses no texts.
+        text_key: ``(B,)`` int64, equal where texts are equal; ``(0,)`` if the run uses no texts.
+        category_text: ``(C, D)`` of the categories' texts without pose; ``(0, D)`` if the run uses no texts.
+        image_negatives: ``(K, D)`` of images of other objects; None if there are none.
     """
 
     image: Tensor | None
+    image_key: Tensor
     text: Tensor
     text_key: Tensor
     category_text: Tensor
+    image_negatives: Tensor | None = None
 
 
 Encode = Callable[[Sequence[str]], FloatArray]
@@ -50,9 +55,9 @@ class ClipFeatureProvider(nn.Module):
 
     Args:
         known: Texts with features computed in advance, among them ``plain``.
-        plain: Texts of the categories without pose.
+        plain: Texts of the categories without pose; empty if the recipe uses no texts.
         encode: Encodes other texts; it may raise instead.
-        tower: Image tower; None if the recipe uses no images.
+        images: Image tower or bank of image features; None if the recipe uses no images.
         tune_text: Train a projection of the text features.
     """
 
@@ -60,15 +65,21 @@ class ClipFeatureProvider(nn.Module):
     of_category: Tensor
 
     def __init__(
-        self, known: TextFeatures, plain: Sequence[str], encode: Encode, tower: nn.Module | None, tune_text: bool
+        self,
+        known: TextFeatures,
+        plain: Sequence[str],
+        encode: Encode,
+        images: nn.Module | ImageBank | None,
+        tune_text: bool,
     ) -> None:
         super().__init__()
         self._encode = encode
         self._places = {text: place for place, text in enumerate(known.texts)}
         self.register_buffer("features", torch.from_numpy(known.features), persistent=False)
-        self.register_buffer("of_category", torch.tensor(known.rows(plain)), persistent=False)
-        self.tower = tower
-        self.text_projection = TextProjection(self.width) if tune_text else None
+        self.register_buffer("of_category", torch.tensor(known.rows(plain), dtype=torch.long), persistent=False)
+        self.bank = images if isinstance(images, ImageBank) else None
+        self.tower = None if isinstance(images, ImageBank) else images
+        self.text_projection = FeatureProjection(self.width) if tune_text else None
 
     @property
     def width(self) -> int:
@@ -77,9 +88,17 @@ class ClipFeatureProvider(nn.Module):
 
     def forward(self, batch: Batch) -> ClipFeatures:
         """Return the CLIP features of a batch on the device of this module."""
-        image = None if self.tower is None or batch.images is None else self.tower(batch.images)
-        key = torch.tensor([text_key(text) for text in batch.texts], device=self.features.device)
-        return ClipFeatures(image, self._project(self._get_features(batch.texts)), key, self.category_text())
+        image, image_key = self._get_images(batch)
+        key = torch.tensor([text_key(text) for text in batch.texts], dtype=torch.long, device=self.features.device)
+        text = self._project(self._get_features(batch.texts))
+        negatives = None if self.bank is None else self.bank.project_negatives()
+        return ClipFeatures(image, image_key, text, key, self.category_text(), negatives)
+
+    def _get_images(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """Return image features, if the run uses images, and their keys."""
+        if self.bank is not None and batch.bank_draws is not None:
+            return self.bank(batch.category, batch.bank_draws), batch.category
+        return None if self.tower is None or batch.images is None else self.tower(batch.images), batch.rows
 
     def category_text(self) -> Tensor:
         """Return features ``(C, D)`` of the texts without pose, the only texts available at inference."""
@@ -111,7 +130,7 @@ def create_clip_feature_provider(
     """Create the provider of text and image features for the clouds of a run.
 
     Texts of clouds in memory are encoded once, in advance. Texts with poses of streamed clouds are encoded when they
-    arrive. CLIP itself is loaded only if a feature is missing or the recipe uses images.
+    arrive. CLIP itself is loaded only if the feature of a text is missing, or the recipe uses the image tower.
 
     Args:
         config: Recipe: the CLIP model, the prompts and the loss terms.
@@ -121,24 +140,47 @@ def create_clip_feature_provider(
 
     Raises:
         ConfigError: The weights of CLIP are not available, or features and tower are of different models.
-        DataError: The file of text features is of another model, or lacks a text.
+        DataError: The file of text features is of another model, or lacks a text, or a bank cannot be used.
     """
-    clip, prompts = config.clip, config.prompts
+    clip = config.clip
     path = Path(config.text_features) if config.text_features else folder
-    plain = [prompt_without_pose(name) for name in clouds.categories.names]
-    stored = clouds.in_memory
-    texts = [] if stored is None else texts_of(stored, np.arange(len(stored)), prompts, config.seed)
     load = cache(lambda: _load_clip(clip, config.seed, device))
     encode = _create_encoder(clip, path, load)
-    known = _read_or_encode(clip, path, [*plain, *texts], plain, encode)
-    tower = _create_tower(load(), clip) if config.with_images else None
+    plain = [prompt_without_pose(name) for name in clouds.categories.names] if config.with_texts else []
+    known = _read_or_encode(clip, path, [*plain, *_stored_texts(config, clouds)], plain, encode) if plain else None
+    images = _create_images(config, clouds.categories.names, load)
+    if known is None:
+        known = TextFeatures(clip.name, (), np.zeros((0, _image_width(images) or 1), np.float32))
     width = known.features.shape[1]
-    if tower is not None and tower.visual.proj.shape[1] != width:
+    if _image_width(images) not in (None, width):
+        source = f"'{config.image_bank.file}'" if config.with_image_bank else clip.name
         raise ConfigError(
-            f"text features are {width} wide, but {clip.name} encodes images to {tower.visual.proj.shape[1]}: they are "
-            "of different models; set clip.model to the model of the text features"
+            f"text features are {width} wide, but image features of {source} {_image_width(images)}: they are of "
+            "different models; set clip.model to the model of the text features, or use features of one model"
         )
-    return ClipFeatureProvider(known, plain, encode, tower, clip.tune_text).to(device)
+    return ClipFeatureProvider(known, plain, encode, images, clip.tune_text and bool(plain)).to(device)
+
+
+def _stored_texts(config: TrainConfig, clouds: CloudSource) -> list[str]:
+    """Return the training texts of clouds in memory; none if clouds are streamed."""
+    stored = clouds.in_memory
+    return [] if stored is None else texts_of(stored, np.arange(len(stored)), config.prompts, config.seed)
+
+
+def _create_images(
+    config: TrainConfig, categories: Sequence[str], load: Callable[[], Any]
+) -> nn.Module | ImageBank | None:
+    """Create the source of image features that the recipe names: image tower, bank or none."""
+    if config.with_image_bank:
+        return read_image_bank(config.image_bank, categories)
+    return _create_tower(load(), config.clip) if config.with_images else None
+
+
+def _image_width(images: Any) -> int | None:
+    """Return the width of image features; None without images."""
+    if images is None:
+        return None
+    return images.width if isinstance(images, ImageBank) else int(images.visual.proj.shape[1])
 
 
 def _read_or_encode(

@@ -15,6 +15,7 @@ from clipose_ros.errors import ConfigError, UnreadableFileError
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.fusion import FUSIONS
 from clipose_ros.model.network import PRESETS, Architecture
+from clipose_ros.training.image_bank import ImageBankConfig
 from clipose_ros.training.losses.contrastive import ContrastiveWeights
 from clipose_ros.training.losses.pose import LossWeights
 from clipose_ros.training.losses.shape_weights import ShapeWeights
@@ -108,6 +109,7 @@ class TrainConfig(ConfigNode):
     clip_loss: ContrastiveWeights = ContrastiveWeights()
     prompts: PromptConfig = PromptConfig()
     clip: ClipConfig = ClipConfig()
+    image_bank: ImageBankConfig = ImageBankConfig()
     fusion: FusionConfig = FusionConfig()
     sampling: SamplingConfig = SamplingConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -116,6 +118,16 @@ class TrainConfig(ConfigNode):
         super().__post_init__()
         if self.optimizer == "muon" and self.with_clip:  # prompt tokens are 2D, but no linear maps
             raise ConfigError("'optimizer' must be adamw or ranger with CLIP, got muon, which cannot train prompts")
+        if self.clip.images == "bank" and self.fusion.kind != "none" and self.fusion.modality == "image":
+            raise ConfigError(
+                "'fusion.modality' image needs clip.images=tower, got bank, which has no image of a cloud"
+            )
+        fixed = self.with_image_bank and not self.image_bank.tune and not self.clip.tune_text
+        if fixed and self.clip_loss.compares_images_with_texts:
+            raise ConfigError(
+                "'image_bank.tune' is false: nothing trains clip_loss.image_text and clip_loss.classification, since "
+                "image and text features are fixed; set it to true, or both weights to 0"
+            )
 
     @property
     def architecture(self) -> Architecture:
@@ -134,8 +146,20 @@ class TrainConfig(ConfigNode):
 
     @property
     def with_images(self) -> bool:
-        """Return True if the recipe uses images."""
-        return self.clip_loss.with_images or (self.fusion.kind != "none" and self.fusion.modality == "image")
+        """Return True if the recipe uses images of the clouds."""
+        fused = self.fusion.kind != "none" and self.fusion.modality == "image"
+        return fused or (self.clip_loss.with_images and self.clip.images == "tower")
+
+    @property
+    def with_image_bank(self) -> bool:
+        """Return True if the recipe draws image features from a file."""
+        return self.clip_loss.with_images and self.clip.images == "bank"
+
+    @property
+    def with_texts(self) -> bool:
+        """Return True if the recipe uses texts; with an image tower they are always read."""
+        uses = self.clip_loss.cloud_text > 0.0 or self.clip_loss.compares_images_with_texts
+        return uses or self.fusion.kind != "none" or self.with_images
 
     @property
     def with_clip(self) -> bool:

@@ -120,7 +120,8 @@ def _describe_losses(config: TrainConfig) -> list[str]:
         shown = "  ".join(f"{term} {weight:g}" for term, weight in weights.items() if term not in skipped)
         lines.append(f"{name:<12}{shown or 'none'}")
     if config.with_clip:
-        lines.append(f"{'CLIP':<12}{config.clip.name}, images: {'yes' if config.with_images else 'no'}")
+        images = "image tower" if config.with_images else "image bank" if config.with_image_bank else "no"
+        lines.append(f"{'CLIP':<12}{config.clip.name}, images: {images}")
     return lines
 
 

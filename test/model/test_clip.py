@@ -16,7 +16,7 @@ from clipose_ros.errors import CheckpointError, ConfigError, DataError, ShapeErr
 from clipose_ros.model.clip import ImageTower, encode_texts, load_clip
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.encoder import Encoding, Level
-from clipose_ros.model.projection import CloudProjection, TextProjection
+from clipose_ros.model.projection import CloudProjection, FeatureProjection
 from clipose_ros.model.text_features import TextFeatures, cached_text_features, read_text_features
 
 NAME = "clipose-tiny-test"
@@ -199,4 +199,4 @@ def test_projections_return_unit_features() -> None:
     per_point = project.project(encoding.last).mean(dim=1)
     torch.testing.assert_close(project(encoding), torch.nn.functional.normalize(per_point, dim=1))
     texts = torch.nn.functional.normalize(torch.randn(4, 16), dim=1)
-    torch.testing.assert_close(TextProjection(16)(texts), texts)
+    torch.testing.assert_close(FeatureProjection(16)(texts), texts)

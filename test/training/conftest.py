@@ -44,6 +44,16 @@ def tiny_architecture() -> Architecture:
 
 
 @pytest.fixture(scope="session")
+def image_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random image features of the six categories, as wide as those of the tiny CLIP; cans have one only."""
+    rng, labels = np.random.default_rng(6), np.array([0, 0, 0, 1, 1, 2, 2, 3, 4, 4, 5, 5, 5])
+    path = tmp_path_factory.mktemp("bank") / "six.npz"
+    features = rng.normal(size=(len(labels), 16)).astype(np.float32)
+    np.savez(path, features=features, labels=labels, categories=np.array(NOCS_CATEGORIES.names))
+    return path
+
+
+@pytest.fixture(scope="session")
 def seen_samples() -> CloudSamples:
     """Boxes of the six categories in the camera's view, with images of noise."""
     rng = np.random.default_rng(4)

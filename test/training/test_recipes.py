@@ -33,12 +33,12 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch, tiny_architecture: Architectur
 
 
 @pytest.fixture
-def small(tiny_clip: str) -> dict[str, Any]:
+def small(tiny_clip: str, image_bank: Path) -> dict[str, Any]:
     """What makes any recipe small."""
     return {
         "batch": 6, "steps": 4, "warmup_steps": 1, "threads": 1, "validate_every": 4,
         "clip": {"model": tiny_clip, "pretrained": "random"},
-        "shape_loss": {"symmetry_widths": [8], "face_widths": [8]},
+        "shape_loss": {"symmetry_widths": [8], "face_widths": [8]}, "image_bank": {"file": str(image_bank)},
     }  # fmt: skip
 
 
@@ -86,6 +86,7 @@ def test_recipe_step_trains_expected_parameters_and_terms(
     assert any(n.startswith("encoder.") for n in moved) and any(n.startswith("head_ts.") for n in moved)
     tokens = any(n.endswith("tower.prompts") for n in moved)
     assert tokens == (config.clip_loss.with_images and config.clip.prompt_length > 0)
+    assert any(n.endswith("bank.projection.weight") for n in moved) == config.with_image_bank
     assert any(n.endswith("text_projection.weight") for n in moved) == config.clip.tune_text
     assert not any("tower.visual" in n for n in moved if not n.endswith("visual.proj"))
     assert isinstance(trainer.modules.network, FusionNet) == (config.fusion.kind != "none")
@@ -120,6 +121,51 @@ def test_resumed_clipose_run_equals_uninterrupted_run(
     state = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
     names = set(state["extras"])
     assert any(n.endswith("prompts") for n in names) and not any("resblocks" in n for n in names)
+
+
+def test_resumed_bank_run_equals_uninterrupted_run_and_stores_no_feature_of_the_bank(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    blind = replace(seen_samples, images=None)
+    changes = {"steps": 6, "validate_every": 6}
+    whole = build("clip_bank_both", small, blind, tmp_path / "whole", **changes)
+    whole.run()
+    half = build("clip_bank_both", small, blind, tmp_path / "parts", **changes)
+    while half.progress.step < 3:
+        half.optimise()
+    half.save({})
+    torch.manual_seed(99)
+    rest = build("clip_bank_both", small, blind, tmp_path / "parts", **changes)
+    rest.resume()
+    rest.run()
+    for one, other in ((whole.modules.network, rest.modules.network), (whole.modules.extras, rest.modules.extras)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+    state = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
+    assert {name for name in state["extras"] if "bank" in name} == {"1.bank.projection.weight"}
+
+
+@pytest.mark.parametrize(("setting", "message"), [
+    ({"image_bank": {"file": ""}}, r"set image_bank\.file to a \.npz"),
+    ({"image_bank": {"tune": False}}, r"'image_bank\.tune' is false.*both weights to 0"),
+    ({"fusion": {"kind": "concat_before", "modality": "image"}}, r"clip\.images=tower, got bank"),
+])  # fmt: skip
+def test_bank_recipe_that_cannot_train_names_the_setting(
+    setting: dict[str, Any], message: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build("clip_bank_both", small, seen_samples, tmp_path, **setting)
+
+
+def test_bank_of_images_alone_loads_no_clip_and_no_text(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("CLIP was loaded")
+
+    monkeypatch.setattr(clip_module, "load_clip", refuse)
+    trainer = build("clip_bank_image", small, replace(seen_samples, images=None), tmp_path)
+    assert "cloud_image" in trainer.optimise()
 
 
 def test_text_features_from_file_train_without_clip(

@@ -33,21 +33,22 @@ class ClipAlignmentLoss(nn.Module):
 
     def forward(self, batch: Batch, output: NetworkOutput, clip_features: ClipFeatures) -> dict[str, Tensor]:
         """Compute the enabled terms, unweighted scalars by their names in ``ContrastiveWeights``."""
-        weights, text = self.weights, gathered(clip_features.text)
-        cloud = gathered(self.cloud(output.encoding))
-        shared = equal_pairs(gathered(clip_features.text_key))
+        weights, cloud = self.weights, gathered(self.cloud(output.encoding))
         terms: dict[str, Tensor] = {}
         if weights.cloud_text:
-            terms["cloud_text"] = noise_contrastive(cloud, text, weights.temperature, shared)
+            same_text = equal_pairs(gathered(clip_features.text_key))
+            terms["cloud_text"] = noise_contrastive(cloud, gathered(clip_features.text), weights.temperature, same_text)
         if clip_features.image is None:
             return terms
-        image = gathered(clip_features.image)
+        image, same_image = gathered(clip_features.image), equal_pairs(gathered(clip_features.image_key))
         if weights.cloud_image:
             terms["cloud_image"] = noise_contrastive(
-                cloud, image, weights.temperature, equal_pairs(gathered(batch.rows))
+                cloud, image, weights.temperature, same_image, clip_features.image_negatives
             )
         if weights.image_text:
-            terms["image_text"] = noise_contrastive(image, text, weights.temperature, shared)
+            # Images of a bank match all texts of their category, also if these differ by their pose.
+            matches = same_image | equal_pairs(gathered(clip_features.text_key))
+            terms["image_text"] = noise_contrastive(image, gathered(clip_features.text), weights.temperature, matches)
         if weights.classification:
             terms["classification"] = classification_loss(
                 clip_features.image, clip_features.category_text, batch.category, weights.classification_scale

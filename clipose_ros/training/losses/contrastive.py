@@ -40,7 +40,12 @@ class ContrastiveWeights(ConfigNode):
     @property
     def with_images(self) -> bool:
         """Return True if any term with a weight uses images."""
-        return max(self.cloud_image, self.image_text, self.classification) > 0.0
+        return self.cloud_image > 0.0 or self.compares_images_with_texts
+
+    @property
+    def compares_images_with_texts(self) -> bool:
+        """Return True if a term without clouds has a weight."""
+        return max(self.image_text, self.classification) > 0.0
 
 
 def equal_pairs(keys: Tensor) -> Tensor:
@@ -48,7 +53,13 @@ def equal_pairs(keys: Tensor) -> Tensor:
     return keys.unsqueeze(0) == keys.unsqueeze(1)
 
 
-def noise_contrastive(first: Tensor, second: Tensor, temperature: float, positives: Tensor | None = None) -> Tensor:
+def noise_contrastive(
+    first: Tensor,
+    second: Tensor,
+    temperature: float,
+    positives: Tensor | None = None,
+    negatives: Tensor | None = None,
+) -> Tensor:
     """Compute the symmetric noise-contrastive loss of two modalities, Eq. (3).
 
     The probabilities of several positives of an entry are summed before the logarithm. A uniform target over the
@@ -60,6 +71,8 @@ def noise_contrastive(first: Tensor, second: Tensor, temperature: float, positiv
         temperature: Divisor of the cosines.
         positives: ``(A, B)`` bool, the matching pairs, at least one in each row and column; None if only entries with
             the same index match.
+        negatives: ``(K, D)`` further unit features of the second modality, which match no entry of the first; they
+            take part in the mean over rows.
 
     Returns:
         Scalar: half the mean over rows plus half the mean over columns of the negative logarithm of the positives'
@@ -76,7 +89,11 @@ def noise_contrastive(first: Tensor, second: Tensor, temperature: float, positiv
             f"positives must be {tuple(similarity.shape)} with one in every row and column, "
             f"got {tuple(positives.shape)} with {int(positives.sum())}"
         )
-    return 0.5 * (_negative_log_likelihood(similarity, positives) + _negative_log_likelihood(similarity.T, positives.T))
+    columns = _negative_log_likelihood(similarity.T, positives.T)
+    if negatives is not None:
+        similarity = torch.cat([similarity, first @ negatives.T / temperature], dim=1)
+        positives = F.pad(positives, (0, len(negatives)))
+    return 0.5 * (_negative_log_likelihood(similarity, positives) + columns)
 
 
 def classification_loss(image: Tensor, category_text: Tensor, category: Tensor, scale: float) -> Tensor:

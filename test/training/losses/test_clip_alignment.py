@@ -52,10 +52,12 @@ def make_output(*clouds: tuple[float, float]) -> NetworkOutput:
 
 
 def make_features(
-    image: tuple[tuple[float, float], ...] | None = (Y, X), keys: tuple[int, int] = (0, 1)
+    image: tuple[tuple[float, float], ...] | None = (Y, X),
+    keys: tuple[int, int] = (0, 1),
+    image_keys: tuple[int, int] = (4, 9),
 ) -> ClipFeatures:
     rows = None if image is None else torch.tensor(image)
-    return ClipFeatures(rows, torch.tensor([X, Y]), torch.tensor(keys), category_text=torch.tensor([X, Y]))
+    return ClipFeatures(rows, torch.tensor(image_keys), torch.tensor([X, Y]), torch.tensor(keys), torch.tensor([X, Y]))
 
 
 def compute(weights: ContrastiveWeights, features: ClipFeatures) -> dict[str, Tensor]:
@@ -92,6 +94,21 @@ def test_equal_texts_are_positives_of_each_other() -> None:
     assert terms["cloud_image"].item() == pytest.approx(SWAPPED)  # images of the same text still differ
 
 
+def test_images_of_equal_keys_are_positives_of_each_other() -> None:
+    terms = compute(ALL, make_features(image_keys=(3, 3)))
+    assert terms["cloud_image"].item() == pytest.approx(0.0, abs=1e-6)
+    assert terms["image_text"].item() == pytest.approx(0.0, abs=1e-6)
+    assert terms["cloud_text"].item() == pytest.approx(MATCHED)  # texts of the same images still differ
+
+
+def test_image_negatives_count_against_the_clouds_alone() -> None:
+    features = replace(make_features(image=(X, Y)), image_negatives=torch.tensor([X]))
+    one_more, by_columns = math.log(2.0 + math.exp(-1.0)), MATCHED
+    other = math.log(1.0 + 2.0 * math.exp(-1.0))  # the second cloud has cosine 0 with the negative
+    expected = 0.5 * (0.5 * (one_more + other) + by_columns)
+    assert compute(ALL, features)["cloud_image"].item() == pytest.approx(expected)
+
+
 def test_terms_without_weight_or_image_are_left_out() -> None:
     assert compute(ALL, make_features(image=None)).keys() == {"cloud_text"}
     assert compute(ContrastiveWeights(), make_features()) == {}
@@ -101,7 +118,11 @@ def test_terms_without_weight_or_image_are_left_out() -> None:
 def test_gradient_reaches_the_cloud_projection() -> None:
     loss = make_loss().double()
     features = ClipFeatures(
-        torch.tensor([Y, X]).double(), torch.tensor([X, Y]).double(), torch.tensor([0, 1]), torch.eye(2).double()
+        torch.tensor([Y, X]).double(),
+        torch.tensor([4, 9]),
+        torch.tensor([X, Y]).double(),
+        torch.tensor([0, 1]),
+        torch.eye(2).double(),
     )
     output = replace(make_output(X, Y), encoding=Encoding((Level(torch.rand(2, 5, 2).double(), None),)))
 

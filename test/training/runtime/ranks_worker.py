@@ -1,8 +1,12 @@
-"""Program that trains a few steps with every term from shards, as one process or as one of several ranks."""
+"""Program that trains a few steps with every term from shards, as one process or as one of several ranks.
+
+The first run has an image tower, the second a bank of image features with negatives.
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import open_clip
@@ -13,13 +17,14 @@ from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.model import network
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.image_bank import ImageBankConfig
 from clipose_ros.training.runtime.distributed import ranks_joined
 from clipose_ros.training.runtime.process_settings import configure_process
 from clipose_ros.training.trainer import Trainer
 
 
-def main(folder: Path, shards: Path, clip: Path) -> None:
-    """Train into a folder with a CLIP of that description."""
+def main(folder: Path, shards: Path, clip: Path, bank: Path, others: Path) -> None:
+    """Train two runs into a folder, with a CLIP of that description, and with a bank of features as wide."""
     open_clip.add_model_config(clip)
     network.PRESETS["clipose_small"] = Architecture(
         widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8), dropout=0.0
@@ -35,13 +40,16 @@ def main(folder: Path, shards: Path, clip: Path) -> None:
             "clip": {"model": clip.stem, "pretrained": "random", "tune_text": True},
         }
     )  # fmt: skip
+    files = ImageBankConfig(file=str(bank), negatives=str(others))
+    with_bank = replace(config, clip=replace(config.clip, images="bank"), image_bank=files)
     with ranks_joined("cpu") as device:
         configure_process(config.seed, config.threads, device)
-        stream = ShardStream(shards, seed=0, window=2)
-        trainer = Trainer(config, NOCS_CATEGORIES, stream, read_shards(shards), folder, device)
-        for module in (trainer.modules.network, trainer.modules.loss):
-            module.eval()  # batch norm would see a slice of the batch
-        trainer.run()
+        for name, each in (("tower", config), ("bank", with_bank)):
+            stream = ShardStream(shards, seed=0, window=2)
+            trainer = Trainer(each, NOCS_CATEGORIES, stream, read_shards(shards), folder / name, device)
+            for module in (trainer.modules.network, trainer.modules.loss):
+                module.eval()  # batch norm would see a slice of the batch
+            trainer.run()
 
 
 if __name__ == "__main__":

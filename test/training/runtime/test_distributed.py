@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,8 +32,12 @@ def test_two_ranks_train_as_one_process_does(
     seen_samples: CloudSamples,
     to_shards: Callable[[CloudSamples, Path], Path],
     tiny_clip_file: Path,
+    image_bank: Path,
 ) -> None:
     """With every loss, from shards, with images and texts; some objects' x axis is hidden, so that slices differ."""
+    others = tmp_path / "others.npz"
+    features = np.random.default_rng(8).normal(size=(4, 16)).astype(np.float32)
+    np.savez(others, features=features, labels=np.arange(4), categories=np.array(["hat", "pan", "fan", "van"]))
     hidden = replace(seen_samples, handle_visible=np.arange(len(seen_samples)) % 5 < 2)
     (tmp_path / "shards").mkdir()
     shards = to_shards(hidden, tmp_path / "shards")
@@ -42,7 +47,8 @@ def test_two_ranks_train_as_one_process_does(
     with contextlib.ExitStack() as stack:
         runs = []
         for name, start in (("one", [sys.executable]), ("two", torchrun)):
-            command = [*start, str(WORKER), str(tmp_path / name), str(shards), str(tiny_clip_file)]
+            files = (tmp_path / name, shards, tiny_clip_file, image_bank, others)
+            command = [*start, str(WORKER), *map(str, files)]
             runs.append(
                 stack.enter_context(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
             )
@@ -50,15 +56,22 @@ def test_two_ranks_train_as_one_process_does(
         for run in runs:
             _, said = run.communicate(timeout=280)
             assert run.returncode == 0, said[-3000:]
-    one, two = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("one", "two"))
-    assert one["step"] == two["step"] == 3
-    assert {"1.tower.prompts", "1.tower.visual.proj", "1.text_projection.weight"} <= one["extras"].keys()
+    trained = {"tower": {"1.tower.prompts", "1.tower.visual.proj", "1.text_projection.weight"},
+               "bank": {"1.bank.projection.weight", "1.text_projection.weight"}}  # fmt: skip
+    for name, extras in trained.items():
+        one, two = (torch.load(tmp_path / each / name / "state.pt", weights_only=True) for each in ("one", "two"))
+        assert one["step"] == two["step"] == 3 and extras <= one["extras"].keys()
+        assert_equal_weights(one, two)
+        records = [json.loads(line) for line in (tmp_path / "two" / name / "log.jsonl").read_text().splitlines()]
+        assert [record["step"] for record in records] == [2, 3]
+
+
+def assert_equal_weights(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Compare the weights of two states."""
     for part in ("network", "average", "extras"):
         for name, value in one[part].items():
             told = functools.partial("{} {}: {}".format, part, name)
             torch.testing.assert_close(two[part][name], value, rtol=1e-4, atol=1e-5, msg=told)  # a step moves by 1e-2
-    records = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records] == [2, 3]
 
 
 def test_join_norms_keeps_function_parameters_and_names() -> None:
