@@ -84,6 +84,13 @@ def _describe_model(trainer: Trainer) -> list[str]:
     for name, module in (("training only", trainer.modules.loss), ("CLIP", trainer.modules.clip_features)):
         if module is not None and any(True for _ in module.parameters()):
             lines.append(_count_parameters(name, module))
+    clip_features = trainer.modules.clip_features
+    if clip_features is not None and clip_features.bank is not None:
+        bank, names = clip_features.bank, trainer.data.categories.names
+        counts = ", ".join(f"{name} {count}" for name, count in zip(names, bank.counts.tolist(), strict=True))
+        lines.append(
+            f"{'image bank':<14}{len(bank.features):>12,} features ({counts}), {len(bank.negatives)} negatives"
+        )
     return lines
 
 

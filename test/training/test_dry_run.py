@@ -45,6 +45,15 @@ def test_dry_run_command_describes_run_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_description_counts_features_of_a_bank(tmp_path: Path, seen_samples: CloudSamples, image_bank: Path) -> None:
+    settings = {"clip": {"images": "bank"}, "clip_loss": {"cloud_image": 1.0}, "image_bank": {"file": str(image_bank)}}
+    config = TrainConfig.from_mapping({"batch": 4, "steps": 4, "tensorboard": False, **settings})
+    trainer = Trainer(config, NOCS_CATEGORIES, seen_samples, seen_samples, tmp_path)
+    description = describe_run(trainer, {"training": ["a.npz"], "validation": ["b.npz"]})
+    assert "13 features (bottle 3, bowl 2, camera 2, can 1, laptop 2, mug 3), 0 negatives" in description
+    assert "images: image bank" in description
+
+
 def test_temporary_run_dir_copies_text_features_and_is_removed(tmp_path: Path) -> None:
     (tmp_path / "text_features").mkdir()
     (tmp_path / "text_features" / "model.npy").write_bytes(b"features")
