@@ -18,6 +18,11 @@ _MAX_BYTES = 1 << 32
 """Size limit of a file of features, bytes."""
 
 
+def is_feature_file(path: Path) -> bool:
+    """Return True for the path of a file of features, False for that of a folder that caches them."""
+    return path.suffix in (".npy", ".npz")
+
+
 @dataclass(frozen=True, eq=False)
 class TextFeatures:
     """Texts and their features by a CLIP model.

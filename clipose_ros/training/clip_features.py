@@ -14,11 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from clipose_ros.data.cloud_source import CloudSource
+from clipose_ros.data.named_features import read_named_features
 from clipose_ros.data.prompts import prompt_without_pose
-from clipose_ros.errors import ConfigError, DataError
+from clipose_ros.errors import ConfigError, DataError, quoted
 from clipose_ros.model.clip_config import ClipConfig
 from clipose_ros.model.projection import FeatureProjection
-from clipose_ros.model.text_features import TextFeatures, cached_text_features, read_text_features
+from clipose_ros.model.text_features import (
+    TextFeatures,
+    cached_text_features,
+    is_feature_file,
+    read_text_features,
+)
 from clipose_ros.training.batches import Batch, texts_of
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.image_bank import ImageBank, read_image_bank
@@ -146,9 +152,11 @@ def create_clip_feature_provider(
     path = Path(config.text_features) if config.text_features else folder
     load = cache(lambda: _load_clip(clip, config.seed, device))
     encode = _create_encoder(clip, path, load)
-    plain = [prompt_without_pose(name) for name in clouds.categories.names] if config.with_texts else []
-    known = _read_or_encode(clip, path, [*plain, *_stored_texts(config, clouds)], plain, encode) if plain else None
-    images = _create_images(config, clouds.categories.names, load)
+    categories = clouds.categories.names
+    plain = [prompt_without_pose(name) for name in categories] if config.with_texts else []
+    texts = [*plain, *_stored_texts(config, clouds)]
+    known = _read_or_encode(config, path, texts, categories, encode) if plain else None
+    images = _create_images(config, categories, load)
     if known is None:
         known = TextFeatures(clip.name, (), np.zeros((0, _image_width(images) or 1), np.float32))
     width = known.features.shape[1]
@@ -184,22 +192,39 @@ def _image_width(images: Any) -> int | None:
 
 
 def _read_or_encode(
-    clip: ClipConfig, path: Path, texts: Sequence[str], plain: list[str], encode: Encode
+    config: TrainConfig, path: Path, texts: Sequence[str], categories: Sequence[str], encode: Encode
 ) -> TextFeatures:
     """Return the features of exactly these texts, from a file, or from a folder to which missing ones are added."""
-    wanted = list(dict.fromkeys(texts))
-    if path.suffix == ".npy":
-        stored = read_text_features(path, clip.name, plain)
+    wanted, model = list(dict.fromkeys(texts)), config.clip.name
+    if path.suffix == ".npz" or config.text_names:
+        stored = _read_named_texts(config, path, categories)
+    elif path.suffix == ".npy":
+        stored = read_text_features(path, model, [prompt_without_pose(name) for name in categories])
     else:
-        stored = cached_text_features(path, clip.name, wanted, encode)
+        stored = cached_text_features(path, model, wanted, encode)
     return TextFeatures(stored.model, tuple(wanted), stored.features[stored.rows(wanted)])
+
+
+def _read_named_texts(config: TrainConfig, path: Path, categories: Sequence[str]) -> TextFeatures:
+    """Return the features of the categories' texts from a file that names its rows; other rows are not used."""
+    read = read_named_features(path, Path(config.text_names) if config.text_names else None)
+    rows = []
+    for name in categories:
+        places = [row for row, other in enumerate(read.names) if other == name]
+        if len(places) != 1:
+            raise DataError(
+                f"text features '{path}' have {len(places)} rows of category {quoted(name)}, expected 1: name one row "
+                "by it"
+            )
+        rows += places
+    return TextFeatures(config.clip.name, tuple(map(prompt_without_pose, categories)), read.features[rows])
 
 
 def _create_encoder(clip: ClipConfig, path: Path, load: Callable[[], Any]) -> Encode:
     """Return the function that encodes texts with CLIP; if the features come from a file, it raises DataError."""
 
     def encode(texts: Sequence[str]) -> FloatArray:
-        if path.suffix == ".npy":
+        if is_feature_file(path):
             raise DataError(f"text features '{path}' lack {texts[0]!r}: remove text_features, or set prompts.pose=none")
         from clipose_ros.model.clip import encode_texts  # only these runs need open_clip
 

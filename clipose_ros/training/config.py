@@ -103,7 +103,12 @@ class TrainConfig(ConfigNode):
     )  # fmt: skip
     threads: int = option(0, "CPU threads; 0: torch's default.", low=0, high=256)
     tensorboard: bool = option(True, "Write curves and images for TensorBoard into the run's folder.")
-    text_features: str = option("", "Text features: a .npy file, or a folder that caches them; empty: the run's.")
+    text_features: str = option(
+        "", "Text features: a .npy or .npz file, or a folder that caches them; empty: the run's."
+    )
+    text_names: str = option(
+        "", "Text file that names the category of each row of text_features; empty: a .npy has the categories in order."
+    )
     pose_loss: LossWeights = LossWeights()
     shape_loss: ShapeWeights = ShapeWeights()
     clip_loss: ContrastiveWeights = ContrastiveWeights()

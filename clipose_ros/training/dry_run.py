@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import nn
 
+from clipose_ros.model.text_features import is_feature_file
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.contrastive import ContrastiveWeights
 from clipose_ros.training.optim.schedule import initial_steps
@@ -34,7 +35,7 @@ def temporary_run_dir(config: TrainConfig, folder: Path) -> Iterator[tuple[Train
     text_features = Path(config.text_features) if config.text_features else folder / "text_features"
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
-        if text_features.suffix != ".npy":  # a single file is only read, a folder is also written to
+        if not is_feature_file(text_features):  # a single file is only read, a folder is also written to
             config = replace(config, text_features="")
             if text_features.is_dir():
                 shutil.copytree(text_features, temporary / "text_features")

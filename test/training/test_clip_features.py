@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_source import InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.stream import ShardStream
@@ -56,6 +57,25 @@ def test_text_feature_file_without_needed_texts_is_rejected(
         clip_features(BatchSource(stream, settings).at(0))
     with pytest.raises(DataError, match="texts have no feature"):
         create_clip_feature_provider(settings, InMemorySource(seen_samples, 0), tmp_path, "cpu")
+
+
+def test_texts_are_found_by_the_names_of_their_rows(seen_samples: CloudSamples, tiny_clip: str, tmp_path: Path) -> None:
+    names = ["spoon", *reversed(NOCS_CATEGORIES.names)]
+    rows = np.random.default_rng(2).normal(size=(7, 5)).astype(np.float32)
+    np.savez(tmp_path / "t.npz", features=rows, labels=np.arange(7), categories=np.array(names))
+    np.save(tmp_path / "t.npy", rows)
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    source, expected = InMemorySource(seen_samples, 0), rows[:0:-1] / np.linalg.norm(rows[:0:-1], axis=1, keepdims=True)
+    listed = config(tiny_clip, "none", text_features=f"{tmp_path}/t.npy", text_names=f"{tmp_path}/names.txt")
+    for settings in (listed, config(tiny_clip, "none", text_features=f"{tmp_path}/t.npz")):
+        provider = create_clip_feature_provider(settings, source, tmp_path, "cpu")
+        np.testing.assert_allclose(provider.category_text().numpy(), expected, rtol=1e-5)
+    (tmp_path / "names.txt").write_text("\n".join(names).replace("can", "tin"))
+    with pytest.raises(DataError, match=r"t\.npy' have 0 rows of category 'can', expected 1"):
+        create_clip_feature_provider(listed, source, tmp_path, "cpu")
+    (tmp_path / "names.txt").write_text("\n".join(["mug", *names[1:]]))
+    with pytest.raises(DataError, match=r"t\.npy' have 2 rows of category 'mug', expected 1"):
+        create_clip_feature_provider(listed, source, tmp_path, "cpu")
 
 
 def test_text_keys_are_equal_exactly_for_equal_texts() -> None:
