@@ -18,6 +18,7 @@ EXECUTABLES = {
     "evaluate": "clipose_ros.cli.evaluate:main",
     "export": "clipose_ros.cli.export:main",
     "generate": "clipose_ros.cli.generate:main",
+    "hub": "clipose_ros.cli.hub:main",
     "make_segmenter": "clipose_ros.cli.make_segmenter:main",
     "record_frames": "clipose_ros.cli.record_frames:main",
     "train": "clipose_ros.cli.train:main",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.errors import CheckpointError, ConfigError, one_line, quoted
 
 PACKAGE = "clipose_ros"
 MODEL_SUFFIX = ".safetensors"
+HUB_PREFIX = "hf:"
+"""Start of the names of models of the Hugging Face Hub, which ``model.hub`` downloads."""
 
 
 def share_folders() -> list[Path]:
@@ -36,7 +38,15 @@ def model_path(model: str | Path, suffix: str = MODEL_SUFFIX) -> Path:
 
     Raises:
         CheckpointError: No shipped model has that name; the message lists the searched folders and the shipped files.
+            Or the name is one of the hub: nothing is downloaded here.
     """
+    if str(model).startswith(HUB_PREFIX):
+        raise CheckpointError(
+            f"model {quoted(model)} is not downloaded here: do it once with `ros2 run clipose_ros hub download "
+            f"{one_line(str(model))[:80]} --out FILE`, and give that file"
+            if suffix == MODEL_SUFFIX
+            else f"{quoted(model)} is no {suffix} file: only pose models are loaded from the hub"
+        )
     given = Path(model).expanduser()
     if given.suffix or given.is_absolute():
         return given

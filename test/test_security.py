@@ -25,7 +25,7 @@ from clipose_ros.training.run_dir import STATE, RunDir
 ROOT = Path(__file__).resolve().parents[1]
 POLICY = "a policy of the maintainers"
 ISOLATION, DETECTOR = "test/segmentation/test_isolation.py", "test/cli/test_train_segmenter_errors.py"
-NETWORK, HERE = "test/cli/test_network.py", "test/test_security.py"
+NETWORK, HERE, HUB = "test/cli/test_network.py", "test/test_security.py", "test/model/test_hub.py"
 HELD: dict[str, list[str] | str] = {
     "Report a vulnerability privately": POLICY,
     "The maintainer address in": [f"{HERE}::test_maintainer_address_is_a_placeholder"],
@@ -41,7 +41,10 @@ HELD: dict[str, list[str] | str] = {
         "test/segmenter_training/test_dataset_file.py::test_damaged_data_sets_are_named",
         "test/model/test_checkpoint.py::test_corrupt_checkpoint_raises_checkpoint_error",
     ],
-    "pose models (`.safetensors`)": ["test/model/test_checkpoint.py::test_corrupt_checkpoint_raises_checkpoint_error"],
+    "pose models (`.safetensors`)": [
+        "test/model/test_checkpoint.py::test_corrupt_checkpoint_raises_checkpoint_error",
+        f"{HUB}::test_hostile_file_of_the_hub_is_refused_like_any_other",
+    ],
     "training states (`state.pt`)": [
         f"{HERE}::test_files_run_no_code",
         f"{ISOLATION}::test_backends_run_no_code_of_weights",
@@ -83,7 +86,10 @@ HELD: dict[str, list[str] | str] = {
     "Exceptions need your request": [
         "test/model/test_clip.py::test_clip_is_not_downloaded_by_default",
         f"{NETWORK}::test_make_segmenter_downloads_nothing_by_itself",
+        f"{HUB}::test_model_is_downloaded_once_after_a_line_that_says_what",
+        f"{HUB}::test_what_is_no_checkpoint_is_not_uploaded",
     ],
+    "The node refuses `hf:` names": [f"{HUB}::test_what_is_no_request_downloads_nothing"],
     "ultralytics is run offline": [
         "test/segmentation/test_yolo.py::test_ultralytics_sends_installs_and_writes_nothing",
         f"{ISOLATION}::test_everything_is_restored",

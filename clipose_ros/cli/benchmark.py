@@ -23,7 +23,7 @@ from clipose_ros.benchmark.result_tables import ResultTable, build_tables, machi
 from clipose_ros.benchmark.rows import StageRow, StartRow
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
 from clipose_ros.cli.live_system import live_environment, set_parameters
-from clipose_ros.cli.node_settings import SEGMENTERS, segmenter_settings
+from clipose_ros.cli.node_settings import SEGMENTERS, local_model, segmenter_settings
 from clipose_ros.cli.option_rules import add_renamed_flag
 from clipose_ros.cli.subprocesses import ended_by_signals
 from clipose_ros.config import NetworkConfig, TtaConfig, config_fields
@@ -95,7 +95,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the network that is measured."""
     add = parser.add_argument_group("network").add_argument
-    add("--model", default="clipose_small", help="Measure this shipped model or model file (clipose_small).")
+    add(
+        "--model",
+        default="clipose_small",
+        help="Measure this shipped model, model file or hf:owner/name (clipose_small).",
+    )
     add("--device", default="auto", help="Run the network on this device: auto, cpu, cuda or cuda:N (auto).")
     add(
         "--engine",
@@ -187,7 +191,11 @@ def _measure(options: argparse.Namespace, console: Console) -> BenchmarkRecord:
         split_page(options.history, history.BEGIN, history.END)
         options.commit = options.commit or history.current_commit()
     config = NetworkConfig(
-        options.model, _resolve_device(options), options.threads, options.engine, TtaConfig(options.max_passes)
+        local_model(options.model),
+        _resolve_device(options),
+        options.threads,
+        options.engine,
+        TtaConfig(options.max_passes),
     )
     run = _BenchmarkRun(options, config, live_cases(options, config), console)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,13 @@ from clipose_ros.cli.live_system import (
     ros_arguments,
     set_parameters,
 )
-from clipose_ros.cli.node_settings import SEGMENTERS, SHIPPED_SEGMENTER, read_parameters, segmenter_settings
+from clipose_ros.cli.node_settings import (
+    SEGMENTERS,
+    SHIPPED_SEGMENTER,
+    local_model,
+    read_parameters,
+    segmenter_settings,
+)
 from clipose_ros.cli.subprocesses import Subprocess, ended_by_signals
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
@@ -107,7 +113,7 @@ def _add_node_options(parser: argparse.ArgumentParser) -> None:
         "--segmenter", default="shipped", metavar="WHICH",
         help=f"Detect the objects with this segmenter: {SEGMENTERS} (shipped).",
     )  # fmt: skip
-    add("--model", default="clipose_small", help="Use this shipped model or model file (clipose_small).")
+    add("--model", default="clipose_small", help="Use this shipped model, model file or hf:owner/name (clipose_small).")
     add(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="Set a parameter of the pose node, such as segmentation.score_threshold=0.3. May be repeated.",
@@ -146,7 +152,7 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
     node = {
         **segmenter_settings(options.segmenter),
         **(read_parameters(config_path("demo_detector.yaml")) if is_rendered else {}),
-        "network.model": options.model,
+        "network.model": local_model(options.model),
         **set_parameters(options.settings),
     }
     segmentation = f"Segmentation: {_SEGMENTER_NAMES.get(options.segmenter, options.segmenter)}."

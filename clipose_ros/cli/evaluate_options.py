@@ -132,7 +132,9 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the network. They have no defaults, since those are in ``--params`` with ``--scenes``."""
     defaults, group = NetworkConfig(), parser.add_argument_group("network")
-    group.add_argument("--model", help=f"Evaluate this .safetensors file or shipped model ({defaults.model}).")
+    group.add_argument(
+        "--model", help=f"Evaluate this .safetensors file, shipped model or hf:owner/name ({defaults.model})."
+    )
     group.add_argument("--device", help=f"Run on this device: auto, cpu, cuda or cuda:N ({defaults.device}).")
     group.add_argument("--engine", help=f"Use this engine, built-in or installed ({defaults.engine}).")
     group.add_argument(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipose_ros.cli.node_settings import local_model
 from clipose_ros.errors import CliposeError
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.onnx_export import EQUAL, compare_onnx, export_onnx, require
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.unchecked:
             require("onnxruntime")  # raises before the export
-        source = model_path(options.model)
+        source = model_path(local_model(options.model))
         network = load_checkpoint(source)
         notes = {"model": source.stem, "model_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
         export_onnx(network, options.out, options.points, notes)
@@ -43,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     """Return the parser of all options."""
     parser = argparse.ArgumentParser(prog="export", description=__doc__)
     parser.add_argument(
-        "--model", default="clipose_small", help="Export this shipped model or .safetensors file (clipose_small)."
+        "--model",
+        default="clipose_small",
+        help="Export this shipped model, .safetensors file or hf:owner/name (clipose_small).",
     )
     parser.add_argument("--out", type=Path, required=True, help="Write the ONNX network to this file.")
     parser.add_argument(

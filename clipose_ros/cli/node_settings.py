@@ -13,7 +13,7 @@ from clipose_ros.bounded_files import read_yaml
 from clipose_ros.config import NetworkConfig, PoseNodeConfig, installed_segmenters, nest
 from clipose_ros.errors import ConfigError, UnreadableFileError
 from clipose_ros.plugins import BUILTIN_SEGMENTERS
-from clipose_ros.resources import config_path
+from clipose_ros.resources import HUB_PREFIX, config_path
 from clipose_ros.segmentation.class_map import WEIGHTS_SUFFIX
 
 SHIPPED_SEGMENTER = "shipped"
@@ -65,7 +65,22 @@ def network_config(options: argparse.Namespace, base: NetworkConfig | None = Non
         {name: value for name in names if (value := getattr(options, name)) is not None}
         for names in (NETWORK_OPTIONS, TTA_OPTIONS)
     )
+    if "model" in network:
+        network["model"] = local_model(network["model"])
     return replace(base, **network, tta=replace(base.tta, **tta))
+
+
+def local_model(model: str) -> str:
+    """Return the path of a model ``hf:owner/name[@revision]`` after its download; other models are unchanged.
+
+    Raises:
+        CheckpointError: The hub has no such model, or it cannot be downloaded.
+    """
+    if not model.startswith(HUB_PREFIX):
+        return model
+    from clipose_ros.model.hub import resolve_model  # imports torch
+
+    return resolve_model(model)
 
 
 def segmenter_settings(segmenter: str, with_parameters: bool = True) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from clipose_ros.bounded_files import parse_yaml
+from clipose_ros.cli.node_settings import local_model
 from clipose_ros.config import nest, with_current_names
 from clipose_ros.data.shards.reader import load_clouds
 from clipose_ros.data.shards.stream import open_clouds
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="Write the run to this folder.")
     initial = parser.add_mutually_exclusive_group()
     initial.add_argument("--resume", action="store_true", help="Resume the run in --out.")
-    initial.add_argument("--start", metavar="MODEL", help="Start from the weights of this shipped model or model file.")
+    initial.add_argument("--start", metavar="MODEL", help="Start from this shipped model, model file or hf:owner/name.")
     parser.add_argument(
         "--dry-run", action="store_true", help="Print the settings and the expected duration of the run; write nothing."
     )
@@ -110,7 +111,7 @@ def _initialize(trainer: Trainer, options: argparse.Namespace, config: TrainConf
     if options.resume:
         trainer.load_state(load_run_state(RunDir(options.out), config, trainer.device))
     elif options.start:
-        trainer.start_from(model_path(options.start))
+        trainer.start_from(model_path(local_model(options.start)))
 
 
 class _ListRecipes(argparse.Action):

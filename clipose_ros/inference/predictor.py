@@ -17,6 +17,7 @@ from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.model.checkpoint import load_checkpoint
+from clipose_ros.model.hub import resolve_model
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
 
@@ -46,7 +47,8 @@ class Predictor:
         """Create a predictor from a checkpoint.
 
         Args:
-            model: A ``.safetensors`` file, or the name of a shipped model (``clipose_small``).
+            model: A ``.safetensors`` file, the name of a shipped model (``clipose_small``), or a model of the Hugging
+                Face Hub, which is downloaded: ``hf:owner/name`` or, pinned, ``hf:owner/name@revision``.
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of the network; 0 leaves the choice to torch.
             engine: ``auto``, a built-in engine, or one of an installed package, see ``inference.engines.registry``.
@@ -55,17 +57,17 @@ class Predictor:
                 always runs all passes.
 
         Raises:
-            CheckpointError: The model does not exist, is corrupt, or has another architecture.
+            CheckpointError: The model does not exist, is corrupt, has another architecture, or cannot be downloaded.
             DeviceError: The device does not exist on this machine, or lacks what the engine needs.
             ConfigError: The engine does not exist or does not compute on the device, or a number is out of bounds.
         """
         return cls.from_config(
-            NetworkConfig(str(model), device, threads, engine, TtaConfig(max_passes, disagreement_deg))
+            NetworkConfig(resolve_model(str(model)), device, threads, engine, TtaConfig(max_passes, disagreement_deg))
         )
 
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Predictor:
-        """Create a predictor from settings; raises as ``load`` does."""
+        """Create a predictor from settings; raises as ``load`` does. It downloads nothing: models of the hub raise."""
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": [[]],
     "doctor": [[]],
     "generate": [[]],
+    "hub": [[], ["download"], ["push"]],
     "train": [[]],
     "evaluate": [[]],
     "benchmark": [[]],
