@@ -20,6 +20,7 @@ EXECUTABLES = {
     "generate": "clipose_ros.cli.generate:main",
     "hub": "clipose_ros.cli.hub:main",
     "make_segmenter": "clipose_ros.cli.make_segmenter:main",
+    "process": "clipose_ros.cli.process:main",
     "record_frames": "clipose_ros.cli.record_frames:main",
     "train": "clipose_ros.cli.train:main",
     "train_segmenter": "clipose_ros.cli.train_segmenter:main",

@@ -26,6 +26,9 @@ FlatIndexArray: TypeAlias = NDArray[np.intp]
 LABEL_BASE = 1000
 """Factor of the category id in a label image: category id x LABEL_BASE + instance number; 0 is the background."""
 
+HANDLE_VISIBLE = "handle_visible"
+"""Class id of the second hypothesis of a true pose; its score is 1 if a mug's handle is visible, else 0."""
+
 AXIS_CONFIDENCE_DECAY = 13.7
 """Decay k of the axis confidence exp(-k d^2), with the distance d between predicted and true unit axis (GPV-Pose)."""
 

@@ -16,6 +16,7 @@ from clipose_ros.data.bags.message_types import COMPRESSED, DETECTIONS, IMAGE, I
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
 COLOR, DEPTH, CAMERA_INFO = "/camera/color/image_raw", "/camera/aligned_depth/image_raw", "/camera/color/camera_info"
+LABELS, TRUTH = "/segmentation/labels", "/truth/detections"
 FRAME = "camera_color_optical_frame"
 START_NS = 1_700_000_000_000_000_000
 STEP_NS = 33_333_333
@@ -92,8 +93,18 @@ class Messages:
         )
         return self.make(TRANSFORMS[0], transforms=[stamped])
 
-    def detections(self, header: object) -> object:
-        return self.make(DETECTIONS, header=header, detections=[])
+    def truth(self, header: object, category: str, xyz: Sequence[float]) -> object:
+        """Return the true pose of one object, upright in the camera frame."""
+        position = self.make("geometry_msgs/msg/Point", **dict(zip("xyz", map(float, xyz), strict=True)))
+        upright = self.make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0)
+        pose = self.make("geometry_msgs/msg/Pose", position=position, orientation=upright)
+        with_covariance = self.make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36))
+        hypothesis = self.make("vision_msgs/msg/ObjectHypothesis", class_id=category, score=1.0)
+        result = self.make("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis, pose=with_covariance)
+        size = self.make("geometry_msgs/msg/Vector3", x=0.1, y=0.1, z=0.1)
+        box = self.make("vision_msgs/msg/BoundingBox3D", center=pose, size=size)
+        item = self.make("vision_msgs/msg/Detection3D", header=header, results=[result], bbox=box, id="1")
+        return self.make(DETECTIONS, header=header, detections=[item])
 
     def encode(self, item: Item) -> memoryview:
         if self.encoding == "ros1":
@@ -108,6 +119,40 @@ class Messages:
             Item(COLOR, IMAGE, log_ns + 1, self.image(frame.rgb, "rgb8", header)),
             Item(DEPTH, IMAGE, log_ns + 2, self.image(frame.depth, "32FC1", header)),
         ]
+
+
+MUG, BOWL = 6001, 2001
+"""Values of a label image."""
+
+
+def scene(stamp_ns: int) -> RgbdFrame:
+    """Return a frame of a mug and a bowl, each a block of depth in front of a wall, in whole millimetres."""
+    depth = np.full((120, 160), 2000, np.uint16)
+    labels = np.zeros((120, 160), np.uint16)
+    rgb = np.full((120, 160, 3), 90, np.uint8)
+    for value, left, right, depth_mm in ((MUG, 20, 50, 500), (BOWL, 90, 130, 800)):
+        place = np.s_[30:80, left:right]
+        depth[place] = depth_mm + np.arange(50)[:, None]
+        labels[place] = value
+        rgb[place] = (value % 200, 200, 50)
+    camera = CameraIntrinsics(120.0, 120.0, 79.5, 59.5, 160, 120)
+    return RgbdFrame(rgb, depth * np.float32(1e-3), camera, stamp_ns, FRAME, labels)
+
+
+def scene_items(count: int, *, truths: bool = True, world: bool = True) -> list[Item]:
+    """Return the messages of frames of ``scene``, with labels, true poses of the mug, and the camera's way."""
+    makers, items = Messages(), []
+    for number in range(count):
+        frame = scene(START_NS + number * STEP_NS)
+        header = makers.header(frame.stamp_ns)
+        items += makers.camera(frame)
+        items.append(Item(LABELS, IMAGE, frame.stamp_ns + 9, makers.image(frame.labels, "16UC1", header)))
+        if truths:
+            items.append(Item(TRUTH, DETECTIONS, frame.stamp_ns + 9, makers.truth(header, "mug", (-0.2, 0.0, 0.52))))
+        if world:
+            way = makers.transform("world", FRAME, frame.stamp_ns, (0.001 * number, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0))
+            items.append(Item("/tf", TRANSFORMS[0], frame.stamp_ns, way))
+    return items
 
 
 def make_frames(count: int, width: int = 24, height: int = 16, seed: int = 0) -> list[RgbdFrame]:

@@ -22,8 +22,8 @@ from clipose_ros.benchmark.record import BenchmarkRecord, read_record, write_rec
 from clipose_ros.benchmark.result_tables import ResultTable, build_tables, machine_line
 from clipose_ros.benchmark.rows import StageRow, StartRow
 from clipose_ros.cli.live_benchmark import LiveCase, run_live
-from clipose_ros.cli.live_system import live_environment, set_parameters
-from clipose_ros.cli.node_settings import SEGMENTERS, local_model, segmenter_settings
+from clipose_ros.cli.live_system import live_environment
+from clipose_ros.cli.node_settings import SEGMENTERS, local_model, segmenter_settings, set_parameters
 from clipose_ros.cli.option_rules import add_renamed_flag
 from clipose_ros.cli.subprocesses import ended_by_signals
 from clipose_ros.config import NetworkConfig, TtaConfig, config_fields

@@ -27,7 +27,6 @@ from clipose_ros.cli.live_system import (
     SilenceError,
     live_system,
     ros_arguments,
-    set_parameters,
 )
 from clipose_ros.cli.node_settings import (
     SEGMENTERS,
@@ -35,6 +34,7 @@ from clipose_ros.cli.node_settings import (
     local_model,
     read_parameters,
     segmenter_settings,
+    set_parameters,
 )
 from clipose_ros.cli.subprocesses import Subprocess, ended_by_signals
 from clipose_ros.data.rgbd_folder import open_rgbd_folder

@@ -8,17 +8,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import rclpy
 import rclpy.signals
-import yaml
 from rclpy.executors import SingleThreadedExecutor
 
 from clipose_ros.cli.subprocesses import Subprocess
-from clipose_ros.errors import CliposeError, ConfigError
+from clipose_ros.errors import CliposeError
 from clipose_ros.resources import config_path
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.ros_tools.domains import environment_domain
@@ -165,21 +164,6 @@ def ros_arguments(parameters: Mapping[str, Any], *files: Path) -> list[str]:
     # JSON is valid YAML with quoted strings, so the string "1" stays a string
     pairs += [("-p", f"{name}:={json.dumps(value)}") for name, value in parameters.items()]
     return ["--ros-args", *(argument for pair in pairs for argument in pair)]
-
-
-def set_parameters(entries: Sequence[str]) -> dict[str, Any]:
-    """Parse ``NAME=VALUE`` entries with YAML values.
-
-    Raises:
-        ConfigError: An entry has no name or no equals sign.
-    """
-    parameters = {}
-    for entry in entries:
-        name, sign, value = entry.partition("=")
-        if not (name and sign):
-            raise ConfigError(f"--set needs NAME=VALUE, got '{entry}'")
-        parameters[name] = yaml.safe_load(value)
-    return parameters
 
 
 @contextlib.contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from clipose_ros.bounded_files import read_yaml
 from clipose_ros.config import NetworkConfig, PoseNodeConfig, installed_segmenters, nest
@@ -81,6 +83,21 @@ def local_model(model: str) -> str:
     from clipose_ros.model.hub import resolve_model  # imports torch
 
     return resolve_model(model)
+
+
+def set_parameters(entries: Sequence[str]) -> dict[str, Any]:
+    """Parse ``NAME=VALUE`` entries with YAML values.
+
+    Raises:
+        ConfigError: An entry has no name or no equals sign.
+    """
+    parameters = {}
+    for entry in entries:
+        name, sign, value = entry.partition("=")
+        if not (name and sign):
+            raise ConfigError(f"--set needs NAME=VALUE, got '{entry}'")
+        parameters[name] = yaml.safe_load(value)
+    return parameters
 
 
 def segmenter_settings(segmenter: str, with_parameters: bool = True) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from clipose_ros.errors import SegmentationError
 from clipose_ros.geometry.alignment import ShiftDetector
 from clipose_ros.inference.pipeline import DetectedFrame, PosePipeline
 from clipose_ros.ros.diagnostics import NodeDiagnostics
-from clipose_ros.ros.publishers import PublishedFrame, Publishers
+from clipose_ros.ros.publishers import Publishers
 from clipose_ros.ros.transforms import Transforms
-from clipose_ros.tracking.reference_frames import is_finite, transform_tracks
+from clipose_ros.tracking.published_frame import PublishedFrame, select_tracks
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, FrameResult, Rejection, RejectionReason, RgbdFrame, TrackedObject
 
@@ -168,18 +168,13 @@ class FrameProcessor:
         publish = self._config.publish
         self._diagnostics.count("objects_coasting", self._tracker.track_counts.coasting)
         self._diagnostics.count("tracks_lost", self._tracker.track_counts.lost)
-        shown = [track for track in tracks if track.seen or publish.coasting]
         T_frame_camera = self._lookup(publish.target_frame, frame, "publish.target_frame")
-        moved = transform_tracks(shown, T_frame_camera) if publish.target_frame else shown
-        finite = [pair for pair in zip(shown, moved, strict=True) if is_finite(pair[0]) and is_finite(pair[1])]
-        if len(finite) < len(shown):
-            self._report_not_finite(shown, [track for track, _ in finite])
-            shown, moved = [track for track, _ in finite], [track for _, track in finite]
-        return PublishedFrame(frame, result, shown, moved, publish.target_frame or frame.frame_id, T_frame_camera)
+        published = select_tracks(frame, result, tracks, T_frame_camera, publish)
+        if published.left_out:
+            self._report_not_finite(published.left_out)
+        return published
 
-    def _report_not_finite(self, shown: Sequence[TrackedObject], published: Sequence[TrackedObject]) -> None:
-        kept = {track.name for track in published}
-        dropped = [track.name for track in shown if track.name not in kept]
+    def _report_not_finite(self, dropped: Sequence[str]) -> None:
         self._diagnostics.count("objects_not_finite", len(dropped))
         self._diagnostics.warning(
             "not_finite",

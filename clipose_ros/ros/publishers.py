@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
@@ -22,30 +21,8 @@ from clipose_ros.ros.conversions import image_message, ros_stamp
 from clipose_ros.ros.markers import Markers
 from clipose_ros.ros.messages import ObjectMessages, object_cloud
 from clipose_ros.ros.rejections import LocatedRejection, locate_rejections
-from clipose_ros.types import FloatArray, FrameResult, RgbdFrame, TrackedObject
-from clipose_ros.visualization.draw import draw_tracks
+from clipose_ros.tracking.published_frame import PublishedFrame, draw_published
 from clipose_ros.visualization.labels import LabelOffsets
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PublishedFrame:
-    """A processed frame with its results, ready to be published.
-
-    Attributes:
-        frame: The processed frame.
-        result: Poses and rejections of the pipeline.
-        tracks_camera: Tracks to publish, in the camera frame.
-        tracks: The same tracks in ``frame_id``.
-        frame_id: Reference frame of all messages but the debug image.
-        T_frame_camera: ``(4, 4)``, camera into ``frame_id``.
-    """
-
-    frame: RgbdFrame
-    result: FrameResult
-    tracks_camera: Sequence[TrackedObject]
-    tracks: Sequence[TrackedObject]
-    frame_id: str
-    T_frame_camera: FloatArray
 
 
 class Publishers:
@@ -122,8 +99,7 @@ def _detections_2d(published: PublishedFrame) -> Detection2DArray:
 
 
 def _debug_image(published: PublishedFrame, label_offsets: LabelOffsets) -> Image:
-    """Draw masks, boxes, axes, labels and rejected instances onto the colour image."""
-    frame, rejections = published.frame, published.result.rejections
-    masks = [cloud.instance for cloud in published.result.clouds]
-    image = draw_tracks(frame.rgb, published.tracks_camera, frame.intrinsics, masks, rejections, label_offsets)
-    return image_message(image, "rgb8", Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id))
+    """Make the message of the annotated colour image."""
+    frame = published.frame
+    header = Header(stamp=ros_stamp(frame.stamp_ns), frame_id=frame.frame_id)
+    return image_message(draw_published(published, label_offsets), "rgb8", header)

@@ -26,8 +26,7 @@ from clipose_ros.evaluation.runs.live_statistics import (
     match_errors,
 )
 from clipose_ros.ros.conversions import read_transform
-from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE
-from clipose_ros.types import ByteArray, FloatArray
+from clipose_ros.types import HANDLE_VISIBLE, ByteArray, FloatArray
 
 _MAX_TRUTHS = 300  # true poses of this many frames are kept until the frame's detections arrive
 _QUEUE = QoSProfile(depth=200, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -25,10 +25,7 @@ from clipose_ros.ros_tools.camera_publisher import (
     declare_parameters,
     run_node,
 )
-from clipose_ros.types import LABEL_BASE, FloatArray, RgbdFrame
-
-HANDLE_VISIBLE = "handle_visible"
-"""Class id of the second hypothesis of a true pose; its score is 1 if a mug's handle is visible, else 0."""
+from clipose_ros.types import HANDLE_VISIBLE, LABEL_BASE, FloatArray, RgbdFrame
 
 
 @dataclass(frozen=True)

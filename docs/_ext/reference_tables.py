@@ -33,6 +33,7 @@ COMMANDS = {
     "benchmark": [[]],
     "export": [[]],
     "make_segmenter": [[]],
+    "process": [[]],
     "record_frames": [[]],
     "train_segmenter": [[], ["pictures"], ["classes"], ["propose"], ["train"], ["average"], ["evaluate"]],
 }

@@ -8,7 +8,8 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from clipose_ros.cli.live_system import SilenceError, live_environment, live_system, ros_arguments, set_parameters
+from clipose_ros.cli.live_system import SilenceError, live_environment, live_system, ros_arguments
+from clipose_ros.cli.node_settings import set_parameters
 from clipose_ros.errors import ConfigError
 from clipose_ros.resources import config_path
 from clipose_ros.ros_tools.domains import reserved_domain

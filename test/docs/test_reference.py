@@ -62,7 +62,7 @@ def test_topics_page_has_every_publisher_and_service(module: str, function: str)
 
 def test_topics_page_has_every_input() -> None:
     page = (REFERENCE / "topics.md").read_text(encoding="utf-8")
-    source = (ROS / "conversions.py").read_text(encoding="utf-8")
+    source = (ROS.parent / "decoding" / "messages.py").read_text(encoding="utf-8")
     names = re.findall(
         r'"([^"]+)"', re.search(r"^INPUT_TOPICS = Topics\((.*?)\)$", source, re.MULTILINE | re.DOTALL)[1]
     )

@@ -169,8 +169,8 @@ def test_cloud_and_picture_are_made_only_for_subscribers(ros, camera, start_node
     drawn = []
     from clipose_ros.ros import publishers
 
-    original = publishers.draw_tracks
-    monkeypatch.setattr(publishers, "draw_tracks", lambda *a, **k: drawn.append(1) or original(*a, **k))
+    original = publishers.draw_published
+    monkeypatch.setattr(publishers, "draw_published", lambda *a, **k: drawn.append(1) or original(*a, **k))
     node = start_node()
     camera.wait_until_heard()
     ros.wait_for(lambda: with_both(node.detections, 3), "frames without a listener", camera.send)

@@ -17,8 +17,8 @@ from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.geometry.camera import project
 from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
 from clipose_ros.ros_tools.rgbd_player import RgbdPlayer
-from clipose_ros.ros_tools.synthetic_camera import HANDLE_VISIBLE, SyntheticCamera
-from clipose_ros.types import LABEL_BASE
+from clipose_ros.ros_tools.synthetic_camera import SyntheticCamera
+from clipose_ros.types import HANDLE_VISIBLE, LABEL_BASE
 
 NAMES = Topics("color", "depth", "info", "labels", "boxes")
 SMALL = {"frames": 2, "width": 160, "height": 120, "workers": 1, "rate_hz": 20.0}

@@ -46,6 +46,7 @@ def scan_sqlite(path: Path, selects: Selection, report: Report) -> Iterator[RawM
         report(f"it cannot be opened: {error}")
         return
     try:
+        connection.text_factory = lambda data: data.decode(errors="replace")
         connection.execute("PRAGMA trusted_schema = OFF")
         yield from _rows(connection, selects, report)
     except sqlite3.Error as error:

@@ -14,8 +14,12 @@ table { border-collapse: collapse; margin: .8em 0 1.6em; }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #d8dee4; font-variant-numeric: tabular-nums; }
 td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
+table.text th, table.text td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
 tr.strong td { font-weight: 600; border-top: 2px solid #57606a; }
 img { max-width: 100%; }
+.pictures { display: grid; grid-template-columns: 1fr 1fr; gap: 1em; }
+figure { margin: 0; }
+figcaption { color: #57606a; }
 p.note { color: #57606a; }
 """
 
@@ -34,14 +38,16 @@ def note(text: str) -> str:
     return f"<p class='note'>{escape(text)}</p>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], strong: Collection[str] = ()) -> str:
-    """Return a table; rows whose first cell is in ``strong`` are emphasized."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], strong: Collection[str] = (), *, wraps: bool = False
+) -> str:
+    """Return a table; rows whose first cell is in ``strong`` are emphasized. With ``wraps``, its cells hold text."""
     cells = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = [
         f"<tr{' class=strong' if row[0] in strong else ''}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
         for row in rows
     ]
-    return f"<table><tr>{cells}</tr>\n" + "\n".join(lines) + "</table>"
+    return f"<table{' class=text' if wraps else ''}><tr>{cells}</tr>\n" + "\n".join(lines) + "</table>"
 
 
 def format_number(value: float | None) -> str:
@@ -55,5 +61,19 @@ def embed_figure(figure: Any, alternative: str) -> str:
     """Return a matplotlib figure as an embedded image."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
-    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"
+    return _embed(stream.getvalue(), "png", alternative)
+
+
+def embed_jpeg(data: bytes, alternative: str) -> str:
+    """Return a JPEG image as an embedded image."""
+    return _embed(data, "jpeg", alternative)
+
+
+def figure(image: str, caption: str) -> str:
+    """Return an embedded image with a caption."""
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _embed(data: bytes, kind: str, alternative: str) -> str:
+    text = base64.b64encode(data).decode("ascii")
+    return f"<img alt='{escape(alternative)}' src='data:image/{kind};base64,{text}'>"
