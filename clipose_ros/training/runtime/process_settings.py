@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import torch
 
 from clipose_ros.training.runtime.cpu_tuning import tune_process
@@ -15,10 +16,19 @@ def configure_process(seed: int, threads: int, device: str) -> None:
 
     Args:
         seed: Seed of the run.
-        threads: CPU threads of torch; 0 keeps the present number.
+        threads: CPU threads of torch and of compiled kernels; 0 keeps torch's present number.
         device: ``cpu`` or ``cuda:N``.
     """
     torch.manual_seed(seed)
-    if threads:
-        torch.set_num_threads(threads)
+    _set_threads(threads or torch.get_num_threads())
     tune_process(device)
+
+
+def _set_threads(threads: int) -> None:
+    """Set the number of threads of compiled kernels and of torch.
+
+    The kernels come first: their first call would otherwise reset the number of OpenMP threads, torch's among them, to
+    that of the cores. Two runs on two cores, of one thread each, then wait for each other at every barrier.
+    """
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(threads)
