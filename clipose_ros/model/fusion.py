@@ -124,10 +124,10 @@ class FusionNet(CLIPoseNet):
         """Predict as ``CLIPoseNet`` does, with the second modality's unit features ``(B, other)``."""
         if other is None:
             raise ShapeError("a fusion network needs features (B, D) of the second modality, got none")
-        centred, mean = self.centre(points_camera)
-        encoding: Encoding = self.encoder(centred)
+        clouds = self.centre(points_camera)
+        encoding: Encoding = self.encoder(clouds.points)
         fused = self.fusion(encoding, other)
-        output = self.read(fused, centred, mean, category)
+        output = self.read(fused, clouds, category)
         return NetworkOutput(
             output.axis_y, output.axis_x, output.confidence_y, output.confidence_x, output.translation, output.size,
             encoding=encoding,

@@ -16,6 +16,7 @@ from clipose_ros.errors import ConfigError, ShapeError
 from clipose_ros.model.encoder import MIN_POINTS, Encoding, GraphEncoder
 from clipose_ros.model.graph import PYTORCH_OPS, GraphOps, use_ops
 from clipose_ros.model.heads import AxisHead, CloudHead
+from clipose_ros.model.rays import rotation_to_ray
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Architecture(ConfigNode):
         "Unit of length inside the network, metres: a unit near the objects' size trains faster.",
         low=1e-3,
         high=1e3,
+    )
+    ray_aligned: bool = option(
+        False,
+        "Rotate each centred cloud so that the ray through its mean is the optical axis, and the predictions back: "
+        "objects beside the image centre then look like those in it.",
     )
     dropout: float = option(0.2, "Probability of dropping a value before a head's last layer.", low=0.0, high=0.9)
     one_hot: bool = option(False, "Give the heads the category as a one-hot vector (Table III, D2).")
@@ -139,6 +145,25 @@ def check_shape(shape: Sequence[int]) -> None:
         raise ShapeError(f"points must be (B, N, 3), N a multiple of 16 and at least {MIN_POINTS}, got {tuple(shape)}")
 
 
+@dataclass(frozen=True)
+class CentredClouds:
+    """Clouds as the encoder gets them, and how to return to the camera frame.
+
+    Attributes:
+        points: ``(B, N, 3)`` centred about their means, in the network's unit, turned by ``R_ray_camera``.
+        mean: ``(B, 3)`` metres, camera frame.
+        R_ray_camera: ``(B, 3, 3)`` rotation that turned them; None if the network does not align rays.
+    """
+
+    points: Tensor
+    mean: Tensor
+    R_ray_camera: Tensor | None
+
+    def to_camera(self, vectors: Tensor) -> Tensor:
+        """Turn vectors ``(B, 3)`` back to the camera frame."""
+        return vectors if self.R_ray_camera is None else (vectors.unsqueeze(1) @ self.R_ray_camera).squeeze(1)
+
+
 class CLIPoseNet(nn.Module):
     """Inference network of CLIPose: a graph encoder, two axis heads, and a translation-and-size head.
 
@@ -177,34 +202,36 @@ class CLIPoseNet(nn.Module):
         Raises:
             ShapeError: The points have another shape.
         """
-        centred, mean = self.centre(points_camera)
-        return self.read(self.encoder(centred), centred, mean, category)
+        clouds = self.centre(points_camera)
+        return self.read(self.encoder(clouds.points), clouds, category)
 
     def use_ops(self, ops: GraphOps) -> None:
         """Compute neighbourhoods by ``ops`` from now on. Weights stay as they are."""
         use_ops(self, ops)
 
-    def centre(self, points_camera: Tensor) -> tuple[Tensor, Tensor]:
-        """Centre the points that the network uses about their mean.
-
-        Returns:
-            ``(B, N', 3)`` in the network's unit, and the means ``(B, 3)``, metres.
-        """
+    def centre(self, points_camera: Tensor) -> CentredClouds:
+        """Centre the points that the network uses about their mean, and align them if the architecture says so."""
         check_shape(points_camera.shape)
         points = points_camera[:, : self.architecture.points or None]
         # Axes and sizes then do not depend on the position; the mean is added to the predicted centre again.
         mean = points.mean(dim=1, keepdim=True)
-        return (points - mean) / self.architecture.unit_m, mean.squeeze(1)
+        centred = (points - mean) / self.architecture.unit_m
+        if not self.architecture.ray_aligned:
+            return CentredClouds(centred, mean.squeeze(1), None)
+        # In float32 under autocast, too: a rotation in bfloat16 would move points by millimetres.
+        with torch.autocast(centred.device.type, enabled=False):
+            R_ray_camera = rotation_to_ray(mean.squeeze(1))
+            return CentredClouds(centred @ R_ray_camera.mT, mean.squeeze(1), R_ray_camera)
 
-    def read(self, encoding: Encoding, centred: Tensor, mean: Tensor, category: Tensor) -> NetworkOutput:
+    def read(self, encoding: Encoding, clouds: CentredClouds, category: Tensor) -> NetworkOutput:
         """Predict axes, translation and size from an encoding.
 
         Args:
-            encoding: Encoding of the centred cloud.
-            centred: ``(B, N, 3)``, in the network's unit.
-            mean: ``(B, 3)`` means of the clouds, metres.
+            encoding: Encoding of the centred clouds.
+            clouds: Centred clouds.
             category: ``(B,)`` int64, indices of the categories.
         """
+        centred = clouds.points
         unit = self.architecture.unit_m
         count = self.architecture.head_points or centred.shape[1]
         features, coordinates = encoding.first(count), centred[:, :count]
@@ -219,8 +246,8 @@ class CLIPoseNet(nn.Module):
             extra = torch.cat([coordinates, one_hot.expand(-1, coordinates.shape[1], -1)], dim=-1)
         residual = self.head_ts(features, extra)
         return NetworkOutput(
-            axis_y, axis_x, confidence_y, confidence_x,
-            translation=residual[:, :3] * unit + mean,
+            clouds.to_camera(axis_y), clouds.to_camera(axis_x), confidence_y, confidence_x,
+            translation=clouds.to_camera(residual[:, :3]) * unit + clouds.mean,
             size=residual[:, 3:] * unit + self.mean_sizes[category],
             encoding=encoding,
         )  # fmt: skip

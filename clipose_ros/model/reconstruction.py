@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clipose_ros.model.encoder import Encoding, PointNorm
+from clipose_ros.model.rays import rotation_to_ray
 
 WIDTHS = (512, 512, 256, 128)
 """Channels of the layers before the last (GPV-Pose)."""
@@ -44,14 +45,20 @@ class SymmetryHead(nn.Module):
         in_channels: Channels of the encoding.
         unit_m: Unit of length inside the network, metres.
         widths: Channels of the layers before the last.
+        ray_aligned: The encoding is of clouds that are turned to their viewing rays.
     """
 
-    def __init__(self, in_channels: int, unit_m: float, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(
+        self, in_channels: int, unit_m: float, widths: Sequence[int] = WIDTHS, ray_aligned: bool = False
+    ) -> None:
         super().__init__()
-        self.unit_m = unit_m
+        self.unit_m, self.ray_aligned = unit_m, ray_aligned
         self.points = PointHead(in_channels, widths, out_channels=3)
 
     def forward(self, encoding: Encoding, points_camera: Tensor) -> Tensor:
         """Predict the counterparts ``(B, N, 3)`` of an encoded cloud's points, metres, camera frame."""
         mean = points_camera.mean(dim=1, keepdim=True)
-        return torch.add(mean, self.points(encoding), alpha=self.unit_m)
+        offsets = self.points(encoding)
+        if self.ray_aligned:
+            offsets = offsets @ rotation_to_ray(mean.squeeze(1)).to(offsets.dtype)
+        return torch.add(mean, offsets, alpha=self.unit_m)

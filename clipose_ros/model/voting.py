@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipose_ros.model.encoder import Encoding
+from clipose_ros.model.rays import rotation_to_ray
 from clipose_ros.model.reconstruction import PointHead
 
 FACES = ("x+", "x-", "y+", "y-", "z+", "z-")
@@ -45,18 +46,26 @@ class BoxVoteHead(nn.Module):
         in_channels: Channels of the encoding.
         unit_m: Unit of length inside the network, metres.
         widths: Channels of the layers before the last.
+        ray_aligned: The encoding is of clouds that are turned to their viewing rays.
     """
 
-    def __init__(self, in_channels: int, unit_m: float, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(
+        self, in_channels: int, unit_m: float, widths: Sequence[int] = WIDTHS, ray_aligned: bool = False
+    ) -> None:
         super().__init__()
-        self.unit_m = unit_m
+        self.unit_m, self.ray_aligned = unit_m, ray_aligned
         self.points = PointHead(in_channels + 3, widths, out_channels=5 * len(FACES))
 
     def forward(self, encoding: Encoding, points_camera: Tensor) -> BoxVotes:
         """Predict the votes of the points ``(B, N, 3)`` of an encoded cloud."""
-        centred = (points_camera - points_camera.mean(dim=1, keepdim=True)) / self.unit_m
+        mean = points_camera.mean(dim=1, keepdim=True)
+        centred = (points_camera - mean) / self.unit_m
+        R_ray_camera = rotation_to_ray(mean.squeeze(1)) if self.ray_aligned else None
+        if R_ray_camera is not None:
+            centred = centred @ R_ray_camera.mT
         # Five values per face: normal (3), distance, logit of the confidence.
         values = self.points(encoding, centred).unflatten(-1, (len(FACES), 5))
-        return BoxVotes(
-            F.normalize(values[..., :3], dim=-1), values[..., 3] * self.unit_m, torch.sigmoid(values[..., 4])
-        )
+        normals = F.normalize(values[..., :3], dim=-1)
+        if R_ray_camera is not None:
+            normals = (normals.flatten(1, 2) @ R_ray_camera.to(normals.dtype)).unflatten(1, normals.shape[1:3])
+        return BoxVotes(normals, values[..., 3] * self.unit_m, torch.sigmoid(values[..., 4]))

@@ -14,7 +14,8 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
     """Return how many times as wide ``wide`` is; None if the two differ otherwise or not by a whole number.
 
     The numbers of points of network and heads, and dropout, may differ: the weights have the same meaning for fewer
-    points. Neighbours and the unit of length must be equal: they shape no weight, but features change with them.
+    points. ``ray_aligned`` may differ, too: the inputs are then turned, and training adapts to that. Neighbours and the
+    unit of length must be equal: they shape no weight, but features change with them.
     """
     factor = max(1, wide.widths[0] // narrow.widths[0])
     fitting = replace(
@@ -22,6 +23,7 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
         widths=tuple(factor * width for width in narrow.widths),
         points=wide.points,
         head_points=wide.head_points,
+        ray_aligned=wide.ray_aligned,
         dropout=wide.dropout,
     )
     return factor if fitting == wide else None
@@ -30,7 +32,8 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
 def widen(narrow: CLIPoseNet, wide: CLIPoseNet, seed: int = 0) -> None:
     """Give a network the weights of a narrower one, so that the outputs are the same.
 
-    The outputs are the same for the same points; they differ if the two networks use different numbers of points.
+    The outputs are the same for the same points; they differ if the two networks use different numbers of points, or
+    only one of them aligns clouds to their rays.
 
     Every channel becomes ``factor`` equal channels, side by side. The next layer divides its weight among them in
     random shares, so that training separates them from its first step on. All channels have equally many copies, so

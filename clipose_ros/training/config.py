@@ -74,6 +74,7 @@ class TrainConfig(ConfigNode):
     preset: str = option("clipose_small", "Architecture by name.", choices=tuple(PRESETS))
     encoder: str = option("", "3D encoder (Table VII); empty for the preset's.", choices=("", "hs", "gcn3d"))
     one_hot: bool = option(False, "Give the heads the category one-hot (Table III, D2), also if the preset does not.")
+    ray_aligned: bool = option(False, "Turn each cloud to its viewing ray, also if the preset does not.")
     points: int = option(0, "Points that the network uses; 0: the preset's.", low=0, high=16384)
     optimizer: str = option(
         "adamw", "AdamW; Muon for matrices with AdamW for the rest (without CLIP); or Ranger, as in the paper.",
@@ -143,6 +144,7 @@ class TrainConfig(ConfigNode):
             encoder=self.encoder or preset.encoder,
             one_hot=self.one_hot or preset.one_hot,
             points=self.points or preset.points,
+            ray_aligned=self.ray_aligned or preset.ray_aligned,
         )
 
     def is_same_run(self, other: TrainConfig) -> bool:

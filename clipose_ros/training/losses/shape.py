@@ -66,9 +66,15 @@ class ShapeLoss(nn.Module):
     def __init__(self, weights: ShapeWeights, network: CLIPoseNet, categories: CategorySet) -> None:
         super().__init__()
         self.weights, self.head_points = weights, network.architecture.head_points
-        channels, unit = network.encoder.out_channels, network.architecture.unit_m
-        self.symmetry = SymmetryHead(channels, unit, weights.symmetry_widths) if weights.symmetry else None
-        self.faces = BoxVoteHead(channels, unit, weights.face_widths) if weights.is_enabled(BOX_VOTE_TERMS) else None
+        channels, unit, aligned = (
+            network.encoder.out_channels,
+            network.architecture.unit_m,
+            network.architecture.ray_aligned,
+        )
+        self.symmetry = SymmetryHead(channels, unit, weights.symmetry_widths, aligned) if weights.symmetry else None
+        self.faces = (
+            BoxVoteHead(channels, unit, weights.face_widths, aligned) if weights.is_enabled(BOX_VOTE_TERMS) else None
+        )
         self.register_buffer("signs", symmetry_signs(categories), persistent=False)
         self.register_buffer("axial", torch.tensor([c.symmetry.axial_y for c in categories]), persistent=False)
 

@@ -22,6 +22,7 @@ from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
 from clipose_ros.model.network import CLIPoseNet, check_shape
+from clipose_ros.model.rays import rotation_to_ray
 from clipose_ros.types import FloatArray, IndexArray
 
 GEMMS: dict[str, tuple[GemmFactory, GemmFactory]] = {
@@ -78,15 +79,21 @@ class CpuEngine:
         check_shape(points_camera.shape)
         unit = np.float32(self._architecture.unit_m)
         centred, mean = centre_clouds(points_camera[:, : self._architecture.points or None], unit)
+        R_ray_camera = rotations_to_rays(mean) if self._architecture.ray_aligned else None
+        if R_ray_camera is not None:
+            centred = centred @ R_ray_camera.transpose(0, 2, 1)
         with self._lock:  # callers in several threads share the buffers
             values = self._compute_heads(centred, category)
         values[~np.isfinite(mean).all(axis=1)] = np.nan
+        vectors = np.stack([values[:, 0, 1:4], values[:, 1, 1:4], values[:, 2, :3]], axis=1)
+        if R_ray_camera is not None:
+            vectors = vectors @ R_ray_camera
         return RawPoses(
-            axis_y=_normalise(values[:, 0, 1:4]),
-            axis_x=_normalise(values[:, 1, 1:4]),
+            axis_y=_normalise(vectors[:, 0]),
+            axis_x=_normalise(vectors[:, 1]),
             confidence_y=_sigmoid(values[:, 0, 0]),
             confidence_x=_sigmoid(values[:, 1, 0]),
-            translation=values[:, 2, :3] * unit + mean,
+            translation=vectors[:, 2] * unit + mean,
             size=values[:, 2, 3:] * unit + self._mean_sizes[category],
         )
 
@@ -158,6 +165,12 @@ def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatA
         mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
         finite = np.isfinite(mean).all(axis=1)
         return np.where(finite[:, None, None], (points_camera - mean[:, None]) / unit_m, np.float32(0.0)), mean
+
+
+def rotations_to_rays(mean: FloatArray) -> FloatArray:
+    """Compute ``rays.rotation_to_ray`` for means ``(B, 3)``: ``(B, 3, 3)`` float32, the identity for none."""
+    finite = np.isfinite(mean).all(axis=1)
+    return rotation_to_ray(torch.from_numpy(np.where(finite[:, None], mean, np.float32(0.0)))).numpy()
 
 
 def create_float32_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:
