@@ -169,8 +169,8 @@ def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatA
 
 def rotations_to_rays(mean: FloatArray) -> FloatArray:
     """Compute ``rays.rotation_to_ray`` for means ``(B, 3)``: ``(B, 3, 3)`` float32, the identity for none."""
-    finite = np.isfinite(mean).all(axis=1)
-    return rotation_to_ray(torch.from_numpy(np.where(finite[:, None], mean, np.float32(0.0)))).numpy()
+    finite = np.isfinite(mean).all(axis=1, keepdims=True)
+    return rotation_to_ray(torch.from_numpy(np.where(finite, mean, np.float32(0.0)))).numpy()
 
 
 def create_float32_engine(network: CLIPoseNet, device: str, threads: int) -> CpuEngine:
