@@ -10,16 +10,13 @@ import numpy as np
 from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
 from clipose_ros.data.synthetic.assets.textures import Texture
+from clipose_ros.data.synthetic.object_materials import make_object_material, make_random_prop_material
 from clipose_ros.data.synthetic.renderer import Renderer
 from clipose_ros.data.synthetic.scenes import UPRIGHT, Light, PlacedObject, Prop, Scene, random_rotation
 from clipose_ros.data.synthetic.viewpoints import look_at
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.segmenter_training.environment import Environment
-from clipose_ros.segmenter_training.environment_shading import (
-    EnvironmentShader,
-    random_object_material,
-    random_prop_material,
-)
+from clipose_ros.segmenter_training.environment_shading import EnvironmentShader
 from clipose_ros.segmenter_training.hard_negatives import make_hard_negative
 from clipose_ros.segmenter_training.photo_set import Photo
 from clipose_ros.types import BoolArray, CameraIntrinsics, FloatArray
@@ -83,7 +80,8 @@ def render_cut_out(
         longer_side: Longer side of the image, pixels.
     """
     scene, radius = _place_single_object(rng, library, category)
-    material = random_object_material(rng, category) if category else random_prop_material(rng, 0.6)
+    meshes = [item.object.mesh for item in scene.objects]
+    material = make_object_material(rng, category, meshes[0]) if category else make_random_prop_material(rng, 0.6)
     shader = EnvironmentShader(environment, [material], rng, float(rng.uniform(0.5, 1.1)))
     renderer = Renderer(scene, library.categories, shader.attach)
     distance = max(rng.uniform(0.4, 1.4), 2.5 * radius)

@@ -11,7 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from clipose_ros.data.synthetic.assets.collage import draw_collage
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY
+from clipose_ros.data.synthetic.assets.shapes import MeshObject
+from clipose_ros.data.synthetic.materials import Material
+from clipose_ros.data.synthetic.object_materials import make_clear, make_object_material, make_random_prop_material
 from clipose_ros.data.synthetic.raycast import compute_ray_directions
 from clipose_ros.data.synthetic.renderer import Renderer
 from clipose_ros.data.synthetic.scenes import Scene, SceneConfig, make_scene
@@ -20,13 +24,9 @@ from clipose_ros.errors import ConfigError
 from clipose_ros.segmenter_training.composites import Canvas
 from clipose_ros.segmenter_training.cut_outs import CutOut, cut_out_photo, render_cut_out
 from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, ImageSetConfig
-from clipose_ros.segmenter_training.domain_randomization import draw_collage, randomize_camera
+from clipose_ros.segmenter_training.domain_randomization import randomize_camera
 from clipose_ros.segmenter_training.environment import Environment, random_environment, read_environment
-from clipose_ros.segmenter_training.environment_shading import (
-    EnvironmentShader,
-    random_object_material,
-    random_prop_material,
-)
+from clipose_ros.segmenter_training.environment_shading import EnvironmentShader
 from clipose_ros.segmenter_training.hard_negatives import make_hard_negative
 from clipose_ros.segmenter_training.photo_set import Photo, read_photos, read_rgb
 from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, FloatArray, LabelArray
@@ -37,6 +37,8 @@ SIZES_PX = {"laptop": (70, 300), "camera": (28, 230), "mug": (24, 220), "": (30,
 """Smallest and largest longer side of a cut-out, pixels in an image of 512 columns; others as mugs."""
 PHOTOGRAPHED = ("camera", "laptop")
 """Categories that tables show mostly as cut-outs of photographs, if there are photographs."""
+CLEAR_SHARES = {"bottle": 0.25, "bowl": 0.08, "mug": 0.06}
+"""Shares of objects of clear glass or plastic on tables; others have none."""
 _FURNITURE = 8
 """Number of props of a room: table top, four legs, floor and two walls."""
 
@@ -131,10 +133,10 @@ def _render_table(rng: np.random.Generator, config: RealisticSetConfig, environm
     # Without walls, and sometimes without floor, the panorama shows.
     furniture = scene.props[: int(rng.choice([5, 6, _FURNITURE]))]
     scene = Scene(scene.objects, furniture + scene.props[_FURNITURE:], scene.light)
-    materials = [random_object_material(rng, item.object.category) for item in scene.objects]
-    table = random_prop_material(rng, 0.4)
-    materials += [table] * 5 + [random_prop_material(rng, 0.2) for _ in scene.props[5 : len(furniture)]]
-    materials += [random_prop_material(rng, 0.6) for _ in scene.props[len(furniture) :]]
+    materials = [_draw_material(rng, item.object) for item in scene.objects]
+    table = make_random_prop_material(rng, 0.4)
+    materials += [table] * 5 + [make_random_prop_material(rng, 0.2) for _ in scene.props[5 : len(furniture)]]
+    materials += [make_random_prop_material(rng, 0.6) for _ in scene.props[len(furniture) :]]
     shader = EnvironmentShader(environment, materials, rng, float(rng.uniform(0.45, 1.1)))
     renderer = Renderer(scene, library.categories, shader.attach)
     photos = _get_photos(config)
@@ -152,6 +154,12 @@ def _render_table(rng: np.random.Generator, config: RealisticSetConfig, environm
             for _ in range(int(rng.integers(1, 4))):
                 _paste_photo(canvas, photos, rng)
         yield canvas
+
+
+def _draw_material(rng: np.random.Generator, item: MeshObject) -> Material:
+    """Draw the material of an object; some vessels are of clear glass or plastic."""
+    material = make_object_material(rng, item.category, item.mesh)
+    return make_clear(rng, material) if rng.uniform() < CLEAR_SHARES.get(item.category, 0.0) else material
 
 
 def _draw_table_categories(rng: np.random.Generator, drawable: tuple[str, ...], photographed: bool) -> tuple[str, ...]:

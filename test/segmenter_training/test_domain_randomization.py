@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from clipose_ros.segmenter_training.domain_randomization import draw_collage, randomize_domain
+from clipose_ros.data.synthetic.assets.collage import draw_collage
+from clipose_ros.segmenter_training.domain_randomization import randomize_domain
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
 from clipose_ros.data.synthetic.assets.mesh import HANDLE
+from clipose_ros.data.synthetic.object_materials import make_materials
 from clipose_ros.data.synthetic.raycast import (
     Intersections,
     Silhouette,
@@ -33,7 +34,7 @@ from clipose_ros.data.synthetic.raycast import (
     find_intersections,
 )
 from clipose_ros.data.synthetic.scenes import Scene
-from clipose_ros.data.synthetic.shading import RayHits, Shader, ShaderFactory, SurfaceShader
+from clipose_ros.data.synthetic.shading import RayHits, Shader, ShaderFactory, SurfaceShader, make_ray_hits
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
@@ -103,15 +104,15 @@ class Renderer:
     Args:
         scene: The scene.
         categories: Category set that defines the ids in label images.
-        make_shader: Source of the shader of colour images; the lamp of the scene by default.
+        make_shader: Source of the shader of colour images; by default the lamp of the scene shines on materials of its
+            objects.
     """
 
     def __init__(
-        self, scene: Scene, categories: CategorySet = NOCS_CATEGORIES, make_shader: ShaderFactory = Shader
+        self, scene: Scene, categories: CategorySet = NOCS_CATEGORIES, make_shader: ShaderFactory | None = None
     ) -> None:
         self._make_shader = make_shader
-        self._objects = scene.objects
-        self._light = scene.light
+        self._scene = scene
         bodies = [(item.object.mesh, item.T_world_object, item.texture) for item in scene.objects]
         bodies += [(prop.mesh, prop.T_world_prop, prop.texture) for prop in scene.props]
         self._meshes = [mesh.transformed(T) for mesh, T, _ in bodies]
@@ -134,7 +135,10 @@ class Renderer:
     @cached_property
     def _shader(self) -> SurfaceShader:
         """Return the shader, created at the first colour image; training clouds need none."""
-        return self._make_shader(self._meshes, self._textures, self._light, self._rays)
+        bodies = self._meshes, self._textures, self._scene.light, self._rays
+        if self._make_shader is not None:
+            return self._make_shader(*bodies)
+        return Shader(*bodies, make_materials(self._scene))
 
     def render(
         self,
@@ -187,20 +191,11 @@ class Renderer:
         Returns:
             The hits, and the cosines ``(M,)`` of the angles between ray and surface normal.
         """
-        lengths = np.sqrt(np.einsum("ij,ij->i", found.normals, found.normals))
-        normals = found.normals / np.maximum(lengths, 1e-20)[:, None]
-        cosine = -np.einsum("ij,ij->i", normals, rays) / np.sqrt(np.einsum("ij,ij->i", rays, rays))
         # Interleaved gradient noise (Jimenez 2014): neighbouring pixels differ without a visible pattern.
         ramp = (0.06711056 * (found.rays % width) + 0.00583715 * (found.rays // width)) % 1.0
-        hits = RayHits(
-            points=origins + rays * found.distance[:, None],
-            rays=rays,
-            body=found.body,
-            face=self._first_face[found.body] + found.face,
-            weights=np.stack([1.0 - found.u - found.v, found.u, found.v], axis=1),
-            normals=np.where(cosine[:, None] < 0.0, -normals, normals),
-            turn=(2 * np.pi * ((52.9829189 * ramp) % 1.0)).astype(np.float32),
-        )
+        turn = (2 * np.pi * ((52.9829189 * ramp) % 1.0)).astype(np.float32)
+        hits = make_ray_hits(found, origins, rays, turn, self._first_face)
+        cosine = -np.einsum("ij,ij->i", hits.normals, rays) / np.sqrt(np.einsum("ij,ij->i", rays, rays))
         return hits, np.abs(cosine)
 
     def _make_truths(
@@ -214,7 +209,7 @@ class Renderer:
         """Compute pose, size and visibility of every object with a visible pixel."""
         present = set(np.unique(labels).tolist())
         truths = []
-        for i, item in enumerate(self._objects):
+        for i, item in enumerate(self._scene.objects):
             label = int(self._labels[i])
             # Only objects with a visible pixel have a truth.
             if label not in present or (instances is not None and item.instance not in instances):

@@ -1,13 +1,20 @@
-"""Shading of ray hits: textured albedo, one lamp with soft shadows, ambient light and a specular highlight.
+"""Shading of ray hits: printed albedo, one lamp with soft shadows, ambient light, highlights and reflections of a room.
 
 For a hit with unit normal n, unit direction l and distance d to the lamp, unit view direction v and albedo a::
 
     diffuse   = visible * max(n . l, 0) * 2 / max(d, 1)                      share of the lamp's light
-    specular  = GLOSS * max(n . h, 0)^SHININESS * min(3 diffuse, 1)          Blinn-Phong, h = (l + v) / |l + v|
+    specular  = HIGHLIGHT * gloss * max(n . h, 0)^s * min(3 diffuse, 1)      Blinn-Phong, h = (l + v) / |l + v|
     ambient_n = (0.62 + 0.38 n_z) * ambient                                  brighter from above
     linear    = a * (ambient_n + diffuse * lamp) + specular * lamp           then gamma 2.2
 
-``visible`` is the share of sample points on the lamp's disc that shadow rays reach.
+with the exponent s = 2 / roughness^2 - 2. Polished and metal surfaces reflect the room besides::
+
+    F       = F0 + (1 - F0) (1 - abs(n . v))^5                               Schlick; F0 = 0.04, or a for metal
+    linear += F * gloss * room(reflect(v, n))                                a metal keeps a fifth of its diffuse light
+
+and a screen shows ``emission * a`` instead of that share of its reflected light. ``visible`` is the share of sample
+points on the lamp's disc that shadow rays reach. The room is light above, dark at the horizon, with two tall windows
+beside the lamp.
 """
 
 from __future__ import annotations
@@ -21,16 +28,20 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from clipose_ros.data.synthetic.assets.mesh import Mesh
-from clipose_ros.data.synthetic.assets.textures import Texture
+from clipose_ros.data.synthetic.assets.textures import Texture, is_metal
+from clipose_ros.data.synthetic.materials import PLAIN_MATERIAL, BodyFrame, Material, group_by_surface
+from clipose_ros.data.synthetic.raycast import Intersections
 from clipose_ros.data.synthetic.scenes import Light
 from clipose_ros.types import ByteArray, FloatArray
 
 SMOOTH_COS = 0.82
 """Corners are shaded smoothly if the cosine between face normal and mean normal of the vertex exceeds this."""
-GLOSS = 0.18
-"""Strength of specular highlights."""
-SHININESS = 40
-"""Blinn-Phong exponent of specular highlights."""
+HIGHLIGHT = 0.45
+"""Strength of the highlight of a polished surface."""
+POLISHED_GLOSS = 0.5
+"""Gloss from which a surface reflects the room."""
+WINDOWS = np.radians([-50.0, 110.0])
+"""Azimuths of the windows of the room relative to the lamp, radians."""
 SRGB_TABLE = (255.0 * np.linspace(0.0, 1.0, 4096) ** (1.0 / 2.2) + 0.5).astype(np.uint8)
 """``(4096,)`` uint8 gamma-encoded values of linear light from 0 to 1."""
 GOLDEN_ANGLE = 2.39996
@@ -60,6 +71,30 @@ class RayHits:
     turn: FloatArray
 
 
+def make_ray_hits(
+    found: Intersections, origins: FloatArray, rays: FloatArray, turn: FloatArray, first_face: NDArray[np.integer]
+) -> RayHits:
+    """Convert M intersections to the input of a shader.
+
+    Args:
+        found: The intersections.
+        origins: ``(M, 3)`` origins of their rays, world frame, metres.
+        rays: ``(M, 3)`` directions of their rays, world frame.
+        turn: ``(M,)`` rotation of the lamp's sample points, radians.
+        first_face: Number of the first face of each mesh, counted over all meshes.
+    """
+    normals = _normalize(found.normals)
+    return RayHits(
+        points=origins + rays * found.distance[:, None],
+        rays=rays,
+        body=found.body,
+        face=first_face[found.body] + found.face,
+        weights=np.stack([1.0 - found.u - found.v, found.u, found.v], axis=1),
+        normals=np.where(_dot(normals, rays)[:, None] > 0.0, -normals, normals),
+        turn=turn,
+    )
+
+
 class SurfaceShader(Protocol):
     """Source of the colours of ray hits."""
 
@@ -77,9 +112,10 @@ class Shader:
 
     Args:
         meshes: Meshes in the world frame.
-        textures: Texture of each mesh and ``T_world_body``, the pose of the frame in which the texture is fixed.
+        textures: Texture of each mesh and ``T_world_body``, the pose of the frame in which texture and print are fixed.
         light: The lamp.
         scene: Embree scene of the meshes, for shadow rays.
+        materials: Material of each mesh; plain ones if left out.
     """
 
     def __init__(
@@ -88,10 +124,14 @@ class Shader:
         textures: Sequence[tuple[Texture, FloatArray]],
         light: Light,
         scene: EmbreeScene,
+        materials: Sequence[Material] = (),
     ) -> None:
         self._colours = np.concatenate([mesh.colours for mesh in meshes]).astype(np.float32)
+        self._metal = is_metal(self._colours)
+        self._parts = np.concatenate([mesh.parts for mesh in meshes])
         self._normals = np.concatenate([compute_corner_normals(mesh) for mesh in meshes]).astype(np.float32)
-        self._textures = textures
+        materials = materials or [PLAIN_MATERIAL] * len(meshes)
+        self._bodies = [BodyFrame(*placed, material) for placed, material in zip(textures, materials, strict=True)]
         self._light = light
         self._scene = scene
 
@@ -113,25 +153,26 @@ class Shader:
         diffuse = np.clip(_dot(normals, to_light), 0.0, None) * 2.0 / np.maximum(distance, 1.0)
         if shadow_rays > 0:
             diffuse *= self._compute_lamp_visibility(hits, diffuse > 0, shadow_rays)
-        half = _normalize(to_light - _normalize(hits.rays))
-        specular = GLOSS * np.clip(_dot(normals, half), 0.0, 1.0) ** SHININESS * np.minimum(3.0 * diffuse, 1.0)
-        albedo = self._colours[hits.face] * self._compute_texture_factors(hits)[:, None]
-        ambient_light = (0.62 + 0.38 * normals[:, 2:]) * ambient
-        linear = albedo * (ambient_light + diffuse[:, None] * lamp) + specular[:, None] * lamp
+        rays = _normalize(hits.rays)
+        highlight = np.clip(_dot(normals, _normalize(to_light - rays)), 0.0, 1.0)
+        facing = HIGHLIGHT * np.minimum(3.0 * diffuse, 1.0)
+        received = (0.62 + 0.38 * normals[:, 2:]) * ambient + diffuse[:, None] * lamp
+        linear = np.empty_like(received)
+        for body, surface, i in group_by_surface(self._bodies, hits.body, self._parts[hits.face]):
+            face = hits.face[i]
+            colours = self._colours[face]
+            albedo, _ = body.paint(surface, colours, hits.points[i], normals[i])
+            specular = surface.gloss * facing[i] * highlight[i] ** np.float32(2.0 / surface.roughness**2 - 2.0)
+            metal = self._metal[face] | surface.metallic
+            lit = albedo * received[i] * np.where(metal, 0.2, 1.0 - surface.emission).astype(np.float32)[:, None]
+            linear[i] = lit + specular[:, None] * lamp + np.float32(surface.emission) * albedo
+            if surface.gloss >= POLISHED_GLOSS or metal.any():
+                f0 = np.where(metal[:, None], albedo, np.float32(0.04))
+                strength = np.where(metal, 1.0, surface.gloss).astype(np.float32)
+                mirrored = _reflect_room(normals[i], rays[i], light, surface.roughness)
+                linear[i] += strength[:, None] * reflectance(f0, normals[i], rays[i]) * mirrored
         srgb: ByteArray = SRGB_TABLE[(np.clip(linear, 0.0, 1.0) * (len(SRGB_TABLE) - 1) + 0.5).astype(np.uint16)]
         return srgb
-
-    def _compute_texture_factors(self, hits: RayHits) -> FloatArray:
-        """Compute albedo factors ``(N,)`` of the textures, each in the frame of its body."""
-        factor = np.ones(len(hits.points), dtype=np.float32)
-        for body in np.unique(hits.body):
-            texture, T = self._textures[body]
-            if texture.kind != "plain":
-                # R^T (p - t) is the point in the frame of the texture, which moves with its body.
-                selected = hits.body == body
-                factor[selected] = texture.factor((hits.points[selected] - T[:3, 3]) @ T[:3, :3])
-        clipped: FloatArray = np.clip(factor, 0.0, 1.4)
-        return clipped
 
     def _compute_lamp_visibility(self, hits: RayHits, facing: NDArray[np.bool_], count: int) -> FloatArray:
         """Compute the visible share of the lamp's disc, ``(N,)``, from ``count`` shadow rays per facing hit.
@@ -177,6 +218,28 @@ def compute_corner_normals(mesh: Mesh) -> FloatArray:
     smooth = np.einsum("ijk,ik->ij", corner, face) > SMOOTH_COS
     normals: FloatArray = np.where(smooth[..., None], corner, face[:, None])
     return normals
+
+
+def reflectance(f0: FloatArray, normals: FloatArray, rays: FloatArray) -> FloatArray:
+    """Return Schlick's reflectance ``(N, 3)`` from that at normal incidence ``(N, 3)``."""
+    grazing: FloatArray = (1.0 - np.abs(_dot(normals, rays)))[:, None] ** 5
+    return f0 + (1.0 - f0) * grazing
+
+
+def _reflect_room(normals: FloatArray, rays: FloatArray, light: Light, roughness: float) -> FloatArray:
+    """Return the light ``(N, 3)`` of the room in the mirrored directions of rays: ceiling, table and two windows."""
+    mirrored = rays - 2.0 * _dot(rays, normals)[:, None] * normals
+    up = mirrored[:, 2]
+    ambient, lamp = light.ambient.astype(np.float32), light.colour.astype(np.float32)
+    # Light from above, a dark horizon, and the table below.
+    level = 0.15 + 1.1 * np.clip(up, 0.0, None) + 0.8 * np.clip(-2.0 * up, 0.0, 1.0)
+    azimuth = np.arctan2(mirrored[:, 1], mirrored[:, 0]) - np.float32(np.arctan2(light.position[1], light.position[0]))
+    blur = np.float32(0.18 + roughness)
+    window = sum(np.exp((np.cos(azimuth - np.float32(w)) - 1.0) / (0.5 * blur * blur)) for w in WINDOWS)
+    upright = np.clip(1.0 - ((up - 0.35) / (0.4 + roughness)) ** 2, 0.0, 1.0)
+    bright = (window * upright * np.float32(0.7 / (0.3 + roughness)))[:, None]
+    room: FloatArray = level[:, None] * ambient + bright * lamp
+    return room
 
 
 def _dot(a: FloatArray, b: FloatArray) -> FloatArray:

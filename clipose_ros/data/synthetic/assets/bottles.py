@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.decoration import add_label_bands
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, revolve, sweep
+from clipose_ros.data.synthetic.assets.mesh import CLOSURE, MM, Mesh, concatenate_meshes, cylinder, revolve, sweep
 from clipose_ros.data.synthetic.assets.profiles import round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.types import FloatArray
@@ -196,7 +196,10 @@ def make_bottle(rng: np.random.Generator, families: Mapping[str, BottleFamily] =
     squareness = 2.0 + (rng.uniform(*family.squareness) - 2.0) * fade
     body = revolve(profile, 56, flatness, squareness)
     body = add_label_bands(rng, body.painted(random_colour(rng)), shoulder)
-    return body if closure == "none" else concatenate_meshes([body, *_make_closure(rng, closure, dimensions)])
+    if closure == "none":
+        return body
+    parts = [part.with_part(CLOSURE) for part in _make_closure(rng, closure, dimensions)]
+    return concatenate_meshes([body, *parts])
 
 
 def _make_bottle_profile(rng: np.random.Generator, family: BottleFamily, dimensions: BottleDimensions) -> FloatArray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, revolve
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling, mark_inside
+from clipose_ros.data.synthetic.assets.mesh import CLOSURE, MM, Mesh, concatenate_meshes, cylinder, revolve
 from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal
 from clipose_ros.types import FloatArray
@@ -22,7 +22,7 @@ def make_bowl(rng: np.random.Generator) -> Mesh:
     foot = rng.uniform(3, 12) * MM if rng.uniform() < 0.55 else 0.0
     curve = make_bowl_profile(rng, radius, height, base, foot)
     outside, inside = random_colour(rng), random_colour(rng)
-    body = revolve(add_wall(curve, wall), 64).painted(outside)
+    body = mark_inside(revolve(add_wall(curve, wall), 64), add_wall(curve, wall), 64).painted(outside)
     if rng.uniform() < 0.5:
         body = body.painted(inside, np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [body]
@@ -94,14 +94,15 @@ def make_can(rng: np.random.Generator) -> Mesh:
         "tall": make_drink_can_profile,
         "spray": make_spray_can_profile,
     }.get(kind, make_rimmed_can_profile)
-    body = revolve(make_profile(rng, height, radius, lip), 56)
+    profile = make_profile(rng, height, radius, lip)
+    body = mark_inside(revolve(profile, 56), profile, 56)
     y = body.face_centres[:, 1]
     body = body.painted(random_colour(rng))
     body = add_label_bands(rng, body, height)
     ends = (y > height - 1.2 * lip) | (y < 1.2 * lip)
     body = body.painted(random_metal(rng), ends if kind != "spray" else y < 1.2 * lip)
     if kind == "spray":  # the cap
-        body = body.painted(random_colour(rng), y > 0.86 * height)
+        body = body.painted(random_colour(rng), y > 0.86 * height).with_part(CLOSURE, y > 0.86 * height)
     return body
 
 

@@ -1,10 +1,10 @@
-"""Decoration of vessels: label bands and fillings."""
+"""Decoration of vessels: label bands, fillings and the inner surface."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, cylinder
+from clipose_ros.data.synthetic.assets.mesh import INSIDE, LIQUID, MM, Mesh, cylinder
 from clipose_ros.data.synthetic.assets.textures import random_colour
 from clipose_ros.types import FloatArray
 
@@ -19,7 +19,7 @@ def make_filling(rng: np.random.Generator, curve: FloatArray, wall: float, level
         level: Height of the surface, metres.
     """
     radius = float(np.interp(level, curve[2:, 1], curve[2:, 0])) - 0.7 * wall
-    return cylinder(radius, 1 * MM).translated([0, level, 0]).painted(random_colour(rng))
+    return cylinder(radius, 1 * MM).translated([0, level, 0]).painted(random_colour(rng)).with_part(LIQUID)
 
 
 def add_label_bands(rng: np.random.Generator, mesh: Mesh, height: float, chance: float = 0.7) -> Mesh:
@@ -40,3 +40,19 @@ def add_label_bands(rng: np.random.Generator, mesh: Mesh, height: float, chance:
         middle, half = rng.uniform(low, high), rng.uniform(0.03, 0.1)
         mesh = mesh.painted(random_colour(rng), (y > middle - half) & (y < middle + half))
     return mesh
+
+
+def mark_inside(body: Mesh, profile: FloatArray, segments: int) -> Mesh:
+    """Return a body of revolution with the faces beyond the rim as ``INSIDE``.
+
+    Args:
+        body: Surface of revolution.
+        profile: ``(P, 2)`` its profile; the rim is the last of its highest points.
+        segments: Number of facets around the axis.
+    """
+    rings = len(profile) - 2
+    rim = rings - int(np.argmax(profile[1:-1][::-1, 1])) - 1
+    face = np.arange(len(body.faces))
+    # Faces are ordered by ring; those of the two ends follow, the lower end first.
+    sides = 2 * segments * (rings - 1)
+    return body.with_part(INSIDE, ((face >= 2 * segments * rim) & (face < sides)) | (face >= sides + segments))

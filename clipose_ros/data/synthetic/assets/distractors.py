@@ -9,6 +9,7 @@ import numpy as np
 
 from clipose_ros.data.synthetic.assets.mesh import (
     MM,
+    PRINTED,
     Mesh,
     box,
     concatenate_meshes,
@@ -62,7 +63,7 @@ def make_distractor(rng: np.random.Generator) -> Distractor:
 
 def _make_carton(rng: np.random.Generator) -> Mesh:
     """Generate a carton."""
-    return box(rng.uniform([0.04, 0.06, 0.08], [0.12, 0.26, 0.22])).painted(random_colour(rng))
+    return box(rng.uniform([0.04, 0.06, 0.08], [0.12, 0.26, 0.22])).painted(random_colour(rng)).with_part(PRINTED)
 
 
 def _make_brick(rng: np.random.Generator) -> Mesh:
@@ -76,7 +77,9 @@ def _make_books(rng: np.random.Generator) -> Mesh:
     for _ in range(int(rng.integers(1, 4))):
         x, y, z = rng.uniform([0.13, 0.012, 0.18], [0.2, 0.045, 0.27])
         cover, pages = box([x, y, z]), box([x - 3 * MM, y - 5 * MM, z + 1 * MM])
-        book = concatenate_meshes([cover.painted(random_colour(rng)), pages.painted(np.array([0.75, 0.72, 0.62]))])
+        book = concatenate_meshes(
+            [cover.painted(random_colour(rng)).with_part(PRINTED), pages.painted(np.array([0.75, 0.72, 0.62]))]
+        )
         parts.append(book.rotated("y", rng.uniform(-25, 25)).translated([0, level + y / 2, 0]))
         level += y
     return concatenate_meshes(parts)

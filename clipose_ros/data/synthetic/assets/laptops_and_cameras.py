@@ -8,7 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.mesh import (
+    BARREL,
+    GRIP,
+    LENS,
+    LID,
     MM,
+    SCREEN,
     Mesh,
     box,
     concatenate_meshes,
@@ -90,12 +95,12 @@ def make_lid(rng: np.random.Generator, body: LaptopBody, depth: float, thickness
     """Generate the lid in closed position: towards +x, hinge at the origin, screen facing down."""
     width = body.width
     slab = extrude(make_rounded_rectangle(depth, width, body.corner_radius), thickness)
-    slab = slab.translated([depth / 2, 0, 0]).painted(body.colour)
+    slab = slab.translated([depth / 2, 0, 0]).painted(body.colour).with_part(LID)
     rim = rng.uniform(5, 16) * MM
     glass = random_colour(rng) * 0.6 if rng.uniform() < 0.6 else np.full(3, 0.015)
     bezel = box([depth - 4 * MM, 0.6 * MM, width - 4 * MM]).translated([depth / 2, 0, 0]).painted(np.full(3, 0.02))
     screen = box([depth - 2.4 * rim, 1.0 * MM, width - 2 * rim])
-    screen = screen.translated([depth / 2 + 0.2 * rim, 0, 0]).painted(glass)
+    screen = screen.translated([depth / 2 + 0.2 * rim, 0, 0]).painted(glass).with_part(SCREEN)
     return [slab, bezel, screen] if rng.uniform() < 0.8 else [slab, screen]
 
 
@@ -156,7 +161,8 @@ def make_camera(rng: np.random.Generator) -> Mesh:
     leather = np.full(3, rng.uniform(0.02, 0.1)) if rng.uniform() < 0.7 else random_colour(rng)
     body = CameraBody(kind, depth, height, width, colour)
     housing = box([depth, height, width], rng.uniform(4, 16) * MM).painted(leather)
-    housing = housing.painted(colour, np.abs(housing.face_centres[:, 1]) > 0.3 * height)
+    ends = np.abs(housing.face_centres[:, 1]) > 0.3 * height
+    housing = housing.painted(colour, ends).with_part(GRIP, ~ends)
     lens = _make_lens(rng, body)
     lens_z = rng.uniform(-0.15, 0.02) * width if kind != "compact" else rng.uniform(-0.2, 0.0) * width
     parts = [housing, lens.translated([0, 0, lens_z]), *make_camera_top(rng, body, lens_z)]
@@ -164,7 +170,7 @@ def make_camera(rng: np.random.Generator) -> Mesh:
         grip = rng.uniform(0.3, 0.75 if kind == "dslr" else 0.45) * depth
         handle = box([depth + grip, height * rng.uniform(0.85, 0.98), width * rng.uniform(0.16, 0.24)], 0.45 * grip)
         offset = [grip / 2, -0.005 * height, width * 0.5 - handle.bounds[1][2]]
-        parts.append(handle.translated(offset).painted(leather))
+        parts.append(handle.translated(offset).painted(leather).with_part(GRIP))
     return concatenate_meshes(parts)
 
 
@@ -184,7 +190,8 @@ def _make_lens(rng: np.random.Generator, body: CameraBody) -> Mesh:
     tip = radii[-1]
     lens = revolve(make_lens_profile(radii, steps, depth), 48)
     y, r = lens.face_centres[:, 1], np.hypot(lens.face_centres[:, 0], lens.face_centres[:, 2])
-    lens = lens.painted(colour).painted(np.array([0.03, 0.03, 0.05]), (r < 0.74 * tip) & (y > 0.3 * length))
+    glass = (r < 0.74 * tip) & (y > 0.3 * length)
+    lens = lens.with_part(BARREL).with_part(LENS, glass).painted(colour).painted(np.array([0.03, 0.03, 0.05]), glass)
     if rng.uniform() < 0.6 and length > 30 * MM:
         middle = rng.uniform(0.2, 0.8) * length
         lens = lens.painted(random_colour(rng), np.abs(y - middle) < 3 * MM)

@@ -22,6 +22,12 @@ BODY = 0
 """Part number of ordinary faces."""
 HANDLE = 1
 """Part number of the faces of a mug's handle."""
+INSIDE, LIQUID, CLOSURE = 2, 3, 4
+"""Part numbers of the inner surface of a vessel, its contents, and its cap or lid."""
+SCREEN, LID, LENS, BARREL, GRIP = 5, 6, 7, 8, 9
+"""Part numbers of a laptop's screen and lid, and of a camera's front glass, lens and leather."""
+PRINTED = 10
+"""Part number of the printed faces of cartons and books."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +38,7 @@ class Mesh:
         vertices: ``(V, 3)`` float64, metres.
         faces: ``(F, 3)`` int32 vertex indices, counter-clockwise seen from outside.
         colours: ``(F, 3)`` float32, linear albedo in [0, 1].
-        parts: ``(F,)`` int8, ``BODY`` or ``HANDLE``.
+        parts: ``(F,)`` int8 part numbers; all but ``HANDLE`` serve the colour image only.
     """
 
     vertices: FloatArray
@@ -74,9 +80,11 @@ class Mesh:
         colours[slice(None) if where is None else where] = colour
         return replace(self, colours=colours)
 
-    def with_part(self, part: int) -> Mesh:
-        """Return the mesh with one part number for all faces."""
-        return replace(self, parts=np.full(len(self.faces), part, dtype=np.int8))
+    def with_part(self, part: int, where: NDArray[np.bool_] | None = None) -> Mesh:
+        """Return the mesh with some or all of its faces, ``(F,)`` bool, in one part."""
+        parts = self.parts.copy()
+        parts[slice(None) if where is None else where] = part
+        return replace(self, parts=parts)
 
     def select_part(self, part: int) -> Mesh:
         """Return the faces of one part with their vertices."""

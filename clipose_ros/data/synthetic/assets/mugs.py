@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling, mark_inside
 from clipose_ros.data.synthetic.assets.mesh import HANDLE, MM, Mesh, concatenate_meshes, revolve, sweep
 from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour
@@ -44,7 +44,8 @@ def make_mug(rng: np.random.Generator) -> Mesh:
     wall = rng.uniform(2.5, 5.5) * MM
     curve = make_mug_profile(rng, height, radius)
     outside = random_colour(rng)
-    body = add_label_bands(rng, revolve(add_wall(curve, wall), 64).painted(outside), height, chance=0.35)
+    body = mark_inside(revolve(add_wall(curve, wall), 64), add_wall(curve, wall), 64)
+    body = add_label_bands(rng, body.painted(outside), height, chance=0.35)
     if rng.uniform() < 0.35:
         body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.bottles import BOTTLES, BottleFamily, make_bottle
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, box, concatenate_meshes, cylinder, sweep
+from clipose_ros.data.synthetic.assets.mesh import CLOSURE, MM, Mesh, box, concatenate_meshes, cylinder, sweep
 from clipose_ros.data.synthetic.assets.textures import random_colour
 
 HOUSEHOLD_BOTTLES = {
@@ -103,4 +103,5 @@ def _make_trigger_bottle(rng: np.random.Generator) -> Mesh:
     nozzle = nozzle.translated([0, top + 0.85 * head_height, reach + 10 * MM])
     trigger = box([0.5 * width, 1.2 * head_height, 7 * MM], 2 * MM).rotated("x", rng.uniform(-30, -8))
     trigger = trigger.translated([0, top + 0.15 * head_height, 0.6 * reach])
-    return concatenate_meshes([body, *(part.painted(colour) for part in (stem, head, nozzle, trigger))])
+    parts = (part.painted(colour).with_part(CLOSURE) for part in (stem, head, nozzle, trigger))
+    return concatenate_meshes([body, *parts])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.bowls_and_cans import make_bowl_profile
-from clipose_ros.data.synthetic.assets.decoration import make_filling
+from clipose_ros.data.synthetic.assets.decoration import make_filling, mark_inside
 from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, revolve
 from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal, random_wood
@@ -32,7 +32,7 @@ def make_household_bowl(rng: np.random.Generator) -> Mesh:
     curve = _make_profile(rng, radius, height, base, foot)
     material = rng.uniform()
     outside = random_metal(rng) if material < 0.12 else random_wood(rng) if material < 0.2 else random_colour(rng)
-    body = revolve(add_wall(curve, wall), 56).painted(outside)
+    body = mark_inside(revolve(add_wall(curve, wall), 56), add_wall(curve, wall), 56).painted(outside)
     if material >= 0.2 and rng.uniform() < 0.5:
         body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
     parts = [body]

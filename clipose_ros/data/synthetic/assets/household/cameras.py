@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.laptops_and_cameras import CameraBody, make_camera_top, make_lens_profile
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, box, concatenate_meshes, revolve
+from clipose_ros.data.synthetic.assets.mesh import BARREL, GRIP, LENS, MM, Mesh, box, concatenate_meshes, revolve
 from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal
 
 Range = tuple[float, float]
@@ -71,7 +71,8 @@ def make_household_camera(rng: np.random.Generator) -> Mesh:
     round_axis = "x" if kind.top == "instant" else "y"
     radius = rng.uniform(3, 22 if kind.top == "instant" else 0.4 * depth / MM) * MM
     housing = box([depth, height, width], radius, axis=round_axis).painted(leather)
-    housing = housing.painted(colour, np.abs(housing.face_centres[:, 1]) > 0.3 * height)
+    ends = np.abs(housing.face_centres[:, 1]) > 0.3 * height
+    housing = housing.painted(colour, ends).with_part(GRIP, ~ends)
     lens_z = rng.uniform(*kind.lens_at) * width
     lens = _make_lens(rng, kind, body)
     parts = [housing, lens.translated([0, 0, lens_z]), *make_camera_top(rng, body, lens_z)]
@@ -81,7 +82,9 @@ def make_household_camera(rng: np.random.Generator) -> Mesh:
         free = 0.5 * width - lens_z - float(lens.bounds[1][2]) - 2 * MM
         broad = float(np.clip(rng.uniform(0.16, 0.26) * width, 10 * MM, max(free, 12 * MM)))
         handle = box([depth + grip, height * rng.uniform(0.82, 0.98), broad], 0.45 * min(grip, broad))
-        parts.append(handle.translated([grip / 2, -0.005 * height, width * 0.5 - broad / 2]).painted(leather))
+        parts.append(
+            handle.translated([grip / 2, -0.005 * height, width * 0.5 - broad / 2]).painted(leather).with_part(GRIP)
+        )
     return concatenate_meshes(parts)
 
 
@@ -101,6 +104,7 @@ def _make_lens(rng: np.random.Generator, kind: CameraKind, body: CameraBody) -> 
     if rng.uniform() < 0.2:
         colour = random_metal(rng)
     y, r = lens.face_centres[:, 1], np.hypot(lens.face_centres[:, 0], lens.face_centres[:, 2])
-    lens = lens.painted(colour).painted(np.array([0.03, 0.03, 0.05]), (r < 0.74 * radii[-1]) & (y > 0.3 * length))
+    glass = (r < 0.74 * radii[-1]) & (y > 0.3 * length)
+    lens = lens.with_part(BARREL).with_part(LENS, glass).painted(colour).painted(np.array([0.03, 0.03, 0.05]), glass)
     offset_y = rng.uniform(-0.08, 0.02) * body.height
     return lens.rotated("z", -90.0).translated([body.depth / 2, offset_y, 0])

@@ -11,8 +11,8 @@ from clipose_ros.data.synthetic.assets.bowls_and_cans import (
     make_rimmed_can_profile,
     make_spray_can_profile,
 )
-from clipose_ros.data.synthetic.assets.decoration import add_label_bands
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, revolve
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands, mark_inside
+from clipose_ros.data.synthetic.assets.mesh import CLOSURE, MM, Mesh, concatenate_meshes, cylinder, revolve
 from clipose_ros.data.synthetic.assets.profiles import round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal
 from clipose_ros.types import FloatArray
@@ -88,7 +88,8 @@ def make_household_can(rng: np.random.Generator) -> Mesh:
     height = float(np.clip(height, HEIGHT_RATIO[0] * diameter, HEIGHT_RATIO[1] * diameter))
     lip = min(rng.uniform(2.0, 5.0) * MM, 0.12 * height)
     form = size.form if size.form not in ("drink", "spray") or height > 0.08 else "rimmed"
-    body = revolve(_make_profile(rng, form, height, diameter / 2, lip), 56)
+    profile = _make_profile(rng, form, height, diameter / 2, lip)
+    body = mark_inside(revolve(profile, 56), profile, 56)
     return _paint(rng, body, form, height, lip)
 
 
@@ -135,4 +136,6 @@ def _paint(rng: np.random.Generator, body: Mesh, form: str, height: float, lip: 
     radius = float(body.bounds[1][0])
     lid = cylinder(radius + 0.8 * MM, min(rng.uniform(6, 14) * MM, 0.2 * height), 1 * MM)
     top = lid.bounds[1][1] - 1.5 * MM
-    return concatenate_meshes([body, lid.translated([0.0, height - top, 0.0]).painted(random_colour(rng))])
+    return concatenate_meshes(
+        [body, lid.translated([0.0, height - top, 0.0]).painted(random_colour(rng)).with_part(CLOSURE)]
+    )

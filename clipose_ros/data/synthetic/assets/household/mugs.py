@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling
-from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, concatenate_meshes, cylinder, ellipsoid, revolve
+from clipose_ros.data.synthetic.assets.decoration import add_label_bands, make_filling, mark_inside
+from clipose_ros.data.synthetic.assets.mesh import CLOSURE, MM, Mesh, concatenate_meshes, cylinder, ellipsoid, revolve
 from clipose_ros.data.synthetic.assets.mugs import MugFamily, make_mug_handle, make_mug_profile
 from clipose_ros.data.synthetic.assets.profiles import add_wall, round_corners, subdivide
 from clipose_ros.data.synthetic.assets.textures import random_colour, random_metal
@@ -35,7 +35,8 @@ def make_household_mug(rng: np.random.Generator) -> Mesh:
     # A square body is a superellipse; its width along x and z stays twice the radius.
     square = rng.uniform(3.0, 8.0) if name in ("classic", "wide", "latte") and rng.uniform() < 0.14 else 2.0
     outside = random_metal(rng) if name in ("travel", "enamel") and rng.uniform() < 0.4 else random_colour(rng)
-    body = add_label_bands(rng, revolve(add_wall(curve, wall), 56, squareness=square).painted(outside), height, 0.35)
+    body = mark_inside(revolve(add_wall(curve, wall), 56, squareness=square), add_wall(curve, wall), 56)
+    body = add_label_bands(rng, body.painted(outside), height, 0.35)
     if rng.uniform() < 0.35:
         body = body.painted(random_colour(rng), np.arange(len(body.faces)) >= len(body.faces) // 2)
     handle = make_mug_handle(rng, curve, height, wall)
@@ -76,4 +77,4 @@ def _make_cover(rng: np.random.Generator, height: float, radius: float) -> list[
     if rng.uniform() < 0.3:
         knob = ellipsoid([8 * MM, 8 * MM, 8 * MM], 20)
         parts.append(knob.translated([0, height + thick + rng.uniform(4, 10) * MM, 0]))
-    return [part.painted(colour) for part in parts]
+    return [part.painted(colour).with_part(CLOSURE) for part in parts]

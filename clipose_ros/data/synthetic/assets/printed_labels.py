@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from clipose_ros.data.synthetic.assets.collage import draw_collage
 from clipose_ros.data.synthetic.assets.textures import random_colour
-from clipose_ros.segmenter_training.domain_randomization import draw_collage
 from clipose_ros.types import ByteArray, FloatArray
 
 _LETTERS = np.array(list("AABCDEEEFGHIIKLMNOOPRSSTTUVWXYZ"))
@@ -26,13 +26,13 @@ def draw_label(rng: np.random.Generator, width: int = 512, height: int = 256) ->
     Returns:
         ``(height, width, 3)`` float32 linear albedo.
     """
-    base, second, ink = (_encode(random_colour(rng)) for _ in range(3))
+    base, second, ink = (encode_colour(random_colour(rng)) for _ in range(3))
     if np.abs(np.subtract(base, ink)).sum() < 120:
         ink = (250, 250, 245) if sum(base) < 380 else (25, 25, 30)
     canvas: ByteArray = np.full((height, width, 3), base, dtype=np.uint8)
     for _ in range(int(rng.integers(0, 4))):
         low = int(rng.uniform(0, height))
-        colour = second if rng.uniform() < 0.5 else _encode(random_colour(rng))
+        colour = second if rng.uniform() < 0.5 else encode_colour(random_colour(rng))
         canvas[low : low + int(rng.uniform(4, 0.3 * height))] = colour
     if rng.uniform() < 0.3:
         _draw_waves(canvas, second, rng)
@@ -41,8 +41,8 @@ def draw_label(rng: np.random.Generator, width: int = 512, height: int = 256) ->
     if rng.uniform() < 0.35:
         _paste_picture(panel, rng)
     if rng.uniform() < 0.6:
-        _draw_emblem(panel, second, rng)
-    _draw_name(panel, ink, rng)
+        draw_emblem(panel, second, rng)
+    draw_name(panel, ink, rng)
     canvas = np.tile(panel, (1, repeats + 1, 1))[:, :width].copy()
     if rng.uniform() < 0.6:
         _draw_small_print(canvas, ink, rng)
@@ -57,7 +57,7 @@ def draw_cover(rng: np.random.Generator, width: int = 384, height: int = 384) ->
         draw_label,
         draw_label,
         lambda rng, width, height: decode((255 * draw_collage((height, width), rng)).astype(np.uint8)),
-        _draw_page,
+        draw_page,
         _draw_cloth,
         draw_marker_board,
         _draw_keyboard,
@@ -90,7 +90,7 @@ def draw_marker_board(rng: np.random.Generator, width: int = 384, height: int = 
     return decode(canvas)
 
 
-def _draw_page(rng: np.random.Generator, width: int, height: int) -> FloatArray:
+def draw_page(rng: np.random.Generator, width: int, height: int) -> FloatArray:
     """Draw a printed page: a heading, lines of text and a picture."""
     canvas: ByteArray = np.full((height, width, 3), rng.uniform(200, 255), dtype=np.uint8)
     ink = (int(rng.uniform(0, 90)),) * 3
@@ -101,7 +101,7 @@ def _draw_page(rng: np.random.Generator, width: int, height: int) -> FloatArray:
         if rng.uniform() < 0.9:
             text = "".join(rng.choice(_SMALL, int(rng.uniform(0.5, 1.0) * width / step * 2.2)))
             cv2.putText(canvas, text, (8, y), cv2.FONT_HERSHEY_SIMPLEX, step / 34.0, ink, 1, cv2.LINE_AA)
-    _draw_name(canvas[: height // 3], ink, rng)
+    draw_name(canvas[: height // 3], ink, rng)
     return decode(canvas)
 
 
@@ -121,7 +121,7 @@ def _draw_stripes(rng: np.random.Generator, length: int) -> FloatArray:
 
 def _draw_keyboard(rng: np.random.Generator, width: int, height: int) -> FloatArray:
     """Draw the keys of a keyboard."""
-    key, case = _encode(random_colour(rng)), _encode(random_colour(rng))
+    key, case = encode_colour(random_colour(rng)), encode_colour(random_colour(rng))
     canvas: ByteArray = np.full((height, width, 3), case, dtype=np.uint8)
     rows, columns = int(rng.integers(4, 7)), int(rng.integers(10, 18))
     for row in range(rows):
@@ -156,7 +156,7 @@ def _paste_picture(canvas: ByteArray, rng: np.random.Generator) -> None:
     window[:] = np.where(mask[..., None] > 0, picture, window)
 
 
-def _draw_emblem(canvas: ByteArray, colour: tuple[int, ...], rng: np.random.Generator) -> None:
+def draw_emblem(canvas: ByteArray, colour: tuple[int, ...], rng: np.random.Generator) -> None:
     """Draw a filled ellipse or rhombus with an outline."""
     height, width = canvas.shape[:2]
     centre = int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.25, 0.7))
@@ -164,12 +164,12 @@ def _draw_emblem(canvas: ByteArray, colour: tuple[int, ...], rng: np.random.Gene
     step = 90 if rng.uniform() < 0.3 else 5
     points = np.asarray(cv2.ellipse2Poly(centre, axes, int(rng.integers(-10, 11)), 0, 360, step), dtype=np.int32)
     cv2.fillPoly(canvas, [points], colour, cv2.LINE_AA)
-    cv2.polylines(canvas, [points], True, _encode(random_colour(rng)), int(rng.integers(1, 6)), cv2.LINE_AA)
+    cv2.polylines(canvas, [points], True, encode_colour(random_colour(rng)), int(rng.integers(1, 6)), cv2.LINE_AA)
 
 
-def _draw_name(canvas: ByteArray, ink: tuple[int, ...], rng: np.random.Generator) -> None:
-    """Write a name of one or two lines across a canvas, sometimes from bottom to top."""
-    if rng.uniform() < 0.15:
+def draw_name(canvas: ByteArray, ink: tuple[int, ...], rng: np.random.Generator, upright: bool = False) -> None:
+    """Write a name of one or two lines across a canvas, sometimes from bottom to top unless it is ``upright``."""
+    if rng.uniform() < 0.15 and not upright:
         turned: ByteArray = np.ascontiguousarray(np.rot90(canvas))
         _write_lines(turned, ink, rng)
         canvas[:] = np.rot90(turned, -1)
@@ -214,7 +214,7 @@ def _draw_bar_code(canvas: ByteArray, rng: np.random.Generator) -> None:
     canvas[top + 4 : top + 40, left + 4 : left + 64] = np.where(bars[None, :, None] > 0, 10, 250)
 
 
-def _encode(colour: FloatArray) -> tuple[int, int, int]:
+def encode_colour(colour: FloatArray) -> tuple[int, int, int]:
     """Encode a linear colour as sRGB of 8 bits, approximated by a gamma of 2.2."""
     r, g, b = (255.0 * np.clip(colour, 0.0, 1.0) ** (1.0 / 2.2)).astype(int).tolist()
     return r, g, b
