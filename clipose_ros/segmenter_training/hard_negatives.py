@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.distractors import Distractor, make_distractor
+from clipose_ros.data.synthetic.assets.hand import make_flat_hand, make_grasping_hand
 from clipose_ros.data.synthetic.assets.mesh import MM, Mesh, box, concatenate_meshes, cylinder, ellipsoid, revolve
 from clipose_ros.data.synthetic.assets.profiles import round_corners
-from clipose_ros.data.synthetic.assets.textures import random_colour
+from clipose_ros.data.synthetic.assets.textures import Texture, random_colour
+from clipose_ros.data.synthetic.scenes import PlacedObject, Prop
 
 DISTRACTOR_SHARE = 0.2
 """Share of the ordinary distractors of simulated tables among the hard negatives."""
@@ -148,5 +150,18 @@ HARD_NEGATIVES: tuple[Callable[[np.random.Generator], Mesh], ...] = (
     _make_figure,
     _make_turned_leg,
     _make_box_with_knobs,
+    make_flat_hand,
 )
 """Generators of objects that resemble a category; repeated ones are drawn more often."""
+
+
+def make_holding_hands(
+    rng: np.random.Generator, objects: Sequence[PlacedObject], share: float = 0.06
+) -> tuple[Prop, ...]:
+    """Generate hands that hold a share of the objects, each from a random side; laptops are not held."""
+    texture = Texture("plain", 0.1, 0.0, np.zeros(3))
+    return tuple(
+        Prop(make_grasping_hand(rng, item.object.mesh), item.T_world_object, texture)
+        for item in objects
+        if rng.uniform() < share and item.object.category != "laptop"
+    )

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from clipose_ros.data.synthetic.assets.collage import draw_collage
+from clipose_ros.data.synthetic.assets.mesh import BODY
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
-from clipose_ros.data.synthetic.materials import Material
+from clipose_ros.data.synthetic.materials import Material, Surface
 from clipose_ros.data.synthetic.object_materials import make_clear, make_object_material, make_random_prop_material
 from clipose_ros.data.synthetic.raycast import compute_ray_directions
 from clipose_ros.data.synthetic.renderer import Renderer
@@ -27,7 +28,7 @@ from clipose_ros.segmenter_training.dataset import IMAGES_PER_SCENE, PARTS, Imag
 from clipose_ros.segmenter_training.domain_randomization import randomize_camera
 from clipose_ros.segmenter_training.environment import Environment, random_environment, read_environment
 from clipose_ros.segmenter_training.environment_shading import EnvironmentShader
-from clipose_ros.segmenter_training.hard_negatives import make_hard_negative
+from clipose_ros.segmenter_training.hard_negatives import make_hard_negative, make_holding_hands
 from clipose_ros.segmenter_training.photo_set import Photo, read_photos, read_rgb
 from clipose_ros.types import LABEL_BASE, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
@@ -39,6 +40,7 @@ PHOTOGRAPHED = ("camera", "laptop")
 """Categories that tables show mostly as cut-outs of photographs, if there are photographs."""
 CLEAR_SHARES = {"bottle": 0.25, "bowl": 0.08, "mug": 0.06}
 """Shares of objects of clear glass or plastic on tables; others have none."""
+_SKIN = Material({BODY: Surface(0.2, 0.6, textured=0.0)})
 _FURNITURE = 8
 """Number of props of a room: table top, four legs, floor and two walls."""
 
@@ -132,11 +134,13 @@ def _render_table(rng: np.random.Generator, config: RealisticSetConfig, environm
     scene = make_scene(rng, scene_config, library.make, make_hard_negative)
     # Without walls, and sometimes without floor, the panorama shows.
     furniture = scene.props[: int(rng.choice([5, 6, _FURNITURE]))]
-    scene = Scene(scene.objects, furniture + scene.props[_FURNITURE:], scene.light)
+    hands = make_holding_hands(rng, scene.objects)
+    scene = Scene(scene.objects, furniture + scene.props[_FURNITURE:] + hands, scene.light)
     materials = [_draw_material(rng, item.object) for item in scene.objects]
     table = make_random_prop_material(rng, 0.4)
     materials += [table] * 5 + [make_random_prop_material(rng, 0.2) for _ in scene.props[5 : len(furniture)]]
-    materials += [make_random_prop_material(rng, 0.6) for _ in scene.props[len(furniture) :]]
+    materials += [make_random_prop_material(rng, 0.6) for _ in scene.props[len(furniture) + len(hands) :]]
+    materials += [_SKIN] * len(hands)
     shader = EnvironmentShader(environment, materials, rng, float(rng.uniform(0.45, 1.1)))
     renderer = Renderer(scene, library.categories, shader.attach)
     photos = _get_photos(config)

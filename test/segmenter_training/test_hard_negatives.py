@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from clipose_ros.data.synthetic.assets.mesh import Mesh
-from clipose_ros.segmenter_training.hard_negatives import HARD_NEGATIVES, make_hard_negative
+from clipose_ros.data.synthetic.assets.shapes import make_object
+from clipose_ros.data.synthetic.assets.textures import Texture
+from clipose_ros.data.synthetic.scenes import UPRIGHT, PlacedObject
+from clipose_ros.geometry.se3 import make_transform
+from clipose_ros.segmenter_training.hard_negatives import HARD_NEGATIVES, make_hard_negative, make_holding_hands
+
+PLAIN = Texture("plain", 0.1, 0.2, np.zeros(3))
 
 
 @pytest.mark.parametrize("make", dict.fromkeys(HARD_NEGATIVES))
@@ -27,3 +33,17 @@ def test_all_kinds_are_drawn_centred() -> None:
     for _ in range(50):
         low, high = make_hard_negative(rng).mesh.bounds
         np.testing.assert_allclose(low + high, 0.0, atol=1e-9)
+
+
+def test_hands_hold_objects_but_no_laptop() -> None:
+    rng = np.random.default_rng(2)
+    placed = [
+        PlacedObject(k, make_object(name, rng), make_transform(UPRIGHT, np.zeros(3)), PLAIN)
+        for k, name in enumerate(("bottle", "can", "laptop"))
+    ]
+    hands = make_holding_hands(rng, placed, share=1.0)
+    assert len(hands) == 2
+    for hand, item in zip(hands, placed, strict=False):
+        vertices, surface = hand.mesh.vertices, item.object.mesh.vertices
+        assert np.linalg.norm(vertices[:, None] - surface[None], axis=2).min() < 0.02, "the hand touches the object"
+    assert not make_holding_hands(rng, placed, share=0.0)
