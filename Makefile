@@ -4,6 +4,7 @@ PYTHON ?=
 PIP_ARGS ?=
 DURATION ?= 30
 INPUT ?=
+RECORD ?=
 SEGMENTER ?=
 OUTPUT ?= demo_output
 TESTS ?= test
@@ -26,9 +27,9 @@ help: ## List the targets
 env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it is there
 	@python3 environment/make_env.py --venv '$(VENV)' --python '$(PYTHON)' --pip-args '$(PIP_ARGS)'
 
-demo: env ## Pose objects of a synthetic camera, or of a folder: DURATION=seconds OUTPUT=folder INPUT=folder SEGMENTER=shipped|labels|yolo:weights
+demo: env ## Pose objects of a synthetic camera, a recording or a folder: DURATION=seconds OUTPUT=folder INPUT=path RECORD=1 SEGMENTER=shipped|labels|yolo:weights
 	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)') \
-		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)')
+		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)') $(if $(filter-out 0,$(RECORD)),--record)
 
 animation: env ## Make the moving picture of the README: a simulated table with true masks
 	@'$(PY)' -m clipose_ros.cli.demo --segmenter labels --seed 8 --rate 10 --duration 13 --animation 11.8 --output '$(OUTPUT)'

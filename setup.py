@@ -12,6 +12,7 @@ EXECUTABLES = {
     "pose_node": "clipose_ros.ros.main:main",
     "synthetic_camera": "clipose_ros.ros_tools.synthetic_camera:main",
     "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
+    "bag_player": "clipose_ros.ros_tools.bag_player:main",
     "benchmark": "clipose_ros.cli.benchmark:main",
     "demo": "clipose_ros.cli.demo:main",
     "doctor": "clipose_ros.cli.doctor:main",

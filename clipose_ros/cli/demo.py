@@ -1,8 +1,8 @@
 """``demo``: run a camera and the pose node for a given time and show the estimated poses.
 
-Camera and node are separate processes. Without ``--input`` the camera is synthetic; with ``--input`` a folder of real
-RGB-D frames is played. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/``, with ``--animation``
-``demo.webp``, and the logs of both processes.
+Camera and node are separate processes. Without ``--input`` the camera is synthetic; with ``--input`` a recording or a
+folder of real RGB-D frames is played. Writes ``summary.json``, ``demo.mp4``, ``demo.png``, ``pictures/``, with
+``--animation`` ``demo.webp``, with ``--record`` ``recording/``, and the logs of both processes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +37,15 @@ from clipose_ros.cli.node_settings import (
     set_parameters,
 )
 from clipose_ros.cli.subprocesses import Subprocess, ended_by_signals
+from clipose_ros.data.bags.recording import open_recording
+from clipose_ros.data.bags.storage import is_recording
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.resources import config_path
+from clipose_ros.ros_tools.topic_recorder import recorded_topics
 
+RECORDING = "recording"
+"""Name of the folder that ``--record`` writes."""
 FIRST_POSE_LIMIT_S = 20.0
 """Longest wait for a first object, seconds. The first frames are slow: libraries load, kernels are compiled."""
 _TABLE_INTERVAL_S = 0.2
@@ -98,11 +103,17 @@ def _add_camera_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the played or synthetic images."""
     add = parser.add_argument_group("camera").add_argument
     add(
-        "--input", type=Path, metavar="DIR",
-        help="Play the RGB-D frames of this folder: *color*.png, *depth*.png and intrinsics.",
+        "--input", type=Path, metavar="PATH",
+        help="Play this recording (.mcap, .db3, .bag or folder), or this folder of RGB-D frames: *color*.png, "
+        "*depth*.png and intrinsics.",
     )  # fmt: skip
     add("--seed", type=int, default=0, help="Set the random seed of the synthetic scene (0).")
-    add("--rate", type=float, metavar="HZ", help="Publish images at this rate, Hz (30; 15 with --input).")
+    add(
+        "--rate",
+        type=float,
+        metavar="HZ",
+        help="Publish images at this rate, Hz (30; a folder 15, a recording its own).",
+    )
     add("--frames", type=int, default=60, help="Render this number of synthetic frames and replay them (60).")
 
 
@@ -135,6 +146,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--animation", type=float, default=0.0, metavar="S",
         help="Write demo.webp, an animated image of this duration, seconds; 0 writes none (0).",
     )  # fmt: skip
+    add("--record", action="store_true", help="Record the topics of camera and node into recording/ (MCAP).")
 
 
 def _demo_config(options: argparse.Namespace) -> DemoConfig:
@@ -161,6 +173,8 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
         camera = ["clipose_ros.ros_tools.synthetic_camera", *ros_arguments(scene)]
         intro = f"Synthetic RGB-D camera, scene {options.seed}. {segmentation}"
         return DemoConfig(camera, ros_arguments(node, config_path("demo.yaml")), intro, max(options.duration / 8, 0.5))
+    if options.input.exists() and is_recording(options.input):
+        return _recording_config(options, node, segmentation)
     if options.segmenter == "labels":
         raise ConfigError(
             "--segmenter labels does not work with --input, whose frames have no labels: leave out --segmenter or give "
@@ -174,11 +188,21 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
     return DemoConfig(camera, ros_arguments(node), intro, hold_s / 2)
 
 
+def _recording_config(options: argparse.Namespace, node: Mapping[str, object], segmentation: str) -> DemoConfig:
+    """Return the settings of a run that plays a recording."""
+    topics = open_recording(options.input).topics  # raises before any process starts
+    playback = {"bag": str(options.input.resolve()), "rate_hz": options.rate or 0.0}
+    camera = ["clipose_ros.ros_tools.bag_player", *ros_arguments(playback)]
+    intro = f"Recording {options.input}: {topics.color}, {topics.depth}. {segmentation}"
+    return DemoConfig(camera, ros_arguments(node), intro, max(options.duration / 8, 0.5))
+
+
 def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> int:
     """Run camera and node, record and show the poses, and write the summary; return the exit status."""
     with (
         live_system(options.output) as system,
         MediaRecorder(options.output, config.image_interval_s, options.animation) as recorder,
+        recorded_topics(options.output / RECORDING) if options.record else contextlib.nullcontext(),
     ):
         domain = os.environ["ROS_DOMAIN_ID"]
         console.print(

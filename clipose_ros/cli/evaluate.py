@@ -1,4 +1,4 @@
-"""``evaluate``: evaluate poses on clouds, NOCS images, scenes or result files, tracks on a sequence, and detections."""
+"""``evaluate``: poses on clouds, NOCS images, scenes or result files; tracks on sequences or recordings; detections."""
 
 from __future__ import annotations
 
@@ -116,6 +116,8 @@ def _evaluate(options: argparse.Namespace) -> EvaluationResult:
         return _evaluate_scenes(options)
     if options.photos:
         return _evaluate_photos(options)
+    if options.bag:
+        return _evaluate_bag(options)
     return _evaluate_nocs(options) if options.nocs else _evaluate_sequence(options)
 
 
@@ -294,6 +296,15 @@ def _evaluate_photos(options: argparse.Namespace) -> EvaluationResult:
 
     tables, record = evaluate_photos(options, _show_progress)
     return EvaluationResult(tables, record)
+
+
+def _evaluate_bag(options: argparse.Namespace) -> EvaluationResult:
+    """Evaluate the tracked poses of a recording."""
+    from clipose_ros.cli.evaluate_bag import evaluate_bag  # imports torch, which result files do not need
+
+    remarks: list[str] = []
+    tables, record = evaluate_bag(options, remarks.append)
+    return EvaluationResult(tables, record, remarks=remarks)
 
 
 def _load_or_record_sequence(options: argparse.Namespace) -> RecordedSequence:

@@ -21,10 +21,10 @@ SMOOTHING = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Default values of ``tracking.smoothing`` that are evaluated on a sequence."""
 
 _REQUIREMENTS = {
-    **dict.fromkeys(NETWORK_OPTIONS, ("data", "sequence", "nocs", "scenes")),
+    **dict.fromkeys(NETWORK_OPTIONS, ("data", "sequence", "nocs", "scenes", "bag")),
     **dict.fromkeys(("subset", "frames", "truths", "save"), ("nocs",)),
     **dict.fromkeys(("film", "smoothing", "tables", "plot"), ("sequence",)),
-    **dict.fromkeys(("segmenter", "params"), ("scenes", "photos")),
+    **dict.fromkeys(("segmenter", "params"), ("scenes", "photos", "bag")),
     **dict.fromkeys(("annotations", "drawings"), ("photos",)),
     "frames_in": ("scenes",),
     **OBJECT_LIBRARY_REQUIREMENTS,
@@ -127,6 +127,12 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Evaluate a segmenter on the annotated photographs in this folder and its subfolders.",
     )
+    add(
+        "--bag",
+        type=Path,
+        metavar="BAG",
+        help="Evaluate the tracked poses of a recording (.mcap, .db3, .bag or folder) that holds true poses.",
+    )
 
 
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -202,12 +208,12 @@ def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_scenes_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``--scenes``."""
-    group = parser.add_argument_group("segmenter", "with --scenes or --photos")
+    group = parser.add_argument_group("segmenter", "with --scenes, --photos or --bag")
     group.add_argument(
         "--segmenter",
         metavar="WHICH",
         help=f"Use this segmenter: {SEGMENTERS}. Class map and image size are those of --params. The default is the "
-        "segmenter of --params, or labels (shipped with --photos).",
+        "segmenter of --params, or labels (shipped with --photos, and with --bag if it has no labels).",
     )
     group.add_argument(
         "--params",

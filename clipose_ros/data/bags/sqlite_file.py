@@ -49,7 +49,7 @@ def scan_sqlite(path: Path, selects: Selection, report: Report) -> Iterator[RawM
         connection.text_factory = lambda data: data.decode(errors="replace")
         connection.execute("PRAGMA trusted_schema = OFF")
         yield from _rows(connection, selects, report)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where the message of SQLite is no text
         report(f"it is damaged or cut short ({error}): what is before is used; `sqlite3 FILE .recover` may save more")
     finally:
         connection.close()
@@ -79,4 +79,4 @@ def _rows(connection: sqlite3.Connection, selects: Selection, report: Report) ->
         except UnreadableFileError as error:
             report(f"its message {row} is left out: {error}")
             continue
-        yield RawMessage(channel, log_ns, plain, min(row / max(last, 1), 1.0))
+        yield RawMessage(channel, log_ns, plain, min(row / max(last or 1, 1), 1.0))

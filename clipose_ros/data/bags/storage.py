@@ -13,7 +13,7 @@ from pathlib import Path
 from clipose_ros.bounded_files import open_regular
 from clipose_ros.data.bags import mcap_file, rosbag1_file, sqlite_file
 from clipose_ros.data.bags.records import ZSTD_MAGIC, RawMessage, Report, Selection
-from clipose_ros.errors import DataError, UnreadableFileError
+from clipose_ros.errors import DataError, UnreadableFileError, one_line
 
 SUFFIXES = (".mcap", ".db3", ".bag")
 """Suffixes of the files in a folder that are read."""
@@ -77,7 +77,7 @@ class _Reports:
     def __call__(self, text: str) -> None:
         self._count += 1
         if self._count < _MAX_REPORTS:
-            self._report(f"'{self._path}': {text}")
+            self._report(one_line(f"'{self._path}': {text}"))
         elif self._count == _MAX_REPORTS:
             self._report(f"'{self._path}': further damage is not listed")
 
