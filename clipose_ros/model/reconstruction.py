@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from clipose_ros.model.encoder import Encoding, PointNorm
 from clipose_ros.model.rays import rotation_to_ray
@@ -62,3 +63,27 @@ class SymmetryHead(nn.Module):
         if self.ray_aligned:
             offsets = offsets @ rotation_to_ray(mean.squeeze(1)).to(offsets.dtype)
         return torch.add(mean, offsets, alpha=self.unit_m)
+
+
+class CoordinateHead(nn.Module):
+    """Head that predicts the object coordinates of each point (NOCS, without scaling).
+
+    Args:
+        in_channels: Channels of the encoding.
+        unit_m: Unit of length inside the network, metres.
+        categories: Number of categories; each point gets its object's category as a one-hot vector.
+        widths: Channels of the layers before the last.
+
+    References:
+        Wang et al., Normalized Object Coordinate Space, CVPR 2019.
+    """
+
+    def __init__(self, in_channels: int, unit_m: float, categories: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.unit_m, self.categories = unit_m, categories
+        self.points = PointHead(in_channels + categories, widths, out_channels=3)
+
+    def forward(self, encoding: Encoding, category: Tensor) -> Tensor:
+        """Predict coordinates ``(B, N, 3)``, metres, object frame, for objects of the categories ``(B,)``."""
+        one_hot = F.one_hot(category, self.categories).to(self.points.first.weight.dtype)
+        return self.points(encoding, one_hot.unsqueeze(1)) * self.unit_m

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
-from clipose_ros.model.reconstruction import SymmetryHead
+from clipose_ros.model.reconstruction import CoordinateHead, SymmetryHead
 from clipose_ros.model.voting import BoxVoteHead, BoxVotes
 from clipose_ros.training.batches import Batch
 from clipose_ros.training.losses.box_votes import (
@@ -20,6 +20,7 @@ from clipose_ros.training.losses.box_votes import (
     voted_planes,
     voting_loss,
 )
+from clipose_ros.training.losses.coordinates import COORDINATE_TERMS, coordinate_loss, relation_loss
 from clipose_ros.training.losses.geometry import (
     box_matching,
     counterpart,
@@ -35,7 +36,7 @@ from clipose_ros.training.losses.geometry import (
 from clipose_ros.training.losses.pose import PoseTruth
 from clipose_ros.training.losses.shape_weights import ShapeWeights
 
-_TERMS = ("symmetry", "point_matching", "box_matching", *BOX_VOTE_TERMS)
+_TERMS = ("symmetry", "point_matching", "box_matching", *BOX_VOTE_TERMS, *COORDINATE_TERMS)
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class AuxiliaryOutputs:
     Attributes:
         reconstructed: ``(B, N, 3)`` metres, camera frame: counterparts of the points under the symmetry of the object.
         votes: Votes of each point for the faces of the box.
+        coordinates: ``(B, N, 3)`` metres, object frame: coordinates of the points.
     """
 
     reconstructed: Tensor | None
     votes: BoxVotes | None
+    coordinates: Tensor | None
 
 
 class ShapeLoss(nn.Module):
@@ -75,6 +78,9 @@ class ShapeLoss(nn.Module):
         self.faces = (
             BoxVoteHead(channels, unit, weights.face_widths, aligned) if weights.is_enabled(BOX_VOTE_TERMS) else None
         )
+        self.coordinates: CoordinateHead | None = None
+        if weights.is_enabled(COORDINATE_TERMS):
+            self.coordinates = CoordinateHead(channels, unit, len(categories), weights.coordinate_widths)
         self.register_buffer("signs", symmetry_signs(categories), persistent=False)
         self.register_buffer("axial", torch.tensor([c.symmetry.axial_y for c in categories]), persistent=False)
 
@@ -85,6 +91,7 @@ class ShapeLoss(nn.Module):
         return AuxiliaryOutputs(
             None if self.symmetry is None else self.symmetry(encoding, points),
             None if self.faces is None else self.faces(encoding, points),
+            None if self.coordinates is None else self.coordinates(encoding, batch.category),
         )
 
     def _head_points(self, batch: Batch) -> Tensor:
@@ -111,6 +118,10 @@ class ShapeLoss(nn.Module):
         if auxiliary.votes is not None:
             pose = PoseTruth(R, output.translation, output.size, truth.x_determined)
             terms |= _box_vote_terms(auxiliary.votes, points, truth, pose, inside)
+        if auxiliary.coordinates is not None:
+            predicted, determined_x = auxiliary.coordinates, truth.x_determined
+            terms["coordinates"] = coordinate_loss(predicted, points, truth.R, truth.t, determined_x)
+            terms["relations"] = relation_loss(predicted, points)
         return terms
 
     def _symmetry(self, reconstructed: Tensor, batch: Batch, points: Tensor, R: Tensor, t: Tensor) -> Tensor:

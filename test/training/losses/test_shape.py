@@ -16,7 +16,7 @@ from clipose_ros.training.losses.shape import ShapeLoss, predicted_rotation
 from clipose_ros.training.losses.shape_weights import ShapeWeights
 from clipose_ros.training.losses.total import weighted_sum
 
-ALL = ShapeWeights(*[1.0] * 11, symmetry_widths=(8,), face_widths=(8,))
+ALL = ShapeWeights(*[1.0] * 13, symmetry_widths=(8,), face_widths=(8,), coordinate_widths=(8,))
 
 
 def perfect(output: NetworkOutput, R: torch.Tensor, t: torch.Tensor, size: torch.Tensor) -> NetworkOutput:
@@ -33,7 +33,11 @@ def test_shape_terms_vanish_for_true_pose(tiny_architecture: Architecture, seen_
     terms = objective(batch, true_output, objective.predict(batch, output))
     assert terms["point_matching"].item() == pytest.approx(0.0, abs=1e-6)
     assert terms["box_matching"].item() == pytest.approx(0.0, abs=1e-6)
-    assert terms["symmetry"].item() > 0.0 and set(terms) == set(ALL.to_mapping()) - {"symmetry_widths", "face_widths"}
+    assert terms["symmetry"].item() > 0.0 and set(terms) == set(ALL.to_mapping()) - {
+        "symmetry_widths",
+        "face_widths",
+        "coordinate_widths",
+    }
 
 
 def test_shape_loss_computes_enabled_terms_only(tiny_architecture: Architecture, seen_samples: CloudSamples) -> None:
