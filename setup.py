@@ -10,6 +10,7 @@ NAME = "clipose_ros"
 ROOT = Path(__file__).resolve().parent
 EXECUTABLES = {
     "pose_node": "clipose_ros.ros.main:main",
+    "grasp_node": "clipose_ros.ros.grasp_node:main",
     "synthetic_camera": "clipose_ros.ros_tools.synthetic_camera:main",
     "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
     "bag_player": "clipose_ros.ros_tools.bag_player:main",
@@ -17,6 +18,7 @@ EXECUTABLES = {
     "demo": "clipose_ros.cli.demo:main",
     "doctor": "clipose_ros.cli.doctor:main",
     "evaluate": "clipose_ros.cli.evaluate:main",
+    "evaluate_grasps": "clipose_ros.cli.evaluate_grasps:main",
     "export": "clipose_ros.cli.export:main",
     "generate": "clipose_ros.cli.generate:main",
     "hub": "clipose_ros.cli.hub:main",

@@ -43,8 +43,15 @@ def pose_node(context: LaunchContext) -> list[Node]:
     ]
 
 
+def grasp_node(context: LaunchContext) -> list[Node]:
+    """Create the grasp node if it is wanted; the camera stands for the robot."""
+    if LaunchConfiguration("grasps").perform(context) != "true":
+        return []
+    return [Node(package="clipose_ros", executable="grasp_node", name="grasp_node", output="screen")]
+
+
 def generate_launch_description() -> LaunchDescription:
-    """Create the launch description of both nodes."""
+    """Create the launch description of the nodes."""
     declared = [
         DeclareLaunchArgument(name, default_value=value, description=text)
         for name, (value, text, _) in ARGUMENTS.items()
@@ -55,6 +62,14 @@ def generate_launch_description() -> LaunchDescription:
             default_value="true",
             choices=["true", "false"],
             description="Segment the images with the shipped detector; false uses the camera's label images.",
+        )
+    )
+    declared.append(
+        DeclareLaunchArgument(
+            "grasps",
+            default_value="false",
+            choices=["true", "false"],
+            description="Start grasp_node, too, which plans grasps on the objects.",
         )
     )
     camera_parameters = {
@@ -73,4 +88,6 @@ def generate_launch_description() -> LaunchDescription:
         *(SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml")) for name in PROFILE_VARIABLES),
         SetEnvironmentVariable("OMP_WAIT_POLICY", "PASSIVE"),
     ]
-    return LaunchDescription([*environment, *declared, camera, OpaqueFunction(function=pose_node)])
+    return LaunchDescription(
+        [*environment, *declared, camera, OpaqueFunction(function=pose_node), OpaqueFunction(function=grasp_node)]
+    )

@@ -59,6 +59,13 @@ SETTINGS = {
 }
 """Parameter, type and description of each argument that sets a parameter."""
 
+GRASPS = {
+    "grasps": ("false", "Start grasp_node, too, which plans grasps on the objects."),
+    "robot_frame": ("", "robot_frame of grasp_node: TF frame of the base of the robot. Empty: the camera."),
+    "grasp_params_file": ("", "Parameters of grasp_node. Empty: the defaults."),
+}
+"""Default and description of each argument for ``grasp_node``."""
+
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Environment variables that name the profile of Fast DDS: the present one, and that of ROS 2 up to Jazzy."""
 
@@ -112,8 +119,29 @@ def pose_node(context: LaunchContext) -> list[Node]:
     ]
 
 
+def grasp_node(context: LaunchContext) -> list[Node]:
+    """Create the grasp node if it is wanted; it reads the depth image of the pose node."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in GRASPS}
+    if values["grasps"] != "true":
+        return []
+    parameters = [values["grasp_params_file"]] if values["grasp_params_file"] else []
+    if values["robot_frame"]:
+        parameters.append({"robot_frame": ParameterValue(LaunchConfiguration("robot_frame"), value_type=str)})
+    return [
+        Node(
+            package="clipose_ros",
+            executable="grasp_node",
+            name="grasp_node",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=parameters,
+            remappings=[(TOPICS[name][0], LaunchConfiguration(name)) for name in ("depth_topic", "camera_info_topic")],
+            output="screen",
+        )
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
-    """Create the launch description: the arguments, and the node."""
+    """Create the launch description: the arguments, and the nodes."""
     arguments = [
         DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of the node and of its relative topics."
@@ -134,5 +162,6 @@ def generate_launch_description() -> LaunchDescription:
             )
             for name, (_, _, text) in SETTINGS.items()
         ),
+        *(DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in GRASPS.items()),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=pose_node)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=pose_node), OpaqueFunction(function=grasp_node)])

@@ -18,7 +18,7 @@ import rclpy
 from rclpy.utilities import remove_ros_args
 
 from clipose_ros.data.rgbd_writer import RgbdFolderWriter
-from clipose_ros.ros_tools.camera_publisher import run_node
+from clipose_ros.ros.node_process import run_node
 from clipose_ros.ros_tools.frame_recorder import FrameRecorder, RecordingConfig
 
 

@@ -45,3 +45,37 @@ def points_in_box(points: FloatArray, T_frame_object: FloatArray, size: FloatArr
     points_object = transform_points(invert_transform(T_frame_object), points)
     inside = np.abs(points_object) <= 0.5 * np.asarray(size) + margin
     return np.asarray(inside.all(axis=-1))
+
+
+def boxes_overlap(T_a: FloatArray, size_a: FloatArray, T_b: FloatArray, size_b: FloatArray) -> BoolArray:
+    """Test which boxes overlap, by the separating-axis theorem.
+
+    Two boxes are disjoint if their projections onto one of 15 axes are: the three axes of each box, and the nine cross
+    products of an axis of each.
+
+    Args:
+        T_a: ``(..., 4, 4)`` poses of box centres, metres.
+        size_a: ``(..., 3)`` full extents, metres.
+        T_b: ``(..., 4, 4)`` poses of other box centres in the same frame, metres; the leading dimensions broadcast.
+        size_b: ``(..., 3)`` their full extents, metres.
+
+    Returns:
+        ``(...)`` bool; boxes that touch overlap.
+    """
+    R_a, R_b = np.asarray(T_a)[..., :3, :3], np.asarray(T_b)[..., :3, :3]
+    half_a, half_b = 0.5 * np.asarray(size_a), 0.5 * np.asarray(size_b)
+    R = np.swapaxes(R_a, -1, -2) @ R_b
+    offset_a = np.einsum("...ji,...j->...i", R_a, T_b[..., :3, 3] - T_a[..., :3, 3])
+    offset_b = np.einsum("...ji,...j->...i", R, offset_a)
+    # Axes of nearly parallel edges are nearly zero: the margin keeps rounding errors from separating boxes.
+    absolute = np.abs(R) + 1e-9
+    apart = np.abs(offset_a) > half_a + np.einsum("...ij,...j->...i", absolute, half_b)
+    apart |= np.abs(offset_b) > half_b + np.einsum("...ij,...i->...j", absolute, half_a)
+    separated = apart.any(axis=-1)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # edge i of a
+        for m, n, o in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # edge m of b
+            distance = np.abs(offset_a[..., k] * R[..., j, m] - offset_a[..., j] * R[..., k, m])
+            reach = half_a[..., j] * absolute[..., k, m] + half_a[..., k] * absolute[..., j, m]
+            reach = reach + half_b[..., n] * absolute[..., i, o] + half_b[..., o] * absolute[..., i, n]
+            separated |= distance > reach
+    return np.asarray(~separated)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
-import rclpy
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from clipose_ros.config import ConfigNode, config_fields, nest
 from clipose_ros.decoding.messages import INPUT_TOPICS
-from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.ros.conversions import camera_info_message, image_message
-from clipose_ros.ros.parameters import describe
-from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.types import RgbdFrame
-from clipose_ros.user_folders import ensure_ros_log_folder
-
-ConfigNodeT = TypeVar("ConfigNodeT", bound=ConfigNode)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,52 +75,3 @@ class CameraPublisher:
         self._depth.publish(messages.depth)
         if self._labels is not None and messages.labels is not None:
             self._labels.publish(messages.labels)
-
-
-def declare_parameters(node: Node, config_type: type[ConfigNodeT]) -> ConfigNodeT:
-    """Declare every setting as a typed, described, read-only parameter.
-
-    Args:
-        node: Node that gets the parameters.
-        config_type: Dataclass of the settings.
-
-    Returns:
-        The settings with the values given at the start.
-
-    Raises:
-        ConfigError: A value has the wrong type or is out of its range; the message names the parameter.
-    """
-    values = {}
-    for field in config_fields(config_type()):
-        descriptor = describe(field)
-        descriptor.read_only = True
-        try:
-            values[field.path] = node.declare_parameter(field.path, field.value, descriptor).value
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise ConfigError(f"parameter '{field.path}' ({field.doc.rstrip('.')}): {error}") from error
-    return config_type.from_mapping(nest(values))
-
-
-def run_node(create_node: Callable[[], Node], arguments: list[str] | None = None) -> int:
-    """Create a node and spin it until ROS shuts down.
-
-    Args:
-        create_node: Creates the node after ROS is initialised.
-        arguments: Command line; None for that of the process.
-
-    Returns:
-        Exit status: 1 after a ``CliposeError``, which is logged as one line, else 0.
-    """
-    ensure_ros_log_folder()
-    rclpy.init(args=arguments)
-    try:
-        with until_shutdown(rclpy.get_default_context()):
-            node = create_node()
-            rclpy.spin(node)
-            node.destroy_node()
-    except CliposeError as error:
-        rclpy.logging.get_logger("clipose_ros").fatal(str(error))
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0

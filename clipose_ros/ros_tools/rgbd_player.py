@@ -10,12 +10,11 @@ from rclpy.node import Node
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.errors import ConfigError
+from clipose_ros.ros.node_process import declare_parameters, run_node
 from clipose_ros.ros_tools.camera_publisher import (
     CameraMessages,
     CameraPublisher,
     camera_messages,
-    declare_parameters,
-    run_node,
 )
 
 

@@ -18,12 +18,11 @@ from clipose_ros.config import option
 from clipose_ros.data.synthetic.renderer import ObjectTruth
 from clipose_ros.data.synthetic.sequence import SequenceConfig, SequenceFrame, ping_pong_indices, render_sequence
 from clipose_ros.ros import messages
+from clipose_ros.ros.node_process import declare_parameters, run_node
 from clipose_ros.ros_tools.camera_publisher import (
     CameraMessages,
     CameraPublisher,
     camera_messages,
-    declare_parameters,
-    run_node,
 )
 from clipose_ros.types import HANDLE_VISIBLE, LABEL_BASE, FloatArray, RgbdFrame
 

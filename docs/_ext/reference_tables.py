@@ -30,6 +30,7 @@ COMMANDS = {
     "hub": [[], ["download"], ["push"]],
     "train": [[]],
     "evaluate": [[]],
+    "evaluate_grasps": [[]],
     "benchmark": [[]],
     "export": [[]],
     "make_segmenter": [[]],
@@ -49,6 +50,7 @@ ROOMS = {
     "segmentation": None,
     "inference": None,
     "tracking": None,
+    "manipulation": None,
     "visualization": None,
     "model": None,
     "data": None,
@@ -135,6 +137,25 @@ def tool_parameters() -> str:
     return "\n\n".join(parts)
 
 
+def grasp_parameters() -> str:
+    """Return the parameters of the grasp node."""
+    from clipose_ros.ros.grasp_config import GraspNodeConfig
+
+    return settings_table(SETTING_HEAD, map(setting_row, config_fields(GraspNodeConfig())))
+
+
+def grasp_rules() -> str:
+    """Return the keys of ``config/grasps.yaml``: those of the gripper, and those of a category."""
+    from clipose_ros.manipulation.grasp_rules import GraspRule
+    from clipose_ros.manipulation.gripper import GripperConfig
+
+    tables = (
+        settings_table(SETTING_HEAD, map(setting_row, config_fields(section, prefix)))
+        for section, prefix in ((GripperConfig(), "gripper."), (GraspRule(), "categories.NAME."))
+    )
+    return "\n\n".join(tables)
+
+
 def launch_arguments() -> str:
     """Return the arguments of ``pose.launch.py``, read from its source: the launch system need not be installed."""
     tree = ast.parse((ROOT / "launch" / "pose.launch.py").read_text(encoding="utf-8"))
@@ -155,6 +176,8 @@ def launch_arguments() -> str:
     for key, value in zip(settings.keys, settings.values, strict=True):
         parameter, text = (ast.literal_eval(value.elts[place]) for place in (0, 2))
         rows.append([f"`{ast.literal_eval(key)}`", "as in the file", f"`{parameter}`: {text}"])
+    for name, (value, text) in ast.literal_eval(tables["GRASPS"]).items():
+        rows.append([f"`{name}`", f"`{value}`" if value else "empty", text])
     return table(("argument", "default", "description"), rows)
 
 
@@ -267,6 +290,8 @@ TABLES: dict[str, Callable[..., str]] = {
     for function in (
         parameters,
         tool_parameters,
+        grasp_parameters,
+        grasp_rules,
         launch_arguments,
         command_lines,
         recipes,

@@ -1,12 +1,12 @@
 """Oriented boxes: corners, edges and the points inside."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clipose_ros.geometry.boxes import BOX_EDGES, box_corners, points_in_box
-from clipose_ros.geometry.se3 import exp_se3, transform_points
+from clipose_ros.geometry.boxes import BOX_EDGES, box_corners, boxes_overlap, points_in_box
+from clipose_ros.geometry.se3 import exp_se3, exp_so3, invert_transform, make_transform, transform_points
 
 transforms = arrays(np.float64, 6, elements=st.floats(-3, 3)).map(exp_se3)
 sizes = arrays(np.float64, 3, elements=st.floats(0.01, 2))
@@ -44,3 +44,25 @@ def test_points_in_box_adds_the_margin_on_every_side():
     points = np.array([[0.55, 0.0, 0.0], [-0.55, 0.0, 0.0], [0.0, 0.65, 0.0]])
     assert points_in_box(points, np.eye(4), np.ones(3)).tolist() == [False, False, False]
     assert points_in_box(points, np.eye(4), np.ones(3), margin=0.1).tolist() == [True, True, False]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=60)
+def test_boxes_overlap_as_their_surfaces_say(seed):
+    """Two boxes overlap if and only if the distance of their closest points, found by projection, is zero."""
+    rng = np.random.default_rng(seed)
+    T = make_transform(exp_so3(rng.normal(size=(2, 3))), rng.uniform(-1.0, 1.0, (2, 3)))
+    size = rng.uniform(0.1, 1.5, (2, 3))
+    point = T[0, :3, 3]
+    for _ in range(300):  # alternating projections converge to the closest points of two convex bodies
+        before = point
+        for k in (1, 0):
+            local = transform_points(invert_transform(T[k]), point[None])[0]
+            point = transform_points(T[k], np.clip(local, -0.5 * size[k], 0.5 * size[k])[None])[0]
+        if np.abs(point - before).max() < 1e-12:
+            break
+    local = transform_points(invert_transform(T[1]), point[None])[0]
+    distance = np.linalg.norm(np.maximum(np.abs(local) - 0.5 * size[1], 0.0))
+    if not 1e-9 < distance < 1e-3:  # near contact the projections converge slowly
+        assert boxes_overlap(T[0], size[0], T[1], size[1]) == (distance <= 1e-9)
+        assert boxes_overlap(T[1], size[1], T[0], size[0]) == (distance <= 1e-9)

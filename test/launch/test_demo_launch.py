@@ -36,6 +36,11 @@ def test_the_cameras_labels_can_take_the_detectors_place(launched):
     assert PoseNodeConfig.from_mapping(settings(path)).segmentation.backend == "labels"
 
 
+def test_grasps_are_planned_if_wanted(launched):
+    started = nodes(launched("demo.launch.py", grasps="true"))
+    assert set(started) == {"synthetic_camera", "pose_node", "grasp_node"}
+
+
 def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
     result = launched("demo.launch.py", seed="7", rate_hz="12.5")
     (parameters,) = nodes(result)["synthetic_camera"].named["parameters"]
@@ -43,7 +48,7 @@ def test_arguments_are_the_cameras_own_settings_and_defaults(launched):
     assert (values["seed"], values["rate_hz"]) == (7, 12.5)
     known = {leaf.path: leaf.value for leaf in config_fields(SyntheticCameraConfig())}
     defaults = {name: named["default_value"] for name, named in result.arguments.items() if name in known}
-    assert {*result.arguments} - {*defaults} == {"shipped_detector"}
+    assert {*result.arguments} - {*defaults} == {"shipped_detector", "grasps"}
     assert {name: type(known[name])(text) for name, text in defaults.items()} == {
         name: known[name] for name in defaults
     }

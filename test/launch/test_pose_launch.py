@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from clipose_ros.config import PoseNodeConfig, config_fields
+from clipose_ros.ros.grasp_config import GraspNodeConfig
 
 NAMES = {leaf.path for leaf in config_fields(PoseNodeConfig())} | {"use_sim_time"}
 
@@ -95,3 +96,18 @@ def test_every_argument_is_described(launched):
 def test_an_argument_under_its_earlier_name_fails_with_the_present_name(launched):
     with pytest.raises(RuntimeError, match="'looks' is now called 'max_passes': use max_passes:=2"):
         launched("pose.launch.py", undeclared={"looks": "2"})
+
+
+def test_the_grasp_node_is_started_if_wanted_and_reads_the_same_depth(launched):
+    assert len(launched("pose.launch.py").nodes) == 1
+    result = launched("pose.launch.py", grasps="true", robot_frame="base", depth_topic="/front/depth", namespace="left")
+    pose, grasp = result.nodes
+    assert grasp.named["executable"] == grasp.named["name"] == "grasp_node"
+    assert result.value(grasp.named["namespace"]) == result.value(pose.named["namespace"]) == "left"
+    (parameters,) = grasp.named["parameters"]
+    assert {name: result.value(value) for name, value in parameters.items()} == {"robot_frame": "base"}
+    assert set(parameters) <= {field.path for field in config_fields(GraspNodeConfig())}
+    remappings = {source: result.value(target) for source, target in grasp.named["remappings"]}
+    assert remappings == {"depth_registered/image_rect": "/front/depth", "rgb/camera_info": "rgb/camera_info"}
+    given = launched("pose.launch.py", grasps="true", grasp_params_file="/mine.yaml").nodes[1].named["parameters"]
+    assert given == ["/mine.yaml"]

@@ -40,6 +40,7 @@ from vision_msgs.msg import Detection3DArray
 from clipose_ros.config import PoseNodeConfig
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.ros.conversions import camera_info_message, image_message, ros_stamp
+from clipose_ros.ros.guarded_node import GuardedNode
 from clipose_ros.ros.pose_node import PoseNode
 from clipose_ros.types import CameraIntrinsics
 
@@ -271,3 +272,44 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parameter.data.zero_()
     save_checkpoint(path, network)
     return path
+
+
+class RunningNode:
+    """A node without a lifecycle in a thread of its own."""
+
+    def __init__(self, node: GuardedNode) -> None:
+        self.node = node
+        self.error: BaseException | None = None
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(node)
+        self.thread = threading.Thread(target=self._spin)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.executor.shutdown(timeout_sec=0.0)
+        self.thread.join(GENEROUS_S)
+        self.node.destroy_node()
+
+    def _spin(self) -> None:
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+
+@pytest.fixture
+def run_guarded(ros: Ros) -> Iterator[Callable[..., RunningNode]]:
+    """Runs nodes without a lifecycle; parameters are given by name, with ``__`` for a dot."""
+    nodes: list[RunningNode] = []
+
+    def run(make: Callable[..., GuardedNode], **settings: Any) -> RunningNode:
+        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in settings.items()]
+        nodes.append(RunningNode(make(parameter_overrides=overrides)))
+        return nodes[-1]
+
+    yield run
+    for running in nodes:
+        running.stop()
+        assert running.error is None

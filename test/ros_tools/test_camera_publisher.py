@@ -15,7 +15,8 @@ from clipose_ros.decoding.frames import read_frame
 from clipose_ros.decoding.messages import FrameMessages, Topics
 from clipose_ros.errors import ConfigError, DataError
 from clipose_ros.ros.conversions import ros_stamp
-from clipose_ros.ros_tools.camera_publisher import CameraPublisher, camera_messages, declare_parameters, run_node
+from clipose_ros.ros.node_process import declare_parameters, run_node
+from clipose_ros.ros_tools.camera_publisher import CameraPublisher, camera_messages
 from clipose_ros.types import CameraIntrinsics, RgbdFrame
 
 NAMES = Topics("color", "depth", "info", "labels", "boxes")

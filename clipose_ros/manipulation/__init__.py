@@ -1,0 +1,1 @@
+"""Grasps of a parallel gripper and collision shapes, from poses, sizes and covariances. NumPy alone."""
