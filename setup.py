@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent
 EXECUTABLES = {
     "pose_node": "clipose_ros.ros.main:main",
     "grasp_node": "clipose_ros.ros.grasp_node:main",
+    "collision_objects_node": "clipose_ros.ros.collision_objects_main:main",
     "synthetic_camera": "clipose_ros.ros_tools.synthetic_camera:main",
     "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
     "bag_player": "clipose_ros.ros_tools.bag_player:main",

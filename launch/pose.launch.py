@@ -66,6 +66,12 @@ GRASPS = {
 }
 """Default and description of each argument for ``grasp_node``."""
 
+COLLISIONS = {
+    "collision_objects": ("false", "Start collision_objects_node, too, which keeps the objects in MoveIt's scene."),
+    "collision_params_file": ("", "Parameters of collision_objects_node. Empty: the defaults."),
+}
+"""Default and description of each argument for ``collision_objects_node``."""
+
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Environment variables that name the profile of Fast DDS: the present one, and that of ROS 2 up to Jazzy."""
 
@@ -140,6 +146,23 @@ def grasp_node(context: LaunchContext) -> list[Node]:
     ]
 
 
+def collision_objects_node(context: LaunchContext) -> list[Node]:
+    """Create the node of collision objects if it is wanted."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in COLLISIONS}
+    if values["collision_objects"] != "true":
+        return []
+    return [
+        Node(
+            package="clipose_ros",
+            executable="collision_objects_node",
+            name="collision_objects_node",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[values["collision_params_file"]] if values["collision_params_file"] else [],
+            output="screen",
+        )
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Create the launch description: the arguments, and the nodes."""
     arguments = [
@@ -162,6 +185,15 @@ def generate_launch_description() -> LaunchDescription:
             )
             for name, (_, _, text) in SETTINGS.items()
         ),
-        *(DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in GRASPS.items()),
+        *(
+            DeclareLaunchArgument(name, default_value=value, description=text)
+            for name, (value, text) in (GRASPS | COLLISIONS).items()
+        ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=pose_node), OpaqueFunction(function=grasp_node)])
+    return LaunchDescription(
+        [
+            *arguments,
+            OpaqueFunction(function=pose_node),
+            *(OpaqueFunction(function=make) for make in (grasp_node, collision_objects_node)),
+        ]
+    )

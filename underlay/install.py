@@ -21,7 +21,8 @@ from pathlib import Path
 
 UNDERLAY = Path(__file__).resolve().parent
 ENVIRONMENT = Path(sys.prefix)
-MESSAGES = ("tf2_msgs", "vision_msgs")
+MESSAGES = ("tf2_msgs", "vision_msgs", "object_recognition_msgs", "octomap_msgs", "moveit_msgs")
+"""Message packages, each after those that it depends on."""
 PYTHON_PACKAGES = ("message_filters", "cv_bridge", "tf2_py", "tf2_ros", "tf_transformations")
 OURS = "clipose-underlay"
 """Marks what this script installed, so that a newer version may replace it and nothing else is touched."""

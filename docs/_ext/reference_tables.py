@@ -144,6 +144,13 @@ def grasp_parameters() -> str:
     return settings_table(SETTING_HEAD, map(setting_row, config_fields(GraspNodeConfig())))
 
 
+def collision_parameters() -> str:
+    """Return the parameters of the node of collision objects."""
+    from clipose_ros.ros.collision_config import CollisionNodeConfig
+
+    return settings_table(SETTING_HEAD, map(setting_row, config_fields(CollisionNodeConfig())))
+
+
 def grasp_rules() -> str:
     """Return the keys of ``config/grasps.yaml``: those of the gripper, and those of a category."""
     from clipose_ros.manipulation.grasp_rules import GraspRule
@@ -176,7 +183,7 @@ def launch_arguments() -> str:
     for key, value in zip(settings.keys, settings.values, strict=True):
         parameter, text = (ast.literal_eval(value.elts[place]) for place in (0, 2))
         rows.append([f"`{ast.literal_eval(key)}`", "as in the file", f"`{parameter}`: {text}"])
-    for name, (value, text) in ast.literal_eval(tables["GRASPS"]).items():
+    for name, (value, text) in (ast.literal_eval(tables["GRASPS"]) | ast.literal_eval(tables["COLLISIONS"])).items():
         rows.append([f"`{name}`", f"`{value}`" if value else "empty", text])
     return table(("argument", "default", "description"), rows)
 
@@ -292,6 +299,7 @@ TABLES: dict[str, Callable[..., str]] = {
         tool_parameters,
         grasp_parameters,
         grasp_rules,
+        collision_parameters,
         launch_arguments,
         command_lines,
         recipes,

@@ -111,3 +111,9 @@ def test_the_grasp_node_is_started_if_wanted_and_reads_the_same_depth(launched):
     assert remappings == {"depth_registered/image_rect": "/front/depth", "rgb/camera_info": "rgb/camera_info"}
     given = launched("pose.launch.py", grasps="true", grasp_params_file="/mine.yaml").nodes[1].named["parameters"]
     assert given == ["/mine.yaml"]
+
+
+def test_the_node_of_collision_objects_is_started_if_wanted(launched):
+    pose, node = launched("pose.launch.py", collision_objects="true", collision_params_file="/mine.yaml").nodes
+    assert pose.named["executable"] == "pose_node"
+    assert (node.named["executable"], node.named["parameters"]) == ("collision_objects_node", ["/mine.yaml"])
