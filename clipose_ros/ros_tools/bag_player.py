@@ -14,12 +14,8 @@ from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.bags.recording import RecordedFrame, Recording, open_recording
 from clipose_ros.data.prefetch import prefetched
 from clipose_ros.errors import ConfigError, DataError
-from clipose_ros.ros_tools.camera_publisher import (
-    CameraPublisher,
-    camera_messages,
-    declare_parameters,
-    run_node,
-)
+from clipose_ros.ros.node_process import declare_parameters, run_node
+from clipose_ros.ros_tools.camera_publisher import CameraPublisher, camera_messages
 from clipose_ros.types import RgbdFrame
 
 DEFAULT_RATE_HZ = 30.0
