@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 POLICY = "a policy of the maintainers"
 ISOLATION, DETECTOR = "test/segmentation/test_isolation.py", "test/cli/test_train_segmenter_errors.py"
 NETWORK, HERE, HUB = "test/cli/test_network.py", "test/test_security.py", "test/model/test_hub.py"
+BAGS = "test/data/bags/test_damage.py"
 HELD: dict[str, list[str] | str] = {
     "Report a vulnerability privately": POLICY,
     "The maintainer address in": [f"{HERE}::test_maintainer_address_is_a_placeholder"],
@@ -71,6 +72,11 @@ HELD: dict[str, list[str] | str] = {
     "PNG and JPEG images": [
         "test/test_image_files.py::test_size_is_checked_before_pixels_are_decoded",
         "test/test_image_files.py::test_images_that_are_cut_short_are_refused",
+    ],
+    "recordings (`.mcap`, `.db3`, `.bag`)": [
+        f"{BAGS}::test_mutated_recordings_are_read_or_told",
+        f"{BAGS}::test_a_decompression_bomb_is_never_unpacked",
+        f"{BAGS}::test_definitions_of_the_file_are_never_compiled",
     ],
     "other formats of detectors": "a warning",
     "the text encoder of": "a warning",

@@ -223,6 +223,11 @@ def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> i
                 f"pose node ({options.output}):\n{node.tail(6)}"
             )
     console.print(summary_text(summary, options.output), highlight=False, soft_wrap=True)
+    if options.record:
+        folder = options.output / RECORDING
+        console.print(
+            f"recording in {folder}: pose it with `process {folder} --out DIR`", highlight=False, soft_wrap=True
+        )
     return 0
 
 

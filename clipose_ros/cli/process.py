@@ -155,8 +155,7 @@ def _process(options: argparse.Namespace, config: PoseNodeConfig, recording: Rec
     for note in (*processor.notes, *output.notes):
         if note not in run.notes:
             run.report(note)
-    model = f"{config.network.model}, segmenter {config.segmentation.backend} {config.segmentation.model}".rstrip()
-    output.finish(RecordingSource(str(recording.path), model, frame_id, seconds, run.notes))
+    output.finish(RecordingSource(str(recording.path), _describe(pipeline, config), frame_id, seconds, run.notes))
     print(_summary(statistics, seconds, options))
     if run.stopped() is not None:
         print("process: interrupted: the files hold the frames so far", file=sys.stderr)
@@ -165,6 +164,16 @@ def _process(options: argparse.Namespace, config: PoseNodeConfig, recording: Rec
         reason = next(iter(statistics.faults), "it holds no colour image")
         raise DataError(f"'{recording.path}' has no usable frame: {reason}")
     return 0
+
+
+def _describe(pipeline: PosePipeline, config: PoseNodeConfig) -> str:
+    """Return the names of model, engine and segmenter."""
+    from clipose_ros.inference.predictor import Predictor  # imports torch
+
+    predictor = pipeline.predictor
+    engine = f", engine {predictor.engine_name}" if isinstance(predictor, Predictor) else ""
+    segmenter = f"{config.segmentation.backend} {config.segmentation.model}".rstrip()
+    return f"{config.network.model}{engine}, segmenter {segmenter}"
 
 
 def _print_topics(recording: Recording) -> None:

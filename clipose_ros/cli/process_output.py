@@ -129,7 +129,13 @@ class ProcessOutput:
 
     def finish(self, source: RecordingSource) -> None:
         """Write report and summary."""
-        record = {"source": source.name, "model": source.model, "frame_id": source.frame_id, "notes": source.notes}
+        record = {
+            "source": source.name,
+            "model": source.model,
+            "frame_id": source.frame_id,
+            "seconds": round(source.seconds, 3),
+            "notes": source.notes,
+        }
         text = json.dumps(record | self._statistics.as_record(), indent=2) + "\n"
         write_atomically(self._folder / SUMMARY, [text.encode()])
         write_atomically(self._folder / REPORT, [recording_html(source, self._statistics).encode()])

@@ -47,6 +47,7 @@ ROOMS = {
     "types": ["types", "categories", "errors"],
     "config": ["config"],
     "geometry": None,
+    "decoding": None,
     "segmentation": None,
     "inference": None,
     "tracking": None,
@@ -127,12 +128,17 @@ def parameters() -> str:
 
 
 def tool_parameters() -> str:
-    """Return the parameters of the synthetic camera and of the player of recorded frames."""
+    """Return the parameters of the synthetic camera and of the players."""
+    from clipose_ros.ros_tools.bag_player import BagPlayerConfig
     from clipose_ros.ros_tools.rgbd_player import RgbdPlayerConfig
     from clipose_ros.ros_tools.synthetic_camera import SyntheticCameraConfig
 
     parts = []
-    for name, config in (("synthetic_camera", SyntheticCameraConfig()), ("rgbd_player", RgbdPlayerConfig())):
+    for name, config in (
+        ("synthetic_camera", SyntheticCameraConfig()),
+        ("rgbd_player", RgbdPlayerConfig()),
+        ("bag_player", BagPlayerConfig()),
+    ):
         parts.append(f"### `{name}`\n\n{settings_table(SETTING_HEAD, map(setting_row, config_fields(config)))}")
     return "\n\n".join(parts)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bag_files import TRUTH, scene_items, write_bag
+from bag_files import TRUTH, Messages, scene_items, write_bag
 
 from clipose_ros.cli import evaluate
 from clipose_ros.inference.pipeline import PosePipeline
@@ -40,7 +40,7 @@ def test_a_recording_without_truth_is_refused(tmp_path, boxes, capsys, truths):
     items = scene_items(3, truths=truths)
     for item in items:
         if item.topic == TRUTH:
-            item.message.header.frame_id = "another"
+            item.message.header = Messages().header(item.log_ns - 9, "another")
     assert evaluate.main(["--bag", str(write_bag(tmp_path / "bag", items))]) == 1
     error = capsys.readouterr().err
     assert "no true poses" in error and error.count("\n") == 1
