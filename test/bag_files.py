@@ -183,9 +183,10 @@ def write_bag(path: Path, items: Iterable[Item], storage: str = "mcap") -> Path:
     makers, connections = Messages(), {}
     with writer:
         for item in items:
-            if item.topic not in connections:
-                connections[item.topic] = writer.add_connection(item.topic, item.kind, typestore=makers.store)
-            writer.write(connections[item.topic], item.log_ns, makers.encode(item))
+            key = item.topic, item.kind
+            if key not in connections:
+                connections[key] = writer.add_connection(item.topic, item.kind, typestore=makers.store)
+            writer.write(connections[key], item.log_ns, makers.encode(item))
     return path
 
 
@@ -197,9 +198,10 @@ def _write_ros1(path: Path, items: Iterable[Item], packed: str) -> Path:
     makers, connections = Messages("ros1"), {}
     with writer:
         for item in items:
-            if item.topic not in connections:
-                connections[item.topic] = writer.add_connection(item.topic, item.kind, typestore=makers.store)
-            writer.write(connections[item.topic], item.log_ns, makers.encode(item))
+            key = item.topic, item.kind
+            if key not in connections:
+                connections[key] = writer.add_connection(item.topic, item.kind, typestore=makers.store)
+            writer.write(connections[key], item.log_ns, makers.encode(item))
     return path
 
 

@@ -190,10 +190,10 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
 
 def _recording_config(options: argparse.Namespace, node: Mapping[str, object], segmentation: str) -> DemoConfig:
     """Return the settings of a run that plays a recording."""
-    topics = open_recording(options.input).topics  # raises before any process starts
+    open_recording(options.input)  # raises before any process starts
     playback = {"bag": str(options.input.resolve()), "rate_hz": options.rate or 0.0}
     camera = ["clipose_ros.ros_tools.bag_player", *ros_arguments(playback)]
-    intro = f"Recording {options.input}: {topics.color}, {topics.depth}. {segmentation}"
+    intro = f"Recording {options.input}. {segmentation}"
     return DemoConfig(camera, ros_arguments(node), intro, max(options.duration / 8, 0.5))
 
 

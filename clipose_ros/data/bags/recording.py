@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from clipose_ros.config import SyncConfig
+from clipose_ros.data.bags import message_types
 from clipose_ros.data.bags.camera_topics import CameraTopics, choose_topics, survey
 from clipose_ros.data.bags.depth_codec import decompress_depth
 from clipose_ros.data.bags.matching import COLOR, INFO, FrameMatcher, MatchedSet
-from clipose_ros.data.bags.message_types import COMPRESSED, READ_TYPES, decode
+from clipose_ros.data.bags.message_types import COMPRESSED, DETECTIONS, IMAGE, READ_TYPES, decode
 from clipose_ros.data.bags.records import Channel, RawMessage, Report
 from clipose_ros.data.bags.storage import find_files, read_messages
 from clipose_ros.data.bags.transform_tree import TransformTree, is_transform
@@ -22,9 +23,18 @@ from clipose_ros.decoding.calibration import CalibrationReader
 from clipose_ros.decoding.frame_checks import describe_depth_unit
 from clipose_ros.decoding.frames import read_frame
 from clipose_ros.decoding.messages import FrameMessages, Topics, is_valid_stamp, stamp_ns
-from clipose_ros.errors import DataError, FrameError, ShapeError
+from clipose_ros.errors import DataError, FrameError, ShapeError, quoted
 from clipose_ros.geometry.se3 import make_transform, rotation_from_quat_xyzw
 from clipose_ros.types import FloatArray, RgbdFrame
+
+_KINDS = {
+    COLOR: (IMAGE, COMPRESSED),
+    "depth": (IMAGE, COMPRESSED),
+    INFO: (message_types.INFO,),
+    "labels": (IMAGE,),
+    "truth": (DETECTIONS,),
+}
+"""Types of the messages by their role."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +105,7 @@ class Recording:
         """
         reader = _FrameReader(self.topics, sync or SyncConfig(), with_labels, _once(self._report))
         roles = reader.roles
-        messages = read_messages(self._files, lambda channel: channel.topic in roles, _once(self._report))
+        messages = read_messages(self._files, reader.selects, _once(self._report))
         for message in messages:
             yield from reader.add(roles[message.channel.topic], message)
         yield from reader.finish()
@@ -138,7 +148,7 @@ def open_recording(
 
     candidates = survey(read_messages(files, selects, problems.append), chosen)
     if not candidates:
-        held = ", ".join(sorted({channel.kind for channel in channels})[:8])
+        held = ", ".join(map(quoted, sorted({channel.kind for channel in channels})[:8]))
         reason = f"; {problems[0]}" if problems else ""
         raise DataError(
             f"'{path}' holds no readable message of a camera ({held or 'no topic'}){reason}: record a colour image, "
@@ -164,6 +174,10 @@ class _FrameReader:
         self._matcher = FrameMatcher(required, optional, slop_ns)
         self._calibrations = CalibrationReader(sync.rectify, report)
         self._required, self._progress = required, 0.0
+
+    def selects(self, channel: Channel) -> bool:
+        """Return True for a topic of the camera of a type that fits."""
+        return channel.kind in _KINDS.get(self.roles.get(channel.topic, ""), ())
 
     def add(self, role: str, message: RawMessage) -> Iterator[RecordedFrame]:
         """Add a message and yield the frames that it completes."""

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from clipose_ros.bounded_files import open_regular
 from clipose_ros.data.bags import mcap_file, rosbag1_file, sqlite_file
-from clipose_ros.data.bags.records import ZSTD_MAGIC, RawMessage, Report, Selection
+from clipose_ros.data.bags.records import ZSTD_MAGIC, Channel, RawMessage, Report, Selection
 from clipose_ros.errors import DataError, UnreadableFileError, one_line
 
 SUFFIXES = (".mcap", ".db3", ".bag")
 """Suffixes of the files in a folder that are read."""
 _FORMATS = "an MCAP file, a .db3 file of rosbag2, a ROS 1 bag, or a folder of these"
 _MAX_REPORTS = 20
+_TOPIC = re.compile(r"[A-Za-z_/~][\w/~]{0,254}", re.ASCII)
 
 
 def find_files(path: Path) -> list[Path]:
@@ -53,7 +54,7 @@ def is_recording(path: Path) -> bool:
 
 
 def read_messages(files: Collection[Path], selects: Selection, report: Report) -> Iterator[RawMessage]:
-    """Yield the messages of the selected channels, file by file.
+    """Yield the messages of the selected channels, file by file. Channels whose name is none of ROS are left out.
 
     Args:
         files: Files of one recording.
@@ -63,8 +64,12 @@ def read_messages(files: Collection[Path], selects: Selection, report: Report) -
     Raises:
         DataError: A file is of another format.
     """
+
+    def is_named_and_selected(channel: Channel) -> bool:
+        return _TOPIC.fullmatch(channel.topic) is not None and selects(channel)
+
     for number, path in enumerate(files):
-        for message in _file_messages(path, selects, _Reports(path, report)):
+        for message in _file_messages(path, is_named_and_selected, _Reports(path, report)):
             yield message._replace(progress=(number + message.progress) / len(files))
 
 

@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from rosbags.typesys import Stores, get_typestore
 
 from clipose_ros.data.bags import records
+from clipose_ros.data.bags.camera_topics import CameraTopics
 from clipose_ros.data.bags.message_types import COMPRESSED, IMAGE, INFO
 from clipose_ros.data.bags.recording import open_recording
 from clipose_ros.data.bags.records import decompress, zstd
@@ -277,6 +278,27 @@ def test_definitions_of_the_file_are_never_compiled(tmp_path, monkeypatch):
     assert b"uint32 height" in data
     file.write_bytes(data.replace(b"uint32 height", b"string[]heigh"))
     assert len(usable(read(file))) == 2
+
+
+def test_messages_of_another_type_under_the_same_name_are_not_taken_for_images(tmp_path):
+    makers, frames = Messages(), make_frames(3)
+    items = [item for frame in frames for item in makers.camera(frame)]
+    items += [Item(topic, INFO, item.log_ns, item.message) for item in items[::3] for topic in (COLOR, DEPTH)]
+    items += [Item(CAMERA_INFO, IMAGE, item.log_ns, item.message) for item in items[1:9:3]]
+    chosen = CameraTopics(COLOR, DEPTH, CAMERA_INFO)
+    assert len(usable(open_recording(write_bag(tmp_path / "bag", items), chosen).frames())) == 3
+
+
+def test_names_that_are_none_of_ros_are_left_out(tmp_path):
+    makers, (frame,) = Messages(), make_frames(1)
+    items = makers.camera(frame)
+    names = ("/a\x1b[31m", "/\u202e", "", "/" + 300 * "x", "/a b", "/a\nb")
+    wrong = [Item(name, IMAGE, items[1].log_ns, items[1].message) for name in names]
+    recording = open_recording(write_bag(tmp_path / "bag", [*wrong, *items]))
+    assert recording.topics.color == COLOR
+    with pytest.raises(DataError, match="no topic") as error:
+        open_recording(write_bag(tmp_path / "only", wrong))
+    assert str(error.value).isprintable()
 
 
 def test_many_damaged_messages_give_few_lines(tmp_path):
