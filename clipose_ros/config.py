@@ -520,6 +520,11 @@ class NetworkConfig(ConfigNode):
         "accuracy of the model once and selects the fastest.",
     )
     tta: TtaConfig = TtaConfig()
+    surface_normals: bool = option(
+        True,
+        "Correct each predicted rotation by the normals of the measured surface, which are parallel to an axis of most "
+        "objects or perpendicular to their axis of symmetry.",
+    )
     budget_ms: float = option(
         0.0,
         "Time that the passes of one frame may take, milliseconds; the most uncertain objects get their further passes "

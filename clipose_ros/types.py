@@ -228,6 +228,8 @@ class PoseEstimate:
         size: ``(3,)`` float64, full extent (x, y, z) in metres, object frame.
         score: Detection score times ``pose_confidence``, in [0, 1]; an unknown detection score counts as 1.
         axis_confidences: Confidences in [0, 1] of the y axis and of the x axis, in that order.
+        rotation_variance: ``(3,)`` variances of the turns about the object's x, y and z axes after a correction of the
+            rotation, rad^2; None if it was not corrected: they then follow from the confidences.
     """
 
     category: str
@@ -235,6 +237,7 @@ class PoseEstimate:
     size: FloatArray
     score: float
     axis_confidences: tuple[float, float]
+    rotation_variance: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

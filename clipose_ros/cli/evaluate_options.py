@@ -154,6 +154,11 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         help="Run further passes only if the first two differ by more than this angle, degrees; 0 always runs all "
         f"({defaults.tta.disagreement_deg:g}).",
     )
+    group.add_argument(
+        "--surface-normals",
+        action=argparse.BooleanOptionalAction,
+        help="Correct rotations by the normals of the measured surface (as network.surface_normals).",
+    )
     add_renamed_flag(parser, "--looks", "--max-passes")
     add_renamed_flag(parser, "--agree-deg", "--disagreement-deg")
 

@@ -16,6 +16,8 @@ from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.tta_engine import TtaEngine
+from clipose_ros.inference.rotation_correction import correct_rotations
+from clipose_ros.inference.surface_normals import MIN_POINTS, estimate_normals
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.hub import resolve_model
 from clipose_ros.resources import model_path
@@ -29,10 +31,11 @@ class Predictor:
 
     Args:
         engine: Engine that computes the network.
+        surface_normals: Correct the predicted rotations by the normals of the clouds.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, surface_normals: bool = False) -> None:
+        self._engine, self._surface_normals = engine, surface_normals
 
     @classmethod
     def load(
@@ -44,7 +47,7 @@ class Predictor:
         max_passes: int = _DEFAULTS.tta.max_passes,
         disagreement_deg: float = _DEFAULTS.tta.disagreement_deg,
     ) -> Predictor:
-        """Create a predictor from a checkpoint.
+        """Create a predictor from a checkpoint, with the defaults of the node for all that is not an argument.
 
         Args:
             model: A ``.safetensors`` file, the name of a shipped model (``clipose_small``), or a model of the Hugging
@@ -71,11 +74,14 @@ class Predictor:
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
-        return cls(TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine)
+        several = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
+        return cls(several, config.surface_normals)
 
     def warm_up(self, points: int) -> None:
         """Compile kernels and allocate buffers for clouds of ``points`` points."""
         self._engine.warm_up(points)
+        if self._surface_normals:
+            estimate_normals(np.zeros((MIN_POINTS, 3)))
 
     @property
     def engine_name(self) -> str:
@@ -135,9 +141,10 @@ class Predictor:
             raw = self._engine(points, index)
         vectors = np.stack([raw.axis_y, raw.axis_x, raw.translation, raw.size], axis=1).astype(np.float64)
         confidences = np.stack([raw.confidence_y, raw.confidence_x], axis=1).astype(np.float64)
-        return [
+        poses = [
             _make_pose(self.categories[name], v, c) for name, v, c in zip(categories, vectors, confidences, strict=True)
         ]
+        return correct_rotations(poses, points, self.categories) if self._surface_normals else poses
 
 
 def resolve_device(device: str) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clipose_ros.inference.rotation_correction import FREE_TURN
 from clipose_ros.types import FloatArray
-
-FREE_TURN = math.pi**2 / 3.0
-"""Variance of an angle that is uniform over a full turn, rad^2; no variance of a turn is larger."""
 
 
 def pose_covariance(R_frame_object: ArrayLike, position: ArrayLike, rotation: ArrayLike) -> FloatArray:

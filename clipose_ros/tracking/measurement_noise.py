@@ -20,15 +20,14 @@ import cv2
 import numpy as np
 
 from clipose_ros.geometry.se3 import transform_points
+from clipose_ros.inference.rotation_correction import rotation_variance
 from clipose_ros.tracking.biased_filter import NoiseVariance
-from clipose_ros.tracking.covariance import FREE_TURN
-from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray
+from clipose_ros.types import BoolArray, FloatArray
 
 VIEW_CORRELATION_RAD = math.radians(50.0)
 """Change of the view after which the biases of position and rotation are correlated by 1/e."""
 BIAS_DECAY_S = 60.0
 """Time after which the biases of an unchanged view are correlated by 1/e, seconds."""
-_TILT_FLOOR = math.radians(1.8) ** 2
 _BIAS_SHARE = 0.35  # of the variances of position and rotation
 _SIZE_BIAS_SHARE = 0.75
 _POSITION_FLOOR, _POSITION_SLOPE = 0.00074, 0.0022
@@ -38,8 +37,6 @@ USUAL_COVERAGE = 0.57
 """Coverage of objects in full view; variances of position and size grow with the inverse square of the coverage."""
 _MAX_SLOPE = 1e3
 """Largest image coordinate in units of the focal length; farther from the axis, a projection tells nothing."""
-_UNRELATED = 1e4
-"""Variance of the measured turn about y of axially symmetric objects, rad^2: the measurement tells nothing of it."""
 _MIN_FLIP, _MAX_FLIP, _FLIP_SCALE, _FLIP_POWER = 0.002, 0.5, 0.6, 1.5
 _BOX_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 
@@ -84,9 +81,6 @@ def estimate_noise(
         coverage: ``(B,)`` from ``silhouette_coverage``.
     """
     log_y, log_x = -np.log(np.clip(axis_confidences, 1e-4, 1.0)).T
-    tilt = np.maximum(log_y / (2.0 * AXIS_CONFIDENCE_DECAY), _TILT_FLOOR)
-    yaw = 2.0 * np.maximum(log_x / AXIS_CONFIDENCE_DECAY - tilt, _TILT_FLOOR)
-    rotation = np.stack([tilt, np.where(axial_y, _UNRELATED, np.minimum(yaw, FREE_TURN)), tilt], axis=1)
     diagonal = np.linalg.norm(size, axis=1)
     hidden = np.square(USUAL_COVERAGE / np.clip(coverage, 0.25, 0.75))
     position = hidden * np.square(diagonal) * (_POSITION_FLOOR + _POSITION_SLOPE * log_y)
@@ -94,7 +88,7 @@ def estimate_noise(
     doubt = np.where(axial_y, log_y, np.maximum(log_y, log_x))
     return MeasurementNoise(
         position=_split(np.repeat(position[:, None], 3, axis=1), _BIAS_SHARE),
-        rotation=_split(rotation, _BIAS_SHARE),
+        rotation=_split(rotation_variance(axis_confidences, axial_y), _BIAS_SHARE),
         size=_split(np.repeat(extent[:, None], 3, axis=1), _SIZE_BIAS_SHARE),
         flip_probability=_MIN_FLIP - (_MAX_FLIP - _MIN_FLIP) * np.expm1(-((doubt / _FLIP_SCALE) ** _FLIP_POWER)),
     )

@@ -20,8 +20,9 @@ import numpy as np
 from clipose_ros.config import TrackingConfig
 from clipose_ros.geometry.se3 import cross, exp_so3, log_so3, make_transform
 from clipose_ros.geometry.symmetry import align_yaw, canonicalize_yaw
+from clipose_ros.inference.rotation_correction import FREE_TURN
 from clipose_ros.tracking.biased_filter import BIAS, RATE, VALUE, Estimate, NoiseVariance, ProcessNoise, ViewChange
-from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
+from clipose_ros.tracking.covariance import pose_covariance
 from clipose_ros.tracking.measurement_noise import VIEW_CORRELATION_RAD, MeasurementNoise, bias_correlation
 from clipose_ros.tracking.slope import Slope, fit_slope
 from clipose_ros.types import FloatArray, ObjectCloud, PoseEstimate

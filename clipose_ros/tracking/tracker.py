@@ -13,12 +13,9 @@ from clipose_ros.geometry.se3 import invert_transform, make_transform, rotate_co
 from clipose_ros.tracking.association import associate
 from clipose_ros.tracking.covariance import pose_covariance
 from clipose_ros.tracking.measurement_noise import MeasurementNoise, estimate_noise, silhouette_coverage
-from clipose_ros.tracking.surface_normals import MIN_POINTS, align_rotations, estimate_normals
 from clipose_ros.tracking.track import SIZE_HITS, Measurement, MotionLimits, Track
-from clipose_ros.types import TIME_JUMP_NS, BoolArray, FloatArray, FrameResult, ObjectCloud, TrackedObject
+from clipose_ros.types import TIME_JUMP_NS, FloatArray, FrameResult, ObjectCloud, PoseEstimate, TrackedObject
 
-MAX_ALIGNED = 16
-"""Largest number of objects of a frame whose rotations are corrected by surface normals; it bounds the time."""
 _TIME_SLACK_S = 1e-3  # stamps of cameras are not exact
 
 
@@ -46,7 +43,6 @@ class Tracker:
     def __init__(self, config: TrackingConfig, categories: CategorySet) -> None:
         self._config, self._limits = config, MotionLimits.from_config(config)
         self._axial = {category.name: category.symmetry.axial_y for category in categories}
-        estimate_normals(np.zeros((MIN_POINTS, 3)))  # compiles loops, so that the first frame does not
         self.reset()
 
     def reset(self) -> None:
@@ -161,7 +157,7 @@ class Tracker:
             axial,
             np.array(coverage),
         )
-        T, noise = _correct_rotations(T, noise, result, T_tracking_camera, axial)
+        noise = _with_corrected_rotations(noise, poses)
         camera = T_tracking_camera[:3, 3]
         return [
             Measurement(pose, cloud, T[i], camera, noise.row(i), now_s)
@@ -205,24 +201,13 @@ class Tracker:
         return objects
 
 
-def _correct_rotations(
-    T: FloatArray, noise: MeasurementNoise, result: FrameResult, T_tracking_camera: FloatArray, axial: BoolArray
-) -> tuple[FloatArray, MeasurementNoise]:
-    """Return poses ``(B, 4, 4)`` in the tracking frame and their noise, with rotations corrected by surface normals.
-
-    Of many objects, those whose rotations are least sure are corrected: they gain most.
-    """
-    chosen = np.argsort(-noise.rotation.total[:, 0], kind="stable")[:MAX_ALIGNED]
-    aligned = align_rotations(
-        [result.clouds[i].points_camera for i in chosen],
-        np.stack([result.poses[i].T_camera_object[:3, :3] for i in chosen]),
-        noise.rotation.total[chosen],
-        axial[chosen],
-    )
-    T, variance = T.copy(), noise.rotation.total.copy()
-    T[chosen, :3, :3] = T_tracking_camera[:3, :3] @ aligned.R_camera_object
-    variance[chosen] = aligned.variance
-    return T, noise.with_rotation(variance)
+def _with_corrected_rotations(noise: MeasurementNoise, poses: Sequence[PoseEstimate]) -> MeasurementNoise:
+    """Return the noise of poses ``(B,)`` with the variances of the rotations that were corrected."""
+    variance = noise.rotation.total.copy()
+    for i, pose in enumerate(poses):
+        if pose.rotation_variance is not None:
+            variance[i] = pose.rotation_variance
+    return noise.with_rotation(variance)
 
 
 def _may_continue(track: Track, measured: Measurement) -> bool:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clipose_ros.geometry.se3 import exp_so3, rotate_covariance
-from clipose_ros.tracking.covariance import FREE_TURN, pose_covariance
+from clipose_ros.inference.rotation_correction import FREE_TURN
+from clipose_ros.tracking.covariance import pose_covariance
 
 rotations = arrays(np.float64, 3, elements=st.floats(-3, 3)).map(exp_so3)
 variances = arrays(np.float64, 3, elements=st.floats(1e-8, 1e6))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,8 +8,9 @@ from hypothesis import strategies as st
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import TrackingConfig
 from clipose_ros.geometry.se3 import exp_so3, log_so3, make_transform
-from clipose_ros.tracking.surface_normals import align_rotations, estimate_normals
-from clipose_ros.tracking.tracker import MAX_ALIGNED, Tracker
+from clipose_ros.inference.rotation_correction import correct_rotations, rotation_variance
+from clipose_ros.inference.surface_normals import align_rotations, estimate_normals
+from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FrameResult, InstanceMask, ObjectCloud, PoseEstimate, StageTimes
 
 TILTED = exp_so3(np.array([-2.2, 0.4, 0.3]))
@@ -140,27 +143,48 @@ def test_objects_do_not_depend_on_each_other():
     np.testing.assert_allclose(both.variance, swapped.variance[::-1])
 
 
-def tracked_errors(cloud, R_predicted, confidences):
-    """Return the rotation errors of the objects of one frame that the tracker publishes."""
-    mask = InstanceMask("camera", 1.0, (0, 0, 1, 1), np.ones((1, 1), np.bool_))
-    poses, clouds = [], []
-    for i, confidence in enumerate(confidences):
-        T = make_transform(R_predicted, [0.5 * i, 0.0, 0.8])
-        poses.append(PoseEstimate("camera", T, np.array([0.08, 0.12, 0.1]), 0.8, (confidence, confidence)))
-        clouds.append(ObjectCloud(mask, cloud))
-    frame = FrameResult(tuple(poses), tuple(clouds), (), StageTimes(0.0, 0.0, 0.0))
-    tracks = Tracker(TrackingConfig(min_hits=1), NOCS_CATEGORIES).update(frame, 0, np.eye(4))
-    return [angle_deg(each.T_frame_object[:3, :3], TILTED) for each in tracks]
+def pose_of(category, R, confidence=0.9):
+    return PoseEstimate(
+        category, make_transform(R, [0.0, 0.0, 0.8]), np.array([0.08, 0.12, 0.1]), 0.8, (confidence, confidence)
+    )
 
 
-def test_the_tracker_corrects_rotations_by_the_cloud_of_the_object():
+def test_poses_are_corrected_by_the_cloud_of_their_object():
     cloud, predicted = box(TILTED, np.random.default_rng(7)), TILTED @ exp_so3(np.radians([5.0, -4.0, 3.0]))
-    assert tracked_errors(cloud, predicted, [0.9])[0] < 2.0
+    before = pose_of("camera", predicted)
+    (after,) = correct_rotations([before], cloud[None], NOCS_CATEGORIES)
+    assert angle_deg(after.T_camera_object[:3, :3], TILTED) < 2.0
+    assert np.array_equal(after.T_camera_object[:3, 3], before.T_camera_object[:3, 3]) and after.score == before.score
+    predicted_variance = rotation_variance(np.array([[0.9, 0.9]]), np.array([False]))[0]
+    assert after.rotation_variance is not None and (after.rotation_variance <= predicted_variance).all()
 
 
-def test_of_many_objects_the_tracker_corrects_the_least_sure_ones():
-    cloud, predicted = box(TILTED, np.random.default_rng(8)), TILTED @ exp_so3(np.radians([5.0, -4.0, 3.0]))
-    confidences = np.linspace(0.6, 0.9, MAX_ALIGNED + 4)
-    corrected = np.array(tracked_errors(cloud, predicted, confidences)) < 2.0
-    assert corrected.sum() == MAX_ALIGNED
-    assert corrected[:MAX_ALIGNED].all()
+def test_poses_that_are_not_finite_stay_and_do_not_disturb_others():
+    cloud, predicted = box(TILTED, np.random.default_rng(7)), TILTED @ exp_so3(np.radians([5.0, -4.0, 3.0]))
+    failed = PoseEstimate("camera", np.full((4, 4), np.nan), np.full(3, np.nan), np.nan, (np.nan, np.nan))
+    clouds = np.stack([np.full_like(cloud, np.nan), cloud])
+    first, second = correct_rotations([failed, pose_of("camera", predicted)], clouds, NOCS_CATEGORIES)
+    assert first is failed and angle_deg(second.T_camera_object[:3, :3], TILTED) < 2.0
+    assert correct_rotations([failed], clouds[:1], NOCS_CATEGORIES) == [failed]
+
+
+def test_axis_of_a_round_object_is_corrected_and_its_free_turn_stays_unknown():
+    cloud, predicted = cylinder(TILTED, np.random.default_rng(9)), TILTED @ exp_so3(np.radians([5.0, 0.0, 3.0]))
+    (after,) = correct_rotations([pose_of("can", predicted)], cloud[None], NOCS_CATEGORIES)
+    axis = after.T_camera_object[:3, 1] @ TILTED[:, 1]
+    assert np.degrees(np.arccos(axis)) < 2.0
+    assert after.rotation_variance is not None and after.rotation_variance[1] > 1e3
+
+
+def test_tracker_takes_the_variance_of_corrected_rotations():
+    mask = InstanceMask("camera", 1.0, (0, 0, 1, 1), np.ones((1, 1), np.bool_))
+    cloud = ObjectCloud(mask, box(TILTED, np.random.default_rng(7)))
+    covariances = []
+    for variance in (None, np.full(3, 1e-3), np.full(3, 4e-3)):
+        pose = replace(pose_of("camera", TILTED), rotation_variance=variance)
+        frame = FrameResult((pose,), (cloud,), (), StageTimes(0.0, 0.0, 0.0))
+        tracker = Tracker(TrackingConfig(min_hits=1, smoothing=0.0), NOCS_CATEGORIES)
+        covariances.append(tracker.update(frame, 0, np.eye(4))[0].covariance[3:, 3:])
+    np.testing.assert_allclose(np.linalg.eigvalsh(covariances[1]), 1e-3)
+    np.testing.assert_allclose(np.linalg.eigvalsh(covariances[2]), 4e-3)
+    assert np.linalg.eigvalsh(covariances[0]).max() > 4e-3

@@ -25,7 +25,7 @@ import numpy as np
 
 from clipose_ros.geometry.se3 import exp_so3
 from clipose_ros.inference.engines.cpu.kernels_graph import nearest_points
-from clipose_ros.tracking.normal_kernels import fit_normals
+from clipose_ros.inference.normal_kernels import fit_normals
 from clipose_ros.types import BoolArray, FloatArray
 
 _POINTS, _NORMALS, _NEIGHBOURS = 1024, 128, 16
