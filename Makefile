@@ -6,6 +6,7 @@ DURATION ?= 30
 INPUT ?=
 RECORD ?=
 SEGMENTER ?=
+VIEW ?=
 OUTPUT ?= demo_output
 TESTS ?= test
 PYTEST_ARGS ?=
@@ -27,9 +28,10 @@ help: ## List the targets
 env: ## Make the Python environment (ROS 2, torch, tools); returns at once if it is there
 	@python3 environment/make_env.py --venv '$(VENV)' --python '$(PYTHON)' --pip-args '$(PIP_ARGS)'
 
-demo: env ## Pose objects of a synthetic camera, a recording or a folder: DURATION=seconds OUTPUT=folder INPUT=path RECORD=1 SEGMENTER=shipped|labels|yolo:weights
+demo: env ## Pose objects of a synthetic camera, a recording or a folder: DURATION=seconds OUTPUT=folder INPUT=path RECORD=1 SEGMENTER=shipped|labels|yolo:weights VIEW=1
 	@'$(PY)' -m clipose_ros.cli.demo --duration '$(DURATION)' --output '$(OUTPUT)' $(if $(INPUT),--input '$(INPUT)') \
-		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)') $(if $(filter-out 0,$(RECORD)),--record)
+		$(if $(SEGMENTER),--segmenter '$(SEGMENTER)') $(if $(filter-out 0,$(RECORD)),--record) \
+		$(if $(filter-out 0,$(VIEW)),--view)
 
 animation: env ## Make the moving picture of the README: a simulated table with true masks
 	@'$(PY)' -m clipose_ros.cli.demo --segmenter labels --seed 8 --rate 10 --duration 13 --animation 11.8 --output '$(OUTPUT)'

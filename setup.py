@@ -28,6 +28,7 @@ EXECUTABLES = {
     "record_frames": "clipose_ros.cli.record_frames:main",
     "train": "clipose_ros.cli.train:main",
     "train_segmenter": "clipose_ros.cli.train_segmenter:main",
+    "view": "clipose_ros.cli.view:main",
 }
 
 

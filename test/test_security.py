@@ -23,6 +23,7 @@ from clipose_ros.training.config import read_recipe
 from clipose_ros.training.run_dir import STATE, RunDir
 
 ROOT = Path(__file__).resolve().parents[1]
+VIEW = "test/ros_tools/view"
 POLICY = "a policy of the maintainers"
 ISOLATION, DETECTOR = "test/segmentation/test_isolation.py", "test/cli/test_train_segmenter_errors.py"
 NETWORK, HERE, HUB = "test/cli/test_network.py", "test/test_security.py", "test/model/test_hub.py"
@@ -82,6 +83,13 @@ HELD: dict[str, list[str] | str] = {
     "the text encoder of": "a warning",
     "segmentation backends and engines": ["test/test_plugins.py", "test/examples/test_own_segmenter.py"],
     "`--data` with a URL": ["test/training/test_trainer.py::test_command_trains_from_files_folders_and_urls"],
+    "the page of `view`": [
+        f"{VIEW}/test_server.py::test_page_and_socket_are_served_to_who_may_see_them",
+        f"{VIEW}/test_server.py::test_other_web_sites_open_no_socket",
+        f"{VIEW}/test_server.py::test_nobody_can_publish_the_page",
+        f"{VIEW}/test_gate.py::test_nothing_but_the_token_lets_pass",
+        f"{VIEW}/test_status.py::test_text_from_outside_makes_no_element",
+    ],
     "ROS topics, services": "a warning",
     "Commands and the node contact no host": [
         f"{NETWORK}::test_help_contacts_nothing",

@@ -37,6 +37,7 @@ from clipose_ros.cli.node_settings import (
     set_parameters,
 )
 from clipose_ros.cli.subprocesses import Subprocess, ended_by_signals
+from clipose_ros.cli.view import ADDRESS_LINE
 from clipose_ros.data.bags.recording import open_recording
 from clipose_ros.data.bags.storage import is_recording
 from clipose_ros.data.rgbd_folder import open_rgbd_folder
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_camera_options(parser)
     _add_node_options(parser)
     _add_output_options(parser)
+    _add_view_options(parser)
     return parser
 
 
@@ -147,6 +149,13 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         help="Write demo.webp, an animated image of this duration, seconds; 0 writes none (0).",
     )  # fmt: skip
     add("--record", action="store_true", help="Record the topics of camera and node into recording/ (MCAP).")
+
+
+def _add_view_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the page in the browser."""
+    add = parser.add_argument_group("view").add_argument
+    add("--view", action="store_true", help="Show the objects in the browser, too, at the address that is printed.")
+    add("--view-port", type=int, default=8080, metavar="N", help="Listen on this port; 0 takes any free one (8080).")
 
 
 def _demo_config(options: argparse.Namespace) -> DemoConfig:
@@ -211,6 +220,8 @@ def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> i
             soft_wrap=True,
         )
         camera, node = system.start_camera(*config.camera), system.start_node(*config.node)
+        if options.view:
+            _print_address(system, system.start_view(options.view_port), console)
         _wait_for_poses(system, camera, console)
         _show_and_record(system, recorder, options.duration, console)
         summary = system.observer.summary()
@@ -229,6 +240,16 @@ def _run(options: argparse.Namespace, config: DemoConfig, console: Console) -> i
             f"recording in {folder}: pose it with `process {folder} --out DIR`", highlight=False, soft_wrap=True
         )
     return 0
+
+
+def _print_address(system: LiveSystem, view: Subprocess, console: Console) -> None:
+    """Wait for the address of the view and print it."""
+
+    def find() -> str:
+        return next((line for line in view.tail(20).splitlines() if ADDRESS_LINE in line), "")
+
+    system.wait_until(lambda: bool(find()), "the address of the view")
+    console.print(find().strip(), highlight=False, markup=False, soft_wrap=True)
 
 
 def _wait_for_poses(system: LiveSystem, camera: Subprocess, console: Console) -> None:

@@ -63,6 +63,10 @@ class LiveSystem:
         """Start the pose node."""
         return self._start("pose node", *POSE_NODE, *arguments)
 
+    def start_view(self, port: int) -> Subprocess:
+        """Start the live view of the pose node in the browser; its log begins with the address to open."""
+        return self._start("view", "-m", "clipose_ros.cli.view", "--port", str(port))
+
     def check(self) -> None:
         """Check that all processes run.
 

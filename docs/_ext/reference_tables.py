@@ -37,6 +37,7 @@ COMMANDS = {
     "process": [[]],
     "record_frames": [[]],
     "train_segmenter": [[], ["pictures"], ["classes"], ["propose"], ["train"], ["average"], ["evaluate"]],
+    "view": [[]],
 }
 """Commands, each with its subcommands."""
 

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -38,12 +39,12 @@ def children(started, own_domain: int, monkeypatch: pytest.MonkeyPatch):
     return started
 
 
-def test_demo_writes_summary_video_and_images_and_stops_its_processes(tmp_path: Path, children) -> None:
-    status = demo.main(
-        ["--segmenter", "labels", "--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)]
-    )
-    assert status == 0, (tmp_path / "pose_node.log").read_text()
-    assert len(children) == 2 and not children.alive
+def test_demo_writes_summary_video_and_images_and_stops_its_processes(tmp_path: Path, children, capsys) -> None:
+    short = ["--segmenter", "labels", "--duration", "4", "--frames", "3", "--rate", "5", "--output", str(tmp_path)]
+    view = ["--view", "--view-port", "0"] if find_spec("viser") else []
+    assert demo.main([*short, *view]) == 0, (tmp_path / "pose_node.log").read_text()
+    assert len(children) == (3 if view else 2) and not children.alive
+    assert not view or "view: open http://127.0.0.1:" in capsys.readouterr().out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert list(summary) == KEYS
     assert summary["frames_in"] >= summary["frames_posed"] >= 1
