@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -271,6 +271,40 @@ class TrackedObject:
     def name(self) -> str:
         """Return category and id, the name of the TF frame: ``mug_3``."""
         return f"{self.category}_{self.track_id}"
+
+
+class PosedObject(Protocol):
+    """An object with pose, size and covariance, such as ``TrackedObject`` and ``client.objects.DetectedObject``."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the track, such as ``mug_3``."""
+        ...
+
+    @property
+    def category(self) -> str:
+        """Return the name of the category."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """Return the score in [0, 1]."""
+        ...
+
+    @property
+    def T_frame_object(self) -> FloatArray:
+        """Return the pose ``(4, 4)`` in the frame of the scene, metres."""
+        ...
+
+    @property
+    def size(self) -> FloatArray:
+        """Return the full extent ``(3,)`` along the axes of the object, metres."""
+        ...
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Return the covariance ``(6, 6)`` of (x, y, z, turn about X, Y, Z) about the fixed axes of the frame."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

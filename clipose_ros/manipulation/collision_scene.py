@@ -11,8 +11,8 @@ import numpy as np
 from clipose_ros.geometry.se3 import rotation_angle_deg
 from clipose_ros.manipulation.collision_shapes import Primitive, make_primitives
 from clipose_ros.manipulation.grasp_rules import GraspRule
-from clipose_ros.manipulation.objects import PosedObject, find_fault
-from clipose_ros.types import FloatArray
+from clipose_ros.manipulation.objects import find_fault
+from clipose_ros.types import FloatArray, PosedObject
 
 
 @dataclass(frozen=True, slots=True)

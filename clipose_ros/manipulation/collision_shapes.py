@@ -10,8 +10,8 @@ import numpy as np
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.manipulation.grasp_candidates import Body
 from clipose_ros.manipulation.grasp_rules import GraspRule
-from clipose_ros.manipulation.objects import PosedObject, padding, yaw_std_rad
-from clipose_ros.types import FloatArray
+from clipose_ros.manipulation.objects import padding, yaw_std_rad
+from clipose_ros.types import FloatArray, PosedObject
 
 PADDING_STEP_M = 0.005
 """Paddings are rounded up to multiples of this, so that shapes do not change with every frame, metres."""

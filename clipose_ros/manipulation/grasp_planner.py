@@ -23,7 +23,6 @@ from clipose_ros.manipulation.grasp_candidates import Body, Candidates, make_can
 from clipose_ros.manipulation.grasp_rules import GraspRule, GraspRules
 from clipose_ros.manipulation.gripper import Boxes, GripperConfig
 from clipose_ros.manipulation.objects import (
-    PosedObject,
     anchored_pose,
     find_fault,
     padding,
@@ -31,7 +30,7 @@ from clipose_ros.manipulation.objects import (
     yaw_std_rad,
 )
 from clipose_ros.manipulation.plane import Plane
-from clipose_ros.types import BoolArray, FloatArray
+from clipose_ros.types import BoolArray, FloatArray, PosedObject
 
 MAX_OBJECTS = 50
 """Largest number of objects of a scene; further ones are left out, those with the lowest scores first."""

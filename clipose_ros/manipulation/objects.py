@@ -3,51 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 
 from clipose_ros.geometry.se3 import cross
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, PosedObject
 
 PADDING_STDS = 2.0
 """Standard deviations of the position by which a box is padded."""
 MAX_PADDING_M = 0.05
 """Largest padding of a box, metres. An object that is less certain than this has no useful box."""
-
-
-class PosedObject(Protocol):
-    """An object with pose, size and covariance: ``client.objects.DetectedObject`` or ``types.TrackedObject``."""
-
-    @property
-    def name(self) -> str:
-        """Return the name of the track, such as ``mug_3``."""
-        ...
-
-    @property
-    def category(self) -> str:
-        """Return the name of the category."""
-        ...
-
-    @property
-    def score(self) -> float:
-        """Return the score in [0, 1]."""
-        ...
-
-    @property
-    def T_frame_object(self) -> FloatArray:
-        """Return the pose ``(4, 4)`` in the frame of the scene, metres."""
-        ...
-
-    @property
-    def size(self) -> FloatArray:
-        """Return the full extent ``(3,)`` along the axes of the object, metres."""
-        ...
-
-    @property
-    def covariance(self) -> FloatArray:
-        """Return the covariance ``(6, 6)`` of (x, y, z, turn about X, Y, Z) about the fixed axes of the frame."""
-        ...
 
 
 MAX_SIZE_M = 10.0

@@ -9,8 +9,7 @@ import numpy as np
 
 from clipose_ros.geometry.boxes import points_in_box
 from clipose_ros.geometry.se3 import cross, make_transform
-from clipose_ros.manipulation.objects import PosedObject
-from clipose_ros.types import FloatArray
+from clipose_ros.types import FloatArray, PosedObject
 
 INLIER_M = 0.008
 """Distance from the plane within which a point belongs to it, metres; depth cameras err by less at one metre."""

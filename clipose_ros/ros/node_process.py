@@ -12,7 +12,7 @@ from rclpy.node import Node
 from clipose_ros.config import ConfigNode, config_fields, nest
 from clipose_ros.errors import CliposeError, ConfigError
 from clipose_ros.ros.guarded_node import GuardedNode
-from clipose_ros.ros.parameters import describe
+from clipose_ros.ros.parameters import describe, from_ros, to_ros
 from clipose_ros.ros.shutdown import until_shutdown
 from clipose_ros.user_folders import ensure_ros_log_folder
 
@@ -37,7 +37,8 @@ def declare_parameters(node: Node, config_type: type[ConfigNodeT]) -> ConfigNode
         descriptor = describe(field)
         descriptor.read_only = True
         try:
-            values[field.path] = node.declare_parameter(field.path, field.value, descriptor).value
+            value = node.declare_parameter(field.path, to_ros(field), descriptor).value
+            values[field.path] = from_ros(field, value)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             raise ConfigError(f"parameter '{field.path}' ({field.doc.rstrip('.')}): {error}") from error
     return config_type.from_mapping(nest(values))

@@ -78,7 +78,7 @@ class NodeParameters:
     def _on_set(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         """Accept changes of parameters if the resulting tree is valid; all changes apply together or none."""
         # Parameters that rclpy declares itself, such as use_sim_time, also arrive here and are not settings.
-        changes = {p.name: _from_ros(self._fields[p.name], p.value) for p in parameters if p.name in self._fields}
+        changes = {p.name: from_ros(self._fields[p.name], p.value) for p in parameters if p.name in self._fields}
         current = {field.path: field.value for field in config_fields(self.config)}
         for name, value in changes.items():
             if self._is_configured() and not self._fields[name].live and value != current[name]:
@@ -143,12 +143,12 @@ def _resolve_overrides(node: Node, fields: dict[str, ConfigField], backend: str)
 def _declare_parameter(node: Node, field: ConfigField) -> Any:
     """Declare a setting and return its value: the start value if there is one, otherwise the default."""
     try:
-        value = node.declare_parameter(field.path, _to_ros(field), describe(field)).value
+        value = node.declare_parameter(field.path, to_ros(field), describe(field)).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise ConfigError(
             f"parameter '{field.path}' ({field.doc.rstrip('.')}) was set to an invalid value: {error}"
         ) from error
-    return _from_ros(field, value)
+    return from_ros(field, value)
 
 
 def describe(field: ConfigField) -> ParameterDescriptor:
@@ -178,12 +178,12 @@ def describe(field: ConfigField) -> ParameterDescriptor:
     return descriptor
 
 
-def _to_ros(field: ConfigField) -> Any:
+def to_ros(field: ConfigField) -> Any:
     """Convert a default to a ROS value: an empty list, whose type ROS cannot infer, becomes one empty string."""
     return list(field.value) or [""] if _is_list(field) else field.value
 
 
-def _from_ros(field: ConfigField, value: Any) -> Any:
+def from_ros(field: ConfigField, value: Any) -> Any:
     """Convert a ROS value to a value of the tree: empty strings in lists are dropped, renamed values are replaced."""
     if _is_list(field):
         return tuple(item for item in value or () if item != "")

@@ -30,6 +30,7 @@ COMMANDS = {
     "hub": [[], ["download"], ["push"]],
     "train": [[]],
     "evaluate": [[]],
+    "evaluate_cameras": [[]],
     "evaluate_grasps": [[]],
     "benchmark": [[]],
     "export": [[]],

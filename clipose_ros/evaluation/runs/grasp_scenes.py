@@ -85,11 +85,18 @@ def render_grasp_view(seed: int, index: int) -> GraspView:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(30.0, 60.0))
     direction = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     T_world_camera = look_at(rng.uniform(0.7, 1.0) * direction, np.zeros(3))
-    intrinsics = default_intrinsics(640, 480)
-    rendered = Renderer(scene).render(T_world_camera, intrinsics, colour=False, shadow_rays=0)
-    depth = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, intrinsics.fx, rng)
-    frame = RgbdFrame(rendered.rgb, depth, intrinsics, stamp_ns=1, labels=rendered.labels)
+    rendered, frame = measure_view(Renderer(scene), T_world_camera, rng)
     return GraspView(scene, rendered, frame, T_world_camera)
+
+
+def measure_view(
+    renderer: Renderer, T_world_camera: FloatArray, rng: np.random.Generator
+) -> tuple[RenderedFrame, RgbdFrame]:
+    """Render a view of a scene, without noise and as a depth sensor measures it, with true labels."""
+    intrinsics = default_intrinsics(640, 480)
+    rendered = renderer.render(T_world_camera, intrinsics, colour=False, shadow_rays=0)
+    depth = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, intrinsics.fx, rng)
+    return rendered, RgbdFrame(rendered.rgb, depth, intrinsics, stamp_ns=1, labels=rendered.labels)
 
 
 def true_objects(view: GraspView) -> dict[int, TrackedObject]:
