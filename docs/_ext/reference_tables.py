@@ -159,6 +159,13 @@ def collision_parameters() -> str:
     return settings_table(SETTING_HEAD, map(setting_row, config_fields(CollisionNodeConfig())))
 
 
+def merge_parameters() -> str:
+    """Return the parameters of the node that merges cameras."""
+    from clipose_ros.ros.merge_config import MergeNodeConfig
+
+    return settings_table(SETTING_HEAD, map(setting_row, config_fields(MergeNodeConfig())))
+
+
 def grasp_rules() -> str:
     """Return the keys of ``config/grasps.yaml``: those of the gripper, and those of a category."""
     from clipose_ros.manipulation.grasp_rules import GraspRule
@@ -308,6 +315,7 @@ TABLES: dict[str, Callable[..., str]] = {
         grasp_parameters,
         grasp_rules,
         collision_parameters,
+        merge_parameters,
         launch_arguments,
         command_lines,
         recipes,

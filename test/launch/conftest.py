@@ -50,6 +50,10 @@ class OpaqueFunction(Recorded):
     """A function that gives more entities when they are launched."""
 
 
+class LogInfo(Recorded):
+    """A line of the log."""
+
+
 class SetEnvironmentVariable(Recorded):
     """A variable for the processes started later."""
 
@@ -70,7 +74,7 @@ class ParameterValue(Recorded):
 
 MODULES = {
     "launch": (LaunchContext, LaunchDescription),
-    "launch.actions": (DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable),
+    "launch.actions": (DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable),
     "launch.substitutions": (LaunchConfiguration,),
     "launch_ros": (),
     "launch_ros.actions": (Node,),
