@@ -182,7 +182,7 @@ def _demo_config(options: argparse.Namespace) -> DemoConfig:
         camera = ["clipose_ros.ros_tools.synthetic_camera", *ros_arguments(scene)]
         intro = f"Synthetic RGB-D camera, scene {options.seed}. {segmentation}"
         return DemoConfig(camera, ros_arguments(node, config_path("demo.yaml")), intro, max(options.duration / 8, 0.5))
-    if options.input.exists() and is_recording(options.input):
+    if is_recording(options.input):
         return _recording_config(options, node, segmentation)
     if options.segmenter == "labels":
         raise ConfigError(

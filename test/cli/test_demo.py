@@ -101,6 +101,7 @@ def test_demo_reports_the_log_of_a_node_that_dies(tmp_path: Path, children, monk
         (["--input", "/nowhere", "--segmenter", "labels"], "have no labels"),
         (["--input", "/nowhere", "--segmenter", "yolo:/nowhere.pt"], "local file, got 'yolo:/nowhere.pt'"),
         (["--input", "/nowhere", "--segmenter", f"mask_rcnn:{__file__}"], "no such folder"),
+        (["--input", "/nowhere.mcap"], "no such recording: '/nowhere.mcap'"),
         (["--segmenter", "guess"], "yolo:WEIGHTS or mask_rcnn:WEIGHTS"),
         (["--set", "score"], "NAME=VALUE, got 'score'"),
         (["--duration", "0"], "positive"),

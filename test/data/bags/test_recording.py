@@ -21,6 +21,8 @@ from bag_files import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 
 from clipose_ros.config import SyncConfig
 from clipose_ros.data.bags.camera_topics import CameraTopics
@@ -262,3 +264,29 @@ def test_metres_compressed_as_inverse_depth_are_restored(tmp_path):
     (found,) = read(write_bag(tmp_path / "bag", items))
     assert np.isnan(found.frame.depth[0, 0])
     np.testing.assert_allclose(found.frame.depth.ravel()[1:], frame.depth.ravel()[1:], rtol=2e-4)
+
+
+@pytest.mark.parametrize("encoding", ["cdr", "ros1"])
+@pytest.mark.parametrize("options", [
+    {"compression": CompressionType.NONE, "use_chunking": False},
+    {"compression": CompressionType.NONE, "enable_crcs": True},
+    {"compression": CompressionType.LZ4, "enable_crcs": True, "chunk_size": 3000},
+    {"compression": CompressionType.ZSTD, "enable_crcs": False, "use_statistics": False},
+])  # fmt: skip
+def test_files_of_the_writer_of_mcap_are_read(tmp_path, options, encoding):
+    makers, frames, channels = Messages(encoding), make_frames(6), {}
+    with (tmp_path / "run.mcap").open("wb") as stream:
+        writer = McapWriter(stream, **options)
+        writer.start(profile="ros1" if encoding == "ros1" else "ros2", library="another")
+        for frame in frames:
+            for item in makers.camera(frame):
+                if item.topic not in channels:
+                    name = item.kind.replace("/msg/", "/") if encoding == "ros1" else item.kind
+                    schema = writer.register_schema(name, f"{encoding}msg", b"")
+                    channels[item.topic] = writer.register_channel(item.topic, encoding, schema)
+                writer.add_message(channels[item.topic], item.log_ns, bytes(makers.encode(item)), item.log_ns)
+        writer.finish()
+    found = read(tmp_path / "run.mcap")
+    assert len(found) == len(frames)
+    for item, frame in zip(found, frames, strict=True):
+        assert_same(item, frame)
