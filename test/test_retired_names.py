@@ -25,7 +25,7 @@ hidden_tolerance silence_s rivals plausibility photograph catalogue vessels surf
 _DEFINITIONS = "read_spread faces looks board team alarm settle film found judge counts plan poser sheets spread"
 _MODULES = """
 companions faces emphasis rivals sheets found film paths team products fused_pass fused_cloud fused_layer
-fused_heads fused_weights fused_engine fused_poser reference_engine posing sync_watch board process plan stopping
+fused_heads fused_weights fused_engine fused_poser reference_engine posing sync_watch board plan stopping
 devices vessels surfaces photograph catalogue children plausibility looks every_n colours rays sensor monitor
 terminal pictures outlines workers smoothness accuracy clouds
 """
@@ -41,7 +41,9 @@ DEFINITIONS = frozenset(_DEFINITIONS.split())
 """Ordinary words that no class, function or method may have as its name; variables may."""
 
 MODULES = frozenset(_MODULES.split())
-"""Stems of files in the package and of their tests. ``state`` is allowed: a tracker estimates one."""
+"""Stems of files in the package and of their tests. Allowed are ``state``, which a tracker estimates, and the command
+``process``.
+"""
 
 SETTINGS = frozenset(_SETTINGS.split())
 """Keys in YAML files under ``config/``."""

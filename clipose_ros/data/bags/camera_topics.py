@@ -119,11 +119,11 @@ def choose_topics(path: object, candidates: Sequence[Candidate], chosen: CameraT
     chosen_sets = [each for each in fitting if each.rank == best]
     frames = {each.color.frame_id for each in fitting}
     if len(frames) > 1 or len(chosen_sets) > 1:
-        rivals = chosen_sets if len(chosen_sets) > 1 else fitting
+        several = chosen_sets if len(chosen_sets) > 1 else fitting
         names = "; ".join(
-            f"--color {each.color.topic} --depth {each.depth.topic} --info {each.info.topic}" for each in rivals[:4]
+            f"--color {each.color.topic} --depth {each.depth.topic} --info {each.info.topic}" for each in several[:4]
         )
-        raise DataError(f"'{path}' holds {len(rivals)} sets of camera topics that fit together: give one of {names}")
+        raise DataError(f"'{path}' holds {len(several)} sets of camera topics that fit together: give one of {names}")
     only = chosen_sets[0]
     labels = chosen.labels or _first(candidates, "labels", lambda item: item.frame_id == only.color.frame_id)
     truth = chosen.truth or _first(candidates, "truth", lambda item: _TRUTH.search(item.topic) is not None)
