@@ -20,6 +20,8 @@ MAX_SIZE_M = 10.0
 MAX_DISTANCE_M, MAX_VARIANCE = 1e4, 1e4
 """Largest coordinate of an object, metres, and largest entry of its covariance, m^2 and rad^2."""
 
+_ROUNDING = 1e-6
+
 
 def find_fault(item: PosedObject) -> str | None:
     """Return why an object cannot be used, with the value; None if it can."""
@@ -30,6 +32,9 @@ def find_fault(item: PosedObject) -> str | None:
     # From other programs: a covariance of unknown entries is often -1, and a missing size 0.
     if not (np.diag(item.covariance) >= 0.0).all():
         return f"its covariance has a negative variance, {float(np.diag(item.covariance).min()):.3g}"
+    values = np.linalg.eigvalsh(0.5 * (item.covariance + item.covariance.T))
+    if values[0] < -_ROUNDING * max(values[-1], 1e-12):
+        return f"its covariance is not positive semidefinite: the eigenvalues are {values[0]:.3g} to {values[-1]:.3g}"
     if not ((item.size > 0.0) & (item.size < MAX_SIZE_M)).all():
         return f"its size {np.round(item.size, 4).tolist()} must lie between 0 and {MAX_SIZE_M:g} m"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,8 @@ class GraspNode(GuardedNode):
         self._config = declare_parameters(self, GraspNodeConfig)
         file = self._config.grasps_file
         self._rules = GraspRules.load(Path(file).expanduser() if file else config_path("grasps.yaml"))
-        self._transforms = Transforms(
-            self, self._config.robot_frame, self._config.table.frame, "camera", report=self._report_transform
-        )
+        # Always: the detections may be in another frame than the depth image.
+        self._transforms = Transforms(self, "any", report=partial(self.diagnostics.warning, "tf"))
         self._table = TableSource(self, self._config, self._transforms)
         reliable = QoSProfile(depth=5)
         self._grasps = self.create_publisher(PoseArray, "~/grasps", reliable)
@@ -61,9 +61,6 @@ class GraspNode(GuardedNode):
         self._input = DetectionInput(self, self._on_detections, self._on_time_jump)
         with_grasps = ", ".join(name for name, rule in self._rules.categories.items() if rule.kinds)
         self.get_logger().info(f"listening to {self._input.topic}, grasps for {with_grasps or 'no category'}")
-
-    def _report_transform(self, reason: str) -> None:
-        self.diagnostics.warning("tf", reason)
 
     def _on_time_jump(self) -> None:
         self._transforms.clear()

@@ -198,6 +198,7 @@ def test_free_yaw_does_not_lower_the_score():
         {"size": np.array([0.1, np.inf, 0.1])},
         {"covariance": np.full((6, 6), np.nan)},
         {"covariance": -np.eye(6)},
+        {"covariance": np.ones((6, 6)) - 0.5 * np.eye(6)},
         {"T_frame_object": np.full((4, 4), np.nan)},
     ],
 )
