@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             [
                 str(each.cameras),
                 str(each.objects),
-                f"{100 * each.found:.1f} %",
+                f"{100 * each.recall:.1f} %",
                 *position_mm,
                 *axis_deg,
                 str(each.extra),

@@ -135,7 +135,7 @@ class TrackMerger:
         self._next_id = 1
         self._merged_ns = 0
 
-    def silence_s(self) -> dict[str, float]:
+    def lag_s(self) -> dict[str, float]:
         """Return how far the newest image of each camera is behind the newest of all, seconds."""
         newest = {camera: frames[-1].stamp_ns for camera, frames in self._frames.items() if frames}
         latest = max(newest.values(), default=0)
@@ -148,7 +148,7 @@ class TrackMerger:
             Stamp, nanoseconds, and the objects sorted by category and id; None if nothing is newer than the last
             result.
         """
-        live = [camera for camera, silence in self.silence_s().items() if silence <= self.limits.timeout_s]
+        live = [camera for camera, lag_s in self.lag_s().items() if lag_s <= self.limits.timeout_s]
         stamp_ns = min((self._frames[camera][-1].stamp_ns for camera in live), default=0)
         if stamp_ns <= self._merged_ns:
             return None

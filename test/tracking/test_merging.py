@@ -181,7 +181,7 @@ def test_a_silent_camera_does_not_count_and_comes_back():
     merge.add("right", SECOND, [at([0.02, 0, 0])])
     assert len(merge.merge()[1][0].cameras) == 2
     merge.add("left", 2 * SECOND, [at([0.0, 0, 0])])
-    assert merge.silence_s() == {"left": 0.0, "right": 1.0}
+    assert merge.lag_s() == {"left": 0.0, "right": 1.0}
     stamp_ns, (mug,) = merge.merge()
     assert stamp_ns == 2 * SECOND and set(mug.cameras) == {"left"}
     merge.add("right", 2 * SECOND + 10_000_000, [at([0.02, 0, 0])])

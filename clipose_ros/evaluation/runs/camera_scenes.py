@@ -50,7 +50,7 @@ class CameraCounts:
     extra: int
 
     @property
-    def found(self) -> float:
+    def recall(self) -> float:
         """Return the share of objects that were found."""
         return len(self.position_m) / self.objects if self.objects else float("nan")
 

@@ -147,13 +147,13 @@ def judge_view(
         The outcome of each visible object, by label.
     """
     T_camera_world = invert_transform(view.T_world_camera)
-    surfaces = _surfaces(view, T_camera_world)
+    sampled = _sample_surfaces(view, T_camera_world)
     labels = {item.name: label for label, item in objects.items()}
     outcomes = dict.fromkeys(map(label_of, view.truths), GraspOutcome.NO_GRASP)
     for grasp in plan_grasps(scene, rules, replace(limits, max_per_object=1)):
         label = labels[grasp.object_name]
-        others = np.concatenate([np.empty((0, 3)), *(points for each, points in surfaces.items() if each != label)])
-        world = GraspWorld(surfaces[label], others, Plane.from_frame(T_camera_world))
+        others = np.concatenate([np.empty((0, 3)), *(points for each, points in sampled.items() if each != label)])
+        world = GraspWorld(sampled[label], others, Plane.from_frame(T_camera_world))
         outcomes[label] = judge_grasp(grasp, rules.gripper, world)
     return outcomes
 
@@ -216,7 +216,7 @@ def _robot_pose(view: GraspView) -> FloatArray:
     return invert_transform(view.T_world_camera) @ T_world_robot
 
 
-def _surfaces(view: GraspView, T_camera_world: FloatArray) -> dict[int, FloatArray]:
+def _sample_surfaces(view: GraspView, T_camera_world: FloatArray) -> dict[int, FloatArray]:
     """Return points ``(POINTS, 3)`` on the surface of each object in the camera frame, by label."""
     rng = np.random.default_rng(0)
     return {

@@ -30,7 +30,7 @@ def test_further_cameras_find_what_the_first_does_not_see():
     one = count_merged([seen(objects[:2])], objects)
     two = count_merged([seen(objects[:2]), seen(objects[1:])], objects)
     assert (one.cameras, one.objects, len(one.position_m)) == (1, len(objects), 2)
-    assert two.found == 1.0 and two.extra == 0
+    assert two.recall == 1.0 and two.extra == 0
     assert max(two.position_m) < 1e-9 and max(two.axis_deg) < 1e-3
 
 
@@ -39,7 +39,7 @@ def test_errors_of_opposite_cameras_average_out_and_a_far_object_is_extra():
     merged = count_merged([seen(objects, 0.01), seen(objects, -0.01)], objects)
     assert merged.position_m[0] < 1e-6
     lost = count_merged([seen(objects, 0.4)], objects)
-    assert lost.found == 0.0 and lost.extra == 1
+    assert lost.recall == 0.0 and lost.extra == 1
 
 
 def test_counts_are_summed_by_number_of_cameras():

@@ -31,7 +31,7 @@ def views():
     return [render_grasp_view(3, index) for index in range(4)]
 
 
-def judge(views, scene_of, move=lambda item: item) -> list[GraspOutcome]:
+def plan_and_check(views, scene_of, move=lambda item: item) -> list[GraspOutcome]:
     outcomes = []
     for view in views:
         objects = {label: move(item) for label, item in true_objects(view).items()}
@@ -41,7 +41,7 @@ def judge(views, scene_of, move=lambda item: item) -> list[GraspOutcome]:
 
 def test_true_poses_give_grasps_that_succeed(views):
     for scene_of in (true_scene, measured_scene):
-        outcomes = [o for o in judge(views, scene_of) if o is not GraspOutcome.NO_GRASP]
+        outcomes = [o for o in plan_and_check(views, scene_of) if o is not GraspOutcome.NO_GRASP]
         assert len(outcomes) >= 6
         assert outcomes.count(GraspOutcome.SUCCESS) >= 0.85 * len(outcomes)
 
@@ -50,7 +50,7 @@ def test_poses_that_are_wrong_by_4_cm_give_grasps_that_fail(views):
     def shift(item):
         return replace(item, T_frame_object=make_transform(np.eye(3), [0.04, 0.0, 0.0]) @ item.T_frame_object)
 
-    outcomes = [o for o in judge(views, true_scene, shift) if o is not GraspOutcome.NO_GRASP]
+    outcomes = [o for o in plan_and_check(views, true_scene, shift) if o is not GraspOutcome.NO_GRASP]
     assert outcomes.count(GraspOutcome.SUCCESS) < 0.3 * len(outcomes)
 
 
