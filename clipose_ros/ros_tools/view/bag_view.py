@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class BagView(FrameStore):
         """Add a frame; the first one is shown."""
         with self._lock:
             super().add(frame)
-        self._time.max = max(1e-9 * (frame.stamp_ns - self.frames[0].stamp_ns), 0.01)
+        self._time.max = max(math.ceil(1e-7 * (frame.stamp_ns - self.frames[0].stamp_ns)) / 100.0, 0.01)
         if len(self.frames) == 1:
             self.show()
         else:
@@ -131,7 +132,7 @@ class BagView(FrameStore):
 
 
 def load_frames(path: Path, poses: Path | None, store: FrameStore, report: Callable[[str], None]) -> None:
-    """Read a recording and store its frames.
+    """Read a recording and store its frames; those without poses are left out if others have some.
 
     Args:
         path: Recording with the topics of a camera.
@@ -150,7 +151,8 @@ def load_frames(path: Path, poses: Path | None, store: FrameStore, report: Calla
         if detected is not None:
             trails.add(detected.stamp_ns, detected.frame_id, detected)
         faults += recorded.frame is None
-        if recorded.frame is None or not store.keeps_next():
+        is_posed = detected is not None or not detections  # the node drops frames when it is slower than the camera
+        if recorded.frame is None or not is_posed or not store.keeps_next():
             continue
         try:
             T = _camera_pose(recording, recorded.frame, detected)

@@ -142,7 +142,13 @@ class Panel:
             for name in (*LAYERS, IMAGE):
                 boxes[name] = self._gui.add_checkbox(name, True)
             self._interval = self._gui.add_slider(
-                "interval, s", 0.2, 10.0, 0.1, 1.0, hint="Time between two point clouds, images and lists of rejections"
+                "interval, s",
+                0.2,
+                10.0,
+                0.1,
+                1.0,
+                hint="Time between two point clouds, images and lists of rejections",
+                visible=bool(self._controls),
             )
             self._history = self._gui.add_slider("history, s", 0.0, 60.0, 1.0, 5.0)
 
