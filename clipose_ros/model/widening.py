@@ -14,7 +14,7 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
     """Return how many times as wide ``wide`` is; None if the two differ otherwise or not by a whole number.
 
     The numbers of points of network and heads, and dropout, may differ: the weights have the same meaning for fewer
-    points. ``ray_aligned`` may differ, too: the inputs are then turned, and training adapts to that. Neighbours and the
+    points. Alignment to rays may be added, to which training adapts, but not removed. Neighbours and the
     unit of length must be equal: they shape no weight, but features change with them.
     """
     factor = max(1, wide.widths[0] // narrow.widths[0])
@@ -23,7 +23,7 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
         widths=tuple(factor * width for width in narrow.widths),
         points=wide.points,
         head_points=wide.head_points,
-        ray_aligned=wide.ray_aligned,
+        ray_aligned=narrow.ray_aligned or wide.ray_aligned,
         dropout=wide.dropout,
     )
     return factor if fitting == wide else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from cv_bridge import CvBridge
 from geometry_msgs.msg import Point, Quaternion, Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
@@ -38,12 +39,8 @@ def read_transform(translation: Vector3 | Point, rotation: Quaternion) -> FloatA
 
 def image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:
     """Make an image message from pixels ``(H, W)`` or ``(H, W, C)`` of the type that the encoding requires."""
-    dtype, channels = ENCODINGS[encoding]
-    pixels = np.ascontiguousarray(image, dtype=np.dtype(dtype).newbyteorder("<"))
-    message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding)
-    message.step = image.shape[1] * channels * pixels.itemsize
-    message.data = byte_array(pixels)
-    return message
+    dtype, _ = ENCODINGS[encoding]
+    return CvBridge().cv2_to_imgmsg(np.ascontiguousarray(image, dtype=dtype), encoding, header)
 
 
 def camera_info_message(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:

@@ -16,7 +16,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli import generate
 from clipose_ros.cli.train import recipes
-from clipose_ros.config import PoseNodeConfig, SegmentationConfig
+from clipose_ros.config import NetworkConfig, PoseNodeConfig, SegmentationConfig
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.reader import load_clouds
 from clipose_ros.inference.engines.factory import create_engine
@@ -25,13 +25,13 @@ from clipose_ros.model import network
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.network import Architecture
 from clipose_ros.model.onnx_export import compare_onnx
-from clipose_ros.resources import model_path
 from clipose_ros.segmentation import create_segmenter
 from clipose_ros.training.config import TrainConfig, read_recipe
 from clipose_ros.training.trainer import Trainer
 from clipose_ros.types import CameraIntrinsics, FloatArray, RgbdFrame
 
 FILES = Path(__file__).parent / "files"
+WEIGHTS = FILES / "clipose_small.safetensors"
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8))
 ENGINES = {"reference": "pytorch", "fused": "cpu", "fused_int8": "cpu_int8"}
 """Each engine's name in ``clipose_small.npz``, and its name now."""
@@ -100,7 +100,7 @@ def test_stored_shards_load() -> None:
 
 @pytest.mark.parametrize("stored_name", ENGINES)
 def test_engine_predicts_what_it_predicted(stored_name: str) -> None:
-    engine = create_engine(ENGINES[stored_name], load_checkpoint(model_path("clipose_small")), "cpu", threads=1)
+    engine = create_engine(ENGINES[stored_name], load_checkpoint(WEIGHTS), "cpu", threads=1)
     points, category = fixed_clouds()
     raw = engine(points, category)
     with np.load(FILES / "clipose_small.npz") as stored:
@@ -112,7 +112,8 @@ def test_engine_predicts_what_it_predicted(stored_name: str) -> None:
 def test_predictor_predicts_what_it_predicted() -> None:
     points, category = fixed_clouds()
     names = [NOCS_CATEGORIES.names[index] for index in category]
-    poses = Predictor.load("clipose_small", device="cpu", threads=1, engine="cpu").predict(points, names)
+    settings = NetworkConfig(str(WEIGHTS), device="cpu", threads=1, engine="cpu", surface_normals=False)
+    poses = Predictor.from_config(settings).predict(points, names)
     found = {
         "T_camera_object": np.stack([pose.T_camera_object for pose in poses]),
         "size": np.stack([pose.size for pose in poses]),

@@ -102,7 +102,7 @@ def test_compiled_engine_keeps_other_clouds_beside_one_that_is_not_finite() -> N
 
 def test_training_with_rays_may_start_from_weights_without() -> None:
     plain = CLIPoseNet(replace(TINY, ray_aligned=False), NOCS_CATEGORIES)
-    assert widening_factor(plain.architecture, TINY) == 1
+    assert widening_factor(plain.architecture, TINY) == 1 and widening_factor(TINY, plain.architecture) is None
     aligned = CLIPoseNet(TINY, NOCS_CATEGORIES)
     widen(plain, aligned)
     ahead = clouds(0.0, 0.0, 1.0).float()
