@@ -16,7 +16,7 @@ from clipose_ros.errors import ConfigError, ShapeError
 from clipose_ros.model.encoder import MIN_POINTS, Encoding, GraphEncoder
 from clipose_ros.model.graph import PYTORCH_OPS, GraphOps, use_ops
 from clipose_ros.model.heads import AxisHead, CloudHead
-from clipose_ros.model.rays import rotation_to_ray
+from clipose_ros.model.ray_alignment import rotation_to_ray
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipose_ros.model.encoder import Encoding, PointNorm
-from clipose_ros.model.rays import rotation_to_ray
+from clipose_ros.model.ray_alignment import rotation_to_ray
 
 WIDTHS = (512, 512, 256, 128)
 """Channels of the layers before the last (GPV-Pose)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipose_ros.model.encoder import Encoding
-from clipose_ros.model.rays import rotation_to_ray
+from clipose_ros.model.ray_alignment import rotation_to_ray
 from clipose_ros.model.reconstruction import PointHead
 
 FACES = ("x+", "x-", "y+", "y-", "z+", "z-")

@@ -22,7 +22,7 @@ from clipose_ros.inference.engines.cpu.network import NetworkPass
 from clipose_ros.inference.engines.cpu.thread_pool import ThreadPool
 from clipose_ros.inference.engines.cpu.weights import GemmFactory, encoder_weights, head_weights
 from clipose_ros.model.network import CLIPoseNet, check_shape
-from clipose_ros.model.rays import rotation_to_ray
+from clipose_ros.model.ray_alignment import rotation_to_ray
 from clipose_ros.types import FloatArray, IndexArray
 
 GEMMS: dict[str, tuple[GemmFactory, GemmFactory]] = {
@@ -168,7 +168,7 @@ def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatA
 
 
 def rotations_to_rays(mean: FloatArray) -> FloatArray:
-    """Compute ``rays.rotation_to_ray`` for means ``(B, 3)``: ``(B, 3, 3)`` float32, the identity for none."""
+    """Compute ``ray_alignment.rotation_to_ray`` for means ``(B, 3)``: ``(B, 3, 3)`` float32, the identity for none."""
     finite = np.isfinite(mean).all(axis=1, keepdims=True)
     return rotation_to_ray(torch.from_numpy(np.where(finite, mean, np.float32(0.0)))).numpy()
 

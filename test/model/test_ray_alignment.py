@@ -14,7 +14,7 @@ from torch import Tensor
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.inference.engines.cpu.engine import CpuEngine
 from clipose_ros.model.network import Architecture, CLIPoseNet
-from clipose_ros.model.rays import rotation_to_ray
+from clipose_ros.model.ray_alignment import rotation_to_ray
 from clipose_ros.model.reconstruction import SymmetryHead
 from clipose_ros.model.voting import BoxVoteHead
 from clipose_ros.model.widening import widen, widening_factor
