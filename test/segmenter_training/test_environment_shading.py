@@ -116,6 +116,6 @@ def test_tint_darkens_and_print_stops_light() -> None:
 def test_clear_materials_keep_their_print(seed: int) -> None:
     label = WrappedPrint(np.ones((4, 4, 3), np.float32), -0.2, 0.2)
     clear = make_clear(np.random.default_rng(seed), Material({BODY: Surface(0.3, prints=(label,))}))
-    wall = clear.surfaces[BODY]
+    wall = clear.surface_by_part[BODY]
     assert clear.is_clear and wall.prints == (label,) and 0.5 < wall.transmission < 1.0
     assert wall.colour is not None and wall.colour.min() > 0.2

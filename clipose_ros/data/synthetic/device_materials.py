@@ -28,12 +28,12 @@ def make_laptop_material(rng: np.random.Generator, mesh: Mesh) -> Material:
         screen = Surface(0.6, 0.1, emission=float(rng.uniform(0.6, 1.0)), textured=0.0, prints=(picture,))
     else:
         screen = Surface(1.0, 0.08, np.full(3, 0.01), textured=0.0)
-    surfaces = {BODY: body, SCREEN: screen}
+    surface_by_part = {BODY: body, SCREEN: screen}
     if rng.uniform() < 0.7:
         # The lid is seen from behind, where right and left are exchanged.
         sign = FlatPrint(draw_decal(rng), centre, Z, down, 0.22 * width, 0.22 * width)
-        surfaces[LID] = Surface(body.gloss, body.roughness, textured=0.0, prints=(sign,))
-    return Material(surfaces)
+        surface_by_part[LID] = Surface(body.gloss, body.roughness, textured=0.0, prints=(sign,))
+    return Material(surface_by_part)
 
 
 def make_camera_material(rng: np.random.Generator, mesh: Mesh) -> Material:

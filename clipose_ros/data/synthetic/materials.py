@@ -46,16 +46,16 @@ class Surface:
 class Material:
     """Surfaces of a body by part number; parts without one are like ``BODY``."""
 
-    surfaces: Mapping[int, Surface] = field(default_factory=lambda: {BODY: Surface()})
+    surface_by_part: Mapping[int, Surface] = field(default_factory=lambda: {BODY: Surface()})
 
     @property
     def is_clear(self) -> bool:
         """Return True if light passes through some of the surfaces."""
-        return any(surface.transmission > 0.0 for surface in self.surfaces.values())
+        return any(surface.transmission > 0.0 for surface in self.surface_by_part.values())
 
     def get_surface(self, part: int) -> Surface:
         """Return the surface of a part."""
-        return self.surfaces.get(part, self.surfaces[BODY])
+        return self.surface_by_part.get(part, self.surface_by_part[BODY])
 
 
 PLAIN_MATERIAL = Material()

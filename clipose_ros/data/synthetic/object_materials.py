@@ -59,7 +59,7 @@ def make_clear(rng: np.random.Generator, material: Material) -> Material:
         )
         for part in (BODY, HANDLE, INSIDE)
     }
-    return Material({**material.surfaces, **walls})
+    return Material({**material.surface_by_part, **walls})
 
 
 def make_random_prop_material(rng: np.random.Generator, printed: float) -> Material:

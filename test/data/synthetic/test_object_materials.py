@@ -71,19 +71,19 @@ def test_some_bottles_have_a_closure_at_their_top() -> None:
 def test_equal_streams_give_equal_materials_with_bounded_values(source: str, category: str) -> None:
     for item in instances(source, category):
         first, second = (make_object_material(np.random.default_rng(5), category, item.mesh) for _ in range(2))
-        assert first.surfaces.keys() == second.surfaces.keys()
-        for part, surface in first.surfaces.items():
+        assert first.surface_by_part.keys() == second.surface_by_part.keys()
+        for part, surface in first.surface_by_part.items():
             assert 0.0 <= surface.gloss <= 1.0 and 0.0 < surface.roughness <= 1.0 and surface.transmission == 0.0
             if surface.colour is not None:
                 assert surface.colour.min() >= 0.0 and surface.colour.max() <= 1.0
-                np.testing.assert_array_equal(surface.colour, second.surfaces[part].colour)
+                np.testing.assert_array_equal(surface.colour, second.surface_by_part[part].colour)
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_picture_of_a_screen_covers_the_screen(source: str) -> None:
     covered = 0
     for seed, item in enumerate(instances(source, "laptop")):
-        surface = make_object_material(np.random.default_rng(seed), "laptop", item.mesh).surfaces[SCREEN]
+        surface = make_object_material(np.random.default_rng(seed), "laptop", item.mesh).surface_by_part[SCREEN]
         screen = item.mesh.select_part(SCREEN)
         front = face_normals(screen)
         for image in surface.prints:
@@ -100,7 +100,7 @@ def test_picture_of_a_screen_covers_the_screen(source: str) -> None:
 def test_label_of_a_can_reaches_from_rim_to_rim() -> None:
     labels = 0
     for seed, item in enumerate(instances("shapes", "can", 20)):
-        surface = make_object_material(np.random.default_rng(seed), "can", item.mesh).surfaces[BODY]
+        surface = make_object_material(np.random.default_rng(seed), "can", item.mesh).surface_by_part[BODY]
         for image in surface.prints:
             if isinstance(image, WrappedPrint):
                 assert image.turns == 1.0 and image.high - image.low > 0.5 * item.size[1]
