@@ -27,7 +27,7 @@ EXCEPTIONS = {
     ("clipose_ros/ros_tools/view/gate.py", "http"),  # parses cookies
     ("clipose_ros/ros_tools/view/gate.py", "urllib"),  # parses addresses
     ("clipose_ros/ros_tools/view/server.py", "http"),  # status codes of a local page
-    ("clipose_ros/ros_tools/view/server.py", "socket"),  # looks for a free port of this machine
+    ("clipose_ros/ros_tools/view/server.py", "socket"),  # the name of this machine
 }
 
 
