@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from clipose_ros.config import ConfigNode, config_fields, nest
@@ -58,8 +59,10 @@ def run_node(create_node: Callable[[], Node], arguments: list[str] | None = None
     rclpy.init(args=arguments)
     try:
         with until_shutdown(rclpy.get_default_context()):
+            # Before the node says that it listens: a signal while rclpy makes an executor leaves a trace.
+            executor = SingleThreadedExecutor()
             node = create_node()
-            node.spin() if isinstance(node, GuardedNode) else rclpy.spin(node)
+            node.spin(executor) if isinstance(node, GuardedNode) else rclpy.spin(node, executor)
             node.destroy_node()
     except CliposeError as error:
         rclpy.logging.get_logger("clipose_ros").fatal(str(error))

@@ -85,7 +85,7 @@ def test_evaluate_names_frames_and_categories_that_do_not_match(
 @pytest.mark.parametrize(
     ("source", "option", "requirement"),
     [
-        (["--results", "a"], ["--segmenter", "labels"], "--scenes or --photos"),
+        (["--results", "a"], ["--segmenter", "labels"], "--scenes or --photos or --bag"),
         (["--data", "a"], ["--frames-in", "b"], "--scenes"),
         (["--data", "a"], ["--meshes", "b"], "--scenes or --tables"),
         (["--data", "a"], ["--workers", "1"], "--scenes or --tables"),
@@ -96,7 +96,7 @@ def test_evaluate_names_frames_and_categories_that_do_not_match(
         (["--scenes", "1"], ["--subset", "real_test"], "--nocs"),
         (["--scenes", "1"], ["--smoothing", "0"], "--sequence"),
         (["--scenes", "1"], ["--breakdown"], "--data"),
-        (["--results", "a"], ["--model", "b"], "--data or --sequence or --nocs or --scenes"),
+        (["--results", "a"], ["--model", "b"], "--data or --sequence or --nocs or --scenes or --bag"),
     ],
 )
 def test_evaluate_rejects_options_without_effect(
