@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import numpy as np
 import open_clip
 import pytest
+import torch
 
 from clipose_ros.atomic_files import write_atomically
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -19,6 +21,14 @@ from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256
 from clipose_ros.model.network import Architecture
 
 TINY_CLIP = "clipose-tiny-recipes"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads_of_kernels() -> None:
+    """Set the threads as ``configure_process`` does: the first kernel would change their number during a run."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
