@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Run:
-    """What a run reports to.
+    """Reporting and stopping of a run.
 
     Args:
         notes: Lines that were reported.

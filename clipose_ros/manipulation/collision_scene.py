@@ -1,4 +1,4 @@
-"""Which objects to add to a planning scene and which to remove, given those that are tracked and those attached."""
+"""Changes of a planning scene: objects to add and to remove, given those that are tracked and those attached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clipose_ros.types import FloatArray, PosedObject
 
 @dataclass(frozen=True, slots=True)
 class CollisionLimits:
-    """What counts as a change.
+    """Limits from which an object has changed.
 
     Attributes:
         margin_m: Padding in addition to that by the covariance, metres.

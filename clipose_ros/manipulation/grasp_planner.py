@@ -58,7 +58,7 @@ class GraspLimits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraspScene:
-    """What the grasps are planned in; all poses are in one frame.
+    """Scene that the grasps are planned in; all poses are in one frame.
 
     Attributes:
         objects: The objects.

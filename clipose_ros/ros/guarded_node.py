@@ -7,7 +7,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import Executor
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -56,9 +56,8 @@ class GuardedNode(Node):
         guarded = self._callback_guard.wrap(callback, "timer")
         return super().create_timer(timer_period_sec, guarded, *args, **kwargs)
 
-    def spin(self, executor: Executor | None = None) -> None:
+    def spin(self, executor: Executor) -> None:
         """Execute callbacks until ROS shuts down; messages that rclpy cannot convert are reported."""
-        executor = executor or SingleThreadedExecutor(context=self.context)
         executor.add_node(self)
         while self.context.ok():
             self._callback_guard.spin_once(executor, self._relay)

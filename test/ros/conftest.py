@@ -29,6 +29,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -164,7 +165,31 @@ class Camera:
         self.ros.wait_for(lambda: all(t.get_subscription_count() >= number for t in topics), "the node's subscriptions")
 
 
-class NodeUnderTest:
+class SpunNode:
+    """A node that an executor spins in a thread of its own."""
+
+    def __init__(self, node: Node) -> None:
+        self.error: BaseException | None = None
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(node)
+        self.thread = threading.Thread(target=self._spin)
+        self._spun = node
+
+    def stop(self) -> None:
+        self.executor.shutdown(timeout_sec=0.0)  # Humble would wait for callers of ~/detect_once for ever
+        self.thread.join(GENEROUS_S)
+        self._spun.destroy_node()
+
+    def _spin(self) -> None:
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+
+class NodeUnderTest(SpunNode):
     """A pose node in a thread of its own, with what it publishes."""
 
     def __init__(
@@ -177,7 +202,6 @@ class NodeUnderTest:
     ) -> None:
         self.ros, self.predictor = ros, predictor
         self.make_pipeline: Callable[[PoseNodeConfig], PosePipeline] = lambda config: box_pipeline(config, predictor)
-        self.error: BaseException | None = None
         parameters = [Parameter(name, value=value) for name, value in overrides.items()]
         self.node = PoseNode(
             pipeline_factory=lambda config: self.make_pipeline(config),
@@ -186,11 +210,9 @@ class NodeUnderTest:
         )
         self.detections = ros.listen(Detection3DArray, "pose_node/detections")
         self.diagnostics = ros.listen(DiagnosticArray, "/diagnostics")
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.node)
+        super().__init__(self.node)
         if started:
             assert self.node.start()
-        self.thread = threading.Thread(target=self._spin)
         self.thread.start()
 
     def value(self, key: str) -> str:
@@ -198,19 +220,6 @@ class NodeUnderTest:
         if not self.diagnostics:
             return ""
         return next((v.value for v in self.diagnostics[-1].status[0].values if v.key == key), "")
-
-    def stop(self) -> None:
-        self.executor.shutdown(timeout_sec=0.0)  # Humble would wait for callers of ~/detect_once for ever
-        self.thread.join(GENEROUS_S)
-        self.node.destroy_node()
-
-    def _spin(self) -> None:
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            pass
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            self.error = error
 
 
 @pytest.fixture(scope="module")
@@ -274,29 +283,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class RunningNode:
+class RunningNode(SpunNode):
     """A node without a lifecycle in a thread of its own."""
 
     def __init__(self, node: GuardedNode) -> None:
         self.node = node
-        self.error: BaseException | None = None
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(node)
-        self.thread = threading.Thread(target=self._spin)
+        super().__init__(node)
         self.thread.start()
-
-    def stop(self) -> None:
-        self.executor.shutdown(timeout_sec=0.0)
-        self.thread.join(GENEROUS_S)
-        self.node.destroy_node()
-
-    def _spin(self) -> None:
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            pass
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            self.error = error
 
 
 @pytest.fixture

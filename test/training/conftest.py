@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 import numpy as np
 import open_clip
 import pytest
@@ -19,6 +18,7 @@ from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.codec import iter_tar_bytes
 from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256
 from clipose_ros.model.network import Architecture
+from clipose_ros.training.runtime.process_settings import set_threads
 
 TINY_CLIP = "clipose-tiny-recipes"
 
@@ -26,9 +26,7 @@ TINY_CLIP = "clipose-tiny-recipes"
 @pytest.fixture(scope="session", autouse=True)
 def threads_of_kernels() -> None:
     """Set the threads as ``configure_process`` does: the first kernel would change their number during a run."""
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    torch.set_num_threads(threads)
+    set_threads(torch.get_num_threads())
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,24 +102,30 @@ def test_fusion_run_is_validated_but_writes_no_model(
     assert (tmp_path / "state.pt").is_file() and not (tmp_path / "model.safetensors").exists()
 
 
-def test_resumed_clipose_run_equals_uninterrupted_run(
-    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
-) -> None:
-    changes = {"clip": {"tune_text": True}, "steps": 8, "validate_every": 8}  # Lookahead moves in step 6
-    whole = build("clipose", small, seen_samples, tmp_path / "whole", **changes)
+def require_equal_when_resumed(make: Callable[[str], Trainer]) -> dict[str, Any]:
+    """Train whole and in two halves, each trainer made for a folder by name; return the last state of the whole run."""
+    whole = make("whole")
     whole.run()
-    half = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
-    while half.progress.step < 4:
+    half = make("parts")
+    while half.progress.step < half.config.steps // 2:
         half.optimise()
     half.save({})
     torch.manual_seed(99)
-    rest = build("clipose", small, seen_samples, tmp_path / "parts", **changes)
+    rest = make("parts")
     rest.resume()
     rest.run()
     for one, other in ((whole.modules.network, rest.modules.network), (whole.modules.extras, rest.modules.extras)):
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
-    state = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
+    state: dict[str, Any] = torch.load(whole.run_dir.path / "state.pt", weights_only=True)
+    return state
+
+
+def test_resumed_clipose_run_equals_uninterrupted_run(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    changes = {"clip": {"tune_text": True}, "steps": 8, "validate_every": 8}  # Lookahead moves in step 6
+    state = require_equal_when_resumed(lambda part: build("clipose", small, seen_samples, tmp_path / part, **changes))
     names = set(state["extras"])
     assert any(n.endswith("prompts") for n in names) and not any("resblocks" in n for n in names)
 
@@ -128,20 +135,7 @@ def test_resumed_bank_run_equals_uninterrupted_run_and_stores_no_feature_of_the_
 ) -> None:
     blind = replace(seen_samples, images=None)
     changes = {"steps": 6, "validate_every": 6}
-    whole = build("clip_bank_both", small, blind, tmp_path / "whole", **changes)
-    whole.run()
-    half = build("clip_bank_both", small, blind, tmp_path / "parts", **changes)
-    while half.progress.step < 3:
-        half.optimise()
-    half.save({})
-    torch.manual_seed(99)
-    rest = build("clip_bank_both", small, blind, tmp_path / "parts", **changes)
-    rest.resume()
-    rest.run()
-    for one, other in ((whole.modules.network, rest.modules.network), (whole.modules.extras, rest.modules.extras)):
-        for name, value in one.state_dict().items():
-            assert torch.equal(value, other.state_dict()[name]), name
-    state = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
+    state = require_equal_when_resumed(lambda part: build("clip_bank_both", small, blind, tmp_path / part, **changes))
     assert {name for name in state["extras"] if "bank" in name} == {"1.bank.projection.weight"}
 
 

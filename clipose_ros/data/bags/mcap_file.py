@@ -20,6 +20,7 @@ from clipose_ros.data.bags.records import (
     Report,
     Selection,
     decompress,
+    describe_cut_record,
     message_type,
 )
 from clipose_ros.errors import UnreadableFileError
@@ -68,10 +69,7 @@ class McapScanner:
             if content is not None:
                 yield from self._records(operation, content, place, place + length > self._size)
             if place + length > self._size:
-                self._report(
-                    f"it is cut short: its record at byte {place} should have {length} bytes, the file has "
-                    f"{self._size - place}; what is before is used"
-                )
+                self._report(describe_cut_record(place, length, self._size - place))
                 return
             self._stream.seek(place + length)
 

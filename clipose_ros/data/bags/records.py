@@ -108,3 +108,17 @@ def message_type(name: str) -> str:
     """Return the name of a message type in the form of ROS 2: ``sensor_msgs/Image`` is ``sensor_msgs/msg/Image``."""
     package, slash, rest = name.partition("/")
     return f"{package}/msg/{rest}" if slash and "/" not in rest else name
+
+
+def describe_cut_record(place: int, length: int, available: int) -> str:
+    """Describe the last record of a file that was cut short.
+
+    Args:
+        place: Byte of the file at which the record begins.
+        length: Length that the record states, bytes.
+        available: Bytes of it that the file has.
+    """
+    return (
+        f"it is cut short: its record at byte {place} should have {length} bytes, the file has {available}; what is "
+        "before is used"
+    )

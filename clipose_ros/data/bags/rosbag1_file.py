@@ -19,6 +19,7 @@ from clipose_ros.data.bags.records import (
     Report,
     Selection,
     decompress,
+    describe_cut_record,
     message_type,
 )
 from clipose_ros.errors import UnreadableFileError
@@ -60,10 +61,7 @@ class Rosbag1Scanner:
             except (UnreadableFileError, struct.error, UnicodeDecodeError, KeyError) as error:
                 self._report(f"its record at byte {place} cannot be read and is left out: {error}")
             if is_cut:
-                self._report(
-                    f"it is cut short: its record at byte {place} should have {length} bytes, the file has "
-                    f"{self._size - start}; what is before is used"
-                )
+                self._report(describe_cut_record(place, length, self._size - start))
             place = start + length
 
     def _read_head(self) -> tuple[dict[str, bytes], int]:

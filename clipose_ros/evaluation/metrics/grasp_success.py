@@ -19,7 +19,7 @@ MIN_POINTS = 10
 
 
 class GraspOutcome(Enum):
-    """What the gripper meets on its way from the pre-grasp to the grasp, and between its fingers."""
+    """Contact of the gripper on its way from the pre-grasp to the grasp, and between its fingers."""
 
     SUCCESS = "surface between the fingers, fingers and palm free"
     NO_GRASP = "no grasp proposed"

@@ -1,4 +1,4 @@
-"""What a visitor of the page asks for."""
+"""Requests of a visitor of the page."""
 
 from __future__ import annotations
 

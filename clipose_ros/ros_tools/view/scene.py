@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from clipose_ros.geometry.boxes import BOX_EDGES, box_corners
 from clipose_ros.geometry.camera import backproject_pixels
 from clipose_ros.geometry.se3 import quat_xyzw_from_rotation, transform_points
-from clipose_ros.types import ByteArray, FloatArray, RgbdFrame
+from clipose_ros.types import ByteArray, FloatArray, PosedObject, RgbdFrame
 from clipose_ros.visualization.draw import AXIS_COLOURS, category_colour
 from clipose_ros.visualization.labels import Colour
 
@@ -27,34 +26,6 @@ MAX_RADIUS_M = 1.0
 CONFIDENCE_95 = 2.7955
 """Radius of the 95 % region of a normal distribution of three dimensions, standard deviations."""
 _MAX_TEXT = 80
-
-
-class PosedObject(Protocol):
-    """Object with a pose, such as ``clipose_ros.client.DetectedObject``."""
-
-    @property
-    def name(self) -> str:
-        """Name of the track."""
-
-    @property
-    def category(self) -> str:
-        """Name of the category."""
-
-    @property
-    def score(self) -> float:
-        """Score in 0 to 1."""
-
-    @property
-    def T_frame_object(self) -> FloatArray:
-        """``(4, 4)`` pose in the frame of the view."""
-
-    @property
-    def size(self) -> FloatArray:
-        """``(3,)`` full extent, object frame."""
-
-    @property
-    def covariance(self) -> FloatArray:
-        """``(6, 6)`` of (x, y, z, turn about X, Y, Z)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

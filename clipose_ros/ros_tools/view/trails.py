@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from clipose_ros.ros_tools.view.scene import MAX_OBJECTS, Lines, PosedObject, is_drawable
-from clipose_ros.types import FloatArray
+from clipose_ros.ros_tools.view.scene import MAX_OBJECTS, Lines, is_drawable
+from clipose_ros.types import FloatArray, PosedObject
 from clipose_ros.visualization.draw import category_colour
 from clipose_ros.visualization.labels import Colour
 

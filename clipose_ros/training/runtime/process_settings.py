@@ -20,11 +20,11 @@ def configure_process(seed: int, threads: int, device: str) -> None:
         device: ``cpu`` or ``cuda:N``.
     """
     torch.manual_seed(seed)
-    _set_threads(threads or torch.get_num_threads())
+    set_threads(threads or torch.get_num_threads())
     tune_process(device)
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
     """Set the number of threads of compiled kernels and of torch.
 
     The kernels come first: their first call would otherwise reset the number of OpenMP threads, torch's among them, to
