@@ -17,6 +17,7 @@ EXECUTABLES = {
     "rgbd_player": "clipose_ros.ros_tools.rgbd_player:main",
     "bag_player": "clipose_ros.ros_tools.bag_player:main",
     "benchmark": "clipose_ros.cli.benchmark:main",
+    "checkpoint": "clipose_ros.cli.checkpoint:main",
     "demo": "clipose_ros.cli.demo:main",
     "doctor": "clipose_ros.cli.doctor:main",
     "evaluate": "clipose_ros.cli.evaluate:main",

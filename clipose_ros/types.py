@@ -226,7 +226,8 @@ class PoseEstimate:
         category: Name of the category.
         T_camera_object: ``(4, 4)`` float64, maps object coordinates (NOCS axes, box centre) into camera coordinates.
         size: ``(3,)`` float64, full extent (x, y, z) in metres, object frame.
-        score: Detection score times ``pose_confidence``, in [0, 1]; an unknown detection score counts as 1.
+        score: Detection score times the probability that the pose is right, in [0, 1]; an unknown detection score
+            counts as 1. Models without a score calibration have a confidence in place of the probability.
         axis_confidences: Confidences in [0, 1] of the y axis and of the x axis, in that order.
         rotation_variance: ``(3,)`` variances of the turns about the object's x, y and z axes after a correction of the
             rotation, rad^2; None if it was not corrected: they then follow from the confidences.

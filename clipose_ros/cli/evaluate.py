@@ -23,6 +23,7 @@ from clipose_ros.cli.evaluate_tables import (
     breakdown_table,
     protocol_title,
     recall_table,
+    reliability_table,
     scores_table,
     shares_table,
     smoothness_table,
@@ -126,7 +127,8 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     # imports torch, which result files do not need
     from clipose_ros.data.shards.reader import load_clouds
     from clipose_ros.data.test_sets import read_test_set
-    from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records
+    from clipose_ros.evaluation.metrics.reliability import measure_reliability
+    from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records, find_right
     from clipose_ros.evaluation.runs.stored_clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor
 
@@ -137,6 +139,7 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
         read_test_set(options.test_set).check(options.test_set, samples)
     posed = pose_clouds(predictor, samples, lambda batches: _show_progress(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
+    reliability = measure_reliability([pose.score for pose in posed.estimates], find_right(posed.errors))
     by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), _thresholds(options))
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
@@ -144,7 +147,10 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     source = (
         f"{_model_label(network, predictor)} on {clouds}{f', test set {options.test_set}' if options.test_set else ''}"
     )
-    report = Report("Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed))
+    report = Report(
+        "Poses of single clouds", source, latency, by_kind, SINGLE, shares, factors, cases_of_clouds(posed),
+        reliability=reliability,
+    )  # fmt: skip
     record = {
         "source": source,
         "latency": latency.as_record(),
@@ -153,11 +159,12 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
         "iou": records_by_kind(by_kind),
         "iou_equal_scores": records_by_kind(unranked),
         "breakdown": breakdown_records(factors),
+        "reliability": reliability.as_record(),
     }
     single_table = scores_table(f"{SINGLE} IoU {IouKind.CORRECTED.value}", by_kind[IouKind.CORRECTED])
     tables = [shares_table(shares), single_table]
     if options.breakdown:
-        tables.append(breakdown_table(factors))
+        tables += [breakdown_table(factors), reliability_table(reliability)]
     return EvaluationResult(tables, record, report)
 
 

@@ -67,7 +67,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     """Return the parser of all options."""
     parser = argparse.ArgumentParser(prog="evaluate", description=description)
     _add_source_options(parser)
-    _add_network_options(parser)
+    add_network_options(parser)
     _add_nocs_options(parser)
     _add_sequence_options(parser)
     _add_scenes_options(parser)
@@ -135,7 +135,7 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_network_options(parser: argparse.ArgumentParser) -> None:
+def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the network. They have no defaults, since those are in ``--params`` with ``--scenes``."""
     defaults, group = NetworkConfig(), parser.add_argument_group("network")
     group.add_argument(

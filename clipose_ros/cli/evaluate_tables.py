@@ -11,6 +11,7 @@ from clipose_ros.evaluation.metrics.detection_recall import DESCRIPTION, TABLE_H
 from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
+from clipose_ros.evaluation.metrics.reliability import Reliability
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 
 if TYPE_CHECKING:  # the import loads the tracker, which tables of scores do not need
@@ -45,6 +46,19 @@ def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
         figures = ["-" if record[key] is None else f"{record[key]:.1f}" for key in TABLE.names]
         last = name == list(table)[-2]
         result.add_row(name, str(scores.truths), str(scores.matched), *figures, end_section=last)
+    return result
+
+
+def reliability_table(reliability: Reliability) -> Table:
+    """Return the table of mean score and share of right poses by bins of the score."""
+    result = Table(
+        title=f"Scores against the share of poses within {DEGREES:g} degrees and {CENTIMETRES:g} cm; expected "
+        f"calibration error {100 * reliability.error:.1f} %"
+    )
+    for name in ("score", "poses", "mean score", "share of right poses"):
+        result.add_column(name, justify="left" if name == "score" else "right")
+    for each in reliability.bins:
+        result.add_row(f"{each.low:g} to {each.high:g}", str(each.count), f"{each.score:.2f}", f"{each.right:.2f}")
     return result
 
 

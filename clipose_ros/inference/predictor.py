@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from clipose_ros.inference.rotation_correction import correct_rotations
 from clipose_ros.inference.surface_normals import MIN_POINTS, estimate_normals
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.hub import resolve_model
+from clipose_ros.model.score_calibration import ScoreCalibration, measure_signs
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
 
@@ -32,10 +34,13 @@ class Predictor:
     Args:
         engine: Engine that computes the network.
         surface_normals: Correct the predicted rotations by the normals of the clouds.
+        calibration: Turns confidences into probabilities of a right pose; None leaves them.
     """
 
-    def __init__(self, engine: Engine, surface_normals: bool = False) -> None:
-        self._engine, self._surface_normals = engine, surface_normals
+    def __init__(
+        self, engine: Engine, surface_normals: bool = False, calibration: ScoreCalibration | None = None
+    ) -> None:
+        self._engine, self._surface_normals, self._calibration = engine, surface_normals, calibration
 
     @classmethod
     def load(
@@ -69,13 +74,18 @@ class Predictor:
         )
 
     @classmethod
-    def from_config(cls, config: NetworkConfig) -> Predictor:
-        """Create a predictor from settings; raises as ``load`` does. It downloads nothing: models of the hub raise."""
+    def from_config(cls, config: NetworkConfig, calibrated: bool = True) -> Predictor:
+        """Create a predictor from settings; raises as ``load`` does. It downloads nothing: models of the hub raise.
+
+        Args:
+            config: Settings.
+            calibrated: Apply the score calibration of the model, if it has one.
+        """
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
         several = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
-        return cls(several, config.surface_normals)
+        return cls(several, config.surface_normals, network.score_calibration if calibrated else None)
 
     def warm_up(self, points: int) -> None:
         """Compile kernels and allocate buffers for clouds of ``points`` points."""
@@ -107,9 +117,10 @@ class Predictor:
             categories: B category names.
 
         Returns:
-            B poses. ``score`` is the confidence of the pose: that of the y axis if the category is axially symmetric,
-            else the mean of the confidences of both axes. If an output of the network is not finite, pose, size and
-            score are NaN.
+            B poses. ``score`` is the probability that the pose is right if the model has a score calibration.
+            Otherwise it is the confidence of the pose: that of the y axis if the category is axially symmetric, else
+            the mean of the confidences of both axes. If an output of the network is not finite, pose, size and score
+            are NaN.
 
         Raises:
             ShapeError: Points and categories differ in number, or the network does not take so many points.
@@ -144,7 +155,29 @@ class Predictor:
         poses = [
             _make_pose(self.categories[name], v, c) for name, v, c in zip(categories, vectors, confidences, strict=True)
         ]
-        return correct_rotations(poses, points, self.categories) if self._surface_normals else poses
+        if self._surface_normals:
+            poses = correct_rotations(poses, points, self.categories)
+        return poses if self._calibration is None else calibrate_scores(poses, points, self._calibration)
+
+
+def calibrate_scores(
+    poses: Sequence[PoseEstimate], clouds: FloatArray, calibration: ScoreCalibration
+) -> list[PoseEstimate]:
+    """Replace the confidences of poses by the probabilities that they are right. Poses of NaN stay as they are.
+
+    Args:
+        poses: B poses whose scores are confidences.
+        clouds: ``(B, N, 3)`` metres, camera frame.
+        calibration: Calibration with the categories of the poses.
+    """
+    return [
+        dataclasses.replace(
+            pose, score=float(calibration.probability(pose.category, measure_signs(pose, cloud.astype(np.float64))))
+        )
+        if np.isfinite(pose.T_camera_object).all()
+        else pose
+        for pose, cloud in zip(poses, clouds, strict=True)
+    ]
 
 
 def resolve_device(device: str) -> str:

@@ -27,12 +27,15 @@ from clipose_ros.model.graph import PYTORCH_OPS, GraphOps
 from clipose_ros.model.hs_pose import import_hs_pose as import_hs_pose
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.model.safetensors_header import SafetensorsHeader, read_header
+from clipose_ros.model.score_calibration import ScoreCalibration
 
 FORMAT = "clipose_ros/1"
 """Name of the file's layout; files of another layout are refused."""
 HASH = "sha256"
 """Key of the hash in the metadata; files of version 0.2.0 and earlier have none."""
-_KEYS = {"format", "architecture", "categories", "notes", HASH}
+CALIBRATION = "score_calibration"
+"""Key of the score calibration in the metadata; files without it have scores that are confidences."""
+_KEYS = {"format", "architecture", "categories", "notes", CALIBRATION, HASH}
 
 
 def save_checkpoint(path: Path, network: CLIPoseNet, notes: Mapping[str, Any] | None = None) -> None:
@@ -46,12 +49,7 @@ def save_checkpoint(path: Path, network: CLIPoseNet, notes: Mapping[str, Any] | 
     Raises:
         OSError: The file cannot be written; a previous one is unchanged.
     """
-    metadata = {
-        "format": FORMAT,
-        "architecture": json.dumps(network.architecture.to_mapping()),
-        "categories": json.dumps(network.categories.to_records()),
-        "notes": json.dumps(notes or {}),
-    }
+    metadata = {"format": FORMAT, **_describe(network), "notes": json.dumps(notes or {})}
     # safetensors refuses tensors that are not contiguous.
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     content = save(state, metadata | {HASH: compute_hash(metadata, state)})
@@ -96,12 +94,37 @@ def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
 
 
 def weights_hash(network: CLIPoseNet) -> str:
-    """Return the hash of architecture, categories and weights of a network, whatever the notes of its file."""
-    metadata = {
+    """Return the hash of a network and its score calibration, whatever the notes of its file."""
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return compute_hash(_describe(network), state)
+
+
+def read_notes(path: Path) -> dict[str, Any]:
+    """Return the notes of a file that ``load_checkpoint`` accepts.
+
+    Raises:
+        CheckpointError: The notes are no mapping.
+    """
+    with path.open("rb") as stream:
+        text = read_header(stream, os.fstat(stream.fileno()).st_size).metadata.get("notes", "{}")
+    try:
+        notes = parse_json(text)
+    except UnreadableFileError as error:
+        raise CheckpointError(f"model file '{path}' has notes that cannot be read: {error}") from error
+    if not isinstance(notes, dict):
+        raise CheckpointError(f"model file '{path}' has notes that are no mapping: {notes!r:.80}")
+    return notes
+
+
+def _describe(network: CLIPoseNet) -> dict[str, str]:
+    """Return the metadata from which the network is built, and its score calibration if it has one."""
+    described = {
         "architecture": json.dumps(network.architecture.to_mapping()),
         "categories": json.dumps(network.categories.to_records()),
     }
-    return compute_hash(metadata, {name: value.detach().cpu() for name, value in network.state_dict().items()})
+    if network.score_calibration is not None:
+        described[CALIBRATION] = json.dumps(network.score_calibration.to_mapping())
+    return described
 
 
 def compute_hash(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> str:
@@ -135,12 +158,28 @@ def _build(path: Path, metadata: Mapping[str, str], ops: GraphOps) -> CLIPoseNet
             raise ConfigError(f"the architecture must be a mapping of settings, got {settings!r:.80}")
         architecture = Architecture.from_mapping(settings)
         categories = CategorySet.from_records(parse_json(metadata["categories"]))
+        calibration = _read_calibration(metadata, categories)
     except (KeyError, UnreadableFileError, ConfigError) as error:
         raise CheckpointError(
             f"model file '{path}' describes an architecture that this version cannot build: {error}"
         ) from error
     with torch.device("meta"):
-        return CLIPoseNet(architecture, categories, ops)
+        network = CLIPoseNet(architecture, categories, ops)
+    network.score_calibration = calibration
+    return network
+
+
+def _read_calibration(metadata: Mapping[str, str], categories: CategorySet) -> ScoreCalibration | None:
+    """Read the score calibration; None if the file has none."""
+    if CALIBRATION not in metadata:
+        return None
+    calibration = ScoreCalibration.from_mapping(parse_json(metadata[CALIBRATION]))
+    if set(calibration.weights) != set(categories.names):
+        raise ConfigError(
+            f"its score calibration is for {', '.join(map(quoted, calibration.weights))}, its categories are "
+            f"{', '.join(map(quoted, categories.names))}"
+        )
+    return calibration
 
 
 def _check_weights(path: Path, network: CLIPoseNet, header: SafetensorsHeader) -> None:

@@ -17,6 +17,7 @@ from clipose_ros.model.encoder import MIN_POINTS, Encoding, GraphEncoder
 from clipose_ros.model.graph import PYTORCH_OPS, GraphOps, use_ops
 from clipose_ros.model.heads import AxisHead, CloudHead
 from clipose_ros.model.ray_alignment import rotation_to_ray
+from clipose_ros.model.score_calibration import ScoreCalibration
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,9 @@ class CLIPoseNet(nn.Module):
         architecture: Shape of the network.
         categories: Categories; predicted sizes are residuals to their mean sizes.
         ops: Operations on neighbourhoods; ``cpu_training.graph_ops.CPU_OPS`` on a CPU.
+
+    Attributes:
+        score_calibration: Calibration of the scores of these weights; None if they have none.
     """
 
     mean_sizes: Tensor
@@ -179,6 +183,7 @@ class CLIPoseNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.categories = categories
+        self.score_calibration: ScoreCalibration | None = None
         w0, w1, w2, w3, w4 = architecture.widths
         wide, narrow = architecture.head_widths
         self.encoder = GraphEncoder(

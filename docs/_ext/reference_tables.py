@@ -24,6 +24,7 @@ if __name__ == "__main__":
 from clipose_ros.config import ConfigField, ConfigNode, PoseNodeConfig, config_fields  # noqa: E402 - needs the path
 
 COMMANDS = {
+    "checkpoint": [[], ["average"], ["calibrate"]],
     "demo": [[]],
     "doctor": [[]],
     "generate": [[]],

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.evaluation.metrics.pose_accuracy import PoseError
 from clipose_ros.evaluation.runs.stored_clouds import PosedClouds
+from clipose_ros.model.score_calibration import RIGHT_CM, RIGHT_DEG
 from clipose_ros.types import BoolArray, FloatArray
 
-DEGREES, CENTIMETRES = 10.0, 5.0
+DEGREES, CENTIMETRES = RIGHT_DEG, RIGHT_CM
 """Thresholds of a correct pose."""
 ALL = "all"
 
@@ -37,9 +39,7 @@ Breakdown = Mapping[str, Mapping[str, Mapping[str, Cell]]]
 def breakdown(posed: PosedClouds) -> Breakdown:
     """Compute the accuracy by visible fraction, distance, viewpoint and visibility of the handle, each by category."""
     samples = posed.samples
-    is_correct = np.array(
-        [e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in posed.errors], dtype=bool
-    )
+    is_correct = find_right(posed.errors)
     names = samples.categories.names
     groups = {name: samples.category_index == place for place, name in enumerate(names)}
     groups = {name: in_category for name, in_category in groups.items() if in_category.any()}
@@ -51,6 +51,11 @@ def breakdown(posed: PosedClouds) -> Breakdown:
         }
         for factor, bins in _factors(samples).items()
     }
+
+
+def find_right(errors: Sequence[PoseError]) -> BoolArray:
+    """Return which poses are within ``DEGREES`` and ``CENTIMETRES`` ``(B,)``."""
+    return np.array([e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in errors], dtype=bool)
 
 
 def breakdown_records(factors: Breakdown) -> dict[str, object]:

@@ -12,6 +12,7 @@ from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, Thresholds, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import THRESHOLDS, Accuracy
+from clipose_ros.evaluation.metrics.reliability import Reliability
 from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
 from clipose_ros.evaluation.report.html import embed_figure, format_number, note, page, table
 from clipose_ros.evaluation.report.worst_cases import FailureCase, draw_cases
@@ -62,6 +63,10 @@ BREAKDOWN = (
     f"Percentage of objects posed within {DEGREES:g}° and {CENTIMETRES:g} cm, with the number of objects in brackets. "
     "Percentages of few objects are unreliable."
 )
+RELIABILITY = (
+    f"A pose within {DEGREES:g}° and {CENTIMETRES:g} cm is right. If scores are probabilities, poses of about equal "
+    "score are right as often as the score says: the points lie on the line. Their areas show the number of poses."
+)
 SINGLE = (
     "Average precision, per cent, of clouds under true masks. Each cloud is treated as an image with one truth and one "
     "detection, whose score is the confidence of the pose. Errors of a detector are not included."
@@ -86,6 +91,7 @@ class Report:
         breakdown: Accuracy by visibility, distance and viewpoint.
         cases: Worst poses.
         recall: Detection recall by category, if a segmenter was evaluated.
+        reliability: Reliability of the scores, for evaluations without a detector.
     """
 
     title: str
@@ -97,6 +103,7 @@ class Report:
     breakdown: Breakdown = field(default_factory=dict)
     cases: Sequence[FailureCase] = ()
     recall: Mapping[str, DetectionRecall] = field(default_factory=dict)
+    reliability: Reliability | None = None
 
 
 def report_html(report: Report) -> str:
@@ -122,9 +129,35 @@ def report_html(report: Report) -> str:
             note(BREAKDOWN),
             *_breakdown_tables(report.breakdown),
         ]
+    if report.reliability is not None:
+        parts += [
+            "<h2>Reliability of the scores</h2>",
+            note(RELIABILITY),
+            embed_figure(draw_reliability(report.reliability), "share of right poses over the score"),
+        ]
     if report.cases:
         parts += ["<h2>Worst poses</h2>", note(WORST), embed_figure(draw_cases(report.cases), "worst poses")]
     return page(report.title, parts)
+
+
+def draw_reliability(reliability: Reliability) -> Any:
+    """Draw the share of right poses over the mean score of each bin; areas show the number of poses."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    panel = figure.subplots()
+    panel.plot((0, 1), (0, 1), color="0.6", linewidth=1.0)
+    largest = max((each.count for each in reliability.bins), default=1)
+    panel.scatter(
+        [each.score for each in reliability.bins],
+        [each.right for each in reliability.bins],
+        s=[12.0 + 300.0 * each.count / largest for each in reliability.bins],
+        alpha=0.8,
+    )
+    panel.set(xlabel="score", ylabel="share of right poses", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    panel.set_title(f"expected calibration error {100 * reliability.error:.1f} %", fontsize=10)
+    panel.grid(alpha=0.3)
+    return figure
 
 
 def _recall_table(recall: Mapping[str, DetectionRecall]) -> str:

@@ -1,0 +1,31 @@
+"""Reliability of scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clipose_ros.evaluation.metrics.reliability import measure_reliability
+
+
+def test_error_is_the_mean_distance_weighted_by_count() -> None:
+    scores = [0.92] * 6 + [0.14] * 2
+    right = np.array([True] * 3 + [False] * 3 + [True, True])
+    measured = measure_reliability(scores, right)
+    assert [(each.count, each.right) for each in measured.bins] == [(2, 1.0), (6, 0.5)]
+    assert measured.error == pytest.approx((2 * 0.86 + 6 * 0.42) / 8)
+
+
+def test_probabilities_have_a_small_error_and_others_not() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(size=20_000)
+    right = rng.uniform(size=20_000) < scores
+    assert measure_reliability(scores, right).error < 0.02
+    assert measure_reliability(scores**3, right).error > 0.15
+
+
+def test_every_score_falls_into_a_bin() -> None:
+    measured = measure_reliability(np.array([0.0, 1.0, np.nan]), np.array([False, True, False]))
+    assert [each.count for each in measured.bins] == [2, 1]
+    assert measured.error == 0.0
+    assert measure_reliability([], np.zeros(0, dtype=bool)).error == 0.0
