@@ -15,7 +15,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import yaml
@@ -38,6 +38,14 @@ _NPY_HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+class ByteStream(Protocol):
+    """Stream of bytes that can be read."""
+
+    def read(self, count: int = ..., /) -> bytes:
+        """Read up to ``count`` bytes; no byte at the end."""
+        ...
 
 
 def read_bytes(path: str | Path, max_bytes: int) -> bytes:
@@ -70,7 +78,7 @@ def open_regular(path: str | Path) -> IO[bytes]:
         raise UnreadableFileError(getattr(error, "strerror", None) or str(error)) from error
 
 
-def read_stream(stream: IO[bytes], max_bytes: int) -> bytes:
+def read_stream(stream: ByteStream, max_bytes: int) -> bytes:
     """Read a stream to its end.
 
     Raises:

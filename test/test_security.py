@@ -83,6 +83,10 @@ HELD: dict[str, list[str] | str] = {
     "the text encoder of": "a warning",
     "segmentation backends and engines": ["test/test_plugins.py", "test/examples/test_own_segmenter.py"],
     "`--data` with a URL": ["test/training/test_trainer.py::test_command_trains_from_files_folders_and_urls"],
+    "workers of `generate`": [
+        "test/data/shards/test_cluster.py::test_workers_of_this_machine_listen_on_loopback_and_are_replaced",
+        "test/data/shards/test_cluster.py::test_commands_without_workers_do_not_load_dask",
+    ],
     "the page of `view`": [
         f"{VIEW}/test_server.py::test_page_and_socket_are_served_to_who_may_see_them",
         f"{VIEW}/test_server.py::test_other_web_sites_open_no_socket",

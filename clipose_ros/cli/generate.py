@@ -59,8 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=Path, help="Write the clouds to this .npz file.")
-    target.add_argument("--shards", type=Path, help="Create, resume or extend a folder of WebDataset shards.")
-    parser.add_argument("--workers", type=int, default=1, help="With --shards: use this number of processes (1).")
+    target.add_argument(
+        "--shards",
+        metavar="TARGET",
+        help="Create, resume or extend a folder of WebDataset shards: a path, or a URL of fsspec, such as "
+        "s3://bucket/train.",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="With --shards: use this number of processes of this machine (1)."
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="With --shards: use the workers of this scheduler of dask, such as tcp://10.0.0.1:8786.",
+    )
     parser.add_argument(
         "--scenes-per-shard",
         type=int,
@@ -90,11 +102,12 @@ OBJECT_LIBRARY_REQUIREMENTS = dict.fromkeys(("index", "split", "mesh_share"), ("
 """Options of ``add_object_library_options`` that require others: names of the others by option."""
 _REQUIREMENTS = {
     **OBJECT_LIBRARY_REQUIREMENTS,
-    **dict.fromkeys(("workers", "scenes_per_shard"), ("shards",)),
+    **dict.fromkeys(("workers", "scheduler", "scenes_per_shard"), ("shards",)),
     **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
 }
 """Options that require one of others: names of the others by option."""
 _CONFLICTS = [
+    ("workers", "scheduler"),
     *((name, "nocs") for name in ("scenes", "simulator", "categories", "meshes")),
     *((name, "test_set") for name in ("scenes", "simulator", "categories", "meshes", "nocs", "shards", "image_size")),
 ]
@@ -145,7 +158,7 @@ def _read_simulated_scenes(options: argparse.Namespace) -> SimulatedScenes:
 
 
 def write_shards(options: argparse.Namespace) -> None:
-    """Write the shards into the folder of ``--shards``.
+    """Write the shards into the folder or store of ``--shards``.
 
     Raises:
         ConfigError: Options contradict each other, or the folder was created with other options.
@@ -156,6 +169,11 @@ def write_shards(options: argparse.Namespace) -> None:
     from clipose_ros.data.shards.sources import SceneSource
     from clipose_ros.data.shards.writer import generate_shards
 
+    if options.scheduler is not None:
+        # Workers on other hosts have other working directories.
+        for name in ("meshes", "index", "nocs"):
+            path = getattr(options, name)
+            setattr(options, name, path and path.absolute())
     source: SceneSource
     if options.nocs is not None:
         dataset = open_nocs_dataset(options)
@@ -164,7 +182,8 @@ def write_shards(options: argparse.Namespace) -> None:
     else:
         source, scenes = _read_simulated_scenes(options), options.scenes
     log = partial(print, flush=True)
-    manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, options.workers, log)
+    workers = options.workers if options.scheduler is None else options.scheduler
+    manifest = generate_shards(options.shards, source, scenes, options.scenes_per_shard, workers, log)
     counts = {name: sum(shard.counts[name] for shard in manifest.shards) for name in manifest.categories.names}
     print(f"{options.shards}: {manifest.samples} clouds in {len(manifest.shards)} shards: {_format_counts(counts)}")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 
@@ -41,7 +41,7 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], work
     if workers == 1:
         yield from map(function, items)
         return
-    with process_pool(workers) as pool:
+    with _process_pool(workers) as pool:
         # Results are released as soon as they are yielded: frames of a long sequence would fill the memory.
         calls = deque(pool.submit(function, item) for item in items)
         while calls:
@@ -49,22 +49,15 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], work
 
 
 @contextmanager
-def process_pool(
-    workers: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
-) -> Iterator[ProcessPoolExecutor]:
+def _process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Open a pool of processes. Pending calls are cancelled on exit.
-
-    Args:
-        workers: Number of processes.
-        initializer: Called in each process at its start. It must call ``initialize_worker``, which is the default.
-        initargs: Arguments of the initializer.
 
     Raises:
         DataError: A worker was killed during a call.
     """
     # spawn, not fork: the caller may run threads (ROS does), and a fork would copy their locks in any state
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=initializer or initialize_worker, initargs=initargs) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_initialize_worker) as pool:
         try:
             yield pool
         except BrokenProcessPool as error:
@@ -76,7 +69,7 @@ def process_pool(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def initialize_worker() -> None:
+def _initialize_worker() -> None:
     """Limit a pool worker to one OpenCV thread and end it when its parent process ends.
 
     Raises:
@@ -88,7 +81,7 @@ def initialize_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is None:
-        raise DataError("initialize_worker must run in a worker of a process pool, not in the main process")
+        raise DataError("_initialize_worker must run in a worker of a process pool, not in the main process")
 
     def exit_with_parent() -> None:
         parent.join()

@@ -104,7 +104,7 @@ def slow_commands(folder: Path) -> list[tuple[str, list[str]]]:
     shards, network = str(folder / "shards"), ["--model", "clipose_small", "--device", "cpu"]
     data = ["--data", shards, "--validation", shards, "--out", str(folder / "run"), "--device", "cpu"]
     listed = [
-        ("generate", ["--scenes", "1", "--seed", "1", "--shards", shards]),
+        ("generate", ["--scenes", "2", "--seed", "1", "--shards", shards, "--scenes-per-shard", "1", "--workers", "2"]),
         ("train", ["--recipe", "clipose_small", *data, "threads=1", "--dry-run"]),
         ("evaluate", [*network, "--nocs", str(folder / "nocs"), "--subset", "real_test"]),
         ("evaluate", [*network, "--scenes", "1"]),

@@ -13,8 +13,9 @@ from clipose_ros.data.cloud_checks import find_fault
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256
+from clipose_ros.data.shards.manifest import Manifest, Shard
 from clipose_ros.data.shards.reader import load_clouds, read_shards
+from clipose_ros.data.shards.stores import compute_sha256
 from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.se3 import make_transform, transform_points

@@ -16,7 +16,8 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256
+from clipose_ros.data.shards.manifest import Manifest, Shard
+from clipose_ros.data.shards.stores import compute_sha256
 from clipose_ros.model.network import Architecture
 from clipose_ros.training.runtime.process_settings import set_threads
 

@@ -7,7 +7,6 @@ images were requested, ``KEY.image.png``. Any WebDataset reader can read them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,18 +15,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from clipose_ros.atomic_files import write_atomically
 from clipose_ros.bounded_files import parse_json, read_stream
 from clipose_ros.categories import CategorySet
 from clipose_ros.data.shards.codec import READ_ERRORS
+from clipose_ros.data.shards.stores import write_file
 from clipose_ros.data.shards.urls import PLAIN_NAME, open_url, resolve_url
 from clipose_ros.errors import DataError, quoted
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 """Version of the manifest format."""
-WRITE_REMEDY = "free disk space or choose another folder, then run the same command again; complete shards are kept"
-"""Remedy of a shard or manifest that cannot be written."""
 _MAX_BYTES = 1 << 25
 _MAX_NUMBER = 1 << 40
 
@@ -81,8 +78,8 @@ class Manifest:
         """Return the number of requested scenes that are in no shard yet."""
         return self.scenes - sum(shard.scenes for shard in self.shards)
 
-    def write(self, folder: Path) -> None:
-        """Write the manifest into a folder, replacing an earlier one atomically."""
+    def write(self, folder: str | Path) -> None:
+        """Write the manifest into a folder, given by path or URL, replacing an earlier one atomically."""
         counts = sum((Counter(shard.counts) for shard in self.shards), Counter[str]())
         record = {
             "format": FORMAT,
@@ -93,7 +90,7 @@ class Manifest:
             "categories": self.categories.to_records(),
             "shards": [asdict(shard) for shard in self.shards],
         }
-        write_atomically(folder / MANIFEST, [(json.dumps(record, indent=2) + "\n").encode()], WRITE_REMEDY)
+        write_file(folder, MANIFEST, [(json.dumps(record, indent=2) + "\n").encode()])
 
     @classmethod
     def read(cls, source: str | Path) -> Manifest:
@@ -165,13 +162,3 @@ def _number(values: Mapping[str, object], key: str) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_NUMBER:
         raise DataError(f"'{key[:80]}' must be a whole number from 0 to {_MAX_NUMBER}, got {quoted(value)}")
     return value
-
-
-def compute_sha256(path: Path) -> str:
-    """Return the SHA-256 hash of a file as hexadecimal digits."""
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        # 1 MiB at a time: shards may be larger than the memory.
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

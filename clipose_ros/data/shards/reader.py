@@ -6,10 +6,10 @@ import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from webdataset.tariterators import group_by_keys
 
+from clipose_ros.bounded_files import ByteStream
 from clipose_ros.data.samples import CloudSamples, concatenate_samples
 from clipose_ros.data.shards.codec import READ_ERRORS, EncodedCloud, decode_clouds
 from clipose_ros.data.shards.manifest import Manifest, Shard
@@ -27,7 +27,7 @@ class _VerifiedStream:
         shard: Its manifest entry.
     """
 
-    def __init__(self, stream: IO[bytes], shard: Shard) -> None:
+    def __init__(self, stream: ByteStream, shard: Shard) -> None:
         self._stream, self._shard = stream, shard
         self._digest, self._size = hashlib.sha256(), 0
 

@@ -13,8 +13,9 @@ from clipose_ros.atomic_files import write_atomically
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, compute_sha256
+from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard
 from clipose_ros.data.shards.reader import read_shards
+from clipose_ros.data.shards.stores import compute_sha256
 from clipose_ros.data.shards.stream import ShardStream
 from clipose_ros.data.shards.urls import open_url
 from clipose_ros.errors import DataError

@@ -27,8 +27,9 @@ from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.data.nocs.scene_source import NocsFrames
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.codec import iter_tar_bytes
-from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard, compute_sha256
+from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard
 from clipose_ros.data.shards.reader import load_clouds, read_shards
+from clipose_ros.data.shards.stores import compute_sha256
 from clipose_ros.data.shards.writer import generate_shards
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.data.synthetic.scene_source import SimulatedScenes

@@ -21,8 +21,9 @@ from clipose_ros.data.cloud_source import InMemorySource
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards import stream as shard_stream
 from clipose_ros.data.shards.codec import EncodedCloud, iter_tar_bytes
-from clipose_ros.data.shards.manifest import Manifest, Shard, compute_sha256
+from clipose_ros.data.shards.manifest import Manifest, Shard
 from clipose_ros.data.shards.reader import read_shards
+from clipose_ros.data.shards.stores import compute_sha256
 from clipose_ros.data.shards.stream import ShardStream, open_clouds
 from clipose_ros.errors import ConfigError, DataError
 
