@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.data.synthetic.assets.mesh import Mesh
 from clipose_ros.data.synthetic.assets.textures import Texture, is_metal
-from clipose_ros.data.synthetic.materials import BodyFrame, Material, group_by_surface
+from clipose_ros.data.synthetic.materials import BodyFrame, Material, MeshColours, group_by_surface
 from clipose_ros.data.synthetic.raycast import build_embree_scene, find_intersections
 from clipose_ros.data.synthetic.scenes import Light
 from clipose_ros.data.synthetic.shading import SRGB_TABLE, RayHits, compute_corner_normals, make_ray_hits, reflectance
@@ -60,8 +60,8 @@ class EnvironmentShader:
         self, meshes: Sequence[Mesh], textures: Sequence[tuple[Texture, FloatArray]], _: Light, scene: EmbreeScene
     ) -> EnvironmentShader:
         """Take over the surfaces of the scene; this is the ``ShaderFactory`` of a renderer."""
-        self._colours = np.concatenate([mesh.colours for mesh in meshes]).astype(np.float32)
-        self._metal = is_metal(self._colours)
+        self._colours = MeshColours(meshes)
+        self._metal = is_metal(self._colours.faces)
         self._parts = np.concatenate([mesh.parts for mesh in meshes])
         self._normals = np.concatenate([compute_corner_normals(mesh) for mesh in meshes]).astype(np.float32)
         self._bodies = [BodyFrame(*placed, own) for placed, own in zip(textures, self._materials, strict=True)]
@@ -84,11 +84,11 @@ class EnvironmentShader:
         visible = (
             self._compute_visibility(hits, normals, shadow_rays) if shadow_rays else np.ones(len(rays), np.float32)
         )
+        colours = self._colours.sample(hits.body, hits.face, hits.weights)
         linear: FloatArray = np.empty_like(normals)
         for body, surface, i in group_by_surface(self._bodies, hits.body, self._parts[hits.face]):
             face, clear = hits.face[i], visible[i, None]
-            colours = self._colours[face]
-            albedo, covered = body.paint(surface, colours, hits.points[i], normals[i])
+            albedo, covered = body.paint(surface, colours[i], hits.points[i], normals[i])
             albedo = np.clip(albedo, 0.0, 0.95)
             light = self._environment.irradiance(normals[i]) * clear + BOUNCE * (1.0 - clear)
             metal = (self._metal[face] | surface.metallic)[:, None]

@@ -161,8 +161,10 @@ def _render_table(rng: np.random.Generator, config: RealisticSetConfig, environm
 
 
 def _draw_material(rng: np.random.Generator, item: MeshObject) -> Material:
-    """Draw the material of an object; some vessels are of clear glass or plastic."""
+    """Draw the material of an object; some vessels without a texture are of clear glass or plastic."""
     material = make_object_material(rng, item.category, item.mesh)
+    if item.mesh.texture is not None:
+        return material
     return make_clear(rng, material) if rng.uniform() < CLEAR_SHARES.get(item.category, 0.0) else material
 
 

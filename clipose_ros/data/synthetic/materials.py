@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clipose_ros.data.synthetic.assets.mesh import BODY
+from clipose_ros.data.synthetic.assets.mesh import BODY, Mesh
 from clipose_ros.data.synthetic.assets.prints import Print
 from clipose_ros.data.synthetic.assets.textures import Texture, is_metal
 from clipose_ros.types import FloatArray
@@ -105,6 +105,38 @@ class BodyFrame:
             albedo = albedo + opacity[:, None] * (printed - albedo)
             covered = np.maximum(covered, opacity)
         return albedo, covered
+
+
+class MeshColours:
+    """Albedo of the meshes of a scene at ray hits, before procedural texture and print.
+
+    Args:
+        meshes: Meshes in the order of their body numbers.
+    """
+
+    def __init__(self, meshes: Sequence[Mesh]) -> None:
+        self.faces = np.concatenate([mesh.colours for mesh in meshes]).astype(np.float32)
+        """``(F, 3)`` linear albedo of the faces of all meshes."""
+        first = np.cumsum([0] + [len(mesh.faces) for mesh in meshes[:-1]]).tolist()
+        self._textures = [
+            (body, start, mesh.texture)
+            for body, (start, mesh) in enumerate(zip(first, meshes, strict=True))
+            if mesh.texture is not None
+        ]
+
+    def sample(self, body: NDArray[np.integer], face: NDArray[np.integer], weights: FloatArray) -> FloatArray:
+        """Return the linear albedo ``(N, 3)`` of hits.
+
+        Args:
+            body: ``(N,)`` body numbers.
+            face: ``(N,)`` numbers of the faces, counted over all meshes.
+            weights: ``(N, 3)`` barycentric weights of the faces' corners.
+        """
+        colours: FloatArray = self.faces[face]
+        for number, start, texture in self._textures:
+            hit = np.flatnonzero(body == number)
+            colours[hit] = texture.sample(face[hit] - start, weights[hit])
+        return colours
 
 
 def group_by_surface(

@@ -77,8 +77,10 @@ def make_object_material(rng: np.random.Generator, category: str, mesh: Mesh) ->
     Args:
         rng: Random generator; equal states give equal materials.
         category: Name of the category; those without a material of their own get a glossy one.
-        mesh: The object in its own frame, metres.
+        mesh: The object in its own frame, metres. One with a texture gets a glossy material without print.
     """
+    if mesh.texture is not None:
+        return Material({BODY: Surface(float(rng.uniform(0.1, 0.8)), textured=0.0)})
     make = _MAKERS.get(category)
     return make(rng, mesh) if make is not None else Material({BODY: Surface(float(rng.uniform(0.1, 0.8)))})
 

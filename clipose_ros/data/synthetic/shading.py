@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from clipose_ros.data.synthetic.assets.mesh import Mesh
 from clipose_ros.data.synthetic.assets.textures import Texture, is_metal
-from clipose_ros.data.synthetic.materials import PLAIN_MATERIAL, BodyFrame, Material, group_by_surface
+from clipose_ros.data.synthetic.materials import PLAIN_MATERIAL, BodyFrame, Material, MeshColours, group_by_surface
 from clipose_ros.data.synthetic.raycast import Intersections
 from clipose_ros.data.synthetic.scenes import Light
 from clipose_ros.types import ByteArray, FloatArray
@@ -126,8 +126,8 @@ class Shader:
         scene: EmbreeScene,
         materials: Sequence[Material] = (),
     ) -> None:
-        self._colours = np.concatenate([mesh.colours for mesh in meshes]).astype(np.float32)
-        self._metal = is_metal(self._colours)
+        self._colours = MeshColours(meshes)
+        self._metal = is_metal(self._colours.faces)
         self._parts = np.concatenate([mesh.parts for mesh in meshes])
         self._normals = np.concatenate([compute_corner_normals(mesh) for mesh in meshes]).astype(np.float32)
         materials = materials or [PLAIN_MATERIAL] * len(meshes)
@@ -157,11 +157,11 @@ class Shader:
         highlight = np.clip(_dot(normals, _normalize(to_light - rays)), 0.0, 1.0)
         facing = HIGHLIGHT * np.minimum(3.0 * diffuse, 1.0)
         received = (0.62 + 0.38 * normals[:, 2:]) * ambient + diffuse[:, None] * lamp
+        colours = self._colours.sample(hits.body, hits.face, hits.weights)
         linear = np.empty_like(received)
         for body, surface, i in group_by_surface(self._bodies, hits.body, self._parts[hits.face]):
             face = hits.face[i]
-            colours = self._colours[face]
-            albedo, _ = body.paint(surface, colours, hits.points[i], normals[i])
+            albedo, _ = body.paint(surface, colours[i], hits.points[i], normals[i])
             specular = surface.gloss * facing[i] * highlight[i] ** np.float32(2.0 / surface.roughness**2 - 2.0)
             metal = self._metal[face] | surface.metallic
             lit = albedo * received[i] * np.where(metal, 0.2, 1.0 - surface.emission).astype(np.float32)[:, None]

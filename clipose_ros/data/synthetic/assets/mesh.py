@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.data.synthetic.assets.profiles import make_rounded_rectangle, round_corners
+from clipose_ros.data.synthetic.assets.texture_maps import TextureMap
 from clipose_ros.errors import ShapeError
 from clipose_ros.types import FloatArray
 
@@ -34,17 +35,21 @@ PRINTED = 10
 class Mesh:
     """A triangle mesh with one colour and one part number per face.
 
+    Parts of a mesh and concatenated meshes have no texture.
+
     Attributes:
         vertices: ``(V, 3)`` float64, metres.
         faces: ``(F, 3)`` int32 vertex indices, counter-clockwise seen from outside.
         colours: ``(F, 3)`` float32, linear albedo in [0, 1].
         parts: ``(F,)`` int8 part numbers; all but ``HANDLE`` serve the colour image only.
+        texture: Colours of points of the faces in colour images; None for ``colours``.
     """
 
     vertices: FloatArray
     faces: NDArray[np.int32]
     colours: FloatArray
     parts: NDArray[np.int8]
+    texture: TextureMap | None = None
 
     @classmethod
     def plain(cls, vertices: FloatArray, faces: NDArray[np.int32]) -> Mesh:

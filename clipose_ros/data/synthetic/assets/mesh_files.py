@@ -1,7 +1,7 @@
 """Bounded reading of mesh files: PLY, OBJ, STL, OFF and GLB.
 
-Counts in headers are compared with the size of the file before memory is reserved. No other file is read: materials and
-textures are skipped.
+Counts in headers are compared with the size of the file before memory is reserved. Materials and images of OBJ files
+are read (``texture_maps``), those of other files are skipped.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import io
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
 from clipose_ros.bounded_files import parse_json, read_bytes
+from clipose_ros.data.synthetic.assets.obj_files import load_textured_obj, select_object
+from clipose_ros.data.synthetic.assets.texture_maps import TextureMap, read_materials
 from clipose_ros.errors import CliposeError, DataError, UnreadableFileError, quoted
 from clipose_ros.types import FloatArray
 
@@ -37,6 +39,20 @@ _PLY_ELEMENT = re.compile(rb"^\s*element\s+\S+\s+(\S+)", re.MULTILINE)
 _JSON_CHUNK = b"JSON"
 
 
+class MeshData(NamedTuple):
+    """Triangles of a mesh file.
+
+    Attributes:
+        vertices: ``(V, 3)`` float64 in file units, each used by a face.
+        faces: ``(F, 3)`` indices of vertices.
+        texture: Colours of the faces, or None if the file names no materials.
+    """
+
+    vertices: FloatArray
+    faces: NDArray[np.int32]
+    texture: TextureMap | None = None
+
+
 def check_format(path: Path) -> None:
     """Raise DataError if a file has another suffix than ``FORMATS``."""
     if path.suffix.lower() not in FORMATS:
@@ -46,20 +62,27 @@ def check_format(path: Path) -> None:
         )
 
 
-def read_mesh(path: Path) -> tuple[FloatArray, NDArray[np.int32]]:
+def read_mesh(path: Path, object_name: str = "") -> MeshData:
     """Read the triangles of a mesh file; a scene is merged to one mesh.
 
-    Returns:
-        Vertices ``(V, 3)`` float64 in file units, each used by a face, and faces ``(F, 3)`` of vertex indices.
+    Args:
+        path: The file.
+        object_name: Name of the only object (or, in files without objects, group) of an OBJ file that is read; empty
+            for the whole file.
 
     Raises:
-        DataError: The file cannot be read, or its triangles are invalid or lie far apart; the message names it.
+        DataError: The file, its materials or their images cannot be read, or its triangles are invalid or lie far
+            apart; the message names it.
     """
     check_format(path)
     try:
         data = read_bytes(path, MAX_MESH_BYTES)
         _check_claims(path.suffix.lower(), data)
-        vertices, faces = _check_triangles(*_load(path, data))
+        if object_name:
+            data = select_object(data, object_name)
+        materials = read_materials(path, data) if path.suffix.lower() == ".obj" else {}
+        loaded, corners, texture = load_textured_obj(data, materials) if materials else (*_load(path, data), None)
+        vertices, faces = _check_triangles(loaded, corners)
         _check_gaps(vertices[faces])
     except CliposeError as error:
         raise DataError(f"'{path}' cannot be used as a mesh: {error}") from error
@@ -70,7 +93,7 @@ def read_mesh(path: Path) -> tuple[FloatArray, NDArray[np.int32]]:
         raise DataError(f"'{path}' cannot be used as a mesh: none of its {degenerate} faces has an area")
     if degenerate:
         logging.getLogger(__name__).warning("'%s': %d of %d faces have no area", path, degenerate, len(faces))
-    return vertices, faces
+    return MeshData(vertices, faces, texture)
 
 
 def _load(path: Path, data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:

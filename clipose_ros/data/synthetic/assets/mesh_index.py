@@ -15,6 +15,7 @@ unit      unit of the file: ``m``, ``cm``, ``mm`` or ``in``; empty if the scale 
 height_mm instead of a unit: extent along y, one number or a range (``80-100``). With neither, the size is drawn from
           the size range of the category
 split     ``train``, ``val``, or ``none`` for unused meshes
+object    name of the only object of an OBJ file that is used: a cup without its saucer; empty for the whole file
 ========= ==============================================================================================================
 
 Other columns (licence, source, note) are ignored. Commas, semicolons or tabs separate the values, the text is UTF-8.
@@ -42,7 +43,7 @@ SPLITS = ("train", "val", "none")
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit."""
 _REQUIRED = ("category", "file", "up", "front", "axial", "split")
-_COLUMNS = (*_REQUIRED, "handle", "unit", "height_mm")
+_COLUMNS = (*_REQUIRED, "handle", "unit", "height_mm", "object")
 _MAX_INDEX_BYTES = 1 << 24
 
 
@@ -59,6 +60,7 @@ class MeshEntry:
         unit_m: Metres per unit of the file, or None.
         height_m: Smallest and largest extent along y, metres, or None.
         split: ``train``, ``val`` or ``none``.
+        object_name: Name of the only object of the file that is used; empty for the whole file.
     """
 
     category: str
@@ -69,6 +71,7 @@ class MeshEntry:
     unit_m: float | None
     height_m: tuple[float, float] | None
     split: str
+    object_name: str = ""
 
     @property
     def R_object_file(self) -> FloatArray:
@@ -177,7 +180,10 @@ def _parse_row(folder: Path, row: Mapping[str, str]) -> MeshEntry:
     handle, path = _parse_yes_no(row, "handle"), _parse_path(folder, row["file"])
     if row["split"] != "none":
         check_format(path)
-    return MeshEntry(row["category"], path, up, front, handle, UNITS.get(unit), height, row["split"])
+    part = row.get("object", "")
+    if part and path.suffix.lower() != ".obj":
+        raise ValueError(f"'object' selects a part of OBJ files only: leave it empty, got {quoted(part)}")
+    return MeshEntry(row["category"], path, up, front, handle, UNITS.get(unit), height, row["split"], part)
 
 
 def _parse_path(folder: Path, text: str) -> Path:

@@ -21,6 +21,8 @@ SizeRange = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Smallest and largest extent (x, y, z) of a category, metres."""
 MAX_SIZE_RATIO = 5.0
 """Largest ratio of the diagonals of a mesh and of the mean object of its category, and of their reciprocals."""
+OWN_COLOURS = 0.7
+"""Probability that a mesh with materials is shown in their colours; the others vary as meshes without materials do."""
 HANDLE_FACE_RADIUS_RATIO = 1.03
 """Distance from a body's axis, relative to the distance of its back, from which a face belongs to the handle."""
 BODY_SIDE_RATIO = 0.3
@@ -72,6 +74,8 @@ class MeshLibrary:
     def make(self, category: str, rng: np.random.Generator) -> MeshObject:
         """Draw a mesh of the category, its colours, and its size if that is not fixed.
 
+        A mesh with materials keeps their colours with the probability ``OWN_COLOURS``.
+
         Raises:
             DataError: The file cannot be read, no scale fits the size range of the category, or the mesh is many times
                 larger or smaller than objects of the category.
@@ -83,8 +87,9 @@ class MeshLibrary:
         mesh = self._canonical[entry.path]
         mesh = mesh.scaled(np.full(3, self._draw_scale(entry, np.ptp(mesh.vertices, axis=0), rng)))
         self._check_size(entry, np.ptp(mesh.vertices, axis=0))
-        height = float(np.ptp(mesh.vertices[:, 1]))
-        mesh = add_label_bands(rng, mesh.translated([0, height / 2, 0]).painted(random_colour(rng)), height).centered()
+        # Meshes without materials draw no number here, so their random sequence is that of earlier versions.
+        if mesh.texture is None or rng.uniform() >= OWN_COLOURS:
+            mesh = _paint_at_random(rng, replace(mesh, texture=None))
         low, high = mesh.bounds
         return MeshObject(category, mesh, high - low)
 
@@ -129,14 +134,23 @@ class MeshLibrary:
         return float(rng.uniform(low, high))
 
 
+def _paint_at_random(rng: np.random.Generator, mesh: Mesh) -> Mesh:
+    """Return a mesh in a random colour, often with label bands."""
+    height = float(np.ptp(mesh.vertices[:, 1]))
+    standing = mesh.translated([0, height / 2, 0]).painted(random_colour(rng))
+    return add_label_bands(rng, standing, height).centered()
+
+
 def load_canonical(entry: MeshEntry) -> Mesh:
     """Read a mesh and rotate it to the object frame: y up, x to the front, box centre at the origin, in file units.
 
     Raises:
         DataError: The file is not a usable mesh, is flat, or has no handle although the entry states one.
     """
-    vertices, faces = read_mesh(entry.path)
+    vertices, faces, texture = read_mesh(entry.path, entry.object_name)
     mesh = Mesh.plain(vertices @ entry.R_object_file.T, faces).centered()
+    if texture is not None:
+        mesh = replace(mesh, colours=texture.mean_colours(), texture=texture)
     if not (np.ptp(mesh.vertices, axis=0) > 0.0).all():
         raise DataError(f"'{entry.path}' is flat: expected an extent along all three axes")
     return _mark_handle(mesh, entry) if entry.handle else mesh

@@ -61,7 +61,7 @@ def refusal(path):
 @pytest.mark.parametrize("name", ["a.ply", "a.obj", "a.stl", "a.off", "a.glb", "A.STL"])
 def test_all_formats_give_the_same_mesh(tmp_path, name):
     bottle().export(tmp_path / name, file_type=name[2:].lower())
-    vertices, faces = read_mesh(tmp_path / name)
+    vertices, faces, _ = read_mesh(tmp_path / name)
     assert len(faces) == len(bottle().faces)
     np.testing.assert_allclose(np.ptp(vertices, axis=0), [0.07, 0.07, 0.2], atol=2e-3)
 
@@ -266,7 +266,7 @@ def test_damaged_meshes_are_refused_or_are_meshes(tmp_path, name, options):
     for _ in range(60):
         path.write_bytes(damaged(whole, rng))
         with suppress(DataError):
-            vertices, faces = read_mesh(path)
+            vertices, faces, _ = read_mesh(path)
             assert np.isfinite(vertices).all() and faces.min() >= 0 and faces.max() < len(vertices)
     path.write_bytes(whole)
     assert len(read_mesh(path)[1]) == len(bottle().faces)

@@ -1,0 +1,100 @@
+"""Parts and texture coordinates of OBJ files."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from clipose_ros.data.synthetic.assets.texture_maps import DEFAULT_MATERIAL, FileMaterial, TextureMap
+from clipose_ros.errors import UnreadableFileError, quoted
+from clipose_ros.types import FloatArray
+
+
+def load_textured_obj(
+    data: bytes, materials: Mapping[str, FileMaterial]
+) -> tuple[NDArray[Any], NDArray[Any], TextureMap]:
+    """Parse an OBJ file whose faces use materials. The faces are grouped by material.
+
+    Args:
+        data: Content of the file.
+        materials: Materials by name.
+
+    Returns:
+        Vertices ``(V, 3)`` and faces ``(F, 3)`` as they are in the file, unchecked, and the colours of the faces.
+
+    Raises:
+        UnreadableFileError: The file is damaged.
+    """
+    numbers = {name: number for number, name in enumerate(materials)}
+    vertices, faces, uv, material = [np.empty((0, 3))], [], [], []
+    try:
+        # NumPy would print a warning for values that are checked later.
+        with np.errstate(all="ignore"):
+            # The materials are read already: trimesh needs their names alone, to group the faces.
+            listing = _Listing("".join(f"newmtl {name}\n" for name in materials))
+            scene: Any = trimesh.load_scene(io.BytesIO(data), "obj", resolver=listing, process=False)
+            for part in (each for each in scene.geometry.values() if hasattr(each, "faces")):
+                corners = np.asarray(part.faces)
+                faces.append(corners + sum(len(earlier) for earlier in vertices))
+                vertices.append(np.asarray(part.vertices, dtype=np.float64))
+                uv.append(_find_corner_coordinates(part, corners))
+                name = str(getattr(getattr(part.visual, "material", None), "name", ""))
+                material.append(np.full(len(corners), numbers.get(name, len(numbers))))
+    except Exception as error:
+        raise UnreadableFileError(f"it is damaged or of another format ({quoted(error)})") from error
+    if not faces:
+        raise UnreadableFileError("it has no faces: export surfaces, not points or curves")
+    texture = TextureMap((*materials.values(), DEFAULT_MATERIAL), np.concatenate(material), np.concatenate(uv))
+    return np.concatenate(vertices), np.concatenate(faces), texture
+
+
+class _Listing(Mapping[str, str]):
+    """A resolver of trimesh that answers every name with the same text and opens nothing."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __getitem__(self, name: str) -> str:
+        return self._text
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _find_corner_coordinates(part: Any, faces: NDArray[Any]) -> FloatArray:
+    """Return the texture coordinates ``(F, 3, 2)`` of the corners of a part's faces; 0 where the file has none."""
+    uv = getattr(part.visual, "uv", None)
+    if uv is None or len(uv) != len(part.vertices):
+        return np.zeros((len(faces), 3, 2), np.float32)
+    corners = np.nan_to_num(np.asarray(uv, dtype=np.float64)[faces, :2], posinf=0.0, neginf=0.0)
+    # The image repeats, so whole numbers change nothing but the precision.
+    return np.asarray(corners - np.floor(corners.min(axis=1, keepdims=True)), dtype=np.float32)
+
+
+def select_object(data: bytes, name: str) -> bytes:
+    """Return an OBJ file without the faces of all objects but one; of all groups, if the file has no objects.
+
+    Raises:
+        UnreadableFileError: The file has no such object.
+    """
+    key = b"o " if re.search(rb"^o ", data, re.MULTILINE) else b"g "
+    kept: list[bytes] = []
+    names: list[str] = []
+    for line in data.splitlines():
+        if line.startswith(key):
+            names.append(line[2:].decode("utf-8", "replace").strip())
+        if not line.startswith(b"f ") or (names and names[-1] == name):
+            kept.append(line)
+    if name not in names:
+        found = quoted(", ".join(dict.fromkeys(names)))
+        raise UnreadableFileError(f"it has no object {quoted(name)}: set 'object' in the index to one of {found}")
+    return b"\n".join(kept)
