@@ -46,12 +46,13 @@ def load_textured_obj(
                 uv.append(_find_corner_coordinates(part, corners))
                 name = str(getattr(getattr(part.visual, "material", None), "name", ""))
                 material.append(np.full(len(corners), numbers.get(name, len(numbers))))
+            if faces:
+                all_materials = (*materials.values(), DEFAULT_MATERIAL)
+                texture = TextureMap(all_materials, np.concatenate(material), np.concatenate(uv))
+                return np.concatenate(vertices), np.concatenate(faces), texture
     except Exception as error:
         raise UnreadableFileError(f"it is damaged or of another format ({quoted(error)})") from error
-    if not faces:
-        raise UnreadableFileError("it has no faces: export surfaces, not points or curves")
-    texture = TextureMap((*materials.values(), DEFAULT_MATERIAL), np.concatenate(material), np.concatenate(uv))
-    return np.concatenate(vertices), np.concatenate(faces), texture
+    raise UnreadableFileError("it has no faces: export surfaces, not points or curves")
 
 
 class _Listing(Mapping[str, str]):
@@ -73,7 +74,7 @@ class _Listing(Mapping[str, str]):
 def _find_corner_coordinates(part: Any, faces: NDArray[Any]) -> FloatArray:
     """Return the texture coordinates ``(F, 3, 2)`` of the corners of a part's faces; 0 where the file has none."""
     uv = getattr(part.visual, "uv", None)
-    if uv is None or len(uv) != len(part.vertices):
+    if uv is None or np.ndim(uv) != 2 or np.shape(uv)[1] < 2 or len(uv) != len(part.vertices):
         return np.zeros((len(faces), 3, 2), np.float32)
     corners = np.nan_to_num(np.asarray(uv, dtype=np.float64)[faces, :2], posinf=0.0, neginf=0.0)
     # The image repeats, so whole numbers change nothing but the precision.

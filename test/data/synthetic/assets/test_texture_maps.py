@@ -6,6 +6,7 @@ import csv
 import os
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,6 +192,43 @@ def test_too_many_images_are_refused(folder: Path) -> None:
     (folder / "slab.mtl").write_text("".join(f"newmtl {name}\nmap_Kd {name}.png\n" for name in names))
     with pytest.raises(DataError, match="line 34: the image 'm16.png' cannot be read: at most 16"):
         read_mesh(folder / "slab.obj")
+
+
+def damage(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a file with bytes removed, repeated or replaced."""
+    place, other = rng.integers(0, len(data), 2).tolist()
+    length = int(rng.integers(1, 40))
+    words = (b"", b"-1 ", b" 99999999999 ", b" nan ", b"\0", b"\xff\xff", b"/", b"\n", data[other : other + length])
+    return data[:place] + words[int(rng.integers(len(words)))] + data[place + length * int(rng.integers(2)) :]
+
+
+@pytest.mark.parametrize("name", ["slab.obj", "slab.mtl", "print.png"])
+def test_damaged_files_are_refused_or_give_colours(folder: Path, name: str) -> None:
+    whole, rng = (folder / name).read_bytes(), np.random.default_rng(7)
+    for _ in range(150):
+        content = damage(whole, rng)
+        (folder / name).write_bytes(damage(content, rng) if rng.uniform() < 0.5 else content)
+        with suppress(DataError):
+            _, faces, texture = read_mesh(folder / "slab.obj")
+            if texture is not None:
+                mean = texture.mean_colours()
+                assert mean.shape == (len(faces), 3) and mean.min() >= 0.0 and mean.max() <= 1.0001
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        OBJ.replace(" 0.02\n", "\n"),  # vertices of two numbers
+        OBJ.replace("vt 0 0", "vt 0").replace("vt 1 0", "vt 1").replace("vt 1 1", "vt 1").replace("vt 0 1", "vt 0"),
+        OBJ.replace("vt 0 0", "vt nan inf"),
+        OBJ.replace("1/1", "1/99999"),
+    ],
+)  # fmt: skip
+def test_malformed_coordinates_are_refused_or_give_colours(folder: Path, content: str) -> None:
+    (folder / "slab.obj").write_text(content)
+    with suppress(DataError):
+        texture = read_texture(folder)
+        assert np.isfinite(texture.mean_colours()).all()
 
 
 def test_one_object_of_a_file_is_selected(folder: Path) -> None:
