@@ -94,9 +94,15 @@ def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
 
 
 def weights_hash(network: CLIPoseNet) -> str:
-    """Return the hash of a network and its score calibration, whatever the notes of its file."""
+    """Return the hash of a network and its score calibration, whatever the notes of its file.
+
+    Settings of the architecture with their default do not count, so that a later version with more settings gives the
+    same hash.
+    """
+    usual = Architecture().to_mapping()
+    settings = {name: value for name, value in network.architecture.to_mapping().items() if value != usual[name]}
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    return compute_hash(_describe(network), state)
+    return compute_hash(_describe(network) | {"architecture": json.dumps(settings)}, state)
 
 
 def read_notes(path: Path) -> dict[str, Any]:

@@ -193,6 +193,7 @@ class GraphEncoder(GraphModule):
         neighbours: Neighbours at the first level; a level never uses more than an eighth of its points.
         hybrid: True for ``hs``, False for ``gcn3d``.
         ops: Operations on neighbourhoods.
+        categories: Number of categories whose vectors are added to the features; 0 for none.
 
     References:
         CLIPose section IV; Zheng et al., HS-Pose, CVPR 2023.
@@ -205,6 +206,7 @@ class GraphEncoder(GraphModule):
         neighbours: int,
         hybrid: bool,
         ops: GraphOps = PYTORCH_OPS,
+        categories: int = 0,
     ) -> None:
         super().__init__(ops)
         w0, w1, w2, w3, w4 = widths
@@ -215,22 +217,29 @@ class GraphEncoder(GraphModule):
         self.layer3 = GraphLayer(w2, w3, supports, hybrid, ops)
         self.layer4 = GraphLayer(w3, w4, supports, hybrid, ops)
         self.norm1, self.norm2, self.norm3 = PointNorm(w1), PointNorm(w2), PointNorm(w3)
+        # Zero at first: the network then ignores the category, as the one whose weights it may start from.
+        self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(categories, width)) for width in widths if categories)
         self.out_channels = sum(widths)
         self.last_channels = w4
 
-    def forward(self, points: Tensor) -> Encoding:
-        """Encode centred points ``(B, N, 3)`` in random order; N is a multiple of 16, at least ``MIN_POINTS``."""
+    def forward(self, points: Tensor, category: Tensor) -> Encoding:
+        """Encode centred points.
+
+        Args:
+            points: ``(B, N, 3)`` in random order; N is a multiple of 16, at least ``MIN_POINTS``.
+            category: ``(B,)`` int64, indices of the categories.
+        """
         near0 = self._neighbourhood(points)
-        level0 = F.relu(self.layer0(points, near0))
-        level1 = self.ops.norm_relu(self.norm1, self.layer1(points, level0, near0))
+        level0 = F.relu(self._shift(0, self.layer0(points, near0), category))
+        level1 = self.ops.norm_relu(self.norm1, self._shift(1, self.layer1(points, level0, near0), category))
 
         points1, pooled1 = self._pool(points, level1, near0)
         near1 = self._neighbourhood(points1)
-        level2 = self.ops.norm_relu(self.norm2, self.layer2(points1, pooled1, near1))
-        level3 = self.ops.norm_relu(self.norm3, self.layer3(points1, level2, near1))
+        level2 = self.ops.norm_relu(self.norm2, self._shift(2, self.layer2(points1, pooled1, near1), category))
+        level3 = self.ops.norm_relu(self.norm3, self._shift(3, self.layer3(points1, level2, near1), category))
 
         points2, pooled2 = self._pool(points1, level3, near1)
-        level4 = self.layer4(points2, pooled2, self._neighbourhood(points2))
+        level4 = self._shift(4, self.layer4(points2, pooled2, self._neighbourhood(points2)), category)
 
         return Encoding(
             (
@@ -240,6 +249,10 @@ class GraphEncoder(GraphModule):
             ),
             self.ops,
         )
+
+    def _shift(self, layer: int, features: Tensor, category: Tensor) -> Tensor:
+        """Add the category's vector to a layer's features ``(B, N, C)``."""
+        return features + self.shifts[layer][category].unsqueeze(1) if len(self.shifts) else features
 
     def _neighbourhood(self, points: Tensor) -> Tensor:
         """Find the neighbours of one level's points."""

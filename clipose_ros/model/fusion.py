@@ -125,7 +125,7 @@ class FusionNet(CLIPoseNet):
         if other is None:
             raise ShapeError("a fusion network needs features (B, D) of the second modality, got none")
         clouds = self.centre(points_camera)
-        encoding: Encoding = self.encoder(clouds.points)
+        encoding: Encoding = self.encoder(clouds.points, category)
         fused = self.fusion(encoding, other)
         output = self.read(fused, clouds, category)
         return NetworkOutput(

@@ -52,6 +52,9 @@ class Architecture(ConfigNode):
         "Rotate each centred cloud so that the ray through its mean is the optical axis, and the predictions back: "
         "objects beside the image centre then look like those in it.",
     )
+    category_shift: bool = option(
+        False, "Add a learned vector of the category to the features of every graph layer, before its normalisation."
+    )
     dropout: float = option(0.2, "Probability of dropping a value before a head's last layer.", low=0.0, high=0.9)
     one_hot: bool = option(False, "Give the heads the category as a one-hot vector (Table III, D2).")
 
@@ -187,8 +190,9 @@ class CLIPoseNet(nn.Module):
         w0, w1, w2, w3, w4 = architecture.widths
         wide, narrow = architecture.head_widths
         self.encoder = GraphEncoder(
-            (w0, w1, w2, w3, w4), architecture.supports, architecture.neighbours, architecture.encoder == "hs", ops
-        )
+            (w0, w1, w2, w3, w4), architecture.supports, architecture.neighbours, architecture.encoder == "hs", ops,
+            categories=len(categories) if architecture.category_shift else 0,
+        )  # fmt: skip
         channels = self.encoder.out_channels + (len(categories) if architecture.one_hot else 0)
         self.head_y = AxisHead(channels, (wide, narrow), architecture.dropout)
         self.head_x = AxisHead(channels, (wide, narrow), architecture.dropout)
@@ -208,7 +212,7 @@ class CLIPoseNet(nn.Module):
             ShapeError: The points have another shape.
         """
         clouds = self.centre(points_camera)
-        return self.read(self.encoder(clouds.points), clouds, category)
+        return self.read(self.encoder(clouds.points, category), clouds, category)
 
     def use_ops(self, ops: GraphOps) -> None:
         """Compute neighbourhoods by ``ops`` from now on. Weights stay as they are."""

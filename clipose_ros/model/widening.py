@@ -14,7 +14,8 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
     """Return how many times as wide ``wide`` is; None if the two differ otherwise or not by a whole number.
 
     The numbers of points of network and heads, and dropout, may differ: the weights have the same meaning for fewer
-    points. Alignment to rays may be added, to which training adapts, but not removed. Neighbours and the
+    points. Alignment to rays, to which training adapts, and shifts by category, which are zero at first, may
+    be added, but not removed. Neighbours and the
     unit of length must be equal: they shape no weight, but features change with them.
     """
     factor = max(1, wide.widths[0] // narrow.widths[0])
@@ -24,6 +25,7 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
         points=wide.points,
         head_points=wide.head_points,
         ray_aligned=narrow.ray_aligned or wide.ray_aligned,
+        category_shift=narrow.category_shift or wide.category_shift,
         dropout=wide.dropout,
     )
     return factor if fitting == wide else None
@@ -51,8 +53,10 @@ def widen(narrow: CLIPoseNet, wide: CLIPoseNet, seed: int = 0) -> None:
     random = torch.Generator().manual_seed(seed)
     factor = wide.architecture.widths[0] // narrow.architecture.widths[0]
     target = wide.state_dict()
+    # Shifts by category that the narrow network lacks stay as they are: zero.
     wide.load_state_dict(
-        {
+        target
+        | {
             name: _widen_tensor(values, target[name].shape, factor, random)
             for name, values in narrow.state_dict().items()
         }

@@ -75,6 +75,9 @@ class TrainConfig(ConfigNode):
     encoder: str = option("", "3D encoder (Table VII); empty for the preset's.", choices=("", "hs", "gcn3d"))
     one_hot: bool = option(False, "Give the heads the category one-hot (Table III, D2), also if the preset does not.")
     ray_aligned: bool = option(False, "Turn each cloud to its viewing ray, also if the preset does not.")
+    category_shift: bool = option(
+        False, "Add a vector of the category to the features of the encoder, also if the preset does not."
+    )
     points: int = option(0, "Points that the network uses; 0: the preset's.", low=0, high=16384)
     optimizer: str = option(
         "adamw", "AdamW; Muon for matrices with AdamW for the rest (without CLIP); or Ranger, as in the paper.",
@@ -145,6 +148,7 @@ class TrainConfig(ConfigNode):
             one_hot=self.one_hot or preset.one_hot,
             points=self.points or preset.points,
             ray_aligned=self.ray_aligned or preset.ray_aligned,
+            category_shift=self.category_shift or preset.category_shift,
         )
 
     def is_same_run(self, other: TrainConfig) -> bool:

@@ -10,6 +10,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symmetry
 from clipose_ros.errors import CheckpointError
-from clipose_ros.model.checkpoint import FORMAT, HASH, compute_hash, load_checkpoint, save_checkpoint
+from clipose_ros.model.checkpoint import FORMAT, HASH, compute_hash, load_checkpoint, save_checkpoint, weights_hash
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.resources import model_path
 
@@ -296,3 +297,15 @@ def test_folder_and_impossible_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.safetensors").mkdir()
     require_refused(tmp_path / "folder.safetensors")
     require_refused(tmp_path / f"{'x' * 300}")
+
+
+def test_hash_of_the_weights_leaves_out_settings_with_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = CLIPoseNet(TINY, NOCS_CATEGORIES)
+    before = weights_hash(network)
+    original = Architecture.to_mapping
+    # a later version with one more setting
+    monkeypatch.setattr(Architecture, "to_mapping", lambda self: original(self) | {"later": False})
+    assert weights_hash(network) == before
+    torch.manual_seed(0)
+    assert weights_hash(CLIPoseNet(replace(TINY, ray_aligned=True), NOCS_CATEGORIES)) != before

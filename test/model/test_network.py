@@ -107,7 +107,7 @@ def test_projection_by_levels_equals_projection_of_concatenation() -> None:
     net = network()
     weight = torch.randn(10, net.encoder.out_channels)
     with torch.no_grad():
-        encoding = net.encoder(clouds(2) - clouds(2).mean(1, keepdim=True))
+        encoding = net.encoder(clouds(2) - clouds(2).mean(1, keepdim=True), torch.zeros(2, dtype=torch.int64))
         torch.testing.assert_close(encoding.project(weight), encoding.points @ weight.T, atol=1e-5, rtol=1e-4)
 
 
@@ -117,7 +117,7 @@ def test_linear_on_encoding_equals_linear_on_concatenation(told: int) -> None:
     beside = torch.randn(2, told, 5) if told else None
     layer = torch.nn.Linear(net.encoder.out_channels + (5 if told else 0), 10)
     with torch.no_grad():
-        encoding = net.encoder(clouds(2) - clouds(2).mean(1, keepdim=True))
+        encoding = net.encoder(clouds(2) - clouds(2).mean(1, keepdim=True), torch.zeros(2, dtype=torch.int64))
         whole = encoding.points if beside is None else torch.cat([encoding.points, beside.expand(-1, 256, -1)], dim=-1)
         torch.testing.assert_close(encoding.linear(layer, beside), layer(whole), atol=1e-5, rtol=1e-4)
 
@@ -135,7 +135,7 @@ def test_heads_use_all_points_by_default(one_hot: bool) -> None:
 def test_head_points_limits_heads_to_first_points() -> None:
     batch, category = clouds(2), torch.tensor([1, 4])
     with torch.no_grad():
-        encoding = network().encoder(batch)
+        encoding = network().encoder(batch, category)
         torch.testing.assert_close(encoding.first(64).points, encoding.points[:, :64])
         few, every = network(replace(TINY, head_points=64)), network()
         assert not torch.equal(few(batch, category).translation, every(batch, category).translation)

@@ -47,7 +47,7 @@ class AccuracyRecord:
 RECORDS = (
     AccuracyRecord(
         model="clipose_small",
-        weights="7cb73b13a058a7efc129c762253253fb52522b12cd9db4944dca8876701bdde5",
+        weights="73307e7f5e6da14d7ce97d4f75c52b5f0f726c3d68d23e098f8d4fdeb244c6fd",
         baseline=AveragePrecision(54.8, 71.2),
         reduced={"cpu_bf16": AveragePrecision(54.3, 71.2), "cpu_int8": AveragePrecision(54.6, 71.3)},
     ),

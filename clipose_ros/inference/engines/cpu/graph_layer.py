@@ -60,7 +60,7 @@ class GraphLayerPass:
 
     def __init__(self, cloud: CloudBuffers, level: int, weights: LayerWeights, columns: LayerColumns) -> None:
         self._weights, self.columns = weights, columns
-        self._neighbourhood = cloud.neighbourhoods[level]
+        self._cloud, self._neighbourhood = cloud, cloud.neighbourhoods[level]
         self._count = cloud.counts[level]
         self._rows = [cloud.part_rows(self._count, part) for part in range(cloud.parts)]
         self._hybrid = weights.merge is not None
@@ -137,17 +137,15 @@ class GraphLayerPass:
     def _merge(self, part: int) -> None:
         """Add the global feature (ORL) and the straight-through path (STE), normalise and rectify."""
         weights, (source, out) = self._weights, self._merges[part]
+        output = weights.outputs[self._cloud.category]
         assert weights.merge is not None
         weights.merge(source, out)
         # Every part computes this small vector itself, which needs no further stage and barrier.
-        shift = kernels_dense.global_feature_shift(
-            self._sums, self._count, weights.global_feature, weights.output.shift
-        )
-        function = ScaleShift(weights.output.scale, shift, weights.output.lower_bound)
+        shift = kernels_dense.global_feature_shift(self._sums, self._count, weights.global_feature, output.shift)
+        function = ScaleShift(output.scale, shift, output.lower_bound)
         kernels_dense.scale_shift_relu(self._merged, function, *self._rows[part], self.columns.target)
 
     def _scale_shift_relu(self, part: int) -> None:
         """Normalise and rectify the response alone."""
-        kernels_dense.scale_shift_relu(
-            self.columns.response.buffer, self._weights.output, *self._rows[part], self.columns.target
-        )
+        output = self._weights.outputs[self._cloud.category]
+        kernels_dense.scale_shift_relu(self.columns.response.buffer, output, *self._rows[part], self.columns.target)

@@ -10,7 +10,8 @@ straight-through path of the input x (STE) to the response r, ``(N, C)``::
 
     norm(r + W_r r + W_g g + W_x x) = [r, x] (s * [1 + W_r, W_x])^T + (s * W_g g + o)
 
-This is one product with the rows ``[r, x]`` of a buffer and one vector per cloud.
+This is one product with the rows ``[r, x]`` of a buffer and one vector per cloud. A vector t of the category that is
+added before the normalisation becomes a part of the shift, ``s * t + o``.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class LayerWeights:
         shift: ``(C + S * C,)``, the bias of that product divided by its column scales.
         merge: Product with response and input side by side, ``C + C_in`` to C; None in ``gcn3d``.
         global_feature: ``(C, C)`` weights of the global feature, inputs first; zero in ``gcn3d``.
-        output: Scale, shift and lower bound of the result.
+        outputs: Scale, shift and lower bound of the result, for each category.
     """
 
     supports: SupportVectors
@@ -58,12 +59,12 @@ class LayerWeights:
     shift: FloatArray
     merge: Gemm | None
     global_feature: FloatArray
-    output: ScaleShift
+    outputs: tuple[ScaleShift, ...]
 
     @property
     def channels(self) -> int:
         """Return C, the number of output channels."""
-        return len(self.output.scale)
+        return len(self.outputs[0].scale)
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,20 @@ def encoder_weights(
         create_merge: Makes the products with response and input.
     """
     encoder, gemms = network.encoder, (create_gemm, create_merge)
+    shifts = list(encoder.shifts) or [torch.zeros(len(network.categories), w) for w in network.architecture.widths]
     return (
-        _fold_layer(encoder.layer0, None, gemms),
-        _fold_layer(encoder.layer1, encoder.norm1, gemms),
-        _fold_layer(encoder.layer2, encoder.norm2, gemms),
-        _fold_layer(encoder.layer3, encoder.norm3, gemms),
-        _fold_layer(encoder.layer4, None, gemms, lower_bound=-np.inf),
+        _fold_layer(encoder.layer0, None, shifts[0], gemms),
+        _fold_layer(encoder.layer1, encoder.norm1, shifts[1], gemms),
+        _fold_layer(encoder.layer2, encoder.norm2, shifts[2], gemms),
+        _fold_layer(encoder.layer3, encoder.norm3, shifts[3], gemms),
+        _fold_layer(encoder.layer4, None, shifts[4], gemms, lower_bound=-np.inf),
     )
 
 
 def _fold_layer(
     layer: SurfaceLayer | GraphLayer,
     norm: PointNorm | None,
+    category_shifts: Tensor,
     gemms: tuple[GemmFactory, GemmFactory],
     lower_bound: float = 0.0,
 ) -> LayerWeights:
@@ -113,6 +116,7 @@ def _fold_layer(
     create_gemm, create_merge = gemms
     _, count, channels = layer.conv.supports.shape
     scale, offset = (torch.ones(channels), torch.zeros(channels)) if norm is None else _scale_and_shift(norm)
+    offsets = offset + scale * category_shifts
     project: Gemm | None = None
     shift: FloatArray = np.zeros(0, np.float32)
     if isinstance(layer, GraphLayer):
@@ -134,7 +138,7 @@ def _fold_layer(
         shift=shift,
         merge=merge,
         global_feature=global_feature.t().contiguous().numpy(),
-        output=ScaleShift(scale.numpy(), offset.numpy(), np.float32(lower_bound)),
+        outputs=tuple(ScaleShift(scale.numpy(), row.numpy(), np.float32(lower_bound)) for row in offsets),
     )
 
 

@@ -37,6 +37,8 @@ def make_network(architecture: Architecture, seed: int = 0, ops: graph.GraphOps 
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
             torch.nn.init.uniform_(module.weight, -0.5, 1.5)  # negative factors too: they turn maxima into minima
             torch.nn.init.normal_(module.bias, 0.0, 0.1)
+    for shift in network.encoder.shifts:
+        torch.nn.init.normal_(shift)
     return network
 
 
@@ -110,4 +112,5 @@ def architectures(draw: st.DrawFn) -> Architecture:
         head_points=draw(st.sampled_from([0, 1, 100, 5000])),
         unit_m=draw(st.sampled_from([0.1, 1.0])),
         one_hot=draw(st.booleans()),
+        category_shift=draw(st.booleans()),
     )

@@ -34,7 +34,7 @@ def test_values_of_the_heads_equal_the_network_given_equal_neighbours(
     centred = centre(random_clouds(1, points, seed)[0])
     computed = run_pass(make_network(architecture, seed), centred, seed % 6, parts)
     plain = make_network(architecture, seed, ops_with_neighbours_of(computed, architecture.encoder))
-    encoding = plain.encoder(torch.from_numpy(centred[None]))
+    encoding = plain.encoder(torch.from_numpy(centred[None]), torch.tensor([seed % 6]))
     expected = compute_head_values(plain, encoding, centred, seed % 6)
     np.testing.assert_allclose(computed.heads.values, expected, rtol=1e-4, atol=1e-4)
 

@@ -62,9 +62,9 @@ def test_merge_is_global_feature_straight_path_and_normalisation_in_one(hybrid, 
     got = torch.empty(7, channels)
     weights.merge.multiply(torch.cat([r, x], dim=1), got)
     got = got + g @ torch.from_numpy(weights.global_feature)
-    got = got * torch.from_numpy(weights.output.scale) + torch.from_numpy(weights.output.shift)
+    got = got * torch.from_numpy(weights.outputs[0].scale) + torch.from_numpy(weights.outputs[0].shift)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
-    assert weights.output.lower_bound == (-np.inf if number == 4 else 0.0)
+    assert weights.outputs[0].lower_bound == (-np.inf if number == 4 else 0.0)
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -74,7 +74,7 @@ def test_the_plain_encoder_has_only_the_normalisation(plain, number: int) -> Non
     values = torch.randn(1, 7, TINY.widths[number], generator=torch.Generator().manual_seed(number))
     expected = getattr(plain.encoder, f"norm{number}")(values) if number in (1, 2, 3) else values
     np.testing.assert_allclose(
-        values.numpy() * weights.output.scale + weights.output.shift, expected, rtol=1e-4, atol=1e-5
+        values.numpy() * weights.outputs[0].scale + weights.outputs[0].shift, expected, rtol=1e-4, atol=1e-5
     )
 
 
