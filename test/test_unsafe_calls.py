@@ -23,6 +23,7 @@ EXCEPTIONS = {
     ("clipose_ros/data/safe_pickle.py", "pickle.Unpickler"),  # a whitelist
     ("clipose_ros/bounded_files.py", "yaml.load"),  # with a subclass of SafeLoader
     ("clipose_ros/ros_tools/domains.py", "socket"),  # reserves ROS domains by local sockets
+    ("clipose_ros/training/runtime/distributed.py", "socket"),  # the route to the first rank
     ("clipose_ros/run_lock.py", "socket"),  # the name of this machine
     ("clipose_ros/ros_tools/view/gate.py", "http"),  # parses cookies
     ("clipose_ros/ros_tools/view/gate.py", "urllib"),  # parses addresses

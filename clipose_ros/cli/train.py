@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="Write the run to this folder.")
     initial = parser.add_mutually_exclusive_group()
-    initial.add_argument("--resume", action="store_true", help="Resume the run in --out.")
+    initial.add_argument(
+        "--resume",
+        action="store_true",
+        help="Resume the run in --out; with torchrun --max-restarts, start it if there is none.",
+    )
     initial.add_argument("--start", metavar="MODEL", help="Start from this shipped model, model file or hf:owner/name.")
     parser.add_argument(
         "--dry-run", action="store_true", help="Print the settings and the expected duration of the run; write nothing."
@@ -78,7 +82,8 @@ def _train(options: argparse.Namespace) -> None:
     config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
     ranks = Ranks.from_environment()
     with RunDir(options.out).locked() if ranks.rank == 0 and not options.dry_run else nullcontext():
-        if not (options.resume or options.dry_run) and (options.out / STATE).exists():
+        is_new = ranks.rank == 0 and not (options.resume or options.dry_run)
+        if is_new and (options.out / STATE).exists():
             raise ConfigError(f"'{options.out}' holds a run: resume it with --resume, or choose another folder")
         _train_in_folder(options, config)
 
@@ -109,6 +114,12 @@ def _train_in_folder(options: argparse.Namespace, config: TrainConfig) -> None:
 def _initialize(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:
     """Load the state of the run with ``--resume``, or the weights of a model with ``--start``."""
     if options.resume:
+        ranks = Ranks.from_environment()
+        # torchrun repeats the command as it is.
+        if ranks.max_restarts and not trainer.run_dir.has_state(trainer.device):
+            if ranks.rank == 0:
+                print(f"nothing to resume in '{options.out}': the run starts", flush=True)
+            return
         trainer.load_state(load_run_state(RunDir(options.out), config, trainer.device))
     elif options.start:
         trainer.start_from(model_path(local_model(options.start)))

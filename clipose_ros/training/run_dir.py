@@ -5,10 +5,10 @@ State and models are replaced as whole files. If a write fails, the previous fil
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from clipose_ros.errors import CliposeError, UnreadableFileError
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.run_lock import LOCK, locked
+from clipose_ros.training.runtime.distributed import any_rank, from_rank_zero, rank_and_size
 from clipose_ros.training.state_file import TrainingState, read_state
 
 STATE, LAST, BEST, LOG = "state.pt", "model.safetensors", "best.safetensors", "log.jsonl"
@@ -81,7 +82,7 @@ class RunDir:
         Raises:
             TrainingError: The file cannot be written; the previous one is kept.
         """
-        buffer = io.BytesIO()  # torch.save reports a full disk by various errors, a plain file always by OSError
+        buffer = BytesIO()  # torch.save reports a full disk by various errors, a plain file always by OSError
         torch.save(state, buffer)
         path = self.path / STATE
         with _report_failure(path), replace_file(path) as partial:
@@ -98,18 +99,30 @@ class RunDir:
             save_checkpoint(path, network, notes)
 
     def load_state(self, device: str) -> TrainingState:
-        """Load the state, with its tensors on a device.
+        """Load the state, with its tensors on a device; all ranks get the state of rank 0.
 
         Raises:
             TrainingError: There is no state, or it cannot be read.
         """
         path = self.path / STATE
+        rank, size = rank_and_size()
+        if rank:
+            return read_state(BytesIO(from_rank_zero(b"", device)), device)
         if not path.is_file():
             raise TrainingError(f"nothing to resume: '{path}' does not exist")
         try:
-            return read_state(path, device)
+            state = read_state(path, device)
         except UnreadableFileError as error:
             raise self.state_error(str(error)) from error
+        if size > 1:
+            content = BytesIO()
+            torch.save(state, content)
+            from_rank_zero(content.getvalue(), device)
+        return state
+
+    def has_state(self, device: str) -> bool:
+        """Return True on all ranks if rank 0 has a state."""
+        return any_rank(not rank_and_size()[0] and (self.path / STATE).is_file(), device)
 
     def state_error(self, reason: str) -> TrainingError:
         """Return the error for a state that cannot be used."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -56,16 +57,22 @@ class TrainingState(TypedDict):
     random: dict[str, Tensor] | Tensor
 
 
-def read_state(path: Path, device: str) -> TrainingState:
+def read_state(source: Path | BytesIO, device: str) -> TrainingState:
     """Read a state, with its tensors on a device.
+
+    Args:
+        source: File, or its content.
+        device: ``cpu`` or ``cuda:N``.
 
     Raises:
         UnreadableFileError: The file cannot be read, is damaged, or is no state.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_archive(archive, path.stat().st_size)
-        state: object = torch.load(path, map_location=device, weights_only=True)
+        with zipfile.ZipFile(source) as archive:
+            _check_archive(archive, source.stat().st_size if isinstance(source, Path) else source.getbuffer().nbytes)
+        if isinstance(source, BytesIO):
+            source.seek(0)
+        state: object = torch.load(source, map_location=device, weights_only=True)
     except UnreadableFileError:
         raise
     except Exception as error:  # zipfile and unpickler raise whatever a damaged file causes

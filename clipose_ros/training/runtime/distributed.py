@@ -8,23 +8,29 @@ entries of all ranks first.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from clipose_ros.errors import ConfigError, quoted
+from clipose_ros.errors import CliposeError, ConfigError, quoted
 from clipose_ros.inference.predictor import resolve_device
 
 PATIENCE = timedelta(hours=2)
 """Longest time that ranks wait for each other; rank 0 also validates and writes in this time."""
 _MAX_RANKS = 1_000_000
 _REMEDY = "start with torchrun, or unset its variables (WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT)"
+
+
+class LostRankError(CliposeError):
+    """Another process of the run ended or cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,13 @@ class Ranks:
         rank: Number of this process.
         size: Number of processes.
         local_rank: Number of this process on its machine.
+        max_restarts: How often ``torchrun`` starts all processes again after one was lost.
     """
 
     rank: int
     size: int
     local_rank: int
+    max_restarts: int = 0
 
     @classmethod
     def from_environment(cls) -> Ranks:
@@ -57,7 +65,14 @@ class Ranks:
             raise ConfigError(f"{present}, but {' and '.join(missing)} missing: {_REMEDY}")
         if size > 1:
             _read_number("MASTER_PORT", 0, 0, 65535)
-        return cls(rank, size, local_rank)
+        max_restarts = _read_number("TORCHELASTIC_MAX_RESTARTS", 0, 0, _MAX_RANKS)
+        if max_restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            # Processes that are started again would find the addresses of the lost ones in it.
+            raise ConfigError(
+                f"torchrun restarts the processes up to {max_restarts} times and keeps its store: set "
+                "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun on every machine"
+            )
+        return cls(rank, size, local_rank, max_restarts)
 
 
 def _read_number(name: str, default: int, low: int, high: int) -> int:
@@ -80,6 +95,7 @@ def ranks_joined(device: str) -> Iterator[str]:
     Raises:
         ConfigError: The environment is incomplete, or the ranks cannot be joined.
         DeviceError: There is no GPU for this rank.
+        LostRankError: Another rank was lost while the block ran.
     """
     ranks = Ranks.from_environment()
     if ranks.size == 1:
@@ -88,6 +104,7 @@ def ranks_joined(device: str) -> Iterator[str]:
     if device.startswith("cuda"):
         device = resolve_device(f"cuda:{ranks.local_rank}")
         torch.cuda.set_device(device)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", find_interface(os.environ["MASTER_ADDR"]))
     try:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -96,8 +113,41 @@ def ranks_joined(device: str) -> Iterator[str]:
         raise ConfigError(f"{ranks.size} processes cannot be joined at {place} ({reason}): {_REMEDY}") from error
     try:
         yield device
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        # Gloo raises plain errors.
+        if not isinstance(error, dist.DistError) and "gloo" not in reason:
+            raise
+        raise LostRankError(
+            f"another process of the run was lost ({quoted(reason)}): run the same commands with --resume on all "
+            "machines, or let torchrun do so (--max-restarts)"
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def find_interface(host: str) -> str:
+    """Return the name of the network interface that leads to a host, such as ``eth0``.
+
+    By itself, Gloo takes the one of this machine's name, which is the loopback interface on many machines.
+
+    Raises:
+        ConfigError: The host has no address, or no interface leads to it.
+    """
+    try:
+        # Connecting a datagram socket chooses a route and sends nothing.
+        family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)
+            own = probe.getsockname()[0]
+    except OSError as error:
+        raise ConfigError(
+            f"MASTER_ADDR is {quoted(host)}, which no route leads to ({error.strerror}): {_REMEDY}"
+        ) from error
+    for name, held in psutil.net_if_addrs().items():
+        if any(each.address.partition("%")[0] == own for each in held):
+            return name
+    raise ConfigError(f"no network interface has the address {own} that leads to MASTER_ADDR {quoted(host)}: {_REMEDY}")
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -107,13 +157,32 @@ def rank_and_size() -> tuple[int, int]:
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Run the block on rank 0 first, then on the other ranks, which can read the files of rank 0."""
+    """Run the block on rank 0, then on the first rank of each other machine, then on the rest.
+
+    Ranks that come later can read the files of earlier ones, on machines with a folder in common and without.
+    """
     rank, size = rank_and_size()
-    if size > 1 and rank:
+    turn = min(rank, 1) + min(rank, Ranks.from_environment().local_rank, 1)
+    for _ in range(turn if size > 1 else 0):
         dist.barrier()
     yield
-    if size > 1 and not rank:
+    for _ in range(2 - turn if size > 1 else 0):
         dist.barrier()
+
+
+def from_rank_zero(data: bytes, device: str) -> bytes:
+    """Return the bytes of rank 0 on all ranks; those of the other ranks are not used."""
+    rank, size = rank_and_size()
+    if size == 1:
+        return data
+    # Tensors: the collectives for Python objects would unpickle what comes over the network.
+    length = torch.tensor([len(data)], device=device)
+    dist.broadcast(length, 0)
+    content = torch.empty(int(length.item()), dtype=torch.uint8, device=device)
+    if not rank:
+        content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else content)
+    dist.broadcast(content, 0)
+    return content.cpu().numpy().tobytes()
 
 
 def joint_mean(value: Tensor) -> Tensor:

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dask
 import psutil
 import pytest
+from dask_hosts import DaskHosts, dask_hosts
 from distributed import Client, LocalCluster
+from two_hosts import LOOPBACK, two_hosts
 
 from clipose_ros.data.shards import cluster
 from clipose_ros.data.shards.manifest import MANIFEST
@@ -24,7 +25,7 @@ from clipose_ros.data.synthetic.scene_source import SimulatedScenes
 from clipose_ros.errors import ConfigError, DataError
 
 SOURCE = SimulatedScenes(seed=5)
-SCENES = 6
+SCENES = 4
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
@@ -40,10 +41,10 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def hosts(tmp_path: Path, dask_hosts: Callable[..., Any]) -> Iterator[Any]:
+def hosts(tmp_path: Path) -> Iterator[DaskHosts]:
     """Return a scheduler and two workers at two loopback addresses, without a shared memory."""
     (tmp_path / "logs").mkdir()
-    with dask_hosts(tmp_path / "logs", ["127.0.0.2", "127.0.0.3"]) as started:
+    with dask_hosts(tmp_path / "logs", LOOPBACK) as started:
         yield started
 
 
@@ -59,7 +60,7 @@ def thread_address() -> Iterator[str]:
 
 @pytest.mark.timeout(180)
 def test_killed_host_and_foreign_memory_and_lost_scheduler(
-    hosts: Any, tmp_path: Path, expected: dict[str, bytes]
+    hosts: DaskHosts, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
     """One test for all: starting the workers takes longer than the rest."""
     with pytest.raises(DataError, match=r"memory://x does not hold the shard clouds-00000\d.tar that a worker on host"):
@@ -87,6 +88,27 @@ def test_killed_host_and_foreign_memory_and_lost_scheduler(
     ):
         generate_shards(tmp_path / "more", SOURCE, SCENES, 1, hosts.address, lambda line: hosts.scheduler.kill())
     assert read_files(tmp_path / "more").keys() >= {MANIFEST}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_hosts_of_two_namespaces_make_the_same_shards(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    with two_hosts("namespaces") as both, dask_hosts(tmp_path, both) as hosts:
+        options = ["--seed", "5", "--scenes", str(SCENES), "--scenes-per-shard", "1", "--shards", "shards"]
+        command = [*both[0].prefix, sys.executable, "-m", "clipose_ros.cli.generate", *options]
+        with subprocess.Popen(
+            [*command, "--scheduler", hosts.address], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if f"{SCENES - 1} scenes to go" in line:
+                    hosts.workers[1].kill()
+    assert process.returncode == 0 and hosts.workers[1].returncode == -signal.SIGKILL
+    assert read_files(tmp_path / "shards") == expected
+    names = [line.partition(":")[0] for line in lines if line.startswith("clouds-")]
+    assert sorted(names) == sorted(expected.keys() - {MANIFEST})
 
 
 def wait_until_busy(client: Client, host: str) -> list[str]:
@@ -126,6 +148,7 @@ def listening(process: psutil.Process) -> set[str]:
     return {f"{c.laddr.ip}:{c.laddr.port}" for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_interrupt_ends_the_workers_and_tells_how_to_go_on(tmp_path: Path) -> None:
     options = ["--seed", "5", "--shards", str(tmp_path), "--scenes", "90", "--scenes-per-shard", "1", "--workers", "2"]
@@ -175,11 +198,10 @@ def test_finished_folder_needs_no_worker(tmp_path: Path) -> None:
     assert len(read_shards(tmp_path))
 
 
-def test_commands_without_workers_do_not_load_dask(tmp_path: Path) -> None:
+def test_commands_without_workers_do_not_load_dask() -> None:
     program = (
-        "import sys; from clipose_ros.cli import generate, train; "
-        f"assert not generate.main(['--scenes', '1', '--seed', '1', '--shards', {str(tmp_path)!r}]); "
+        "import sys; from clipose_ros.cli import generate, train; from clipose_ros.data.shards import writer; "
         "print(*sorted({'dask', 'distributed'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "", (done.stdout, done.stderr)
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr

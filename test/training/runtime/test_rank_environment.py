@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 
+import psutil
 import pytest
 
 from clipose_ros.errors import ConfigError
-from clipose_ros.training.runtime.distributed import Ranks, ranks_joined
+from clipose_ros.training.runtime.distributed import Ranks, find_interface, ranks_joined
 
-NAMES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+NAMES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_MAX_RESTARTS")
 WHOLE = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
 
@@ -74,3 +75,23 @@ def test_port_in_use_is_named(environment: pytest.MonkeyPatch) -> None:
         port = str(server.getsockname()[1])
         said = refuse(environment, WHOLE | {"RANK": "0", "MASTER_PORT": port})
     assert f"4 processes cannot be joined at '127.0.0.1:{port}'" in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.3", "localhost"])
+def test_interface_of_this_machine_is_loopback(host: str) -> None:
+    assert psutil.net_if_addrs()[find_interface(host)][0].address == "127.0.0.1"
+
+
+def test_first_rank_without_an_address_is_named(environment: pytest.MonkeyPatch) -> None:
+    assert "MASTER_ADDR is 'nowhere.invalid', which no route leads to" in refuse(
+        environment, WHOLE | {"MASTER_ADDR": "nowhere.invalid"}
+    )
+
+
+def test_restarts_need_a_store_that_forgets_lost_processes(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (WHOLE | {"TORCHELASTIC_MAX_RESTARTS": "3", "TORCHELASTIC_USE_AGENT_STORE": "True"}).items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigError, match="set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun on every machine"):
+        Ranks.from_environment()
+    environment.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    assert Ranks.from_environment() == Ranks(3, 4, 1, 3)
