@@ -104,7 +104,8 @@ def ranks_joined(device: str) -> Iterator[str]:
     if device.startswith("cuda"):
         device = resolve_device(f"cuda:{ranks.local_rank}")
         torch.cuda.set_device(device)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", find_interface(os.environ["MASTER_ADDR"]))
+    else:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", find_interface(os.environ["MASTER_ADDR"]))
     try:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
