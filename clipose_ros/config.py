@@ -539,7 +539,7 @@ class NetworkConfig(ConfigNode):
 class CheckConfig(ConfigNode):
     """Plausibility checks of a pose against its points and its category."""
 
-    score_threshold: float = option(0.1, "Poses with a lower score are not published.", low=0.0, high=1.0, live=True)
+    score_threshold: float = option(0.2, "Poses with a lower score are not published.", low=0.0, high=1.0, live=True)
     centre_tolerance: float = option(
         0.75,
         "Largest distance of the predicted centre from the bounding box of the points, as a fraction of the object's "

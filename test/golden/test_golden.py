@@ -150,12 +150,14 @@ def test_every_recipe_resolves_to_its_configuration() -> None:
 
 
 CHANGED_TRACKING = {"max_age_s": 1.5}
+CHANGED_CHECK = {"score_threshold": 0.2}
 """Defaults that were changed on purpose since the files were stored."""
 
 
 def test_stored_parameters_are_the_defaults() -> None:
     stored = json.loads((FILES / "parameters.json").read_text())
     stored["tracking"] |= CHANGED_TRACKING
+    stored["check"] |= CHANGED_CHECK
     assert PoseNodeConfig.from_mapping(stored) == PoseNodeConfig()
 
 
