@@ -65,7 +65,7 @@ def test_a_somewhat_wrong_centre_and_rotation_pass():
         ({"size": SIZE * 50}, RejectionReason.SIZE_CONTRADICTS_POINTS, "visible"),
         ({"T_camera_object": moved([0.0, 0.0, 0.8])}, RejectionReason.CENTRE_OUTSIDE_POINTS, "outside the points' box"),
         ({"T_camera_object": moved([-0.5, 0.0, 0.0])}, RejectionReason.CENTRE_OUTSIDE_POINTS, "at most 0.186 m"),
-        ({"score": 0.05}, RejectionReason.LOW_SCORE, "0.050 is below 0.1"),
+        ({"score": 0.05}, RejectionReason.LOW_SCORE, "0.050 is below 0.2"),
         ({"score": np.nan}, RejectionReason.NOT_FINITE, "nan"),
         ({"size": SIZE * np.nan}, RejectionReason.NOT_FINITE, "nan"),
         ({"T_camera_object": np.full((4, 4), np.inf)}, RejectionReason.NOT_FINITE, ""),
