@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import track
 
 from clipose_ros.cli.evaluate_options import add_network_options
 from clipose_ros.cli.node_settings import network_config
+from clipose_ros.cli.progress import show_progress
 from clipose_ros.errors import CliposeError
 
 
@@ -70,8 +68,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     """Write the model with scores that fit the clouds."""
     from clipose_ros.data.shards.reader import load_clouds
     from clipose_ros.evaluation.metrics.reliability import measure_reliability
-    from clipose_ros.evaluation.report.breakdown import find_right
-    from clipose_ros.evaluation.runs.score_calibration import fit_calibration
+    from clipose_ros.evaluation.report.breakdown import find_correct
+    from clipose_ros.evaluation.runs.score_calibration import fit_calibration, require_enough_clouds
     from clipose_ros.evaluation.runs.stored_clouds import pose_clouds
     from clipose_ros.inference.predictor import Predictor, calibrate_scores
     from clipose_ros.model.checkpoint import load_checkpoint, read_notes, save_checkpoint
@@ -80,23 +78,20 @@ def _calibrate(options: argparse.Namespace) -> int:
     config = network_config(options)
     path = model_path(config.model)
     network, samples = load_checkpoint(path), load_clouds(*options.data)
+    require_enough_clouds(samples, network.categories)
     predictor = Predictor.from_config(config, calibrated=False)
-    posed = pose_clouds(predictor, samples, _show_progress)
+    posed = pose_clouds(predictor, samples, lambda rows: show_progress(rows, "Posing"))
     network.score_calibration = fit_calibration(posed, network.categories)
     save_checkpoint(options.out, network, read_notes(path))
-    right = find_right(posed.errors)
+    correct = find_correct(posed.errors)
     scored = calibrate_scores(posed.estimates, samples.points, network.score_calibration)
     before, after = (
-        measure_reliability([pose.score for pose in poses], right).error for poses in (posed.estimates, scored)
+        measure_reliability([pose.score for pose in poses], correct).expected_calibration_error
+        for poses in (posed.estimates, scored)
     )
     print(f"{options.out}: expected calibration error {100 * before:.1f} % before, {100 * after:.1f} % after, on the "
           f"{len(samples)} clouds of the fit")  # fmt: skip
     return 0
-
-
-def _show_progress(rows: Sequence[int]) -> Iterable[int]:
-    """Yield the rows and show a progress bar on standard error."""
-    yield from track(rows, "Posing", console=Console(stderr=True), transient=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -30,6 +29,7 @@ from clipose_ros.cli.evaluate_tables import (
 )
 from clipose_ros.cli.generate import describe_objects, read_object_library_options
 from clipose_ros.cli.node_settings import network_config, node_config
+from clipose_ros.cli.progress import show_progress
 from clipose_ros.config import CloudConfig, NetworkConfig, TrackingConfig
 from clipose_ros.data.synthetic.assets.object_library import read_object_library
 from clipose_ros.errors import CliposeError, ConfigError
@@ -128,7 +128,7 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     from clipose_ros.data.shards.reader import load_clouds
     from clipose_ros.data.test_sets import read_test_set
     from clipose_ros.evaluation.metrics.reliability import measure_reliability
-    from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records, find_right
+    from clipose_ros.evaluation.report.breakdown import breakdown, breakdown_records, find_correct
     from clipose_ros.evaluation.runs.stored_clouds import as_frames, latencies_ms, pose_clouds
     from clipose_ros.inference.predictor import Predictor
 
@@ -137,9 +137,9 @@ def _evaluate_clouds(options: argparse.Namespace) -> EvaluationResult:
     categories, samples = predictor.categories, load_clouds(*options.data)
     if options.test_set is not None:
         read_test_set(options.test_set).check(options.test_set, samples)
-    posed = pose_clouds(predictor, samples, lambda batches: _show_progress(batches, "Posing"))
+    posed = pose_clouds(predictor, samples, lambda batches: show_progress(batches, "Posing"))
     shares, factors = summarize(posed.errors, categories), breakdown(posed)
-    reliability = measure_reliability([pose.score for pose in posed.estimates], find_right(posed.errors))
+    reliability = measure_reliability([pose.score for pose in posed.estimates], find_correct(posed.errors))
     by_kind = evaluate_frames(as_frames(posed, categories), categories, tuple(IouKind), _thresholds(options))
     unranked = evaluate_frames(as_frames(posed, categories, ranked=False), categories, (IouKind.CORRECTED,))
     latency = Latency(f"poses of six clouds at once on {predictor.device}", latencies_ms(predictor, samples))
@@ -173,7 +173,7 @@ def _evaluate_results(options: argparse.Namespace) -> EvaluationResult:
     categories = NOCS_CATEGORIES if options.categories is None else read_object_library(options.categories).categories
     paths = find_results(options.results)
     remarks = ResultsRemarks(categories)
-    frames = (remarks.check(frame) for path in _show_progress(paths, "Scoring") for frame in read_results(path))
+    frames = (remarks.check(frame) for path in show_progress(paths, "Scoring") for frame in read_results(path))
     by_kind = evaluate_frames(frames, categories, tuple(IouKind), _thresholds(options))
     source = f"{len(paths)} result files: {', '.join(options.results)}"
     cases = cases_of_pairs(_matched_pairs(by_kind), categories)
@@ -192,7 +192,7 @@ def _evaluate_nocs(options: argparse.Namespace) -> EvaluationResult:
     network = network_config(options)
     predictor = Predictor.from_config(network)
     count = min(options.frames or len(dataset), len(dataset))
-    images = _show_progress([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
+    images = show_progress([int(i) for i in np.linspace(0, len(dataset) - 1, count).round()], "Posing")
     official, latencies_ms = options.truths == "official", []
     remarks, skipped = ResultsRemarks(dataset.categories), list[str]()
     if options.save:
@@ -241,7 +241,7 @@ def _evaluate_scenes(options: argparse.Namespace) -> EvaluationResult:
         folder = options.frames_in or Path(temporary)
         store_views(folder, recipe, options.scenes, options.workers, partial(print, file=sys.stderr))
         views = StoredViews(folder, options.scenes)
-        posed = list(pose_views(map(views.read, _show_progress(views.names, "Posing")), pipeline, categories))
+        posed = list(pose_views(map(views.read, show_progress(views.names, "Posing")), pipeline, categories))
 
         def load_image(name: str) -> FailureImage:
             frame = views.read(name).frame
@@ -274,7 +274,7 @@ def _evaluate_sequence(options: argparse.Namespace) -> EvaluationResult:
     network = network_config(options)
     predictor = Predictor.from_config(network)
     if options.tables:
-        tables, record = evaluate_tables(options, network, predictor, _show_progress)
+        tables, record = evaluate_tables(options, network, predictor, show_progress)
         source = f"{_model_label(network, predictor)} on {record.pop('source')}"
         return EvaluationResult(tables, {"source": source, **record})
     sequence = _load_or_record_sequence(options)
@@ -301,7 +301,7 @@ def _evaluate_photos(options: argparse.Namespace) -> EvaluationResult:
     """Evaluate a segmenter on annotated photographs."""
     from clipose_ros.cli.evaluate_photos import evaluate_photos
 
-    tables, record = evaluate_photos(options, _show_progress)
+    tables, record = evaluate_photos(options, show_progress)
     return EvaluationResult(tables, record)
 
 
@@ -381,11 +381,6 @@ def _model_label(network: NetworkConfig, predictor: PosePredictor) -> str:
     passes = f"{network.tta.max_passes} passes" if network.tta.max_passes > 1 else "one pass"
     engine = f", engine {predictor.engine_name}" if isinstance(predictor, Predictor) else ""
     return f"{network.model} ({passes}{engine})"
-
-
-def _show_progress(items: Sequence[T], description: str) -> Iterator[T]:
-    """Yield the items and show a progress bar on standard error."""
-    yield from track(items, description, console=Console(stderr=True), transient=True)
 
 
 if __name__ == "__main__":

@@ -50,15 +50,15 @@ def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
 
 
 def reliability_table(reliability: Reliability) -> Table:
-    """Return the table of mean score and share of right poses by bins of the score."""
+    """Return the table of mean score and share of correct poses by bins of the score."""
     result = Table(
         title=f"Scores against the share of poses within {DEGREES:g} degrees and {CENTIMETRES:g} cm; expected "
-        f"calibration error {100 * reliability.error:.1f} %"
+        f"calibration error {100 * reliability.expected_calibration_error:.1f} %"
     )
-    for name in ("score", "poses", "mean score", "share of right poses"):
+    for name in ("score", "poses", "mean score", "share of correct poses"):
         result.add_column(name, justify="left" if name == "score" else "right")
     for each in reliability.bins:
-        result.add_row(f"{each.low:g} to {each.high:g}", str(each.count), f"{each.score:.2f}", f"{each.right:.2f}")
+        result.add_row(f"{each.low:g} to {each.high:g}", str(each.count), f"{each.score:.2f}", f"{each.correct:.2f}")
     return result
 
 

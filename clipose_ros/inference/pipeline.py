@@ -188,7 +188,7 @@ class PosePipeline:
 
         Returns:
             Poses with their clouds in order of detection score, rejected instances with the reason, and the time of
-            each stage. The ``score`` of a pose is the detection score times the confidence of the pose.
+            each stage. The ``score`` of a pose is the detection score times that of ``Predictor.predict``.
         """
         config, clouds = detected.config, detected.clouds
         start = time.perf_counter()

@@ -21,7 +21,7 @@ from clipose_ros.inference.rotation_correction import correct_rotations
 from clipose_ros.inference.surface_normals import MIN_POINTS, estimate_normals
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.hub import resolve_model
-from clipose_ros.model.score_calibration import ScoreCalibration, measure_signs
+from clipose_ros.model.score_calibration import ScoreCalibration, measure_features
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
 
@@ -34,7 +34,7 @@ class Predictor:
     Args:
         engine: Engine that computes the network.
         surface_normals: Correct the predicted rotations by the normals of the clouds.
-        calibration: Turns confidences into probabilities of a right pose; None leaves them.
+        calibration: Turns confidences into probabilities of a correct pose; None leaves them.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Predictor:
             categories: B category names.
 
         Returns:
-            B poses. ``score`` is the probability that the pose is right if the model has a score calibration.
+            B poses. ``score`` is the probability that the pose is correct if the model has a score calibration.
             Otherwise it is the confidence of the pose: that of the y axis if the category is axially symmetric, else
             the mean of the confidences of both axes. If an output of the network is not finite, pose, size and score
             are NaN.
@@ -163,7 +163,7 @@ class Predictor:
 def calibrate_scores(
     poses: Sequence[PoseEstimate], clouds: FloatArray, calibration: ScoreCalibration
 ) -> list[PoseEstimate]:
-    """Replace the confidences of poses by the probabilities that they are right. Poses of NaN stay as they are.
+    """Replace the confidences of poses by the probabilities that they are correct. Poses of NaN stay as they are.
 
     Args:
         poses: B poses whose scores are confidences.
@@ -172,7 +172,7 @@ def calibrate_scores(
     """
     return [
         dataclasses.replace(
-            pose, score=float(calibration.probability(pose.category, measure_signs(pose, cloud.astype(np.float64))))
+            pose, score=float(calibration.probability(pose.category, measure_features(pose, cloud.astype(np.float64))))
         )
         if np.isfinite(pose.T_camera_object).all()
         else pose

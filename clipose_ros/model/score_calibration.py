@@ -1,7 +1,7 @@
-"""Calibrated scores: the probability that a pose is right, as a logistic function of what a prediction shows of itself.
+"""Calibrated scores: the probability that a pose is correct, as a logistic function of features of its prediction.
 
-The confidences of the network tell one pose from another, but are no probabilities. A calibration turns them into one
-with two signs of a wrong pose that the cloud adds: points outside the predicted box, and a box that they do not fill.
+The confidences of the network rank poses, but are no probabilities. The calibration adds two features of the cloud,
+weighted by category: the share of points outside the predicted box, and the share of the box that they cover.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from clipose_ros.errors import ConfigError, quoted
 from clipose_ros.types import FloatArray, PoseEstimate
 
-RIGHT_DEG, RIGHT_CM = 10.0, 5.0
-"""Largest errors of rotation and position of a right pose."""
-SIGNS = ("constant", "confidence", "outside", "covered")
-"""Names of the signs: 1, log-odds of the pose confidence, root of the share of points outside the box, and the mean
+CORRECT_DEG, CORRECT_CM = 10.0, 5.0
+"""Largest errors of rotation and position of a correct pose."""
+FEATURES = ("constant", "confidence", "outside", "covered")
+"""Names of the features: 1, log-odds of the pose confidence, root of the share of points outside the box, and the mean
 extent of the points along the sides of the box, relative to it."""
 _TOLERANCE = 1.15
 """Points are outside the box if they are outside a box larger by this factor; noise at its faces does not count."""
@@ -30,20 +31,20 @@ _EDGES = (2.0, 98.0)
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """Weights of the signs for each category.
+    """Weights of the features for each category.
 
     Attributes:
-        weights: Four weights in the order of ``SIGNS`` by name of the category.
+        weights: Four weights in the order of ``FEATURES`` by name of the category.
     """
 
     weights: Mapping[str, tuple[float, ...]]
 
     def __post_init__(self) -> None:
         for category, values in self.weights.items():
-            if len(values) != len(SIGNS) or not all(math.isfinite(value) for value in values):
+            if len(values) != len(FEATURES) or not all(math.isfinite(value) for value in values):
                 raise ConfigError(
                     f"the score calibration of {quoted(category)} has the weights {values!r:.80}, expected "
-                    f"{len(SIGNS)} numbers: {', '.join(SIGNS)}"
+                    f"{len(FEATURES)} numbers: {', '.join(FEATURES)}"
                 )
 
     @classmethod
@@ -59,20 +60,28 @@ class ScoreCalibration:
         for category, values in mapping.items():
             if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
                 raise ConfigError(f"the score calibration of {quoted(category)} must be a list of numbers")
-            weights[str(category)] = tuple(map(float, values))
+            try:
+                weights[str(category)] = tuple(map(float, values))
+            except OverflowError as error:  # an integer of more than 308 digits
+                raise ConfigError(
+                    f"the score calibration of {quoted(category)} has a number that is too large"
+                ) from error
         return cls(weights)
 
     def to_mapping(self) -> dict[str, list[float]]:
         """Return plain values for a file."""
         return {category: list(values) for category, values in self.weights.items()}
 
-    def probability(self, category: str, signs: FloatArray) -> FloatArray:
-        """Compute the probability ``(...)`` that poses are right from their signs ``(..., 4)``."""
-        return 1.0 / (1.0 + np.exp(-(signs @ np.array(self.weights[category]))))
+    def probability(self, category: str, features: FloatArray) -> FloatArray:
+        """Compute the probability ``(...)`` that poses are correct from their features ``(..., 4)``."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = np.nan_to_num(features @ np.array(self.weights[category]))
+        probability: FloatArray = expit(logits)
+        return probability
 
 
-def measure_signs(pose: PoseEstimate, cloud: FloatArray) -> FloatArray:
-    """Measure the signs ``(4,)`` of a finite pose, in the order of ``SIGNS``.
+def measure_features(pose: PoseEstimate, cloud: FloatArray) -> FloatArray:
+    """Measure the features ``(4,)`` of a finite pose, in the order of ``FEATURES``.
 
     Args:
         pose: Pose, size and confidence.

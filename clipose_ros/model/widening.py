@@ -57,7 +57,10 @@ def widen(narrow: CLIPoseNet, wide: CLIPoseNet, seed: int = 0) -> None:
     wide.load_state_dict(
         target
         | {
-            name: _widen_tensor(values, target[name].shape, factor, random)
+            # A shift by category has a channel on its second axis, but no inputs: its copies are equal.
+            name: values.repeat_interleave(factor, 1)
+            if name.startswith("encoder.shifts.")
+            else _widen_tensor(values, target[name].shape, factor, random)
             for name, values in narrow.state_dict().items()
         }
     )

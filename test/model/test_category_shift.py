@@ -7,8 +7,12 @@ from dataclasses import replace
 import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.cli.train import overrule, recipe_path
+from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.model.widening import widen, widening_factor
+from clipose_ros.resources import model_path
+from clipose_ros.training.config import read_recipe
 
 PLAIN = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
 SHIFTED = replace(PLAIN, category_shift=True)
@@ -30,6 +34,27 @@ def test_a_network_with_shifts_starts_as_the_one_without() -> None:
         one, other = plain(clouds(3), category), shifted(clouds(3), category)
     for name in ("axis_y", "axis_x", "translation", "size"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+
+def test_a_network_of_twice_the_width_starts_with_the_same_outputs() -> None:
+    torch.manual_seed(1)
+    narrow = CLIPoseNet(SHIFTED, NOCS_CATEGORIES).eval()
+    for shift in narrow.encoder.shifts:
+        torch.nn.init.normal_(shift)
+    wide = CLIPoseNet(replace(SHIFTED, widths=(16, 16, 16, 32, 32)), NOCS_CATEGORIES).eval()
+    assert widening_factor(SHIFTED, wide.architecture) == 2
+    widen(narrow, wide)
+    category = torch.tensor([0, 5, 2])
+    with torch.no_grad():
+        one, other = narrow(clouds(3), category), wide(clouds(3), category)
+    for name in ("axis_y", "axis_x", "translation", "size"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-5)
+
+
+def test_training_starts_from_the_shipped_model_as_documented() -> None:
+    shipped = load_checkpoint(model_path("clipose_small")).architecture
+    recipe = overrule(read_recipe(recipe_path("clipose_small")), ["ray_aligned=true", "category_shift=true"])
+    assert widening_factor(shipped, recipe.architecture) == 1
 
 
 def test_each_category_has_its_own_shift_in_every_layer() -> None:

@@ -1,4 +1,4 @@
-"""Score calibrations: their signs, their text form, and their place in the file of a model."""
+"""Score calibrations: their features, their text form, and their place in the file of a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clipose_ros.inference.predictor import Predictor, calibrate_scores
 from clipose_ros.model import checkpoint as checkpoint_module
 from clipose_ros.model.checkpoint import load_checkpoint, read_notes, save_checkpoint, weights_hash
 from clipose_ros.model.network import Architecture, CLIPoseNet
-from clipose_ros.model.score_calibration import SIGNS, ScoreCalibration, measure_signs
+from clipose_ros.model.score_calibration import FEATURES, ScoreCalibration, measure_features
 from clipose_ros.types import FloatArray, PoseEstimate
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8))
@@ -37,20 +37,20 @@ def box_cloud(size: float = 0.1) -> FloatArray:
 
 
 def test_signs_of_a_filled_box() -> None:
-    constant, confidence, outside, covered = measure_signs(pose(), box_cloud())
+    constant, confidence, outside, covered = measure_features(pose(), box_cloud())
     assert (constant, outside) == (1.0, 0.0)
     assert confidence == pytest.approx(np.log(0.8 / 0.2))
     assert covered == pytest.approx(0.96, abs=0.02)
 
 
 def test_points_outside_the_box_and_empty_sides_show() -> None:
-    assert measure_signs(pose((0.05, 0.1, 0.1)), box_cloud())[2] > 0.5
-    assert measure_signs(pose((0.2, 0.2, 0.2)), box_cloud())[3] < 0.55
+    assert measure_features(pose((0.05, 0.1, 0.1)), box_cloud())[2] > 0.5
+    assert measure_features(pose((0.2, 0.2, 0.2)), box_cloud())[3] < 0.55
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 5.0), st.floats(0.0, 5.0))
 def test_signs_are_finite(score: float, side: float, cloud_side: float) -> None:
-    assert np.isfinite(measure_signs(pose((side, side, side), score), box_cloud(cloud_side))).all()
+    assert np.isfinite(measure_features(pose((side, side, side), score), box_cloud(cloud_side))).all()
 
 
 def test_weight_one_on_the_confidence_changes_no_score() -> None:
@@ -81,8 +81,8 @@ def test_file_keeps_the_calibration_and_the_predictor_applies_it(tmp_path: Path)
     assert network.score_calibration is not None
     for before, after, cloud in zip(plain, scored, clouds, strict=True):
         np.testing.assert_array_equal(before.T_camera_object, after.T_camera_object)
-        signs = measure_signs(before, cloud.astype(np.float64))
-        assert after.score == pytest.approx(network.score_calibration.probability(before.category, signs))
+        features = measure_features(before, cloud.astype(np.float64))
+        assert after.score == pytest.approx(network.score_calibration.probability(before.category, features))
         assert before.score != after.score
 
 
@@ -92,8 +92,9 @@ def test_file_keeps_the_calibration_and_the_predictor_applies_it(tmp_path: Path)
         ([1], "must be a mapping"),
         ({"mug": "x"}, "'mug' must be a list of numbers"),
         ({"mug": [1.0, True, 0.0, 0.0]}, "'mug' must be a list of numbers"),
-        ({"mug": [1.0]}, f"expected {len(SIGNS)} numbers"),
-        ({"mug": [1.0, 2.0, 3.0, float("inf")]}, f"expected {len(SIGNS)} numbers"),
+        ({"mug": [1.0]}, f"expected {len(FEATURES)} numbers"),
+        ({"mug": [10**350, 0, 0, 0]}, "a number that is too large"),
+        ({"mug": [1.0, 2.0, 3.0, float("inf")]}, f"expected {len(FEATURES)} numbers"),
         ({"mug": [1.0, 2.0, 3.0, 4.0]}, "its categories are 'bottle'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reliability of scores: the share of right poses among poses of about equal score."""
+"""Reliability of scores: the share of correct poses among poses of about equal score."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ReliabilityBin:
         high: Upper limit of the scores.
         count: Number of poses.
         score: Mean score.
-        right: Share of right poses, in [0, 1].
+        correct: Share of correct poses, in [0, 1].
     """
 
     low: float
     high: float
     count: int
     score: float
-    right: float
+    correct: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Reliability:
 
     Attributes:
         bins: Bins with at least one pose, by ascending score.
-        error: Expected calibration error in [0, 1]: mean distance of score and share of right poses over the bins,
+        expected_calibration_error: In [0, 1]: mean distance of score and share of correct poses over the bins,
             weighted by their counts.
 
     References:
@@ -47,19 +47,22 @@ class Reliability:
     """
 
     bins: tuple[ReliabilityBin, ...]
-    error: float
+    expected_calibration_error: float
 
     def as_record(self) -> dict[str, object]:
         """Return plain values for JSON."""
-        return {"expected_calibration_error": self.error, "bins": [asdict(each) for each in self.bins]}
+        return {
+            "expected_calibration_error": self.expected_calibration_error,
+            "bins": [asdict(each) for each in self.bins],
+        }
 
 
-def measure_reliability(scores: Sequence[float] | FloatArray, right: BoolArray) -> Reliability:
+def measure_reliability(scores: Sequence[float] | FloatArray, correct: BoolArray) -> Reliability:
     """Compute the reliability of scores.
 
     Args:
         scores: B scores in [0, 1]; a score of NaN counts as 0.
-        right: ``(B,)`` whether each pose is right.
+        correct: ``(B,)`` whether each pose is correct.
     """
     values = np.nan_to_num(np.asarray(scores, dtype=np.float64), nan=0.0)
     place = np.clip((values * BINS).astype(int), 0, BINS - 1)
@@ -67,6 +70,6 @@ def measure_reliability(scores: Sequence[float] | FloatArray, right: BoolArray) 
     for k, (low, high) in enumerate(itertools.pairwise(np.linspace(0.0, 1.0, BINS + 1).round(6).tolist())):
         chosen = place == k
         if count := int(chosen.sum()):
-            bins.append(ReliabilityBin(low, high, count, float(values[chosen].mean()), float(right[chosen].mean())))
-    distance = sum(each.count * abs(each.score - each.right) for each in bins)
+            bins.append(ReliabilityBin(low, high, count, float(values[chosen].mean()), float(correct[chosen].mean())))
+    distance = sum(each.count * abs(each.score - each.correct) for each in bins)
     return Reliability(tuple(bins), distance / max(len(values), 1))

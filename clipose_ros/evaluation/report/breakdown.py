@@ -11,10 +11,10 @@ import numpy as np
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.evaluation.metrics.pose_accuracy import PoseError
 from clipose_ros.evaluation.runs.stored_clouds import PosedClouds
-from clipose_ros.model.score_calibration import RIGHT_CM, RIGHT_DEG
+from clipose_ros.model.score_calibration import CORRECT_CM, CORRECT_DEG
 from clipose_ros.types import BoolArray, FloatArray
 
-DEGREES, CENTIMETRES = RIGHT_DEG, RIGHT_CM
+DEGREES, CENTIMETRES = CORRECT_DEG, CORRECT_CM
 """Thresholds of a correct pose."""
 ALL = "all"
 
@@ -39,7 +39,7 @@ Breakdown = Mapping[str, Mapping[str, Mapping[str, Cell]]]
 def breakdown(posed: PosedClouds) -> Breakdown:
     """Compute the accuracy by visible fraction, distance, viewpoint and visibility of the handle, each by category."""
     samples = posed.samples
-    is_correct = find_right(posed.errors)
+    is_correct = find_correct(posed.errors)
     names = samples.categories.names
     groups = {name: samples.category_index == place for place, name in enumerate(names)}
     groups = {name: in_category for name, in_category in groups.items() if in_category.any()}
@@ -53,7 +53,7 @@ def breakdown(posed: PosedClouds) -> Breakdown:
     }
 
 
-def find_right(errors: Sequence[PoseError]) -> BoolArray:
+def find_correct(errors: Sequence[PoseError]) -> BoolArray:
     """Return which poses are within ``DEGREES`` and ``CENTIMETRES`` ``(B,)``."""
     return np.array([e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in errors], dtype=bool)
 

@@ -65,11 +65,11 @@ BREAKDOWN = (
 )
 RELIABILITY = (
     f"A pose within {DEGREES:g}° and {CENTIMETRES:g} cm is right. If scores are probabilities, poses of about equal "
-    "score are right as often as the score says: the points lie on the line. Their areas show the number of poses."
+    "score are correct at that rate: the points lie on the line. Their areas show the number of poses."
 )
 SINGLE = (
     "Average precision, per cent, of clouds under true masks. Each cloud is treated as an image with one truth and one "
-    "detection, whose score is the confidence of the pose. Errors of a detector are not included."
+    "detection, whose score is that of the pose. Errors of a detector are not included."
 )
 WORST = (
     "Ranked by max(degrees / 10, centimetres / 5). True boxes are blue, predicted boxes orange. Thick edges are the "
@@ -133,7 +133,7 @@ def report_html(report: Report) -> str:
         parts += [
             "<h2>Reliability of the scores</h2>",
             note(RELIABILITY),
-            embed_figure(draw_reliability(report.reliability), "share of right poses over the score"),
+            embed_figure(draw_reliability(report.reliability), "share of correct poses over the score"),
         ]
     if report.cases:
         parts += ["<h2>Worst poses</h2>", note(WORST), embed_figure(draw_cases(report.cases), "worst poses")]
@@ -141,7 +141,7 @@ def report_html(report: Report) -> str:
 
 
 def draw_reliability(reliability: Reliability) -> Any:
-    """Draw the share of right poses over the mean score of each bin; areas show the number of poses."""
+    """Draw the share of correct poses over the mean score of each bin; areas show the number of poses."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")
@@ -150,12 +150,12 @@ def draw_reliability(reliability: Reliability) -> Any:
     largest = max((each.count for each in reliability.bins), default=1)
     panel.scatter(
         [each.score for each in reliability.bins],
-        [each.right for each in reliability.bins],
+        [each.correct for each in reliability.bins],
         s=[12.0 + 300.0 * each.count / largest for each in reliability.bins],
         alpha=0.8,
     )
-    panel.set(xlabel="score", ylabel="share of right poses", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    panel.set_title(f"expected calibration error {100 * reliability.error:.1f} %", fontsize=10)
+    panel.set(xlabel="score", ylabel="share of correct poses", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    panel.set_title(f"expected calibration error {100 * reliability.expected_calibration_error:.1f} %", fontsize=10)
     panel.grid(alpha=0.3)
     return figure
 

@@ -31,7 +31,7 @@ class PosedView:
     """Result of the pipeline on one view.
 
     Attributes:
-        frame: Truths and the poses that the node would publish. Scores are detection score times pose confidence.
+        frame: Truths and the poses that the node would publish. Scores are those of ``PoseEstimate``.
         recall: Detection and pose counts by category.
         latency_ms: Wall time from image to poses, segmentation included, milliseconds.
     """

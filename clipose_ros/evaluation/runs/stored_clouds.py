@@ -69,7 +69,7 @@ def as_frames(posed: PosedClouds, categories: CategorySet, ranked: bool = True) 
     Args:
         posed: Clouds with their estimated poses.
         categories: Categories; their ids are the class ids of the frames.
-        ranked: Whether the scores are the confidences of the poses; otherwise all scores are 1.
+        ranked: Whether the scores are those of the poses; otherwise all scores are 1.
     """
     samples = posed.samples
     for row, (name, estimate) in enumerate(zip(_names(samples), posed.estimates, strict=True)):
