@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from clipose_ros.errors import ConfigError, quoted
 from clipose_ros.types import FloatArray, PoseEstimate
@@ -76,7 +75,7 @@ class ScoreCalibration:
         """Compute the probability ``(...)`` that poses are correct from their features ``(..., 4)``."""
         with np.errstate(over="ignore", invalid="ignore"):
             logits = np.nan_to_num(features @ np.array(self.weights[category]))
-        probability: FloatArray = expit(logits)
+        probability: FloatArray = 0.5 * (np.tanh(0.5 * logits) + 1.0)
         return probability
 
 
