@@ -77,13 +77,15 @@ class Mesh:
     def painted(self, colour: FloatArray, where: NDArray[np.bool_] | None = None) -> Mesh:
         """Return the mesh with some or all of its faces in one colour.
 
+        A mesh that is painted as a whole loses its texture. Otherwise the texture is kept and hides the colour.
+
         Args:
             colour: ``(3,)`` linear albedo.
             where: ``(F,)`` bool, the faces to paint; all by default.
         """
         colours = self.colours.copy()
         colours[slice(None) if where is None else where] = colour
-        return replace(self, colours=colours)
+        return replace(self, colours=colours, texture=None if where is None else self.texture)
 
     def with_part(self, part: int, where: NDArray[np.bool_] | None = None) -> Mesh:
         """Return the mesh with some or all of its faces, ``(F,)`` bool, in one part."""

@@ -15,7 +15,8 @@ unit      unit of the file: ``m``, ``cm``, ``mm`` or ``in``; empty if the scale 
 height_mm instead of a unit: extent along y, one number or a range (``80-100``). With neither, the size is drawn from
           the size range of the category
 split     ``train``, ``val``, or ``none`` for unused meshes
-object    name of the only object of an OBJ file that is used: a cup without its saucer; empty for the whole file
+object    name of the only object of an OBJ file that is used: a cup without its saucer; empty for the whole file.
+          A file has one row: copy it to use another of its objects
 ========= ==============================================================================================================
 
 Other columns (licence, source, note) are ignored. Commas, semicolons or tabs separate the values, the text is UTF-8.
@@ -26,7 +27,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ import numpy as np
 
 from clipose_ros.bounded_files import read_bytes
 from clipose_ros.data.synthetic.assets.mesh_files import check_format
+from clipose_ros.data.synthetic.assets.mesh_text import locate_below
 from clipose_ros.errors import DataError, UnreadableFileError, quoted
 from clipose_ros.types import FloatArray
 
@@ -152,7 +153,7 @@ def _parse_rows(
         if entry.split != "none" and not entry.path.is_file():
             raise DataError(f"'{index}', line {number}: there is no mesh '{entry.path}'")
         if entry.path in seen:
-            raise DataError(f"'{index}', line {number}: '{entry.path}' is repeated; splits must not share a mesh")
+            raise DataError(f"'{index}', line {number}: '{entry.path}' is repeated: a file has one row, in one split")
         seen.add(entry.path)
         yield entry
 
@@ -188,10 +189,10 @@ def _parse_row(folder: Path, row: Mapping[str, str]) -> MeshEntry:
 
 def _parse_path(folder: Path, text: str) -> Path:
     """Return the path of a mesh, or raise ValueError if it leaves the folder."""
-    path = Path(os.path.normpath(text))
-    if path.is_absolute() or path.parts[:1] == ("..",) or not text.isprintable():
-        raise ValueError(f"'file' must be a path within the folder of the meshes, got {quoted(text)}")
-    return folder / path
+    try:
+        return locate_below(folder, text)
+    except UnreadableFileError as error:
+        raise ValueError(f"'file' must be a path within the folder of the meshes, got {quoted(text)}") from error
 
 
 def _parse_yes_no(row: Mapping[str, str], column: str) -> bool:

@@ -89,7 +89,7 @@ class MeshLibrary:
         self._check_size(entry, np.ptp(mesh.vertices, axis=0))
         # Meshes without materials draw no number here, so their random sequence is that of earlier versions.
         if mesh.texture is None or rng.uniform() >= OWN_COLOURS:
-            mesh = _paint_at_random(rng, replace(mesh, texture=None))
+            mesh = _paint_at_random(rng, mesh)
         low, high = mesh.bounds
         return MeshObject(category, mesh, high - low)
 

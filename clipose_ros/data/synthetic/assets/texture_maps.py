@@ -6,7 +6,6 @@ image repeats beyond [0, 1]. Other properties of materials, transparency include
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.bounded_files import read_bytes
+from clipose_ros.data.synthetic.assets.mesh_text import (
+    USE_LINE,
+    find_used_material,
+    locate_below,
+    normalize_name,
+    split_line,
+)
 from clipose_ros.errors import UnreadableFileError, quoted
 from clipose_ros.image_files import decode_image, read_image_size
 from clipose_ros.types import ByteArray, FloatArray
@@ -35,8 +41,9 @@ MAX_TEXTURES = 16
 DEFAULT_COLOUR = 0.8
 """sRGB value of faces whose material has no colour."""
 _TO_LINEAR = (np.linspace(0.0, 1.0, 256) ** 2.2).astype(np.float32)
-_LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+([^\r\n]+)", re.MULTILINE)
-_USE = re.compile(rb"^[ \t]*usemtl[ \t]+([^\r\n]*)", re.MULTILINE)
+_LIBRARY = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t]*mtllib[ \t][^\r\n]+", re.MULTILINE)
+_NO_MATERIAL = frozenset({"", "(null)", "None"})
+"""Names that programs write for faces without a material."""
 _CORNER_WEIGHTS = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4]], np.float32)
 """Points of a face at which its mean colour is measured: barycentric weights, not normalized."""
 _ADVICE = "put the file into the folder of the mesh, or delete the line 'mtllib' of the mesh to give it random colours"
@@ -115,37 +122,42 @@ def read_materials(path: Path, data: bytes) -> dict[str, FileMaterial]:
         Materials by name; empty if the file names no file of materials, or none is used.
 
     Raises:
-        UnreadableFileError: A file of materials or an image is missing, damaged, too large or outside the folder.
+        UnreadableFileError: A file of materials or an image is missing, damaged, too large or outside the folder, or
+            no file defines a used material.
     """
-    used = {name.decode("utf-8", "replace").strip() for name in _USE.findall(data)}
-    libraries = list(dict.fromkeys(_LIBRARY.findall(data)))
+    used = {name for line in USE_LINE.findall(data) if (name := find_used_material(line))}
+    libraries = list(dict.fromkeys(split_line(line)[1] for line in _LIBRARY.findall(data)))
     if len(used) > MAX_MATERIALS or len(libraries) > MAX_MATERIALS:
         counts = f"{len(used)} materials of {len(libraries)} files"
         raise UnreadableFileError(f"it uses {counts}, at most {MAX_MATERIALS} are read: merge some")
     found: dict[str, FileMaterial] = {}
     images: dict[str, ByteArray] = {}
-    for library in libraries if used else ():
-        name = library.decode("utf-8", "replace").strip()
+    for name in libraries if used else ():
         try:
-            text = read_bytes(_locate(path, name), MAX_MATERIAL_BYTES).decode("utf-8", "replace")
+            text = read_bytes(locate_below(path.parent, name), MAX_MATERIAL_BYTES)
         except UnreadableFileError as error:
             raise UnreadableFileError(f"its materials {quoted(name)} cannot be read: {error}; {_ADVICE}") from error
         try:
             found |= _parse_materials(path, text, used, images)
         except UnreadableFileError as error:
             raise UnreadableFileError(f"its materials {quoted(name)}, {error}") from error
+    if libraries and (undefined := sorted(used - found.keys() - _NO_MATERIAL)):
+        raise UnreadableFileError(
+            f"its material {quoted(undefined[0])} is not defined in {quoted(', '.join(libraries))}: define it, or "
+            "delete the line 'mtllib' of the mesh to give it random colours"
+        )
     return found
 
 
-def _parse_materials(path: Path, text: str, used: set[str], images: dict[str, ByteArray]) -> dict[str, FileMaterial]:
+def _parse_materials(path: Path, text: bytes, used: set[str], images: dict[str, ByteArray]) -> dict[str, FileMaterial]:
     """Parse a file of materials and load the images of those that are used; ``images`` holds those already loaded."""
     found: dict[str, FileMaterial] = {}
     name = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        key, _, value = line.strip().partition(" ")
-        key, value = key.lower(), value.strip()
+        key, value = split_line(line)
+        key = key.lower()
         if key == "newmtl":
-            name = value
+            name = normalize_name(value)
             if name in used:
                 found[name] = DEFAULT_MATERIAL
         elif name not in used or key not in ("kd", "map_kd"):
@@ -176,7 +188,7 @@ def _load_image(path: Path, number: int, name: str, images: dict[str, ByteArray]
         try:
             if len(images) >= MAX_TEXTURES:
                 raise UnreadableFileError(f"at most {MAX_TEXTURES} images are read: merge some")
-            images[name] = _read_texture(_locate(path, name))
+            images[name] = _read_texture(locate_below(path.parent, name))
         except UnreadableFileError as error:
             message = f"line {number}: the image {quoted(name)} cannot be read: {error}"
             raise UnreadableFileError(f"{message}; {_ADVICE}") from error
@@ -195,11 +207,3 @@ def _read_texture(path: Path) -> ByteArray:
         smaller = (max(1, round(size.width * reduction)), max(1, round(size.height * reduction)))
         image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return np.ascontiguousarray(image[..., ::-1])
-
-
-def _locate(path: Path, name: str) -> Path:
-    """Return the path of a file that a mesh names, or raise UnreadableFileError if it leaves the folder of the mesh."""
-    relative = Path(os.path.normpath(name.replace("\\", "/")))
-    if relative.is_absolute() or relative.parts[:1] == ("..",) or not name.isprintable():
-        raise UnreadableFileError("it is not in the folder of the mesh")
-    return path.parent / relative

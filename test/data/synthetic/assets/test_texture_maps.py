@@ -127,11 +127,62 @@ def test_image_repeats(folder: Path, shift: float) -> None:
     assert_array_equal(read_texture(folder).sample(face, weights), plain.sample(face, weights))
 
 
-def test_faces_of_a_material_that_is_nowhere_defined_are_light_grey(folder: Path) -> None:
-    (folder / "slab.mtl").write_text(MTL.replace("newmtl plain", "newmtl other"))
+@pytest.mark.parametrize("use", ["usemtl (null)", "usemtl None", "usemtl", "usemtl "])
+def test_faces_without_a_material_are_light_grey(folder: Path, use: str) -> None:
+    (folder / "slab.mtl").write_text(f"Kd 1 0 0\nnewmtl\nKd 0 1 0\n{MTL}")
+    (folder / "slab.obj").write_text(OBJ.replace("usemtl plain", use))
     texture = read_texture(folder)
     grey = np.isclose(texture.mean_colours(), 0.8**2.2, atol=1e-6).all(axis=1)
     assert grey.sum() == 2
+
+
+def test_material_that_is_nowhere_defined_is_refused(folder: Path) -> None:
+    (folder / "slab.mtl").write_text(MTL.replace("newmtl plain", "newmtl other"))
+    with pytest.raises(
+        DataError, match=r"slab\.obj' .*material 'plain' is not defined in 'slab\.mtl': define it"
+    ) as caught:
+        read_texture(folder)
+    assert "\n" not in str(caught.value)
+
+
+def retype(text: str, name: bytes, separator: bytes) -> bytes:
+    """Return an OBJ or MTL file with another name of the material and other white space behind keywords."""
+    lines = [line.replace("plain", "NAME").split(" ", 1) for line in text.splitlines()]
+    separators = [separator if line[0] in ("usemtl", "newmtl", "Kd", "map_Kd") else b" " for line in lines]
+    joined = [gap.join(word.encode() for word in line) for gap, line in zip(separators, lines, strict=True)]
+    return b"\n".join(joined).replace(b"NAME", name)
+
+
+@pytest.mark.parametrize("separator", [b" ", b"\t", b" \t "])
+@pytest.mark.parametrize(
+    "name", [b"plain", b"two  spaces", b"a\tb ", b"caf\xe9", "caf\u00e9".encode(), b"\xff\xfe", b"7"]
+)
+def test_spelling_of_names_and_white_space_keep_the_colours(folder: Path, name: bytes, separator: bytes) -> None:
+    expected = read_texture(folder).mean_colours()
+    (folder / "slab.obj").write_bytes(retype(OBJ, name, separator))
+    (folder / "slab.mtl").write_bytes(retype(MTL, b" ".join(name.split()), separator))
+    assert_array_equal(read_texture(folder).mean_colours(), expected)
+
+
+def test_comments_change_no_material(folder: Path) -> None:
+    expected = read_texture(folder).mean_colours()
+    (folder / "slab.obj").write_bytes(OBJ.encode().replace(b"f 8", b"# usemtl printed, caf\xe9\nf 8"))
+    assert_array_equal(read_texture(folder).mean_colours(), expected)
+
+
+def test_materials_with_similar_bytes_are_told_apart(folder: Path) -> None:
+    expected = read_texture(folder).mean_colours()
+    for name, text in (("slab.obj", OBJ), ("slab.mtl", MTL)):
+        content = text.encode("latin-1").replace(b"tl printed", b"tl caf\xe8").replace(b"tl plain", b"tl caf\xe9")
+        (folder / name).write_bytes(content)
+    assert_array_equal(read_texture(folder).mean_colours(), expected)
+
+
+@pytest.mark.parametrize("name", ["slab.obj", "slab.mtl"])
+def test_byte_order_mark_keeps_the_colours(folder: Path, name: str) -> None:
+    expected = read_texture(folder).mean_colours()
+    (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert_array_equal(read_texture(folder).mean_colours(), expected)
 
 
 def test_large_images_are_reduced(folder: Path) -> None:
@@ -221,6 +272,9 @@ def test_damaged_files_are_refused_or_give_colours(folder: Path, name: str) -> N
         OBJ.replace(" 0.02\n", "\n"),  # vertices of two numbers
         OBJ.replace("vt 0 0", "vt 0").replace("vt 1 0", "vt 1").replace("vt 1 1", "vt 1").replace("vt 0 1", "vt 0"),
         OBJ.replace("vt 0 0", "vt nan inf"),
+        OBJ.replace("vt 0 0", "vt 1e39 0"),
+        OBJ.replace("vt 0 0", "vt 0 -1e300"),
+        OBJ.replace("vt 0 0", "vt 1e39 1e300").replace("vt 1 1", "vt -1e39 -1e300"),
         OBJ.replace("1/1", "1/99999"),
     ],
 )  # fmt: skip
@@ -240,6 +294,49 @@ def test_one_object_of_a_file_is_selected(folder: Path) -> None:
     (folder / "index.csv").write_text(HEADER + ROW.replace(".obj", ".stl") % "back")
     with pytest.raises(DataError, match="line 2: 'object' selects a part of OBJ files only"):
         read_mesh_index(folder / "index.csv", folder)
+
+
+def test_materials_of_other_objects_are_not_read(folder: Path) -> None:
+    (folder / "print.png").unlink()
+    _, _, texture = read_mesh(folder / "slab.obj", "back")
+    assert texture is not None
+    assert_allclose(texture.mean_colours(), np.broadcast_to(np.array([0.5, 0.25, 1.0]) ** 2.2, (2, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [" ", "\t", "  "])
+def test_object_keeps_the_material_of_earlier_lines(folder: Path, gap: str) -> None:
+    expected = read_mesh(folder / "slab.obj", "back").texture
+    (folder / "slab.obj").write_text(OBJ.replace("usemtl plain\n", "").replace("usemtl printed", "usemtl plain"))
+    (folder / "slab.obj").write_text((folder / "slab.obj").read_text().replace("o back", f"o{gap}back"))
+    found = read_mesh(folder / "slab.obj", "back").texture
+    assert expected is not None and found is not None and len(found.material) == 2
+    assert_array_equal(found.mean_colours(), expected.mean_colours())
+
+
+def test_a_file_has_one_row(folder: Path) -> None:
+    (folder / "index.csv").write_text(HEADER + ROW % "back" + ROW % "front")
+    with pytest.raises(DataError, match="line 3: .*is repeated: a file has one row"):
+        read_mesh_index(folder / "index.csv", folder)
+
+
+def test_files_of_index_and_mesh_may_have_backslashes(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "print.png").rename(folder / "sub" / "print.png")
+    (folder / "slab.mtl").write_text(MTL.replace("print.png", "sub\\print.png"))
+    (folder / "slab.mtl").rename(folder / "sub" / "slab.mtl")
+    (folder / "slab.obj").write_text(OBJ.replace("slab.mtl", ".\\sub\\slab.mtl"))
+    (folder / "index.csv").write_text(HEADER + (ROW % "").replace("slab.obj", "sub\\..\\slab.obj"))
+    (read,) = read_mesh_index(folder / "index.csv", folder)
+    assert read.path == folder / "slab.obj" and read_mesh(read.path).texture is not None
+    (folder / "index.csv").write_text(HEADER + (ROW % "").replace("slab.obj", "sub\\..\\..\\slab.obj"))
+    with pytest.raises(DataError, match="'file' must be a path within the folder"):
+        read_mesh_index(folder / "index.csv", folder)
+
+
+def test_paint_replaces_the_texture_of_a_whole_mesh_only(folder: Path) -> None:
+    mesh = load_canonical(entry(folder))
+    assert mesh.painted(np.zeros(3)).texture is None
+    assert mesh.painted(np.zeros(3), np.arange(4) < 2).texture is mesh.texture is not None
 
 
 def test_groups_are_selected_in_files_without_objects(folder: Path) -> None:
