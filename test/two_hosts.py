@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,12 @@ class Host:
 
 
 LOOPBACK = (Host("127.0.0.2"), Host("127.0.0.3"))
+
+
+def free_port() -> int:
+    """Return a TCP port that no program of this machine uses; new namespaces use none."""
+    with socket.create_server(("", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 @contextmanager

@@ -6,12 +6,14 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from clipose_ros.bounded_files import parse_yaml
 from clipose_ros.cli.node_settings import local_model
 from clipose_ros.config import nest, with_current_names
+from clipose_ros.data.cloud_source import CloudSource
+from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.shards.reader import load_clouds
 from clipose_ros.data.shards.stream import open_clouds
 from clipose_ros.errors import CliposeError, ConfigError, UnreadableFileError, quoted
@@ -20,7 +22,7 @@ from clipose_ros.resources import config_path, model_path
 from clipose_ros.training.config import TrainConfig, merged, read_recipe
 from clipose_ros.training.dry_run import describe_run, temporary_run_dir
 from clipose_ros.training.run_dir import STATE, RunDir
-from clipose_ros.training.runtime.distributed import Ranks, ranks_joined
+from clipose_ros.training.runtime.distributed import Ranks, failing_together, ranks_joined
 from clipose_ros.training.runtime.process_settings import configure_process
 from clipose_ros.training.runtime.signals import StoppedError
 from clipose_ros.training.trainer import Trainer, load_run_state
@@ -77,19 +79,39 @@ def _train(options: argparse.Namespace) -> None:
         ConfigError: An option or a setting is wrong.
         DataError: The clouds cannot be read.
         LockedError: Another process trains into the folder.
+        LostRankError: Another process of the run failed.
         StoppedError: A signal stopped the run.
     """
     config = overrule(read_recipe(recipe_path(options.recipe)), options.settings)
-    ranks = Ranks.from_environment()
-    with RunDir(options.out).locked() if ranks.rank == 0 and not options.dry_run else nullcontext():
-        is_new = ranks.rank == 0 and not (options.resume or options.dry_run)
-        if is_new and (options.out / STATE).exists():
-            raise ConfigError(f"'{options.out}' holds a run: resume it with --resume, or choose another folder")
-        _train_in_folder(options, config)
+    device = resolve_device(options.device)
+    if options.dry_run:
+        training, validation = _open_data(options, config)
+        configure_process(config.seed, config.threads, device)
+        with temporary_run_dir(config, options.out) as (trial_config, folder):
+            trainer = Trainer(trial_config, training.categories, training, validation, folder, device)
+            _initialize(trainer, options, config)
+            print(describe_run(trainer, {"training": options.data, "validation": options.validation}))
+        return
+    with ranks_joined(device) as rank_device, ExitStack() as held:
+        with failing_together(rank_device):
+            if Ranks.from_environment().rank == 0:
+                held.enter_context(RunDir(options.out).locked())
+                _require_new(options)
+            training, validation = _open_data(options, config)
+        configure_process(config.seed, config.threads, rank_device)
+        trainer = Trainer(config, training.categories, training, validation, options.out, rank_device)
+        _initialize(trainer, options, config)
+        trainer.run()
 
 
-def _train_in_folder(options: argparse.Namespace, config: TrainConfig) -> None:
-    """Train into the folder of the run, which no other process uses."""
+def _require_new(options: argparse.Namespace) -> None:
+    """Raise ``ConfigError`` if the folder of a new run holds another one."""
+    if not options.resume and (options.out / STATE).exists():
+        raise ConfigError(f"'{options.out}' holds a run: resume it with --resume, or choose another folder")
+
+
+def _open_data(options: argparse.Namespace, config: TrainConfig) -> tuple[CloudSamples | CloudSource, CloudSamples]:
+    """Return the clouds for training and for validation, of the same categories."""
     training = open_clouds(*options.data, seed=config.seed, images=config.with_images, sampling=config.sampling)
     validation = load_clouds(*options.validation)
     if validation.categories != training.categories:
@@ -97,18 +119,7 @@ def _train_in_folder(options: argparse.Namespace, config: TrainConfig) -> None:
             f"training clouds are of {', '.join(training.categories.names)}, validation clouds of "
             f"{', '.join(validation.categories.names)}: generate both with the same categories"
         )
-    device = resolve_device(options.device)
-    configure_process(config.seed, config.threads, device)
-    if options.dry_run:
-        with temporary_run_dir(config, options.out) as (trial_config, folder):
-            trainer = Trainer(trial_config, training.categories, training, validation, folder, device)
-            _initialize(trainer, options, config)
-            print(describe_run(trainer, {"training": options.data, "validation": options.validation}))
-        return
-    with ranks_joined(device) as rank_device:
-        trainer = Trainer(config, training.categories, training, validation, options.out, rank_device)
-        _initialize(trainer, options, config)
-        trainer.run()
+    return training, validation
 
 
 def _initialize(trainer: Trainer, options: argparse.Namespace, config: TrainConfig) -> None:

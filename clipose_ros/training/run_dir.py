@@ -20,7 +20,7 @@ from clipose_ros.errors import CliposeError, UnreadableFileError
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.run_lock import LOCK, locked
-from clipose_ros.training.runtime.distributed import any_rank, from_rank_zero, rank_and_size
+from clipose_ros.training.runtime.distributed import any_rank, failing_together, from_rank_zero, rank_and_size
 from clipose_ros.training.state_file import TrainingState, read_state
 
 STATE, LAST, BEST, LOG = "state.pt", "model.safetensors", "best.safetensors", "log.jsonl"
@@ -103,22 +103,27 @@ class RunDir:
 
         Raises:
             TrainingError: There is no state, or it cannot be read.
+            LostRankError: The same, on the other ranks.
         """
         path = self.path / STATE
         rank, size = rank_and_size()
-        if rank:
-            return read_state(BytesIO(from_rank_zero(b"", device)), device)
-        if not path.is_file():
-            raise TrainingError(f"nothing to resume: '{path}' does not exist")
+        content = BytesIO()
+        with failing_together(device):
+            if not rank:
+                if not path.is_file():
+                    raise TrainingError(f"nothing to resume: '{path}' does not exist")
+                state = self._read_state(path, device)
+                if size > 1:
+                    torch.save(state, content)
+        received = from_rank_zero(content.getvalue(), device)
+        return self._read_state(BytesIO(received), device) if rank else state
+
+    def _read_state(self, source: Path | BytesIO, device: str) -> TrainingState:
+        """Read the state from its file, or from its content."""
         try:
-            state = read_state(path, device)
+            return read_state(source, device)
         except UnreadableFileError as error:
             raise self.state_error(str(error)) from error
-        if size > 1:
-            content = BytesIO()
-            torch.save(state, content)
-            from_rank_zero(content.getvalue(), device)
-        return state
 
     def has_state(self, device: str) -> bool:
         """Return True on all ranks if rank 0 has a state."""

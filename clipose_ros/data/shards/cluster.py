@@ -11,7 +11,7 @@ import logging
 import pkgutil
 import platform
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +30,9 @@ TIMEOUT_S = 10.0
 """Longest time to wait for the answer of a scheduler, seconds."""
 
 
+_SHARED = "use a folder that all hosts share, or a store such as s3://bucket/train"
+
+
 class _Made(NamedTuple):
     """A shard, and the host of the worker that wrote it."""
 
@@ -39,7 +42,7 @@ class _Made(NamedTuple):
 
 def make_shards(
     workers: int | str, source: SceneSource, jobs: Sequence[ShardJob], log: Callable[[str], None]
-) -> Iterator[Shard]:
+) -> Generator[Shard, None, None]:
     """Make shards by workers of dask and yield each when it is written, in any order.
 
     Args:
@@ -201,6 +204,9 @@ def _make_shard(job: ShardJob, source: SceneSource, versions: Mapping[str, str],
     for name, version in read_versions().items():
         _check_version(worker.address, name, version, versions)
     _check_threads(worker.address, worker.state.nthreads)
+    folder = local_folder(job.target)
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"worker {worker.address} on host {host} finds no folder {job.target}: {_SHARED}")
     try:
         return _Made(write_shard(source, job), host)
     except (CliposeError, OSError) as error:
@@ -217,6 +223,5 @@ def _require_visible(target: str, made: _Made) -> None:
         is_visible = is_intact(target, shard.name, FileContent(shard.size, shard.sha256))
     if not is_visible:
         raise DataError(
-            f"{target} does not hold the shard {shard.name} that a worker on host {made.host} wrote: use a folder that "
-            "all hosts share, or a store such as s3://bucket/train"
+            f"{target} does not hold the shard {shard.name} that a worker on host {made.host} wrote: {_SHARED}"
         )

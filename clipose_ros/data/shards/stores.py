@@ -15,13 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipose_ros.atomic_files import PART, write_atomically
-from clipose_ros.data.shards.urls import check_url, local_folder, open_store, open_url, resolve_url, store_errors
+from clipose_ros.data.shards.urls import (
+    BY_COMMAND,
+    check_url,
+    local_folder,
+    open_store,
+    open_url,
+    resolve_url,
+    store_errors,
+)
 from clipose_ros.errors import ConfigError, DataError, one_line
 
 WRITE_REMEDY = "free disk space or choose another folder, then run the same command again; complete shards are kept"
 """Remedy of a shard or manifest that cannot be written."""
 _STORE_REMEDY = "check address, credentials and network, then run the same command again; complete shards are kept"
-_READ_ONLY = ("pipe:", "http://", "https://")
 _CHUNK = 1 << 20  # shards may be larger than the memory
 
 
@@ -52,7 +59,7 @@ def prepare_folder(target: str | Path) -> None:
         remove_partial_files(target)
         return
     url = str(target)
-    if url.startswith(_READ_ONLY):
+    if url.startswith(BY_COMMAND):
         raise ConfigError(f"shards cannot be written to {url}: use a folder, or a store such as s3://bucket/train")
     check_url(url)
     store, path = open_store(url)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -20,7 +21,7 @@ _URL = re.compile(r"[A-Za-z0-9._~:/?#@!&*+,;=%\[\]{}-]*")
 """URLs that cannot end the quotes in which WebDataset passes them to a shell."""
 _REMEDY = "check address, credentials and network, then try again"
 _LOCAL = "file://"
-_BY_COMMAND = ("pipe:", "http://", "https://")
+BY_COMMAND = ("pipe:", "http://", "https://")
 """What WebDataset opens by a command, for reading only. fsspec would need further packages for HTTP."""
 
 
@@ -30,10 +31,18 @@ def is_folder(source: str | Path) -> bool:
 
 
 def local_folder(source: str | Path) -> Path | None:
-    """Return the path of a folder in the file system of this machine; None for other stores."""
+    """Return the path of a folder in the file system of this machine; None for other stores.
+
+    Raises:
+        DataError: A ``file://`` URL names another machine, or no path.
+    """
     text = str(source)
     if text.startswith(_LOCAL):
-        return Path(text.removeprefix(_LOCAL))
+        host, slash, path = text.removeprefix(_LOCAL).partition("/")
+        path = unquote(path)
+        if host not in ("", "localhost") or not slash or "\0" in path:
+            raise DataError(f"the URL {quoted(text)} names no path of this machine: write it as file:///data/train")
+        return Path("/", path)
     return None if _is_url(source) else Path(source)
 
 
@@ -67,7 +76,7 @@ def open_url(url: str) -> AbstractContextManager[ByteStream]:
     # The command of a pipe is the user's own and is executed as given.
     if not url.startswith("pipe:"):
         check_url(url)
-    if url.startswith(_BY_COMMAND):
+    if url.startswith(BY_COMMAND):
         stream: AbstractContextManager[ByteStream] = gopen(url)
         return stream
     return _open_in_store(url)

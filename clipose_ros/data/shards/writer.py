@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,11 +71,12 @@ def generate_shards(
         else make_shards(workers, source, jobs, log)
     )
     # The manifest is rewritten after each shard, so an interrupted run loses only unfinished shards.
-    for shard in made:
-        shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
-        manifest = replace(manifest, shards=tuple(shards))
-        manifest.write(target)
-        log(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
+    with closing(made):
+        for shard in made:
+            shards = sorted((*manifest.shards, shard), key=lambda each: each.first_scene)
+            manifest = replace(manifest, shards=tuple(shards))
+            manifest.write(target)
+            log(f"{shard.name}: {shard.samples} clouds, {manifest.missing_scenes} scenes to go")
     remove_partial_files(target)
     return manifest
 

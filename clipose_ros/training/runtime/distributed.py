@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -104,8 +104,26 @@ def ranks_joined(device: str) -> Iterator[str]:
     if device.startswith("cuda"):
         device = resolve_device(f"cuda:{ranks.local_rank}")
         torch.cuda.set_device(device)
-    else:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", find_interface(os.environ["MASTER_ADDR"]))
+    with nullcontext() if device.startswith("cuda") else _gloo_interface(), _process_group(ranks, device):
+        yield device
+
+
+@contextmanager
+def _gloo_interface() -> Iterator[None]:
+    """Let Gloo use the network interface that leads to rank 0, unless the environment names one."""
+    if os.environ.get("GLOO_SOCKET_IFNAME"):
+        yield
+        return
+    os.environ["GLOO_SOCKET_IFNAME"] = find_interface(os.environ["MASTER_ADDR"])
+    try:
+        yield
+    finally:
+        del os.environ["GLOO_SOCKET_IFNAME"]
+
+
+@contextmanager
+def _process_group(ranks: Ranks, device: str) -> Iterator[None]:
+    """Join the ranks in a context."""
     try:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -113,7 +131,7 @@ def ranks_joined(device: str) -> Iterator[str]:
         reason = quoted(" ".join(str(error).split()))
         raise ConfigError(f"{ranks.size} processes cannot be joined at {place} ({reason}): {_REMEDY}") from error
     try:
-        yield device
+        yield
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         # Gloo raises plain errors.
@@ -201,6 +219,23 @@ def any_rank(flag: bool, device: str) -> bool:
     if rank_and_size()[1] == 1:
         return flag
     return joint_mean(torch.tensor(float(flag), device=device)).item() > 0.0
+
+
+@contextmanager
+def failing_together(device: str) -> Iterator[None]:
+    """Run a block without collectives on all ranks; if it raises on one, no other rank waits for that one.
+
+    Raises:
+        LostRankError: The block raised on another rank.
+    """
+    try:
+        yield
+    except Exception:
+        with suppress(RuntimeError):  # another rank is lost besides
+            any_rank(True, device)
+        raise
+    if any_rank(False, device):
+        raise LostRankError("another process of the run could not start or resume it: its message says why")
 
 
 def gathered(rows: Tensor) -> Tensor:

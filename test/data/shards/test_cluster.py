@@ -15,6 +15,7 @@ import psutil
 import pytest
 from dask_hosts import DaskHosts, dask_hosts
 from distributed import Client, LocalCluster
+from folder_files import read_files
 from two_hosts import LOOPBACK, two_hosts
 
 from clipose_ros.data.shards import cluster
@@ -26,10 +27,6 @@ from clipose_ros.errors import ConfigError, DataError
 
 SOURCE = SimulatedScenes(seed=5)
 SCENES = 4
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,7 @@ def thread_address() -> Iterator[str]:
 
 @pytest.mark.timeout(180)
 def test_killed_host_and_foreign_memory_and_lost_scheduler(
-    hosts: DaskHosts, tmp_path: Path, expected: dict[str, bytes]
+    hosts: DaskHosts, tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One test for all: starting the workers takes longer than the rest."""
     with pytest.raises(DataError, match=r"memory://x does not hold the shard clouds-00000\d.tar that a worker on host"):
@@ -79,6 +76,13 @@ def test_killed_host_and_foreign_memory_and_lost_scheduler(
     assert addresses, "the killed worker was making a shard"
     assert read_files(tmp_path / "shards") == expected
     assert sorted(line.partition(":")[0] for line in lines) == sorted(expected.keys() - {MANIFEST}), "each is made once"
+
+    monkeypatch.chdir(tmp_path)
+    # A link that leads each process to a folder of its own.
+    with pytest.raises(
+        DataError, match=r"worker tcp://\S+ on host \S+ finds no folder \S+: use a folder that all hosts"
+    ):
+        generate_shards("/proc/self/cwd/own", SOURCE, 2, 1, hosts.address, log=lambda line: None)
 
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),

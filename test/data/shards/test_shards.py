@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from folder_files import read_files
 
 from clipose_ros.atomic_files import write_atomically
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -26,6 +28,7 @@ from clipose_ros.data.nocs.fixture import write_nocs_fixture
 from clipose_ros.data.nocs.samples import load_nocs_samples
 from clipose_ros.data.nocs.scene_source import NocsFrames
 from clipose_ros.data.samples import CloudSamples
+from clipose_ros.data.shards import writer
 from clipose_ros.data.shards.codec import iter_tar_bytes
 from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard
 from clipose_ros.data.shards.reader import load_clouds, read_shards
@@ -45,10 +48,6 @@ SIZES = (4, 0, 7, 1, 5)
 def assert_equal(one: CloudSamples, other: CloudSamples) -> None:
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +133,27 @@ def test_second_run_keeps_intact_shards_and_replaces_damaged_ones(copy: Path, fo
     assert read_files(copy) == read_files(folder), "the bytes depend neither on workers nor on interruptions"
     assert (copy / names[0]).stat().st_mtime_ns == kept
     assert "1 shards exist, 2 remain" in lines[0]
+
+
+def test_workers_end_before_the_error_of_the_caller_is_reported(
+    copy: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shard, *_) = Manifest.read(copy).shards
+    ended = []
+
+    def make_shards(*_: object) -> Iterator[Shard]:
+        try:
+            yield shard
+        finally:
+            ended.append(True)
+
+    def fail(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    monkeypatch.setattr(writer, "make_shards", make_shards)
+    with pytest.raises(BrokenPipeError) as caught:
+        generate_shards(tmp_path_factory.mktemp("other"), SOURCE, SCENES, PER_SHARD, workers=2, log=fail)
+    assert ended and caught.tb is not None, "the error still holds the frames"
 
 
 def test_more_scenes_extend_a_folder(copy: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from folder_files import read_files
 from fsspec.implementations.memory import MemoryFileSystem
 
 from clipose_ros.cli import generate
@@ -19,10 +20,6 @@ from clipose_ros.data.synthetic.scene_source import SimulatedScenes
 from clipose_ros.errors import CliposeError, ConfigError, DataError
 
 SOURCE = SimulatedScenes(seed=5)
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 class LostError(Exception):
@@ -89,11 +86,21 @@ def test_store_holds_the_files_of_a_folder_and_is_continued_like_it(memory: str,
         generate_shards(memory, SOURCE, 2, 1)
 
 
-def test_file_url_is_a_folder_of_this_machine(tmp_path: Path) -> None:
-    generate_shards(f"file://{tmp_path}/new", SOURCE, 1, 1, log=lambda line: None)
-    (tmp_path / "new" / "x.part").write_bytes(b"half")
-    generate_shards(f"file://{tmp_path}/new", SOURCE, 1, 1, log=lambda line: None)
-    assert sorted(read_files(tmp_path / "new")) == ["clouds-000000.tar", MANIFEST]
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_file_url_is_a_folder_of_this_machine(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = f"file://{host}{tmp_path}/a%20new"
+    generate_shards(url, SOURCE, 1, 1, log=lambda line: None)
+    (tmp_path / "a new" / "x.part").write_bytes(b"half")
+    generate_shards(url, SOURCE, 1, 1, log=lambda line: None)
+    assert sorted(read_files(tmp_path / "a new")) == ["clouds-000000.tar", MANIFEST]
+    assert len(read_shards(url)) == len(read_shards(tmp_path / "a new"))
+
+
+@pytest.mark.parametrize("url", ["file://data/train", "file://localhost", "file:///a%00b"])
+def test_file_url_of_another_machine_is_refused(url: str) -> None:
+    with pytest.raises(DataError, match=f"the URL '{url}' names no path of this machine: write it as file:///data"):
+        generate_shards(url, SOURCE, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import psutil
 import pytest
+from torch import distributed as dist
 
 from clipose_ros.errors import ConfigError
 from clipose_ros.training.runtime.distributed import Ranks, find_interface, ranks_joined
 
-NAMES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_MAX_RESTARTS")
+NAMES = (
+    "GLOO_SOCKET_IFNAME", "WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_MAX_RESTARTS",
+)  # fmt: skip
 WHOLE = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
 
@@ -86,6 +90,23 @@ def test_first_rank_without_an_address_is_named(environment: pytest.MonkeyPatch)
     assert "MASTER_ADDR is 'nowhere.invalid', which no route leads to" in refuse(
         environment, WHOLE | {"MASTER_ADDR": "nowhere.invalid"}
     )
+
+
+@pytest.mark.parametrize(("chosen", "host"), [("eth7", "nowhere.invalid"), (None, "127.0.0.1")])
+def test_interface_is_searched_only_if_none_is_chosen(
+    environment: pytest.MonkeyPatch, chosen: str | None, host: str
+) -> None:
+    for name, value in (WHOLE | {"MASTER_ADDR": host}).items():
+        environment.setenv(name, value)
+    if chosen:
+        environment.setenv("GLOO_SOCKET_IFNAME", chosen)
+    used = []
+    environment.setattr(dist, "init_process_group", lambda *_, **__: used.append(os.environ["GLOO_SOCKET_IFNAME"]))
+    environment.setattr(dist, "destroy_process_group", lambda: None)
+    expected = chosen or find_interface(host)
+    with ranks_joined("cpu"):
+        pass
+    assert used == [expected] and os.environ.get("GLOO_SOCKET_IFNAME") == chosen
 
 
 def test_restarts_need_a_store_that_forgets_lost_processes(environment: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from two_hosts import Host, two_hosts
+from two_hosts import Host, free_port, two_hosts
 
 from clipose_ros.data.samples import CloudSamples
 
@@ -44,9 +44,9 @@ def test_run_with_a_killed_rank_ends_with_the_weights_of_one_host(
         )
 
     with two_hosts(kind) as hosts, ExitStack() as opened:
-        agents = []
+        agents, port = [], free_port()
         for i, host in enumerate(hosts):
-            meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:29417"]
+            meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[0].address}:{port}"]
             meeting += ["--rdzv-conf", f"is_host={1 - i}", "--local-addr", host.address, "--max-restarts", "2"]
             agents.append(opened.enter_context(start(f"host{i}", host, "--nnodes", "2", *meeting)))
             opened.callback(agents[i].terminate)
