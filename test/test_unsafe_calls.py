@@ -26,6 +26,7 @@ EXCEPTIONS = {
     ("clipose_ros/training/runtime/distributed.py", "socket"),  # the route to the first rank
     ("clipose_ros/run_lock.py", "socket"),  # the name of this machine
     ("clipose_ros/ros_tools/view/gate.py", "http"),  # parses cookies
+    ("clipose_ros/data/shards/urls.py", "urllib"),  # decodes the path of file:// URLs
     ("clipose_ros/ros_tools/view/gate.py", "urllib"),  # parses addresses
     ("clipose_ros/ros_tools/view/server.py", "http"),  # status codes of a local page
     ("clipose_ros/ros_tools/view/server.py", "socket"),  # the name of this machine
