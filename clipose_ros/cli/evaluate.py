@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -54,7 +54,6 @@ if TYPE_CHECKING:  # the imports load the simulator and torch, which result file
     from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
     from clipose_ros.inference.pipeline import PosePredictor
 
-T = TypeVar("T")
 ByKind = Mapping[IouKind, Mapping[str, Scores]]
 
 

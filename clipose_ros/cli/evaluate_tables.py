@@ -12,7 +12,8 @@ from clipose_ros.evaluation.metrics.iou import IouKind
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.evaluation.metrics.reliability import Reliability
-from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
+from clipose_ros.evaluation.report.breakdown import Breakdown
+from clipose_ros.model.score_calibration import CORRECT_CM, CORRECT_DEG
 
 if TYPE_CHECKING:  # the import loads the tracker, which tables of scores do not need
     from clipose_ros.evaluation.metrics.jitter import JitterReport
@@ -52,7 +53,7 @@ def scores_table(title: str, table: Mapping[str, Scores]) -> Table:
 def reliability_table(reliability: Reliability) -> Table:
     """Return the table of mean score and share of correct poses by bins of the score."""
     result = Table(
-        title=f"Scores against the share of poses within {DEGREES:g} degrees and {CENTIMETRES:g} cm; expected "
+        title=f"Scores against the share of poses within {CORRECT_DEG:g} degrees and {CORRECT_CM:g} cm; expected "
         f"calibration error {100 * reliability.expected_calibration_error:.1f} %"
     )
     for name in ("score", "poses", "mean score", "share of correct poses"):
@@ -81,7 +82,7 @@ def protocol_title(kind: IouKind) -> str:
 def breakdown_table(factors: Breakdown) -> Table:
     """Return the table of percentages by category and by each factor of the breakdown."""
     names = list(next(iter(next(iter(factors.values())).values())))
-    within = f"{DEGREES:g} deg and {CENTIMETRES:g} cm"
+    within = f"{CORRECT_DEG:g} deg and {CORRECT_CM:g} cm"
     result = Table(title=f"Objects posed within {within}, per cent, and number of objects")
     for name in ("", *names):
         result.add_column(name, justify="right" if name else "left")

@@ -22,7 +22,7 @@ _URL = re.compile(r"[A-Za-z0-9._~:/?#@!&*+,;=%\[\]{}-]*")
 _REMEDY = "check address, credentials and network, then try again"
 _LOCAL = "file://"
 BY_COMMAND = ("pipe:", "http://", "https://")
-"""What WebDataset opens by a command, for reading only. fsspec would need further packages for HTTP."""
+"""Schemes that WebDataset opens by a command, for reading only. fsspec would need further packages for HTTP."""
 
 
 def is_folder(source: str | Path) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 from clipose_ros.categories import Category, CategorySet
 from clipose_ros.evaluation.metrics.average_precision import descending, greedy_matches
 from clipose_ros.evaluation.metrics.nocs_protocol import axially_symmetric, pose_errors
-from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES
 from clipose_ros.evaluation.results_file import NocsFrame
+from clipose_ros.model.score_calibration import CORRECT_CM, CORRECT_DEG
 from clipose_ros.segmentation.overlap import count_shared_pixels
 from clipose_ros.types import BoolArray, FloatArray, InstanceMask
 
@@ -21,7 +21,7 @@ TABLE_HEAD = ("objects", "masks", "recall", "precision", "poses", "recall", "pre
 """Columns of ``DetectionRecall.row``: recall and precision of masks, then of poses, per cent."""
 DESCRIPTION = (
     f"Detected masks and estimated poses. A mask is correct at IoU > {MASK_IOU:g} with an object of its category, a "
-    f"pose within {DEGREES:g} degrees and {CENTIMETRES:g} cm. Recall is relative to all objects, precision to all "
+    f"pose within {CORRECT_DEG:g} degrees and {CORRECT_CM:g} cm. Recall is relative to all objects, precision to all "
     "masks or poses."
 )
 """Explanation of the columns for tables and reports."""
@@ -116,7 +116,7 @@ def _count_poses(frame: NocsFrame, category: Category) -> tuple[int, int]:
         frame.truths.S_camera_object[true],
         axially_symmetric(category, frame.handle_visible[true]),
     )
-    return len(predicted), _count_matches(degrees + cm, (degrees <= DEGREES) & (cm <= CENTIMETRES))
+    return len(predicted), _count_matches(degrees + cm, (degrees <= CORRECT_DEG) & (cm <= CORRECT_CM))
 
 
 def _count_matches(cost: FloatArray, admissible: BoolArray) -> int:

@@ -14,8 +14,6 @@ from clipose_ros.evaluation.runs.stored_clouds import PosedClouds
 from clipose_ros.model.score_calibration import CORRECT_CM, CORRECT_DEG
 from clipose_ros.types import BoolArray, FloatArray
 
-DEGREES, CENTIMETRES = CORRECT_DEG, CORRECT_CM
-"""Thresholds of a correct pose."""
 ALL = "all"
 
 
@@ -54,8 +52,8 @@ def breakdown(posed: PosedClouds) -> Breakdown:
 
 
 def find_correct(errors: Sequence[PoseError]) -> BoolArray:
-    """Return which poses are within ``DEGREES`` and ``CENTIMETRES`` ``(B,)``."""
-    return np.array([e.rotation_deg <= DEGREES and e.translation_cm <= CENTIMETRES for e in errors], dtype=bool)
+    """Return which poses are within ``CORRECT_DEG`` and ``CORRECT_CM`` ``(B,)``."""
+    return np.array([e.rotation_deg <= CORRECT_DEG and e.translation_cm <= CORRECT_CM for e in errors], dtype=bool)
 
 
 def breakdown_records(factors: Breakdown) -> dict[str, object]:

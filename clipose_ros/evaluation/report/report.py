@@ -13,9 +13,10 @@ from clipose_ros.evaluation.metrics.latency import Latency
 from clipose_ros.evaluation.metrics.nocs_protocol import TABLE, Scores, Thresholds, as_record
 from clipose_ros.evaluation.metrics.pose_accuracy import THRESHOLDS, Accuracy
 from clipose_ros.evaluation.metrics.reliability import Reliability
-from clipose_ros.evaluation.report.breakdown import CENTIMETRES, DEGREES, Breakdown
+from clipose_ros.evaluation.report.breakdown import Breakdown
 from clipose_ros.evaluation.report.html import embed_figure, format_number, note, page, table
 from clipose_ros.evaluation.report.worst_cases import FailureCase, draw_cases
+from clipose_ros.model.score_calibration import CORRECT_CM, CORRECT_DEG
 
 IOU_GRID = tuple(k / 100 for k in range(101))
 ROTATION_GRID_DEG = tuple(float(d) for d in range(61))
@@ -60,11 +61,11 @@ SHARES = (
     "handle is the angle between the y axes."
 )
 BREAKDOWN = (
-    f"Percentage of objects posed within {DEGREES:g}° and {CENTIMETRES:g} cm, with the number of objects in brackets. "
-    "Percentages of few objects are unreliable."
+    f"Percentage of objects posed within {CORRECT_DEG:g}° and {CORRECT_CM:g} cm, with the number of objects in "
+    "brackets. Percentages of few objects are unreliable."
 )
 RELIABILITY = (
-    f"A pose within {DEGREES:g}° and {CENTIMETRES:g} cm is right. If scores are probabilities, poses of about equal "
+    f"A pose within {CORRECT_DEG:g}° and {CORRECT_CM:g} cm is right. If scores are probabilities, poses of about equal "
     "score are correct at that rate: the points lie on the line. Their areas show the number of poses."
 )
 SINGLE = (
