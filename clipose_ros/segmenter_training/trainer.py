@@ -6,7 +6,7 @@ trained. Weights that it produces are under AGPL-3.0 as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from clipose_ros.run_lock import locked
 from clipose_ros.segmentation.isolation import ULTRALYTICS_ERRORS, first_line, isolate_ultralytics
 from clipose_ros.segmenter_training.dataset import DATASET_FILE, PARTS
 from clipose_ros.segmenter_training.dataset_file import ImageDataset, read_image_dataset
+from clipose_ros.segmenter_training.distillation import Teacher, load_teacher
 from clipose_ros.segmenter_training.parameter_file import DetectorParameters, write_parameters
 from clipose_ros.segmenter_training.prediction_pictures import draw_predictions
 from clipose_ros.segmenter_training.progress import TrainingProgress
@@ -74,6 +75,9 @@ class SegmenterTrainConfig(ConfigNode):
     precision: str = option(
         "fp32", "Precision of the network; bf16 is faster on processors that support it.", choices=("fp32", "bf16")
     )
+    teacher: str = option("", "Weights (.pt) whose class scores and boxes are kept in teacher_images.")
+    teacher_images: str = option("*", "Pattern of the file names of these images, for example photo_*.")
+    teacher_weight: float = option(1.0, "Weight of the teacher in the loss.", low=0.0)
     workers: int = option(0, "Number of processes that load images; 0 loads in the training process.", low=0, high=256)
     seed: int = option(0, "Seed of the weights and of the order of images.", low=0)
 
@@ -179,6 +183,8 @@ def train_segmenter(
             model.add_callback(event, getattr(progress, event))
         if config.precision == "bf16":
             model.add_callback("on_train_start", _use_bfloat16)
+        if config.teacher:
+            model.add_callback("on_train_start", _make_teacher(config, images.names, model.model).attend)
         try:
             output.mkdir(parents=True, exist_ok=True)
             with locked(output):
@@ -224,6 +230,13 @@ def _resolve_device(device: str) -> str:
             f"{torch.cuda.device_count()} GPUs"
         )
     return device if device == "cpu" else number
+
+
+def _make_teacher(config: SegmenterTrainConfig, names: Sequence[str], student: Any) -> Teacher:
+    """Load the teacher of a recipe for the classes of the images, inside ``isolate_ultralytics``."""
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    network = load_teacher(config.teacher, names, student)
+    return Teacher(network, config.teacher_images, config.teacher_weight, dtype)
 
 
 def _use_bfloat16(trainer: Any) -> None:
