@@ -49,6 +49,16 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_TYPE_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _read_type_hints(cls: type) -> dict[str, Any]:
+    """Return the types of the fields of a class by name. They are kept, because settings are often replaced."""
+    if cls not in _TYPE_HINTS:
+        _TYPE_HINTS[cls] = typing.get_type_hints(cls)
+    return _TYPE_HINTS[cls]
+
+
 class ConfigEntry(NamedTuple):
     """A setting or section of a ``ConfigNode``.
 
@@ -71,7 +81,7 @@ class ConfigNode:
     """True for the root of a tree, in which old names of settings are translated."""
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = _read_type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, ConfigNode):
@@ -107,7 +117,7 @@ class ConfigNode:
         if cls.is_root:
             values = with_current_names(values)
         known = cls.keys()
-        hints = typing.get_type_hints(cls)
+        hints = _read_type_hints(cls)
         arguments: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:

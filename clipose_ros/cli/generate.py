@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clipose_ros.allocator import keep_freed_memory
 from clipose_ros.cli.option_rules import parse
 from clipose_ros.data.nocs.dataset import NocsDataset
 from clipose_ros.data.nocs.files import SUBSETS
@@ -21,7 +22,13 @@ from clipose_ros.data.synthetic.assets.mesh_index import SPLITS, read_mesh_index
 from clipose_ros.data.synthetic.assets.mesh_library import MeshLibrary
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary, read_object_library
 from clipose_ros.data.synthetic.scene_source import SimulatedScenes
-from clipose_ros.data.synthetic.simulators import DEFAULT_SIMULATOR, SIMULATORS
+from clipose_ros.data.synthetic.simulators import (
+    DEFAULT_SIMULATOR,
+    RASTER_RENDERER,
+    RAY_RENDERER,
+    RENDERERS,
+    SIMULATORS,
+)
 from clipose_ros.data.test_sets import read_test_set
 from clipose_ros.errors import CliposeError, ConfigError
 
@@ -30,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = parse(_parser(), arguments, _REQUIREMENTS, _CONFLICTS)
     cv2.setNumThreads(1)
+    keep_freed_memory()
     try:
         if options.shards is not None:
             write_shards(options)
@@ -93,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         "structured-light and time-of-flight cameras (objects), or these with more hands and neighbours "
         "(crowded_objects).",
     )
+    parser.add_argument(
+        "--renderer",
+        choices=tuple(RENDERERS),
+        default=RASTER_RENDERER,
+        help="Render by a compiled rasterizer (raster, the default) or by rays, which takes three times as long (rays)."
+        " Images (--image-size) and frozen test sets are always rendered by rays.",
+    )
     add_object_library_options(parser)
     add_nocs_options(parser)
     return parser
@@ -106,10 +121,11 @@ _REQUIREMENTS = {
     **dict.fromkeys(("subset", "frames", "box_centred_mugs"), ("nocs",)),
 }
 """Options that require one of others: names of the others by option."""
+_SCENE_OPTIONS = ("scenes", "simulator", "renderer", "categories", "meshes")
 _CONFLICTS = [
     ("workers", "scheduler"),
-    *((name, "nocs") for name in ("scenes", "simulator", "categories", "meshes")),
-    *((name, "test_set") for name in ("scenes", "simulator", "categories", "meshes", "nocs", "shards", "image_size")),
+    *((name, "nocs") for name in _SCENE_OPTIONS),
+    *((name, "test_set") for name in (*_SCENE_OPTIONS, "nocs", "shards", "image_size")),
 ]
 """Pairs of options that exclude each other. NOCS data and test sets define their own scenes, categories and objects."""
 
@@ -129,7 +145,8 @@ def write_clouds(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     test_set = None if options.test_set is None else read_test_set(options.test_set)
     if test_set is not None:
-        samples = SimulatedScenes(test_set.seed, simulator=test_set.simulator).generate_samples(test_set.scenes)
+        source = SimulatedScenes(test_set.seed, simulator=test_set.simulator, renderer=RAY_RENDERER)
+        samples = source.generate_samples(test_set.scenes)
     elif options.nocs is not None:
         samples = load_nocs_samples(
             open_nocs_dataset(options), options.seed, options.frames, image_side=options.image_size
@@ -154,7 +171,7 @@ def _read_simulated_scenes(options: argparse.Namespace) -> SimulatedScenes:
     if options.image_size and options.simulator != DEFAULT_SIMULATOR:
         raise ConfigError(f"only --simulator {DEFAULT_SIMULATOR} makes images: leave out --image-size")
     library, record = read_object_library_options(options), describe_objects(options)
-    return SimulatedScenes(options.seed, options.image_size, library, record, options.simulator)
+    return SimulatedScenes(options.seed, options.image_size, library, record, options.simulator, options.renderer)
 
 
 def write_shards(options: argparse.Namespace) -> None:

@@ -10,9 +10,9 @@
     points_sha256: "fdc0..." # hash of the points
     first_scene_sha256: "..." # hash of the points of the first scene, which tests compare
 
-The hashes are those of the arrays of ``CloudSamples`` in little-endian byte order, rows first. That of the truths
-begins with the names of the categories, separated by commas. The points depend on how a processor rounds; the
-hashes were recorded on an x86 processor with AVX-512.
+The clouds are rendered by rays (``RENDERERS``). The hashes are those of the arrays of ``CloudSamples`` in little-endian
+byte order, rows first. That of the truths begins with the names of the categories, separated by commas. The points
+depend on how a processor rounds; the hashes were recorded on an x86 processor with AVX-512.
 """
 
 from __future__ import annotations

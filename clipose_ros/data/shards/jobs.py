@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import cv2
 
 from clipose_ros import __version__
+from clipose_ros.allocator import keep_freed_memory
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.shards.codec import iter_tar_bytes
 from clipose_ros.data.shards.manifest import Shard
 from clipose_ros.data.shards.sources import SceneSource
 from clipose_ros.data.shards.stores import write_file
 
-VERSIONED_PACKAGES = ("numpy", "scipy", "trimesh", "embreex", "opencv-python-headless")
+VERSIONED_PACKAGES = ("numpy", "scipy", "trimesh", "embreex", "numba", "opencv-python-headless")
 """Packages whose version can change a generated cloud; their versions go into the manifest."""
 
 
@@ -45,6 +46,7 @@ def write_shard(source: SceneSource, job: ShardJob) -> Shard:
     """
     # The processes use all cores already; more threads in each would only compete.
     cv2.setNumThreads(1)
+    keep_freed_memory()
     # Filled while write_file consumes the generator below.
     counts = dict.fromkeys(source.categories.names, 0)
 

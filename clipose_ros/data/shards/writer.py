@@ -15,7 +15,7 @@ from clipose_ros.data.shards.stores import FileContent, find_size, is_intact, pr
 from clipose_ros.data.shards.urls import local_folder
 from clipose_ros.errors import ConfigError
 
-_EARLIER_SETTINGS = {"simulator": "tables"}
+_EARLIER_SETTINGS = {"simulator": "tables", "renderer": "rays"}
 """Values of settings that earlier versions did not write into the manifest."""
 
 

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from clipose_ros.config import ConfigNode, option
+from clipose_ros.data.synthetic.jitter_kernels import read_at_offsets
 from clipose_ros.types import BoolArray, FloatArray
 
 EDGE_RATIO = 0.02
@@ -143,11 +144,8 @@ def _jitter_pixels(depth: FloatArray, rng: np.random.Generator, sigma_px: float)
     """Read depth at normally distributed pixel offsets, which frays edges."""
     if sigma_px <= 0.0:
         return depth
-    height, width = depth.shape
-    shift = np.rint(sigma_px * rng.standard_normal((2, height, width), np.float32)).astype(np.int32)
-    rows = np.clip(np.arange(height, dtype=np.int32)[:, None] + shift[0], 0, height - 1)
-    columns = np.clip(np.arange(width, dtype=np.int32) + shift[1], 0, width - 1)
-    jittered: FloatArray = depth[rows, columns]
+    offsets = rng.standard_normal((2, *depth.shape), np.float32)
+    jittered: FloatArray = read_at_offsets(np.asarray(depth, np.float32), offsets, np.float32(sigma_px))
     return jittered
 
 

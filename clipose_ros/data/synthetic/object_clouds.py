@@ -6,20 +6,20 @@ depth camera. The mask is distorted as the detector does, and the cloud is extra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.config import CloudConfig
 from clipose_ros.data.cloud_sample import CloudSample
-from clipose_ros.data.synthetic.assets.mesh import HANDLE
+from clipose_ros.data.synthetic.assets.mesh import HANDLE, Mesh
 from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.assets.shapes import MeshObject
 from clipose_ros.data.synthetic.detector_masks import distort_mask
 from clipose_ros.data.synthetic.object_scenes import ObjectScene, ObjectSceneConfig, make_object_scene
-from clipose_ros.data.synthetic.raycast import Silhouette
 from clipose_ros.data.synthetic.renderer import MIN_HANDLE_FRACTION, MIN_HANDLE_PIXELS, ObjectTruth
 from clipose_ros.data.synthetic.samples import (
     MIN_HANDLE_POINTS,
@@ -30,7 +30,10 @@ from clipose_ros.data.synthetic.samples import (
     random_intrinsics,
 )
 from clipose_ros.data.synthetic.sensors.cameras import random_depth_camera
+from clipose_ros.data.synthetic.sensors.lighting import SurfaceScene
+from clipose_ros.data.synthetic.sensors.raster_images import RasterScene
 from clipose_ros.data.synthetic.sensors.ray_images import RayScene
+from clipose_ros.data.synthetic.silhouettes import RasterSilhouette, RaySilhouette, Silhouette
 from clipose_ros.data.synthetic.viewpoints import look_at
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.inference.point_cloud import extract_cloud
@@ -46,6 +49,24 @@ MIN_MEASURED = 0.2
 """Minimum share of an object's visible pixels with depth; objects below it are skipped."""
 DISTANCE_M = (0.3, 1.5)
 """Smallest and largest distance of the camera from the object."""
+
+
+class WindowRenderer(NamedTuple):
+    """How the windows of the objects are rendered.
+
+    Attributes:
+        make_scene: Source of the scene from its meshes and the random generator of their textures.
+        make_silhouette: Source of the silhouette of a mesh.
+    """
+
+    make_scene: Callable[[Sequence[Mesh], np.random.Generator], SurfaceScene]
+    make_silhouette: Callable[[Mesh], Silhouette]
+
+
+RAYS = WindowRenderer(RayScene, RaySilhouette)
+"""Rays of Embree, as the frozen test sets were made."""
+RASTER = WindowRenderer(RasterScene, RasterSilhouette)
+"""The compiled rasterizer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +89,11 @@ class _Target:
 
 
 def simulate_object_scene(
-    rng: np.random.Generator, cloud: CloudConfig, object_library: ObjectLibrary, config: ObjectSceneConfig
+    rng: np.random.Generator,
+    cloud: CloudConfig,
+    object_library: ObjectLibrary,
+    config: ObjectSceneConfig,
+    renderer: WindowRenderer,
 ) -> Iterator[CloudSample]:
     """Simulate one random scene and yield the clouds of its objects, view by view.
 
@@ -77,14 +102,15 @@ def simulate_object_scene(
         cloud: Cloud extraction settings.
         object_library: Category set and source of the objects.
         config: Shares of the kinds of scene.
+        renderer: How the windows of the objects are rendered.
 
     Yields:
         The cloud of each sufficiently visible object with its ground truth.
     """
     scene = make_object_scene(rng, config, object_library.drawable, object_library.make)
     meshes = [item.mesh.transformed(T) for item, T in zip(scene.objects, scene.T_world_objects, strict=True)]
-    rays = RayScene([*meshes, *scene.others], rng)
-    targets = [_make_target(scene, body) for body in range(len(scene.objects))]
+    bodies = renderer.make_scene([*meshes, *scene.others], rng)
+    targets = [_make_target(scene, body, renderer) for body in range(len(scene.objects))]
     for _ in range(VIEWS_PER_SCENE):
         camera, depth_camera = random_intrinsics(rng), random_depth_camera(rng)
         T_world_camera = _draw_view(rng, scene, camera)
@@ -93,7 +119,7 @@ def simulate_object_scene(
             window = crop_intrinsics(T_camera_object, target.item.size, camera, MARGIN_PX)
             if window is None or max(window.width, window.height) > 1.4 * MAX_WINDOW_PX:
                 continue
-            body, face, _ = rays.cast_bodies(T_world_camera, window)
+            body, face, _ = bodies.find_bodies(T_world_camera, window)
             visible = body == target.body
             truth = _measure_truth(target, T_camera_object, window, visible, face)
             if truth.visible_fraction < MIN_VISIBLE or np.count_nonzero(visible) < MIN_OBJECT_PIXELS:
@@ -101,7 +127,7 @@ def simulate_object_scene(
             mask = InstanceMask.from_full(truth.category, 1.0, distort_mask(visible, rng))
             if mask is None:
                 continue
-            depth = depth_camera.measure(rays, T_world_camera, window, rng)
+            depth = depth_camera.measure(bodies, T_world_camera, window, rng)
             if np.count_nonzero(depth[visible]) < MIN_MEASURED * np.count_nonzero(visible):
                 continue
             frame = RgbdFrame(np.zeros((*depth.shape, 3), np.uint8), depth, window)
@@ -110,11 +136,11 @@ def simulate_object_scene(
                 yield _make_sample(np.asarray(result.points_camera, dtype=np.float32), truth, target.item)
 
 
-def _make_target(scene: ObjectScene, body: int) -> _Target:
+def _make_target(scene: ObjectScene, body: int, renderer: WindowRenderer) -> _Target:
     """Return an object of a scene with its silhouettes."""
     item = scene.objects[body]
-    handle = Silhouette(item.mesh.select_part(HANDLE)) if item.has_handle else None
-    return _Target(body, item, scene.T_world_objects[body], Silhouette(item.mesh), handle)
+    handle = renderer.make_silhouette(item.mesh.select_part(HANDLE)) if item.has_handle else None
+    return _Target(body, item, scene.T_world_objects[body], renderer.make_silhouette(item.mesh), handle)
 
 
 def _draw_view(rng: np.random.Generator, scene: ObjectScene, camera: CameraIntrinsics) -> FloatArray:

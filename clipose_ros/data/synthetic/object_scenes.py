@@ -12,7 +12,7 @@ import numpy as np
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.synthetic.assets.distractors import make_distractor
 from clipose_ros.data.synthetic.assets.hand import make_flat_hand, make_grasping_hand
-from clipose_ros.data.synthetic.assets.mesh import Mesh, box
+from clipose_ros.data.synthetic.assets.mesh import Mesh, box, compute_column_bounds
 from clipose_ros.data.synthetic.assets.shapes import MeshObject, ObjectSource
 from clipose_ros.data.synthetic.assets.textures import random_colour, random_wood
 from clipose_ros.data.synthetic.scenes import UPRIGHT, random_rotation
@@ -111,7 +111,7 @@ class _Placer:
         """Return a pose ``T_world_object`` beside an earlier mesh, or None if twelve directions all collide."""
         points = mesh.vertices @ R.T
         reach = points[:, :2] @ _DIRECTIONS
-        low, high = reach.min(axis=0), reach.max(axis=0)
+        low, high = compute_column_bounds(reach)
         bottom = float(points[:, 2].min())
         for _ in range(12):
             spot = self._draw_spot(low, high)

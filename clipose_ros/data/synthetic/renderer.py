@@ -15,7 +15,7 @@ Algorithm for one view of H x W pixels and a camera with the pose ``T_world_came
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -24,17 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.categories import NOCS_CATEGORIES, CategorySet
-from clipose_ros.data.synthetic.assets.mesh import HANDLE
+from clipose_ros.data.synthetic.assets.mesh import HANDLE, Mesh
 from clipose_ros.data.synthetic.object_materials import make_materials
 from clipose_ros.data.synthetic.raycast import (
     Intersections,
-    Silhouette,
     build_embree_scene,
     compute_ray_directions,
     find_intersections,
 )
 from clipose_ros.data.synthetic.scenes import Scene
 from clipose_ros.data.synthetic.shading import RayHits, Shader, ShaderFactory, SurfaceShader, make_ray_hits
+from clipose_ros.data.synthetic.silhouettes import RaySilhouette, Silhouette
 from clipose_ros.geometry.se3 import invert_transform
 from clipose_ros.types import LABEL_BASE, BoolArray, ByteArray, CameraIntrinsics, FloatArray, LabelArray
 
@@ -91,6 +91,66 @@ class RenderedFrame:
     albedo: FloatArray
 
 
+class TruthFinder:
+    """Ground truth of the objects of a scene in label images.
+
+    Args:
+        scene: The scene.
+        categories: Category set that defines the ids in label images.
+        make_silhouette: Source of the silhouette of a mesh.
+
+    Attributes:
+        labels: ``(B,)`` uint16 label of each body: objects, then props with the label 0.
+    """
+
+    def __init__(self, scene: Scene, categories: CategorySet, make_silhouette: Callable[[Mesh], Silhouette]) -> None:
+        self._objects = scene.objects
+        self.labels = np.zeros(len(scene.objects) + len(scene.props), dtype=np.uint16)
+        for i, item in enumerate(scene.objects):
+            self.labels[i] = categories[item.object.category].id * LABEL_BASE + item.instance
+        self._silhouettes = [make_silhouette(item.object.mesh) for item in scene.objects]
+        self._handle_silhouettes = [
+            make_silhouette(item.object.mesh.select_part(HANDLE)) if item.object.has_handle else None
+            for item in scene.objects
+        ]
+
+    def find(
+        self,
+        T_camera_world: FloatArray,
+        intrinsics: CameraIntrinsics,
+        labels: LabelArray,
+        handle: BoolArray,
+        instances: Collection[int] | None,
+    ) -> tuple[ObjectTruth, ...]:
+        """Return pose, size and visibility of every object with a visible pixel.
+
+        Args:
+            T_camera_world: ``(4, 4)`` inverse of the camera's pose, metres.
+            intrinsics: Intrinsics of the image.
+            labels: ``(H, W)`` label image.
+            handle: ``(H, W)`` pixels of handles.
+            instances: Instances whose ground truth is returned; None for all.
+        """
+        truths = []
+        for i, item in enumerate(self._objects):
+            if instances is not None and item.instance not in instances:
+                continue
+            mask = labels == self.labels[i]
+            # Only objects with a visible pixel have a truth.
+            if not mask.any():
+                continue
+            T_camera_object, handle_silhouette = T_camera_world @ item.T_world_object, self._handle_silhouettes[i]
+            visible = self._silhouettes[i].measure_visibility(T_camera_object, intrinsics, mask)
+            handle_visible = True
+            if handle_silhouette is not None:
+                visible_handle = handle_silhouette.measure_visibility(T_camera_object, intrinsics, mask & handle)
+                enough_pixels = visible_handle.pixels >= MIN_HANDLE_PIXELS
+                handle_visible = visible_handle.fraction >= MIN_HANDLE_FRACTION and enough_pixels
+            category, size = item.object.category, item.object.size
+            truths.append(ObjectTruth(item.instance, category, T_camera_object, size, visible.fraction, handle_visible))
+        return tuple(truths)
+
+
 def render(
     scene: Scene, T_world_camera: FloatArray, intrinsics: CameraIntrinsics, colour: bool = True, shadow_rays: int = 4
 ) -> RenderedFrame:
@@ -118,19 +178,12 @@ class Renderer:
         self._meshes = [mesh.transformed(T) for mesh, T, _ in bodies]
         self._textures = [(texture, T) for _, T, texture in bodies]
         self._rays = build_embree_scene(self._meshes)
-        self._labels = np.zeros(len(bodies), dtype=np.uint16)
-        for i, item in enumerate(scene.objects):
-            self._labels[i] = categories[item.object.category].id * LABEL_BASE + item.instance
+        self._truths = TruthFinder(scene, categories, RaySilhouette)
         # Embree numbers faces within a mesh; the arrays below are indexed over all meshes.
         self._first_face = np.cumsum([0] + [len(mesh.faces) for mesh in self._meshes[:-1]])
         colours = np.concatenate([mesh.colours for mesh in self._meshes])
         self._albedo = (colours @ LUMINANCE).astype(np.float32)
         self._is_handle_face = np.concatenate([mesh.parts == HANDLE for mesh in self._meshes])
-        self._silhouettes = [Silhouette(item.object.mesh) for item in scene.objects]
-        self._handle_silhouettes = [
-            Silhouette(item.object.mesh.select_part(HANDLE)) if item.object.has_handle else None
-            for item in scene.objects
-        ]
 
     @cached_property
     def _shader(self) -> SurfaceShader:
@@ -166,13 +219,13 @@ class Renderer:
         rgb = np.zeros((*shape, 3), dtype=np.uint8)
         if colour:
             rgb.reshape(-1, 3)[pixels] = self._shader.shade(hits, shadow_rays)
-        labels = _scatter(self._labels[hits.body], pixels, shape)
+        labels = _scatter(self._truths.labels[hits.body], pixels, shape)
         handle = _scatter(self._is_handle_face[hits.face], pixels, shape)
         return RenderedFrame(
             rgb=rgb,
             depth=_scatter(found.distance, pixels, shape),
             labels=labels,
-            truths=self._make_truths(invert_transform(T_world_camera), intrinsics, labels, handle, instances),
+            truths=self._truths.find(invert_transform(T_world_camera), intrinsics, labels, handle, instances),
             cos_incidence=_scatter(cosine, pixels, shape),
             albedo=_scatter(self._albedo[hits.face], pixels, shape),
         )
@@ -197,34 +250,6 @@ class Renderer:
         hits = make_ray_hits(found, origins, rays, turn, self._first_face)
         cosine = -np.einsum("ij,ij->i", hits.normals, rays) / np.sqrt(np.einsum("ij,ij->i", rays, rays))
         return hits, np.abs(cosine)
-
-    def _make_truths(
-        self,
-        T_camera_world: FloatArray,
-        intrinsics: CameraIntrinsics,
-        labels: LabelArray,
-        handle: BoolArray,
-        instances: Collection[int] | None,
-    ) -> tuple[ObjectTruth, ...]:
-        """Compute pose, size and visibility of every object with a visible pixel."""
-        present = set(np.unique(labels).tolist())
-        truths = []
-        for i, item in enumerate(self._scene.objects):
-            label = int(self._labels[i])
-            # Only objects with a visible pixel have a truth.
-            if label not in present or (instances is not None and item.instance not in instances):
-                continue
-            T_camera_object, handle_silhouette = T_camera_world @ item.T_world_object, self._handle_silhouettes[i]
-            mask = labels == label
-            visible = self._silhouettes[i].measure_visibility(T_camera_object, intrinsics, mask)
-            handle_visible = True
-            if handle_silhouette is not None:
-                visible_handle = handle_silhouette.measure_visibility(T_camera_object, intrinsics, mask & handle)
-                enough_pixels = visible_handle.pixels >= MIN_HANDLE_PIXELS
-                handle_visible = visible_handle.fraction >= MIN_HANDLE_FRACTION and enough_pixels
-            category, size = item.object.category, item.object.size
-            truths.append(ObjectTruth(item.instance, category, T_camera_object, size, visible.fraction, handle_visible))
-        return tuple(truths)
 
 
 def _scatter(values: NDArray[Scalar], pixels: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[Scalar]:

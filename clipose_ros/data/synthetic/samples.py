@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from clipose_ros.data.mask_augmentation import augment_mask
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.data.synthetic.assets.object_library import NOCS_OBJECT_LIBRARY, ObjectLibrary
 from clipose_ros.data.synthetic.depth_noise import add_depth_noise, random_depth_noise
-from clipose_ros.data.synthetic.renderer import ObjectTruth, Renderer
-from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
+from clipose_ros.data.synthetic.depth_renderer import DepthRenderer
+from clipose_ros.data.synthetic.renderer import ObjectTruth, RenderedFrame, Renderer
+from clipose_ros.data.synthetic.scenes import Scene, SceneConfig, make_scene
 from clipose_ros.data.synthetic.viewpoints import random_view
 from clipose_ros.errors import DataError
 from clipose_ros.geometry.boxes import box_corners
@@ -83,6 +85,7 @@ def simulate_scene(
     cloud: CloudConfig,
     object_library: ObjectLibrary = NOCS_OBJECT_LIBRARY,
     image_side: int = 0,
+    is_rasterized: bool = False,
 ) -> Iterator[CloudSample]:
     """Simulate one random scene and yield the clouds of its objects, view by view.
 
@@ -92,12 +95,13 @@ def simulate_scene(
         cloud: Cloud extraction settings.
         object_library: Category set and source of the objects.
         image_side: Side of each object's image, pixels; 0 for no images.
+        is_rasterized: Use the rasterizer instead of rays; images need rays.
 
     Yields:
         The cloud of each sufficiently visible object with its ground truth.
     """
     scene = make_scene(rng, random_scene_config(rng, categories), object_library.make)
-    renderer = Renderer(scene, object_library.categories)
+    render = _choose_renderer(scene, object_library, image_side, is_rasterized)
     for _ in range(VIEWS_PER_SCENE):
         camera, T_world_camera, sensor = random_intrinsics(rng), random_view(rng, scene), random_depth_noise(rng)
         for item in scene.objects:
@@ -105,7 +109,7 @@ def simulate_scene(
             if crop is None:
                 continue
             # Rays are cast for the object's window only: most objects fill a small part of the image.
-            rendered = renderer.render(T_world_camera, crop, colour=image_side > 0, instances=(item.instance,))
+            rendered = render(T_world_camera, crop, instances=(item.instance,))
             if not rendered.truths or rendered.truths[0].visible_fraction < MIN_VISIBLE:
                 continue
             noisy = add_depth_noise(rendered.depth, rendered.cos_incidence, rendered.albedo, crop.fx, rng, sensor)
@@ -118,6 +122,15 @@ def simulate_scene(
             lost = item.object.has_handle and count_handle_points(points, truth) < MIN_HANDLE_POINTS
             image = crop_object_image(rendered.rgb, visible, image_side) if image_side else None
             yield _make_sample(points, truth, truth.handle_visible and not lost, image)
+
+
+def _choose_renderer(
+    scene: Scene, object_library: ObjectLibrary, image_side: int, is_rasterized: bool
+) -> Callable[..., RenderedFrame]:
+    """Return the function that renders a window of a camera."""
+    if is_rasterized and not image_side:
+        return DepthRenderer(scene, object_library.categories).render
+    return partial(Renderer(scene, object_library.categories).render, colour=image_side > 0)
 
 
 def _make_sample(points: FloatArray, truth: ObjectTruth, handle_visible: bool, image: ByteArray | None) -> CloudSample:

@@ -13,7 +13,7 @@ import numpy as np
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import ConfigNode, option
 from clipose_ros.data.synthetic.assets.distractors import DistractorSource, make_distractor
-from clipose_ros.data.synthetic.assets.mesh import Mesh, box
+from clipose_ros.data.synthetic.assets.mesh import Mesh, box, compute_column_bounds
 from clipose_ros.data.synthetic.assets.shapes import MeshObject, ObjectSource, make_object
 from clipose_ros.data.synthetic.assets.textures import Texture, random_colour, random_wood
 from clipose_ros.errors import ConfigError
@@ -193,7 +193,7 @@ class _TablePlacer:
         points = mesh.vertices @ R.T
         # Projection of all vertices onto each direction: its minimum and maximum bound the footprint.
         reach = points[:, :2] @ _DIRECTIONS
-        low, high = reach.min(axis=0), reach.max(axis=0)
+        low, high = compute_column_bounds(reach)
         T = np.eye(4)
         T[:3, :3] = R
         if self._platforms and not flat_top and self._rng.uniform() < self._config.stacked:

@@ -1,10 +1,20 @@
-"""Simulators of training clouds by name. A simulator whose clouds would change gets a new name.
+"""Simulators of training clouds, and their renderers, by name.
+
+A simulator whose clouds would change, other than by rounding, gets a new name.
 
 =================== ====================================================================================================
 ``tables``          whole tables with the shapes and the depth sensor of version 0.2.0
 ``objects``         small scenes around household shapes, measured by simulated depth cameras
 ``crowded_objects`` the same, with more hands, and neighbours that touch: like the views in which poses failed
 =================== ====================================================================================================
+
+Renderers differ in the rounding of depth, in shadows of projectors, whose edges ``raster`` rounds to pixels, and in
+time: ``rays`` takes three to four times as long.
+
+============ ===========================================================================================================
+``raster``   compiled rasterizer and kernels
+``rays``     rays of Embree, NumPy and OpenCV, as the frozen test sets were made; images of objects need it
+============ ===========================================================================================================
 """
 
 from __future__ import annotations
@@ -19,23 +29,29 @@ from clipose_ros.config import CloudConfig
 from clipose_ros.data.cloud_sample import CloudSample
 from clipose_ros.data.synthetic.assets.household.shapes import make_household_object
 from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
-from clipose_ros.data.synthetic.object_clouds import simulate_object_scene
+from clipose_ros.data.synthetic.object_clouds import RASTER, RAYS, WindowRenderer, simulate_object_scene
 from clipose_ros.data.synthetic.object_scenes import ObjectSceneConfig
 from clipose_ros.data.synthetic.samples import simulate_scene
 from clipose_ros.errors import ConfigError, quoted
 
-Simulator = Callable[[np.random.Generator, ObjectLibrary, int], Iterator[CloudSample]]
-"""Function that yields the clouds of one random scene: generator, object library, side of the images."""
+Simulator = Callable[[np.random.Generator, ObjectLibrary, int, str], Iterator[CloudSample]]
+"""Function that yields the clouds of one random scene: generator, object library, side of the images, renderer."""
 DEFAULT_SIMULATOR = "tables"
+RASTER_RENDERER, RAY_RENDERER = "raster", "rays"
+RENDERERS: Mapping[str, WindowRenderer] = {RASTER_RENDERER: RASTER, RAY_RENDERER: RAYS}
+"""Renderers by name; the default is the first."""
 
 
-def _simulate_table(rng: np.random.Generator, library: ObjectLibrary, image_side: int) -> Iterator[CloudSample]:
+def _simulate_table(
+    rng: np.random.Generator, library: ObjectLibrary, image_side: int, renderer: str
+) -> Iterator[CloudSample]:
     """Yield the clouds of a table."""
-    return simulate_scene(rng, library.drawable, CloudConfig(), library, image_side)
+    is_rasterized = renderer == RASTER_RENDERER
+    return simulate_scene(rng, library.drawable, CloudConfig(), library, image_side, is_rasterized)
 
 
 def _simulate_objects(
-    config: ObjectSceneConfig, rng: np.random.Generator, library: ObjectLibrary, image_side: int
+    config: ObjectSceneConfig, rng: np.random.Generator, library: ObjectLibrary, image_side: int, renderer: str
 ) -> Iterator[CloudSample]:
     """Yield the clouds of a small scene, with household shapes in place of the shape generators of 0.2.0.
 
@@ -44,7 +60,8 @@ def _simulate_objects(
     """
     if image_side:
         raise ConfigError(f"only the simulator 'tables' makes images, got an image side of {image_side}")
-    return simulate_object_scene(rng, CloudConfig(), replace(library, make_shape=make_household_object), config)
+    household = replace(library, make_shape=make_household_object)
+    return simulate_object_scene(rng, CloudConfig(), household, config, RENDERERS[renderer])
 
 
 SIMULATORS: Mapping[str, Simulator] = {
@@ -66,3 +83,13 @@ def find_simulator(name: str) -> Simulator:
     if name not in SIMULATORS:
         raise ConfigError(f"the simulator must be one of {', '.join(SIMULATORS)}, got {quoted(name)}")
     return SIMULATORS[name]
+
+
+def check_renderer(name: str) -> None:
+    """Check the name of a renderer.
+
+    Raises:
+        ConfigError: There is no such renderer.
+    """
+    if name not in RENDERERS:
+        raise ConfigError(f"the renderer must be one of {', '.join(RENDERERS)}, got {quoted(name)}")

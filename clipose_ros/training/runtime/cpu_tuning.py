@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import torch
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Parameters of glibc's ``mallopt``, from ``malloc.h``."""
+from clipose_ros.allocator import keep_freed_memory
+
 _PROBE = 512
 """Size of the matrices that test the accuracy of products; small ones would be computed by special cases."""
 
@@ -17,23 +15,6 @@ def tune_process(device: str) -> None:
     keep_freed_memory()
     if device == "cpu":
         use_onednn_gemm()
-
-
-def keep_freed_memory() -> bool:
-    """Keep freed memory for the next allocation instead of giving it back to the system.
-
-    Every step allocates and frees the same arrays, of up to 100 MB. If they are given back, the system maps and clears
-    them again at the next write, which takes 10 to 20 % of a step on a CPU. The memory of the process therefore stays
-    at its peak.
-
-    Returns:
-        True if the C library has the setting; only glibc does.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
 
 
 def use_onednn_gemm() -> bool:

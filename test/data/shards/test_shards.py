@@ -34,7 +34,6 @@ from clipose_ros.data.shards.manifest import MANIFEST, Manifest, Shard
 from clipose_ros.data.shards.reader import load_clouds, read_shards
 from clipose_ros.data.shards.stores import compute_sha256
 from clipose_ros.data.shards.writer import generate_shards
-from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.data.synthetic.scene_source import SimulatedScenes
 from clipose_ros.errors import ConfigError, DataError
 
@@ -92,7 +91,7 @@ def numbers(samples: CloudSamples) -> list[int]:
 
 
 def test_shards_contain_the_clouds_of_generate_samples(folder: Path) -> None:
-    assert_equal(read_shards(folder), generate_samples(SCENES, SOURCE.seed))
+    assert_equal(read_shards(folder), SOURCE.generate_samples(SCENES))
 
 
 def test_manifest_describes_the_shards(folder: Path) -> None:
@@ -158,7 +157,7 @@ def test_workers_end_before_the_error_of_the_caller_is_reported(
 
 def test_more_scenes_extend_a_folder(copy: Path) -> None:
     generate_shards(copy, SOURCE, SCENES + 1, PER_SHARD, log=lambda line: None)
-    assert_equal(read_shards(copy), generate_samples(SCENES + 1, SOURCE.seed))
+    assert_equal(read_shards(copy), SOURCE.generate_samples(SCENES + 1))
 
 
 def test_folder_of_other_settings_raises(copy: Path) -> None:
@@ -228,7 +227,7 @@ def test_killed_run_leaves_complete_shards_and_continues(tmp_path: Path) -> None
         read_shards(tmp_path)
     assert generate.main(options) == 0
     assert not list(tmp_path.glob(".*")) and Manifest.read(tmp_path).missing_scenes == 0
-    assert_equal(read_shards(tmp_path), generate_samples(8, 5))
+    assert_equal(read_shards(tmp_path), SOURCE.generate_samples(8))
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -260,7 +259,7 @@ def test_missing_truncated_and_foreign_files_raise(copy: Path, tmp_path_factory:
 
 
 def test_files_and_folders_are_concatenated(folder: Path, tmp_path: Path) -> None:
-    samples = generate_samples(1, 9)
+    samples = SimulatedScenes(9).generate_samples(1)
     samples.save(tmp_path / "more.npz")
     both = load_clouds(folder, tmp_path / "more.npz")
     assert len(both) == len(samples) + len(read_shards(folder))

@@ -15,7 +15,7 @@ def test_keep_freed_memory_avoids_new_page_mappings() -> None:
     """Faults of a second array as large as one that was freed: 16384 pages where it is mapped anew."""
     script = """if True:
         from resource import RUSAGE_SELF, getrusage
-        from clipose_ros.training.runtime.cpu_tuning import keep_freed_memory
+        from clipose_ros.allocator import keep_freed_memory
         assert keep_freed_memory()
         bytearray(b"x") * 2**26
         before = getrusage(RUSAGE_SELF).ru_minflt

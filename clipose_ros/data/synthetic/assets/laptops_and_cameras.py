@@ -16,6 +16,7 @@ from clipose_ros.data.synthetic.assets.mesh import (
     SCREEN,
     Mesh,
     box,
+    boxes,
     concatenate_meshes,
     cylinder,
     ellipsoid,
@@ -76,7 +77,7 @@ def make_keyboard(rng: np.random.Generator, body: LaptopBody, key_colour: FloatA
     half = width * rng.uniform(0.4, 0.46)
     pitch_x, pitch_z = (x1 - x0) / rows, 2 * half / columns
     key_height = rng.uniform(0.5, 2.0) * MM
-    parts = []
+    sizes, centres = [], []
     for row in range(rows):
         x = x0 + (row + 0.5) * pitch_x
         if row == rows - 1:  # the row of the space bar
@@ -85,10 +86,11 @@ def make_keyboard(rng: np.random.Generator, body: LaptopBody, key_colour: FloatA
             edges = np.linspace(-half, half, columns + 1)
             spans = list(zip(edges[:-1] + 0.08 * pitch_z, edges[1:] - 0.08 * pitch_z, strict=True))
         for low, high in spans:
-            key = box([pitch_x * 0.84, key_height, high - low])
-            parts.append(key.translated([x, top + key_height / 2, (low + high) / 2]).painted(key_colour))
+            sizes.append([pitch_x * 0.84, key_height, high - low])
+            centres.append([x, top + key_height / 2, (low + high) / 2])
+    keys = boxes(np.array(sizes), np.array(centres)).painted(key_colour)
     pad = box([depth * 0.26, 0.6 * MM, width * 0.3]).translated([depth * 0.8, top + 0.1 * MM, 0])
-    return [*parts, pad.painted(body.colour * 0.8)]
+    return [keys, pad.painted(body.colour * 0.8)]
 
 
 def make_lid(rng: np.random.Generator, body: LaptopBody, depth: float, thickness: float) -> list[Mesh]:

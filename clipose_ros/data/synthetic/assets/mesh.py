@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,7 @@ class Mesh:
         colours: ``(F, 3)`` float32, linear albedo in [0, 1].
         parts: ``(F,)`` int8 part numbers; all but ``HANDLE`` serve the colour image only.
         texture: Colours of points of the faces in colour images; None for ``colours``.
+        is_closed: True if every edge belongs to two faces with outward winding, so that no face is seen from behind.
     """
 
     vertices: FloatArray
@@ -50,6 +52,7 @@ class Mesh:
     colours: FloatArray
     parts: NDArray[np.int8]
     texture: TextureMap | None = None
+    is_closed: bool = True
 
     @classmethod
     def plain(cls, vertices: FloatArray, faces: NDArray[np.int32]) -> Mesh:
@@ -65,13 +68,14 @@ class Mesh:
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return the smallest and largest coordinates, ``(3,)`` each, metres."""
-        return self.vertices.min(axis=0), self.vertices.max(axis=0)
+        return compute_column_bounds(self.vertices)
 
     @property
     def face_centres(self) -> FloatArray:
         """Return the centres of the faces' bounding boxes, ``(F, 3)``; the two halves of a quad share their height."""
-        corners = self.vertices[self.faces]
-        centres: FloatArray = (corners.min(axis=1) + corners.max(axis=1)) / 2.0
+        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
+        low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+        centres: FloatArray = (low + high) / 2.0
         return centres
 
     def painted(self, colour: FloatArray, where: NDArray[np.bool_] | None = None) -> Mesh:
@@ -99,7 +103,7 @@ class Mesh:
         # Vertices of other parts are dropped, so that the bounds are those of the part.
         used, faces = np.unique(self.faces[chosen], return_inverse=True)
         corners = faces.reshape(-1, 3).astype(np.int32)
-        return Mesh(self.vertices[used], corners, self.colours[chosen], self.parts[chosen])
+        return Mesh(self.vertices[used], corners, self.colours[chosen], self.parts[chosen], is_closed=False)
 
     def transformed(self, T: FloatArray) -> Mesh:
         """Return the mesh moved by a ``(4, 4)`` rigid transform."""
@@ -127,6 +131,13 @@ class Mesh:
         return self.translated(-(low + high) / 2.0)
 
 
+def compute_column_bounds(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the smallest and largest values of each column of an array ``(N, C)``, ``(C,)`` each."""
+    # NumPy reduces long rows twenty times as fast as the columns of a narrow array.
+    columns = np.ascontiguousarray(values.T)
+    return columns.min(axis=1), columns.max(axis=1)
+
+
 def concatenate_meshes(parts: Sequence[Mesh]) -> Mesh:
     """Concatenate meshes into one. The parts remain separate closed surfaces and may overlap."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
@@ -135,6 +146,7 @@ def concatenate_meshes(parts: Sequence[Mesh]) -> Mesh:
         np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)]).astype(np.int32),
         np.concatenate([part.colours for part in parts]),
         np.concatenate([part.parts for part in parts]),
+        is_closed=all(part.is_closed for part in parts),
     )
 
 
@@ -213,11 +225,10 @@ def box(size: Sequence[float] | FloatArray, radius: float = 0.0, axis: str = "y"
     x, y, z = (float(s) for s in size)
     width, height, depth = {"x": (y, x, z), "y": (x, y, z), "z": (x, z, y)}[axis]
     mesh = (
-        extrude(make_rounded_rectangle(width, depth, radius), height)
+        extrude(make_rounded_rectangle(width, depth, radius), height).centered()
         if radius > 0
-        else _make_sharp_box(width, height, depth)
+        else boxes(np.array([[width, height, depth]]), np.zeros((1, 3)))
     )
-    mesh = mesh.centered()
     return {"y": mesh, "x": mesh.rotated("z", -90.0), "z": mesh.rotated("x", 90.0)}[axis]
 
 
@@ -236,14 +247,33 @@ def ellipsoid(radii: Sequence[float] | FloatArray, segments: int = 32) -> Mesh:
     return revolve(profile, segments).scaled(radii)
 
 
-def _make_sharp_box(width: float, height: float, depth: float) -> Mesh:
-    """Create a box without rounding."""
-    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.array([width, depth]) / 2
-    return extrude(corners, height)
+def boxes(sizes: FloatArray, centres: FloatArray) -> Mesh:
+    """Create boxes with sharp edges along the axes in one mesh.
+
+    Args:
+        sizes: ``(N, 3)`` full extents, metres.
+        centres: ``(N, 3)`` positions, metres.
+    """
+    signs, faces = _make_box_topology()
+    vertices = 0.5 * np.asarray(sizes)[:, None] * signs + np.asarray(centres)[:, None]
+    starts = len(signs) * np.arange(len(sizes), dtype=np.int32)
+    return Mesh.plain(vertices.reshape(-1, 3), (faces + starts[:, None, None]).reshape(-1, 3))
 
 
+@lru_cache(maxsize=1)
+def _make_box_topology() -> tuple[FloatArray, NDArray[np.int32]]:
+    """Return the signs of a box's vertices ``(10, 3)`` along the axes and its faces ``(16, 3)``."""
+    corners = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+    prism = extrude(corners, 2.0).translated([0.0, -1.0, 0.0])
+    return prism.vertices, prism.faces
+
+
+@lru_cache(maxsize=256)
 def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
-    """Return the faces of a tube of vertex rings, closed by two end points that follow the rings in the vertex list."""
+    """Return the faces of a tube of vertex rings, closed by two end points that follow the rings in the vertex list.
+
+    The array is cached and read-only.
+    """
     # Each quad between rings a, b (lower) and c, d (upper) is split into two triangles.
     k = np.arange(segments)
     following = (k + 1) % segments
@@ -255,4 +285,6 @@ def _tube_faces(rings: int, segments: int) -> NDArray[np.int32]:
     last = (rings - 1) * segments
     low = np.stack([k, following, np.full(segments, bottom)], axis=-1)
     high = np.stack([last + following, last + k, np.full(segments, top)], axis=-1)
-    return np.concatenate([sides, low, high]).astype(np.int32)
+    faces = np.concatenate([sides, low, high]).astype(np.int32)
+    faces.setflags(write=False)
+    return faces

@@ -148,7 +148,7 @@ def load_canonical(entry: MeshEntry) -> Mesh:
         DataError: The file is not a usable mesh, is flat, or has no handle although the entry states one.
     """
     vertices, faces, texture = read_mesh(entry.path, entry.object_name)
-    mesh = Mesh.plain(vertices @ entry.R_object_file.T, faces).centered()
+    mesh = replace(Mesh.plain(vertices @ entry.R_object_file.T, faces).centered(), is_closed=False)
     if texture is not None:
         mesh = replace(mesh, colours=texture.mean_colours(), texture=texture)
     if not (np.ptp(mesh.vertices, axis=0) > 0.0).all():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clipose_ros.data.synthetic.sensors.ray_images import RayScene
+from clipose_ros.data.synthetic.sensors.lighting import SurfaceScene
 from clipose_ros.data.synthetic.sensors.registration import register_depth
 from clipose_ros.data.synthetic.sensors.time_of_flight import TimeOfFlightSensor, measure_time_of_flight
 from clipose_ros.data.synthetic.sensors.triangulation import TriangulationSensor, measure_by_triangulation
@@ -37,7 +37,7 @@ class DepthCamera:
     offset_m: tuple[float, float, float]
 
     def measure(
-        self, scene: RayScene, T_world_colour: FloatArray, window: CameraIntrinsics, rng: np.random.Generator
+        self, scene: SurfaceScene, T_world_colour: FloatArray, window: CameraIntrinsics, rng: np.random.Generator
     ) -> FloatArray:
         """Measure the depth of a window of the colour image.
 
@@ -51,11 +51,10 @@ class DepthCamera:
             Registered depth of the window, ``(H, W)`` float32, metres; 0 is invalid.
         """
         T_colour_depth = make_transform(np.eye(3), -np.asarray(self.offset_m))
-        true_depth = scene.cast_bodies(T_world_colour, _thin_out(window)).depth
-        seen = true_depth[true_depth > 0]
-        if not seen.size:
+        near_far = scene.find_depth_range(T_world_colour, window)
+        if near_far is None:
             return np.zeros((window.height, window.width), dtype=np.float32)
-        depth_window = self._find_window(window, T_colour_depth, float(seen.min()), float(seen.max()))
+        depth_window = self._find_window(window, T_colour_depth, *near_far)
         T_world_depth = T_world_colour @ T_colour_depth
         if isinstance(self.sensor, TimeOfFlightSensor):
             depth = measure_time_of_flight(scene, T_world_depth, depth_window, self.sensor, rng)
@@ -76,14 +75,6 @@ class DepthCamera:
         x0, y0 = np.floor(pixels.min(axis=0)).astype(int) - margin
         x1, y1 = np.ceil(pixels.max(axis=0)).astype(int) + margin + 1
         return CameraIntrinsics(self.focal_px, self.focal_px, -float(x0), -float(y0), int(x1 - x0), int(y1 - y0))
-
-
-def _thin_out(window: CameraIntrinsics, step: int = 6) -> CameraIntrinsics:
-    """Return a coarse window of the same view."""
-    return CameraIntrinsics(
-        window.fx / step, window.fy / step, window.cx / step, window.cy / step,
-        window.width // step + 1, window.height // step + 1,
-    )  # fmt: skip
 
 
 _STEREO = TriangulationSensor()

@@ -16,14 +16,22 @@ a = albedo cos / r^2 at a distance r and the phase phi = 2 pi f path / c:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clipose_ros.config import ConfigNode, option
-from clipose_ros.data.synthetic.sensors.ray_images import RayImage, RayScene
+from clipose_ros.data.synthetic.sensors.lighting import RayImage, SurfaceScene
+from clipose_ros.data.synthetic.sensors.wave_kernels import (
+    Decoding,
+    Patches,
+    WaveSums,
+    decode_waves,
+    sum_bounces,
+    sum_waves,
+)
 from clipose_ros.types import CameraIntrinsics, FloatArray
 
 _LIGHT_M_HZ = 299_792_458.0
@@ -61,24 +69,8 @@ class TimeOfFlightSensor(ConfigNode):
     max_m: float = option(5.0, "Largest measured depth, metres.", low=0.1, high=100.0)
 
 
-class _Waves(NamedTuple):
-    """Waves of a window, means over the corners of each pixel.
-
-    Attributes:
-        direct: ``(H, W)`` complex wave of the light that was reflected once.
-        strength: ``(H, W)`` mean amplitude.
-        carrier: ``(H, W)`` complex albedo with the phase of the distance.
-        distance: ``(H, W)`` distance along the rays, metres.
-    """
-
-    direct: ComplexArray
-    strength: FloatArray
-    carrier: ComplexArray
-    distance: FloatArray
-
-
 def measure_time_of_flight(
-    scene: RayScene,
+    scene: SurfaceScene,
     T_world_camera: FloatArray,
     window: CameraIntrinsics,
     sensor: TimeOfFlightSensor,
@@ -96,21 +88,43 @@ def measure_time_of_flight(
     Returns:
         ``(H, W)`` float32 depth, metres; 0 is invalid.
     """
-    view = scene.cast(T_world_camera, _corners(window))
-    # A wave travels along the ray, which is longer than the depth along the optical axis.
-    rays = np.linalg.norm(view.points - T_world_camera[:3, 3].astype(np.float32), axis=-1)
+    corners = _corners(window)
+    view = scene.view(T_world_camera, corners).find_surfaces()
     wave_number = np.float32(4.0 * np.pi * sensor.frequency_mhz * 1e6 / _LIGHT_M_HZ)
-    waves = _sum_waves(view, rays, wave_number)
+    # A wave travels along the ray, which is longer than the depth along the optical axis.
+    if scene.is_compiled:
+        rays = view.depth * _stretch(corners)
+        waves = sum_waves(rays, view.albedo, view.cosine, wave_number)
+    else:
+        rays = np.linalg.norm(view.points - T_world_camera[:3, 3].astype(np.float32), axis=-1)
+        waves = _sum_waves(view, rays, wave_number)
     total = waves.direct
     if sensor.multipath > 0.0:
-        total = total + sensor.multipath * waves.carrier * _bounce(view, rays, wave_number, window)
+        total = total + sensor.multipath * waves.carrier * _bounce(view, rays, wave_number, window, scene.is_compiled)
     total = total + sensor.scatter * total.mean()
     # Noise of the wave, of which one component turns the phase, and the smoothing filter of the camera.
     spread = wave_number * 1e-3 * np.float32(sensor.noise_mm)
     noise = spread * rng.standard_normal((2, *total.shape), np.float32)
-    total = total + noise[0] + 1j * noise[1]
+    real, imaginary = total.real + noise[0], total.imag + noise[1]
     if sensor.smooth_px > 0.0:
-        total = _blur(total.real, sensor.smooth_px) + 1j * _blur(total.imag, sensor.smooth_px)
+        real, imaginary = _blur(real, sensor.smooth_px), _blur(imaginary, sensor.smooth_px)
+    if scene.is_compiled:
+        numbers = (
+            wave_number, 1e-3 * sensor.offset_mm, 1e-3 * sensor.quantum_mm, sensor.min_coherence, sensor.min_amplitude,
+            sensor.min_m, sensor.max_m,
+        )  # fmt: skip
+        decoding = Decoding(*(np.float32(number) for number in numbers))
+        depth: FloatArray = decode_waves(real, imaginary, waves, _stretch(window), decoding)
+        return depth
+    return _decode_waves(real, imaginary, waves, window, sensor)
+
+
+def _decode_waves(
+    real: FloatArray, imaginary: FloatArray, waves: WaveSums, window: CameraIntrinsics, sensor: TimeOfFlightSensor
+) -> FloatArray:
+    """Return the depth ``(H, W)`` of the measured waves, as the frozen test sets were made."""
+    wave_number = np.float32(4.0 * np.pi * sensor.frequency_mhz * 1e6 / _LIGHT_M_HZ)
+    total = real + 1j * imaginary
     amplitude = np.abs(total)
     # Several frequencies resolve whole periods in a real camera.
     periods = np.rint((wave_number * waves.distance - np.angle(total)) / (2.0 * np.pi))
@@ -141,13 +155,13 @@ def _stretch(window: CameraIntrinsics) -> FloatArray:
     return stretch
 
 
-def _sum_waves(view: RayImage, rays: FloatArray, wave_number: np.float32) -> _Waves:
+def _sum_waves(view: RayImage, rays: FloatArray, wave_number: np.float32) -> WaveSums:
     """Average the waves of the corners of each pixel."""
     hit = view.depth > 0
     strength = np.where(hit, view.albedo * view.cosine / np.maximum(rays * rays, 1e-4), 0.0).astype(np.float32)
     phase = np.exp(1j * wave_number * rays).astype(np.complex64)
     hits = np.maximum(_average(hit.astype(np.float32)), 1e-6)
-    return _Waves(
+    return WaveSums(
         direct=_average(strength * phase),
         strength=_average(strength),
         carrier=_average(np.where(hit, view.albedo * phase, 0.0)),
@@ -162,10 +176,19 @@ def _average(values: NDArray[Number]) -> NDArray[Number]:
     return means
 
 
-def _bounce(view: RayImage, rays: FloatArray, wave_number: np.float32, window: CameraIntrinsics) -> ComplexArray:
+def _bounce(
+    view: RayImage, rays: FloatArray, wave_number: np.float32, window: CameraIntrinsics, is_compiled: bool
+) -> ComplexArray:
     """Return the light that reaches the surfaces by way of a second one.
 
     Light between patches is not blocked by others, which hardly matters within the window of one object.
+
+    Args:
+        view: Surfaces at the corners of the pixels.
+        rays: Their distances along the rays, metres.
+        wave_number: Change of the phase with the distance, radians per metre.
+        window: Intrinsics of the pixels.
+        is_compiled: True for the compiled sum, which rounds differently.
 
     Returns:
         ``(H, W)`` complex irradiance, with the phase of the path that exceeds the direct one.
@@ -181,18 +204,25 @@ def _bounce(view: RayImage, rays: FloatArray, wave_number: np.float32, window: C
     spacing = step / window.fx  # angle between neighbouring patches, radians
     area = np.where(hit, (ray * spacing) ** 2 / np.maximum(cosine, 0.1), 0.0)
     emitted = albedo / np.pi * cosine / np.maximum(ray * ray, 1e-4) * area * hit
-    between = points[None] - points[:, None]
-    squared = np.einsum("ijk,ijk->ij", between, between)
-    length = np.sqrt(squared)
-    # cos_ij at the receiver i and cos_ji at the emitter j, both times the length.
-    receiver = np.maximum(np.einsum("ijk,ik->ij", between, normals), 0.0)
-    emitter = np.maximum(-np.einsum("ijk,jk->ij", between, normals), 0.0)
-    transfer = receiver * emitter / np.maximum(squared * (np.pi * squared + area[None]), 1e-12) * np.pi
-    detour = ray[None] + length - ray[:, None]
-    light = (transfer * emitted[None] * np.exp(0.5j * wave_number * detour)).sum(axis=1).reshape(grid)
+    patches = Patches(points, normals, ray, *(np.asarray(values, np.float32) for values in (area, emitted)))
+    light = (sum_bounces if is_compiled else _sum_bounces)(patches, wave_number).reshape(grid)
     size = (window.width, window.height)
     real, imaginary = (
         cv2.resize(np.ascontiguousarray(part, dtype=np.float32), size, interpolation=cv2.INTER_LINEAR)
         for part in (light.real, light.imag)
     )
     return (real + 1j * imaginary).astype(np.complex64)
+
+
+def _sum_bounces(patches: Patches, wave_number: np.float32) -> ComplexArray:
+    """Return the complex irradiance ``(P,)`` of the patches by the others, as the frozen test sets were made."""
+    between = patches.points[None] - patches.points[:, None]
+    squared = np.einsum("ijk,ijk->ij", between, between)
+    length = np.sqrt(squared)
+    # cos_ij at the receiver i and cos_ji at the emitter j, both times the length.
+    receiver = np.maximum(np.einsum("ijk,ik->ij", between, patches.normals), 0.0)
+    emitter = np.maximum(-np.einsum("ijk,jk->ij", between, patches.normals), 0.0)
+    transfer = receiver * emitter / np.maximum(squared * (np.pi * squared + patches.area[None]), 1e-12) * np.pi
+    detour = patches.ray[None] + length - patches.ray[:, None]
+    waves: ComplexArray = transfer * patches.emitted[None] * np.exp(0.5j * wave_number * detour)
+    return np.asarray(waves.sum(axis=1))

@@ -17,17 +17,16 @@ low, and neighbouring errors are alike because their patches overlap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from clipose_ros.config import ConfigNode, option
-from clipose_ros.data.synthetic.sensors.ray_images import RayImage, RayScene
+from clipose_ros.data.synthetic.sensors.lighting import TILE_PX, Lamp, SurfaceScene, look_up_pattern
+from clipose_ros.data.synthetic.sensors.stereo_kernels import add_shot_noise, find_hidden, normalize_contrast
 from clipose_ros.types import BoolArray, ByteArray, CameraIntrinsics, FloatArray
 
-_TILE = 512
 _RANGE_STEP = 16
 _MAX_RANGE_PX = 96
 _CONTRAST_RADIUS_PX = 7
@@ -79,7 +78,7 @@ class _Search(NamedTuple):
 
 
 def measure_by_triangulation(
-    scene: RayScene,
+    scene: SurfaceScene,
     T_world_camera: FloatArray,
     window: CameraIntrinsics,
     sensor: TriangulationSensor,
@@ -97,14 +96,18 @@ def measure_by_triangulation(
     Returns:
         ``(H, W)`` float32 depth, metres; 0 is invalid.
     """
-    view = scene.cast(T_world_camera, window)
+    view = scene.view(T_world_camera, window)
     focal_baseline = window.fx * sensor.baseline_m
     search = _choose_search(view.depth, focal_baseline)
     if search is None:
         return np.zeros(view.depth.shape, dtype=np.float32)
     wide = _shift(window, -search.size, window.width + search.size)
-    offset = rng.uniform(0.0, _TILE, 2)
-    lit = _light(scene, view, T_world_camera, window.fx, sensor, offset)
+    offset = rng.uniform(0.0, TILE_PX, 2)
+    # The projector of a stereo camera lies between both cameras; its own shadows are hardly seen by them.
+    place = (0.5 if sensor.is_stereo else 1.0) * sensor.baseline_m
+    light = sensor.ambient, sensor.pattern, sensor.dots, offset, not sensor.is_stereo
+    lamp = Lamp(T_world_camera, place, window.fx, *light)
+    lit = view.light(lamp)
     # OpenCV matches no column that is less than the range from the left side: columns without content are added.
     first = np.pad(lit, ((0, 0), (search.size, 0)), mode="reflect" if search.size < lit.shape[1] else "edge")
     # A point in column u of the first image lies in column u - d of the second, so its window starts earlier.
@@ -112,12 +115,12 @@ def measure_by_triangulation(
     if sensor.is_stereo:
         T_world_second = T_world_camera.copy()
         T_world_second[:3, 3] += sensor.baseline_m * T_world_camera[:3, 0]
-        second = _light(scene, scene.cast(T_world_second, beside), T_world_camera, window.fx, sensor, offset)
+        second = scene.view(T_world_second, beside).light(lamp)
     else:
         second = _draw_pattern(beside, sensor, offset)
     grey, contrast = _normalize(first, sensor.noise, rng)
     other, _ = _normalize(second, sensor.noise if sensor.is_stereo else 0.0, rng)
-    disparity = _match(grey, other, search, sensor)[:, search.size :]
+    disparity = _match(grey, other, search, sensor, scene.is_compiled)[:, -view.depth.shape[1] :]
     valid = (disparity >= search.smallest) & (contrast[:, search.size :] >= sensor.min_contrast)
     return _to_depth(disparity, valid, focal_baseline, sensor)
 
@@ -140,70 +143,35 @@ def _shift(window: CameraIntrinsics, left: int, width: int) -> CameraIntrinsics:
     return CameraIntrinsics(window.fx, window.fy, window.cx - left, window.cy, width, window.height)
 
 
-def _light(
-    scene: RayScene,
-    view: RayImage,
-    T_world_first: FloatArray,
-    focal_px: float,
-    sensor: TriangulationSensor,
-    offset: FloatArray,
-) -> FloatArray:
-    """Return the brightness ``(H, W)`` of a view under ambient light and the pattern of the projector."""
-    brightness: FloatArray = np.full(view.depth.shape, sensor.ambient, dtype=np.float32)
-    if sensor.pattern > 0.0:
-        # The projector of a stereo camera lies between both cameras; its own shadows are hardly seen by them.
-        share = 0.5 if sensor.is_stereo else 1.0
-        source = T_world_first[:3, 3] + share * sensor.baseline_m * T_world_first[:3, 0]
-        local = (view.points - source.astype(np.float32)) @ T_world_first[:3, :3].astype(np.float32)
-        z = np.maximum(local[..., 2], 0.05)
-        u, v = focal_px * local[..., 0] / z + offset[0], focal_px * local[..., 1] / z + offset[1]
-        dots = _look_up(u.astype(np.float32), v.astype(np.float32), sensor.dots)
-        lit = np.ones(z.shape, dtype=bool) if sensor.is_stereo else scene.find_lit(view, source)
-        brightness = np.where(lit, sensor.ambient + sensor.pattern / (z * z) * dots, sensor.ambient)
-    return np.where(view.depth > 0, view.albedo * np.sqrt(view.cosine) * brightness, 0.0).astype(np.float32)
-
-
 def _draw_pattern(window: CameraIntrinsics, sensor: TriangulationSensor, offset: FloatArray) -> FloatArray:
     """Return the pattern ``(H, W)`` in the pixels of a window of the projector."""
     u = np.arange(window.width, dtype=np.float32) - np.float32(window.cx) + np.float32(offset[0])
     v = (np.arange(window.height, dtype=np.float32) - np.float32(window.cy)) * np.float32(window.fx / window.fy)
     columns, rows = np.meshgrid(u, v + np.float32(offset[1]))
-    return _look_up(columns, rows, sensor.dots)
-
-
-def _look_up(u: FloatArray, v: FloatArray, dots: float) -> FloatArray:
-    """Return the brightness of a pattern at pixels ``(H, W)``."""
-    columns, rows = (np.asarray(axis % _TILE, dtype=np.float32) for axis in (u, v))
-    return np.asarray(cv2.remap(_make_pattern(dots), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP))
-
-
-@lru_cache(maxsize=8)
-def _make_pattern(dots: float) -> FloatArray:
-    """Return a periodic image of random dots, about two pixels wide, with a peak brightness of about 1."""
-    rng = np.random.default_rng(3)
-    image = np.zeros((_TILE, _TILE), np.float32)
-    count = round(dots * _TILE * _TILE)
-    image[rng.integers(0, _TILE, count), rng.integers(0, _TILE, count)] = 1.0
-    smooth = cv2.GaussianBlur(np.pad(image, 8, mode="wrap"), (0, 0), 1.0)[8:-8, 8:-8]
-    return np.ascontiguousarray(smooth / smooth.max())
+    return look_up_pattern(columns, rows, sensor.dots)
 
 
 def _normalize(image: FloatArray, noise: float, rng: np.random.Generator) -> tuple[ByteArray, FloatArray]:
     """Add noise and normalize the local contrast; return 8-bit values and the contrast, ``(H, W)`` each."""
-    if noise > 0.0:
-        # Shot noise grows with the square root of the brightness.
-        scale = np.float32(noise) * np.sqrt(0.25 + image)
-        image = image + scale * rng.standard_normal(image.shape, np.float32)
+    normal = rng.standard_normal(image.shape, np.float32) if noise > 0.0 else np.zeros_like(image)
+    image, squared = add_shot_noise(image, normal, np.float32(noise))
     side = (2 * _CONTRAST_RADIUS_PX + 1,) * 2
-    mean = cv2.blur(image, side)
-    variance = cv2.blur(image * image, side) - mean * mean
-    contrast = np.sqrt(np.maximum(variance, 0.0))
-    scaled = 128.0 + 48.0 * (image - mean) / np.maximum(contrast, 1e-3)
-    return np.clip(scaled, 0.0, 255.0).astype(np.uint8), contrast
+    result: tuple[ByteArray, FloatArray] = normalize_contrast(image, cv2.blur(image, side), cv2.blur(squared, side))
+    return result
 
 
-def _match(first: ByteArray, second: ByteArray, search: _Search, sensor: TriangulationSensor) -> FloatArray:
-    """Return the disparity ``(H, W)`` of a pair, pixels; less than ``search.smallest`` where there is no match."""
+def _match(
+    first: ByteArray, second: ByteArray, search: _Search, sensor: TriangulationSensor, is_cut: bool
+) -> FloatArray:
+    """Return the disparity ``(H, W)`` of a pair, pixels; less than ``search.smallest`` where there is no match.
+
+    Args:
+        first: First image.
+        second: Second image.
+        search: Range of the disparities.
+        sensor: The camera.
+        is_cut: True to cut off the columns on the left that have no match, and save their refinement.
+    """
     area = sensor.block_px**2
     matcher = cv2.StereoSGBM.create(
         minDisparity=0,
@@ -218,9 +186,10 @@ def _match(first: ByteArray, second: ByteArray, search: _Search, sensor: Triangu
         speckleRange=2,
         mode=cv2.StereoSGBM_MODE_SGBM_3WAY,
     )
-    found: FloatArray = matcher.compute(first, second).astype(np.float32) / _SHIFT
-    matched = (found >= 0.0) & ~_find_hidden(found)
-    found = _refine(first, second, np.maximum(found, 0.0), matched, sensor.block_px)
+    cut = search.size if is_cut else 0
+    found: FloatArray = matcher.compute(first, second)[:, cut:].astype(np.float32) / _SHIFT
+    matched = (found >= 0.0) & ~find_hidden(found)
+    found = _refine(first[:, cut:], second, np.maximum(found, 0.0), matched, sensor.block_px)
     if sensor.smooth_px >= 0.5:
         # Smoothing keeps steps of more than about a pixel.
         side = 2 * round(2 * sensor.smooth_px) + 1
@@ -229,21 +198,10 @@ def _match(first: ByteArray, second: ByteArray, search: _Search, sensor: Triangu
     return np.where(matched, found + search.smallest, -1.0).astype(np.float32)
 
 
-def _find_hidden(disparity: FloatArray) -> BoolArray:
-    """Return a mask ``(H, W)`` of pixels that a nearer surface hides in the second image.
-
-    Column u of the first image appears in column u - d of the second. It is hidden if a column further right appears at
-    or left of that place.
-    """
-    columns = np.where(disparity >= 0, np.arange(disparity.shape[1], dtype=np.float32) - disparity, np.float32(1e6))
-    leftmost = np.minimum.accumulate(columns[:, ::-1], axis=1)[:, ::-1]
-    hidden = np.zeros(disparity.shape, dtype=bool)
-    hidden[:, :-1] = leftmost[:, 1:] < columns[:, :-1] - 0.5
-    return hidden
-
-
 def _refine(first: ByteArray, second: ByteArray, found: FloatArray, matched: BoolArray, block_px: int) -> FloatArray:
     """Refine disparities ``(H, W)`` by three Gauss-Newton steps (Lucas and Kanade).
+
+    The second image may have more columns, on the left.
 
     Within a patch with the weights w, the gradient g and the difference e of the first image to the second, moved by
     the disparity, the step is sum(w g e) / sum(w g^2). The semi-global matching itself prefers whole pixels, which real
@@ -251,7 +209,8 @@ def _refine(first: ByteArray, second: ByteArray, found: FloatArray, matched: Boo
     """
     left, right = (cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.6) for image in (first, second))
     height, width = found.shape
-    u, v = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    shift = second.shape[1] - width
+    u, v = np.meshgrid(np.arange(shift, shift + width, dtype=np.float32), np.arange(height, dtype=np.float32))
     side = (block_px, block_px)
     start, weight = found, matched.astype(np.float32)
     slope = cv2.Sobel(left, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)

@@ -21,7 +21,7 @@ def scene() -> RayScene:
 def test_presets_measure_the_registered_depth_of_the_colour_image(name: str, scene: RayScene) -> None:
     camera = DEPTH_CAMERAS[name]
     depth = camera.measure(scene, np.eye(4), WINDOW, np.random.default_rng(0))
-    body, _, true = scene.cast_bodies(np.eye(4), WINDOW)
+    body, _, true = scene.find_bodies(np.eye(4), WINDOW)
     assert depth.shape == true.shape and depth.dtype == np.float32
     inner = np.zeros(body.shape, bool)
     inner[25:75, 40:70] = True

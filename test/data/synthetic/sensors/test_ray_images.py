@@ -36,7 +36,7 @@ def test_rays_without_hit_are_zero_and_bodies_agree() -> None:
         box([0.04, 0.04, 0.04]).translated([x, 0.0, 0.6]).painted(np.full(3, a)) for x, a in ((0, 0.2), (0.05, 0.8))
     ]
     scene = RayScene(boxes, np.random.default_rng(0))
-    view, bodies = scene.cast(np.eye(4), WINDOW), scene.cast_bodies(np.eye(4), WINDOW)
+    view, bodies = scene.cast(np.eye(4), WINDOW), scene.find_bodies(np.eye(4), WINDOW)
     empty = view.body < 0
     assert empty.any() and set(np.unique(view.body)) == {-1, 0, 1}
     for image in (view.depth, view.cosine, view.albedo, view.normals):
