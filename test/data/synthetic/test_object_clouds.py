@@ -162,3 +162,40 @@ def test_folders_of_earlier_versions_are_tables(tmp_path, capsys: pytest.Capture
     assert generate.main([*options, "--simulator", "objects"]) == 1
     assert "made with simulator tables, got objects" in capsys.readouterr().err
     assert generate.main(options) == 0
+
+
+def test_generate_records_the_renderer(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shards"
+    options = ["--scenes", "1", "--seed", "2", "--shards", str(folder)]
+    assert generate.main([*options, "--renderer", "rays"]) == 0
+    record = json.loads((folder / "manifest.json").read_text())
+    assert record["made_by"]["renderer"] == "rays"
+    del record["made_by"]["renderer"]
+    (folder / "manifest.json").write_text(json.dumps(record))
+    assert generate.main(options) == 1
+    assert "made with renderer rays, got raster" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        generate.main(["--test-set", "tables", "--out", str(tmp_path / "x.npz"), "--renderer", "raster"])
+    assert "--renderer cannot be combined with --test-set" in capsys.readouterr().err
+
+
+def test_renderers_are_found_by_name_and_images_need_rays() -> None:
+    with pytest.raises(ConfigError, match="one of raster, rays, got 'moon'"):
+        SimulatedScenes(1, renderer="moon")
+    assert SimulatedScenes(1).as_record()["renderer"] == "raster"
+    with_images = SimulatedScenes(1, image_side=8)
+    assert with_images.as_record()["renderer"] == "rays"
+    np.testing.assert_array_equal(
+        with_images.generate_samples(1).points, SimulatedScenes(1, renderer="rays").generate_samples(1).points
+    )
+
+
+def test_scenes_do_not_depend_on_earlier_ones() -> None:
+    source = SimulatedScenes(7, simulator="objects")
+    alone = [cloud.points for cloud in source.generate_clouds(2)]
+    for scene in (0, 1):
+        list(source.generate_clouds(scene))
+    again = [cloud.points for cloud in source.generate_clouds(2)]
+    assert len(alone) == len(again) > 0
+    for one, other in zip(alone, again, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -16,6 +16,7 @@ from clipose_ros.data.rgbd_folder import open_rgbd_folder
 from clipose_ros.data.synthetic.scenes import SceneConfig, make_scene
 from clipose_ros.data.synthetic.sensors.cameras import DEPTH_CAMERAS, DepthCamera
 from clipose_ros.data.synthetic.sensors.depth_statistics import DepthStatistics, measure_statistics
+from clipose_ros.data.synthetic.sensors.raster_images import RasterScene
 from clipose_ros.data.synthetic.sensors.ray_images import RayScene
 from clipose_ros.data.synthetic.sequence import default_intrinsics
 from clipose_ros.data.synthetic.viewpoints import look_at
@@ -24,16 +25,19 @@ from clipose_ros.types import ByteArray, CameraIntrinsics, FloatArray
 _NEAREST_M, _FARTHEST_M = 0.4, 1.5
 
 
-def simulate_tables(camera: DepthCamera, intrinsics: CameraIntrinsics, count: int) -> list[FloatArray]:
-    """Return the depth ``(H, W)`` of random tables as a camera measures it."""
+def simulate_tables(
+    camera: DepthCamera, intrinsics: CameraIntrinsics, count: int, is_rasterized: bool = True
+) -> list[FloatArray]:
+    """Return the depth ``(H, W)`` of random tables as a camera measures it, by the rasterizer or by rays."""
+    make_bodies = RasterScene if is_rasterized else RayScene
     images, config = [], SceneConfig(objects_min=7, objects_max=8, lying=0.0, tilted=0.0, stacked=0.0)
     for seed in range(count):
         rng = np.random.default_rng(seed)
         scene = make_scene(rng, config)
         meshes = [item.object.mesh.transformed(item.T_world_object) for item in scene.objects]
-        rays = RayScene([*meshes, *(prop.mesh.transformed(prop.T_world_prop) for prop in scene.props)], rng)
+        bodies = make_bodies([*meshes, *(prop.mesh.transformed(prop.T_world_prop) for prop in scene.props)], rng)
         T_world_camera = look_at(np.array([0.1, -0.8, 0.55]), np.array([0.0, 0.0, 0.03]))
-        images.append(camera.measure(rays, T_world_camera, intrinsics, rng))
+        images.append(camera.measure(bodies, T_world_camera, intrinsics, rng))
     return images
 
 
@@ -60,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("camera", choices=tuple(DEPTH_CAMERAS))
     parser.add_argument("--frames", type=Path, help="Folder of registered RGB-D frames with their intrinsics.")
     parser.add_argument("--tables", type=int, default=4, help="Number of simulated tables (4).")
+    parser.add_argument("--rays", action="store_true", help="Render by rays instead of the rasterizer.")
     parser.add_argument("--out", type=Path, help="Draw the depth of the first real and simulated images.")
     options = parser.parse_args(arguments)
     intrinsics, real = default_intrinsics(640, 480), list[FloatArray]()
@@ -68,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         intrinsics = folder.intrinsics
         real = [np.nan_to_num(folder.read(index).depth) for index in range(len(folder))]
         _print_statistics("real", measure_statistics(real, intrinsics.fx))
-    simulated = simulate_tables(DEPTH_CAMERAS[options.camera], intrinsics, options.tables)
+    simulated = simulate_tables(DEPTH_CAMERAS[options.camera], intrinsics, options.tables, not options.rays)
     _print_statistics(options.camera, measure_statistics(simulated, intrinsics.fx))
     if options.out is not None:
         cv2.imwrite(str(options.out), draw_depth([*real[:2], *simulated[:2]]))

@@ -108,6 +108,7 @@ def test_object_rotation_maps_up_to_y_and_front_to_the_xy_plane(up, front):
 def test_height_range_scales_the_mesh_uniformly(folder):
     library = MeshLibrary(entries(folder, {**MUG, "unit": "", "height_mm": "80-120"}), "train")
     sizes = np.array([library.make("mug", np.random.default_rng(seed)).size for seed in range(40)])
+    assert not library.make("mug", np.random.default_rng(0)).mesh.is_closed, "nothing is known of files"
     assert 0.08 <= sizes[:, 1].min() < 0.09 and 0.11 < sizes[:, 1].max() <= 0.12
     np.testing.assert_allclose(sizes / sizes[:, 1:2], np.broadcast_to([1.05, 1.0, 0.8], sizes.shape), rtol=1e-6)
 
