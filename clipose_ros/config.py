@@ -530,6 +530,13 @@ class NetworkConfig(ConfigNode):
         "accuracy of the model once and selects the fastest.",
     )
     tta: TtaConfig = TtaConfig()
+    refiner_passes: int = option(
+        2,
+        "Forward passes of the model's refiner per object, each over a different sample of points. They correct the "
+        "mean pose of test-time augmentation; 0 keeps that pose. A model without refiner ignores it.",
+        low=0,
+        high=16,
+    )
     surface_normals: bool = option(
         True,
         "Correct each predicted rotation by the normals of the measured surface, which are parallel to an axis of most "

@@ -155,6 +155,11 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         f"({defaults.tta.disagreement_deg:g}).",
     )
     group.add_argument(
+        "--refiner-passes",
+        type=int,
+        help=f"Run this number of passes of the model's refiner per object; 0 runs none ({defaults.refiner_passes}).",
+    )
+    group.add_argument(
         "--surface-normals",
         action=argparse.BooleanOptionalAction,
         help="Correct rotations by the normals of the measured surface (as network.surface_normals).",

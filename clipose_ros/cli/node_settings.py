@@ -31,7 +31,7 @@ SEGMENTERS = (
     "another package"
 )
 """Values that ``segmenter_settings`` accepts, for the help of commands."""
-NETWORK_OPTIONS = ("model", "device", "engine", "surface_normals")
+NETWORK_OPTIONS = ("model", "device", "engine", "refiner_passes", "surface_normals")
 TTA_OPTIONS = ("max_passes", "disagreement_deg")
 """Options that are settings of the network as well: ``network.*`` and ``network.tta.*``."""
 _NODE_NAMES = ("*", "**", "pose_node")
@@ -56,7 +56,7 @@ def node_config(options: argparse.Namespace) -> PoseNodeConfig:
 
 
 def network_config(options: argparse.Namespace, base: NetworkConfig | None = None) -> NetworkConfig:
-    """Read ``--model``, ``--device``, ``--engine``, ``--surface-normals`` and those of test-time augmentation.
+    """Read the options of the network and of its test-time augmentation.
 
     Args:
         options: Options of the command; None stands for an option that was not given.

@@ -16,7 +16,8 @@ from clipose_ros.geometry.rotation import rotation_from_axes
 from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
-from clipose_ros.inference.engines.tta_engine import TtaEngine
+from clipose_ros.inference.engines.refining_engine import RefiningEngine
+from clipose_ros.inference.engines.tta_engine import TtaEngine, object_reflections
 from clipose_ros.inference.rotation_correction import correct_rotations
 from clipose_ros.inference.surface_normals import MIN_POINTS, estimate_normals
 from clipose_ros.model.checkpoint import load_checkpoint
@@ -84,8 +85,12 @@ class Predictor:
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
-        several = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
-        return cls(several, config.surface_normals, network.score_calibration if calibrated else None)
+        complete: Engine = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
+        if network.refiner is not None and config.refiner_passes:
+            refiner = create_engine(engine.name, network.refiner, device, config.threads)
+            reflections = object_reflections(network.categories)
+            complete = RefiningEngine(complete, TtaEngine(refiner, config.refiner_passes, reflections=reflections))
+        return cls(complete, config.surface_normals, network.score_calibration if calibrated else None)
 
     def warm_up(self, points: int) -> None:
         """Compile kernels and allocate buffers for clouds of ``points`` points."""
@@ -97,6 +102,11 @@ class Predictor:
     def engine_name(self) -> str:
         """Return the name of the engine that computes, which ``auto`` chose or the settings name."""
         return self._engine.name
+
+    @property
+    def refines(self) -> bool:
+        """Return True if a refiner corrects the poses."""
+        return isinstance(self._engine, RefiningEngine)
 
     @property
     def device(self) -> str:
@@ -146,7 +156,7 @@ class Predictor:
         if not len(categories):
             return []
         index = np.array([self.categories.index(name) for name in categories], np.int64)
-        if isinstance(self._engine, TtaEngine):
+        if isinstance(self._engine, TtaEngine | RefiningEngine):
             raw = self._engine.predict_passes(points, index, only_pass)
         else:
             raw = self._engine(points, index)

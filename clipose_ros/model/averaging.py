@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from clipose_ros.categories import CategorySet
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.model.checkpoint import load_checkpoint
-from clipose_ros.model.network import CLIPoseNet
+from clipose_ros.model.network import Architecture, CLIPoseNet
 
 
 def average_checkpoints(paths: Sequence[Path]) -> CLIPoseNet:
@@ -33,7 +34,7 @@ def average_checkpoints(paths: Sequence[Path]) -> CLIPoseNet:
     networks = [load_checkpoint(path) for path in paths]
     mean = networks[0]
     for path, network in zip(paths[1:], networks[1:], strict=True):
-        if network.architecture != mean.architecture or network.categories != mean.categories:
+        if _shape(network) != _shape(mean):
             raise CheckpointError(
                 f"model file '{path}' has another architecture or other categories than '{paths[0]}': average models "
                 "that were trained from one start"
@@ -44,3 +45,9 @@ def average_checkpoints(paths: Sequence[Path]) -> CLIPoseNet:
     mean.load_state_dict({name: value.to(states[0][name].dtype) for name, value in sums.items()})
     mean.score_calibration = None
     return mean
+
+
+def _shape(network: CLIPoseNet) -> tuple[Architecture, Architecture | None, CategorySet]:
+    """Return all that networks whose weights are averaged must have in common."""
+    refiner = None if network.refiner is None else network.refiner.architecture
+    return network.architecture, refiner, network.categories

@@ -35,7 +35,9 @@ HASH = "sha256"
 """Key of the hash in the metadata; files of version 0.2.0 and earlier have none."""
 CALIBRATION = "score_calibration"
 """Key of the score calibration in the metadata; files without it have scores that are confidences."""
-_KEYS = {"format", "architecture", "categories", "notes", CALIBRATION, HASH}
+REFINER = "refiner"
+"""Key of the refiner's architecture in the metadata; files without it have no refiner."""
+_KEYS = {"format", "architecture", "categories", "notes", CALIBRATION, REFINER, HASH}
 
 
 def save_checkpoint(path: Path, network: CLIPoseNet, notes: Mapping[str, Any] | None = None) -> None:
@@ -94,15 +96,18 @@ def load_checkpoint(path: Path, ops: GraphOps = PYTORCH_OPS) -> CLIPoseNet:
 
 
 def weights_hash(network: CLIPoseNet) -> str:
-    """Return the hash of a network and its score calibration, whatever the notes of its file.
+    """Return the hash of a network, its refiner and its score calibration, whatever the notes of its file.
 
     Settings of the architecture with their default do not count, so that a later version with more settings gives the
     same hash.
     """
     usual = Architecture().to_mapping()
-    settings = {name: value for name, value in network.architecture.to_mapping().items() if value != usual[name]}
-    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    return compute_hash(_describe(network) | {"architecture": json.dumps(settings)}, state)
+    metadata = _describe(network)
+    for key, part in {"architecture": network, REFINER: network.refiner}.items():
+        if part is not None:
+            settings = part.architecture.to_mapping().items()
+            metadata[key] = json.dumps({name: value for name, value in settings if value != usual[name]})
+    return compute_hash(metadata, {name: value.detach().cpu() for name, value in network.state_dict().items()})
 
 
 def read_notes(path: Path) -> dict[str, Any]:
@@ -123,11 +128,13 @@ def read_notes(path: Path) -> dict[str, Any]:
 
 
 def _describe(network: CLIPoseNet) -> dict[str, str]:
-    """Return the metadata from which the network is built, and its score calibration if it has one."""
+    """Return the metadata from which the network is built, with its refiner and score calibration if it has them."""
     described = {
         "architecture": json.dumps(network.architecture.to_mapping()),
         "categories": json.dumps(network.categories.to_records()),
     }
+    if network.refiner is not None:
+        described[REFINER] = json.dumps(network.refiner.architecture.to_mapping())
     if network.score_calibration is not None:
         described[CALIBRATION] = json.dumps(network.score_calibration.to_mapping())
     return described
@@ -159,10 +166,10 @@ def _build(path: Path, metadata: Mapping[str, str], ops: GraphOps) -> CLIPoseNet
     try:
         if unknown := metadata.keys() - _KEYS:
             raise ConfigError(f"its metadata have the unknown key {quoted(min(unknown))}")
-        settings = parse_json(metadata["architecture"])
-        if not isinstance(settings, dict):
-            raise ConfigError(f"the architecture must be a mapping of settings, got {settings!r:.80}")
-        architecture = Architecture.from_mapping(settings)
+        architecture = _read_architecture(metadata["architecture"])
+        refiner = _read_architecture(metadata[REFINER]) if REFINER in metadata else None
+        if architecture.refines or (refiner is not None and not refiner.refines):
+            raise ConfigError("a network that poses clouds and its refiner are confused")
         categories = CategorySet.from_records(parse_json(metadata["categories"]))
         calibration = _read_calibration(metadata, categories)
     except (KeyError, UnreadableFileError, ConfigError) as error:
@@ -171,8 +178,17 @@ def _build(path: Path, metadata: Mapping[str, str], ops: GraphOps) -> CLIPoseNet
         ) from error
     with torch.device("meta"):
         network = CLIPoseNet(architecture, categories, ops)
+        network.refiner = None if refiner is None else CLIPoseNet(refiner, categories, ops)
     network.score_calibration = calibration
     return network
+
+
+def _read_architecture(text: str) -> Architecture:
+    """Read the settings of a network from JSON."""
+    settings = parse_json(text)
+    if not isinstance(settings, dict):
+        raise ConfigError(f"the architecture must be a mapping of settings, got {settings!r:.80}")
+    return Architecture.from_mapping(settings)
 
 
 def _read_calibration(metadata: Mapping[str, str], categories: CategorySet) -> ScoreCalibration | None:

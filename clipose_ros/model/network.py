@@ -55,6 +55,10 @@ class Architecture(ConfigNode):
     category_shift: bool = option(
         False, "Add a learned vector of the category to the features of every graph layer, before its normalisation."
     )
+    refines: bool = option(
+        False,
+        "Correct an estimated pose: the network gets each cloud in the frame of that estimate, see model.refinement.",
+    )
     dropout: float = option(0.2, "Probability of dropping a value before a head's last layer.", low=0.0, high=0.9)
     one_hot: bool = option(False, "Give the heads the category as a one-hot vector (Table III, D2).")
 
@@ -64,6 +68,8 @@ class Architecture(ConfigNode):
             raise ConfigError(
                 f"an architecture needs 5 widths and 2 head_widths, got {self.widths} and {self.head_widths}"
             )
+        if self.refines and self.ray_aligned:
+            raise ConfigError("'refines' and 'ray_aligned' must not both be true: a refiner gets aligned clouds")
         if self.points and (self.points % 16 or self.points < MIN_POINTS):
             raise ConfigError(f"'points' must be 0 or a multiple of 16, at least {MIN_POINTS}, got {self.points}")
 
@@ -151,16 +157,16 @@ def check_shape(shape: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class CentredClouds:
-    """Clouds as the encoder gets them, and how to return to the camera frame.
+    """Clouds as the encoder gets them, and how to return to the frame of the input.
 
     Attributes:
-        points: ``(B, N, 3)`` centred about their means, in the network's unit, turned by ``R_ray_camera``.
-        mean: ``(B, 3)`` metres, camera frame.
+        points: ``(B, N, 3)`` about ``origin``, in the network's unit, turned by ``R_ray_camera``.
+        origin: ``(B, 3)`` metres: the means of the clouds; for a refiner 0, the estimated centres.
         R_ray_camera: ``(B, 3, 3)`` rotation that turned them; None if the network does not align rays.
     """
 
     points: Tensor
-    mean: Tensor
+    origin: Tensor
     R_ray_camera: Tensor | None
 
     def to_camera(self, vectors: Tensor) -> Tensor:
@@ -178,6 +184,7 @@ class CLIPoseNet(nn.Module):
 
     Attributes:
         score_calibration: Calibration of the scores of these weights; None if they have none.
+        refiner: Network that corrects the poses of this one; None if there is none. ``forward`` does not use it.
     """
 
     mean_sizes: Tensor
@@ -187,6 +194,7 @@ class CLIPoseNet(nn.Module):
         self.architecture = architecture
         self.categories = categories
         self.score_calibration: ScoreCalibration | None = None
+        self.refiner: CLIPoseNet | None = None
         w0, w1, w2, w3, w4 = architecture.widths
         wide, narrow = architecture.head_widths
         self.encoder = GraphEncoder(
@@ -205,7 +213,7 @@ class CLIPoseNet(nn.Module):
 
         Args:
             points_camera: ``(B, N, 3)`` float32, metres, camera optical frame, in random order; N a multiple of 16, at
-                least 128.
+                least 128. A refiner gets and predicts in the frames of the estimated poses instead.
             category: ``(B,)`` int64, index of each object's category in the category set.
 
         Raises:
@@ -222,6 +230,8 @@ class CLIPoseNet(nn.Module):
         """Centre the points that the network uses about their mean, and align them if the architecture says so."""
         check_shape(points_camera.shape)
         points = points_camera[:, : self.architecture.points or None]
+        if self.architecture.refines:  # the estimated centre says more than the mean of the visible points
+            return CentredClouds(points / self.architecture.unit_m, torch.zeros_like(points[:, 0]), None)
         # Axes and sizes then do not depend on the position; the mean is added to the predicted centre again.
         mean = points.mean(dim=1, keepdim=True)
         centred = (points - mean) / self.architecture.unit_m
@@ -256,7 +266,7 @@ class CLIPoseNet(nn.Module):
         residual = self.head_ts(features, extra)
         return NetworkOutput(
             clouds.to_camera(axis_y), clouds.to_camera(axis_x), confidence_y, confidence_x,
-            translation=clouds.to_camera(residual[:, :3]) * unit + clouds.mean,
+            translation=clouds.to_camera(residual[:, :3]) * unit + clouds.origin,
             size=residual[:, 3:] * unit + self.mean_sizes[category],
             encoding=encoding,
         )  # fmt: skip

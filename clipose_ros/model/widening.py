@@ -15,8 +15,8 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
 
     The numbers of points of network and heads, and dropout, may differ: the weights have the same meaning for fewer
     points. Alignment to rays, to which training adapts, and shifts by category, which are zero at first, may
-    be added, but not removed. Neighbours and the
-    unit of length must be equal: they shape no weight, but features change with them.
+    be added, but not removed. A refiner, which adapts to its frames, may start from a coarse network. Neighbours and
+    the unit of length must be equal: they shape no weight, but features change with them.
     """
     factor = max(1, wide.widths[0] // narrow.widths[0])
     fitting = replace(
@@ -24,7 +24,8 @@ def widening_factor(narrow: Architecture, wide: Architecture) -> int | None:
         widths=tuple(factor * width for width in narrow.widths),
         points=wide.points,
         head_points=wide.head_points,
-        ray_aligned=narrow.ray_aligned or wide.ray_aligned,
+        ray_aligned=(narrow.ray_aligned or wide.ray_aligned) and not wide.refines,
+        refines=narrow.refines or wide.refines,
         category_shift=narrow.category_shift or wide.category_shift,
         dropout=wide.dropout,
     )

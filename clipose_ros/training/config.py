@@ -78,6 +78,9 @@ class TrainConfig(ConfigNode):
     category_shift: bool = option(
         False, "Add a vector of the category to the features of the encoder, also if the preset does not."
     )
+    refines: str = option(
+        "", "Train a refiner of this shipped model or model file; empty: a network that poses clouds itself."
+    )
     points: int = option(0, "Points that the network uses; 0: the preset's.", low=0, high=16384)
     optimizer: str = option(
         "adamw", "AdamW; Muon for matrices with AdamW for the rest (without CLIP); or Ranger, as in the paper.",
@@ -131,6 +134,9 @@ class TrainConfig(ConfigNode):
             raise ConfigError(
                 "'fusion.modality' image needs clip.images=tower, got bank, which has no image of a cloud"
             )
+        if self.refines and self.fusion.kind != "none":
+            raise ConfigError(f"'fusion.kind' must be none for a refiner, got {self.fusion.kind}: only a network that "
+                              "can be deployed refines poses")  # fmt: skip
         fixed = self.with_image_bank and not self.image_bank.tune and not self.clip.tune_text
         if fixed and self.clip_loss.compares_images_with_texts:
             raise ConfigError(
@@ -147,7 +153,8 @@ class TrainConfig(ConfigNode):
             encoder=self.encoder or preset.encoder,
             one_hot=self.one_hot or preset.one_hot,
             points=self.points or preset.points,
-            ray_aligned=self.ray_aligned or preset.ray_aligned,
+            ray_aligned=(self.ray_aligned or preset.ray_aligned) and not self.refines,
+            refines=bool(self.refines),
             category_shift=self.category_shift or preset.category_shift,
         )
 

@@ -180,7 +180,7 @@ class Trainer:
 
     def predict_fn(self) -> PredictFn:
         """Return the function that predicts poses of validation clouds with the averaged weights."""
-        network, clip_features = self.modules.averaged_network, self.modules.clip_features
+        network, clip_features = self.modules.model, self.modules.clip_features
         return create_predict_fn(self.config, network, clip_features, self.data.validation, self.device)
 
     def save(self, table: dict[str, Accuracy]) -> None:
@@ -196,7 +196,7 @@ class Trainer:
         notes = {"step": step, "recipe": self.config.to_mapping(), "validation": as_records(table)}
         if not isinstance(self.modules.network, FusionNet):  # the robot's engines cannot run a fusion network
             for name in (LAST, BEST) if score(table) > best_score else (LAST,):
-                self.run_dir.save_model(name, self.modules.averaged_network, notes)
+                self.run_dir.save_model(name, self.modules.model, notes)
         self.progress = Progress(step, max(best_score, score(table)))
         self.run_dir.save_state(self._state())
         self.logger.validated(step, table, self._draw_validation() if table else {})
@@ -222,7 +222,8 @@ class Trainer:
         """Replace the initial random weights by those of a checkpoint, to fine-tune its model to other data.
 
         If the encoder of this run is a whole number of times as wide, the weights are widened so that the network
-        computes the same outputs.
+        computes the same outputs. A refiner starts from the checkpoint's refiner, or without one from its coarse
+        network.
 
         Raises:
             CheckpointError: The file cannot be read.
@@ -236,6 +237,9 @@ class Trainer:
                 "use a recipe without fusion"
             )
         start = load_checkpoint(model)
+        if self.config.refines and start.refiner is not None:
+            start = start.refiner
+        start.refiner = None
         if widening_factor(start.architecture, network.architecture) is None:
             raise TrainingError(
                 f"'{model}' has a different architecture from this run: expected {network.architecture}, "

@@ -10,7 +10,9 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.data.samples import CloudSamples
 from clipose_ros.evaluation.metrics.pose_accuracy import Accuracy
 from clipose_ros.evaluation.runs.stored_clouds import evaluate_poses
+from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.pytorch import PytorchEngine
+from clipose_ros.inference.engines.refining_engine import RefiningEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.fusion import FusionNet
 from clipose_ros.model.network import CLIPoseNet
@@ -37,7 +39,10 @@ def create_predict_fn(
     if isinstance(network, FusionNet) and clip_features is not None:
         images = samples.images if config.fusion.modality == "image" else None
         return FusionPredictor(network, clip_features, samples, images, device)
-    predictor = Predictor(PytorchEngine(network, device))
+    engine: Engine = PytorchEngine(network, device)
+    if network.refiner is not None:
+        engine = RefiningEngine(engine, PytorchEngine(network.refiner, device))
+    predictor = Predictor(engine)
 
     def predict(rows: slice) -> list[PoseEstimate]:
         names = [samples.categories.names[i] for i in samples.category_index[rows]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,5 +50,10 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
     wider = Architecture(widths=(8, 8, 8, 16, 32), supports=3, neighbours=12, head_widths=(16, 8))
     with pytest.raises(CheckpointError, match=r"5_12_0\.safetensors' has another architecture"):
         average_checkpoints([*models(tmp_path, 1), *models(tmp_path, 1, wider)])
+    refined = CLIPoseNet(TINY, NOCS_CATEGORIES)
+    refined.refiner = CLIPoseNet(replace(TINY, refines=True), NOCS_CATEGORIES)
+    save_checkpoint(tmp_path / "refined.safetensors", refined)
+    with pytest.raises(CheckpointError, match=r"refined\.safetensors' has another architecture"):
+        average_checkpoints([*models(tmp_path, 1), tmp_path / "refined.safetensors"])
     with pytest.raises(ConfigError, match="at least one model"):
         average_checkpoints([])

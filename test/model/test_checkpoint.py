@@ -309,3 +309,25 @@ def test_hash_of_the_weights_leaves_out_settings_with_their_default(monkeypatch:
     assert weights_hash(network) == before
     torch.manual_seed(0)
     assert weights_hash(CLIPoseNet(replace(TINY, ray_aligned=True), NOCS_CATEGORIES)) != before
+
+
+def test_checkpoint_round_trip_keeps_the_refiner(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    network = CLIPoseNet(TINY, NOCS_CATEGORIES)
+    alone = weights_hash(network)
+    network.refiner = CLIPoseNet(replace(TINY, refines=True), NOCS_CATEGORIES)
+    save_checkpoint(tmp_path / "both.safetensors", network)
+    read = load_checkpoint(tmp_path / "both.safetensors")
+    assert read.refiner is not None and read.refiner.architecture == replace(TINY, refines=True)
+    assert weights_hash(read) == weights_hash(network) != alone
+    assert all(torch.equal(value, read.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("refines", [(True, None), (False, False), (True, True)])
+def test_a_network_and_its_refiner_cannot_be_confused(tmp_path: Path, refines: tuple[bool, bool | None]) -> None:
+    network = CLIPoseNet(replace(TINY, refines=refines[0]), NOCS_CATEGORIES)
+    if refines[1] is not None:
+        network.refiner = CLIPoseNet(replace(TINY, refines=refines[1]), NOCS_CATEGORIES)
+    save_checkpoint(tmp_path / "wrong.safetensors", network)
+    with pytest.raises(CheckpointError, match=r"wrong\.safetensors.*refiner"):
+        load_checkpoint(tmp_path / "wrong.safetensors")

@@ -14,8 +14,40 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import Engine, RawPoses
 from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray, IndexArray
 
-_MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
-"""Factors of a reflection left to right, in the camera's frame."""
+
+def camera_reflections(categories: CategorySet) -> FloatArray:
+    """Return the factors ``(C, 3)`` by which a mirrored pass multiplies clouds in the camera frame: left to right.
+
+    A mirrored object appears as its reflection in its own plane z = 0. If that reflection leaves the category
+    unchanged, the x and y axes of the mirrored view, mirrored back, are those of the object. Other categories are never
+    mirrored: their factors are 1.
+    """
+    return _reflections([(-1.0, 1.0, 1.0) if category.symmetry.mirror_xy else _NONE for category in categories])
+
+
+def object_reflections(categories: CategorySet) -> FloatArray:
+    """Return the factors ``(C, 3)`` by which a mirrored pass multiplies clouds in the frames of ``EstimateFrames``.
+
+    An object is mirrored in its own plane z = 0; an axially symmetric one left to right, so that the camera stays where
+    it is.
+    """
+    return _reflections(
+        [
+            _NONE
+            if not category.symmetry.mirror_xy
+            else (-1.0, 1.0, 1.0)
+            if category.symmetry.axial_y
+            else (1.0, 1.0, -1.0)
+            for category in categories
+        ]
+    )
+
+
+_NONE = (1.0, 1.0, 1.0)
+
+
+def _reflections(rows: list[tuple[float, float, float]]) -> FloatArray:
+    return np.array(rows, np.float32)
 
 
 @dataclass(frozen=True)
@@ -96,20 +128,21 @@ class TtaEngine:
     """Engine that averages several passes of another engine.
 
     Pass k rotates the points by k of ``max_passes`` equal shares of the cloud's random order, so that a network which
-    uses the first points only is given others in each pass. Every second pass mirrors the cloud. A mirrored object
-    appears as its reflection in its own plane z = 0. If that reflection leaves the category unchanged, the x and y axes
-    of the mirrored view, mirrored back, are those of the object; other categories are never mirrored.
+    uses the first points only is given others in each pass. Every second pass mirrors the cloud.
 
     Args:
         engine: Engine that runs the passes.
         max_passes: Maximum number of passes per object.
         disagreement_deg: Run passes beyond the second only if the axes of the first two differ by more, degrees: the y
             axis of axially symmetric categories, else x and y. 0 always runs all passes.
+        reflections: ``(C, 3)`` factors of the mirrored passes by category; those of ``camera_reflections`` if left out.
     """
 
-    def __init__(self, engine: Engine, max_passes: int, disagreement_deg: float = 0.0) -> None:
+    def __init__(
+        self, engine: Engine, max_passes: int, disagreement_deg: float = 0.0, reflections: FloatArray | None = None
+    ) -> None:
         self._engine, self._max_passes = engine, max_passes
-        self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
+        self._reflections = camera_reflections(engine.categories) if reflections is None else reflections
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
         self._first = min(max_passes, 2) if disagreement_deg > 0.0 else max_passes
         self._agreement_cos = np.cos(np.radians(disagreement_deg))
@@ -149,8 +182,10 @@ class TtaEngine:
         Args:
             points_camera: ``(B, N, 3)`` as ``Engine`` describes.
             category: ``(B,)`` indices of the categories.
-            only_pass: ``(B,)`` number of the only pass of a cloud; negative runs all passes.
+            only_pass: ``(B,)`` number of the only pass of a cloud, counted on from 0 again beyond the last; negative
+                runs all passes.
         """
+        only_pass = np.where(only_pass < 0, only_pass, only_pass % self._max_passes)
         single = only_pass >= 0
         if not single.any():
             return self(points_camera, category)
@@ -169,8 +204,8 @@ class TtaEngine:
         # The first points define the upper levels and, in some networks, are the only ones used.
         share = points_camera.shape[1] // self._max_passes
         points = np.stack([np.roll(points_camera, -share * number, axis=1) for number in passes], axis=1)
-        mirrored = self._mirrors[category, np.newaxis] & (np.array(passes) % 2 == 1)
-        reflection = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))
+        mirrored = np.array(passes)[:, np.newaxis] % 2 == 1
+        reflection = np.where(mirrored, self._reflections[category, np.newaxis], np.float32(1.0))
         points *= reflection[:, :, np.newaxis]
         # The passes of all clouds are one batch, the passes of a cloud in sequence.
         raw = self._engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(passes)))

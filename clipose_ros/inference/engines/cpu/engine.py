@@ -78,13 +78,14 @@ class CpuEngine:
         """Predict as ``Engine`` describes; clouds that are not finite get NaN."""
         check_shape(points_camera.shape)
         unit = np.float32(self._architecture.unit_m)
-        centred, mean = centre_clouds(points_camera[:, : self._architecture.points or None], unit)
-        R_ray_camera = rotations_to_rays(mean) if self._architecture.ray_aligned else None
+        points = points_camera[:, : self._architecture.points or None]
+        centred, origin = centre_clouds(points, unit, not self._architecture.refines)
+        R_ray_camera = rotations_to_rays(origin) if self._architecture.ray_aligned else None
         if R_ray_camera is not None:
             centred = centred @ R_ray_camera.transpose(0, 2, 1)
         with self._lock:  # callers in several threads share the buffers
             values = self._compute_heads(centred, category)
-        values[~np.isfinite(mean).all(axis=1)] = np.nan
+        values[~np.isfinite(origin).all(axis=1)] = np.nan
         vectors = np.stack([values[:, 0, 1:4], values[:, 1, 1:4], values[:, 2, :3]], axis=1)
         if R_ray_camera is not None:
             vectors = vectors @ R_ray_camera
@@ -93,7 +94,7 @@ class CpuEngine:
             axis_x=_normalise(vectors[:, 1]),
             confidence_y=_sigmoid(values[:, 0, 0]),
             confidence_x=_sigmoid(values[:, 1, 0]),
-            translation=vectors[:, 2] * unit + mean,
+            translation=vectors[:, 2] * unit + origin,
             size=values[:, 2, 3:] * unit + self._mean_sizes[category],
         )
 
@@ -150,21 +151,26 @@ def is_supported(name: str) -> bool:
     return any(torch.cpu.get_capabilities().get(key) for key in needed) and multiplies_correctly(GEMMS[name][0])
 
 
-def centre_clouds(points_camera: FloatArray, unit_m: np.float32) -> tuple[FloatArray, FloatArray]:
+def centre_clouds(
+    points_camera: FloatArray, unit_m: np.float32, about_mean: bool = True
+) -> tuple[FloatArray, FloatArray]:
     """Centre clouds about their means.
 
     Args:
         points_camera: ``(B, N, 3)`` float32, metres.
         unit_m: The network's unit of length, metres.
+        about_mean: False leaves the clouds where they are, as a refiner needs them.
 
     Returns:
-        Centred clouds ``(B, N, 3)`` in the network's unit, and the means ``(B, 3)``, metres. A cloud with a point that
-        is not finite becomes zeros, and its mean is not finite.
+        Clouds ``(B, N, 3)`` in the network's unit, and their origins ``(B, 3)``, metres: the means, or zeros. A cloud
+        with a point that is not finite becomes zeros, and its origin is not finite.
     """
     with np.errstate(invalid="ignore"):
-        mean = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
-        finite = np.isfinite(mean).all(axis=1)
-        return np.where(finite[:, None, None], (points_camera - mean[:, None]) / unit_m, np.float32(0.0)), mean
+        origin = points_camera.mean(axis=1, dtype=np.float64).astype(np.float32)
+        finite = np.isfinite(origin).all(axis=1)
+        if not about_mean:
+            origin[finite] = 0.0
+        return np.where(finite[:, None, None], (points_camera - origin[:, None]) / unit_m, np.float32(0.0)), origin
 
 
 def rotations_to_rays(mean: FloatArray) -> FloatArray:

@@ -113,4 +113,5 @@ def architectures(draw: st.DrawFn) -> Architecture:
         unit_m=draw(st.sampled_from([0.1, 1.0])),
         one_hot=draw(st.booleans()),
         category_shift=draw(st.booleans()),
+        refines=draw(st.booleans()),
     )

@@ -1,0 +1,79 @@
+"""Engine that poses clouds by a coarse network and corrects the poses by its refiner."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from clipose_ros.categories import CategorySet
+from clipose_ros.inference.engines.base import Engine, RawPoses
+from clipose_ros.inference.engines.tta_engine import TtaEngine
+from clipose_ros.model.refinement import EstimateFrames
+from clipose_ros.types import FloatArray, IndexArray
+
+
+class RefiningEngine:
+    """Engine that runs two networks one after the other.
+
+    Args:
+        coarse: Engine that poses clouds in the camera frame.
+        refiner: Engine of the refiner, which gets the same clouds in the frames of the coarse poses.
+    """
+
+    def __init__(self, coarse: Engine, refiner: Engine) -> None:
+        self._coarse, self._refiner = coarse, refiner
+        self._axial = np.array([category.symmetry.axial_y for category in coarse.categories])
+
+    @property
+    def name(self) -> str:
+        """Return the name of the engine that runs the coarse network."""
+        return self._coarse.name
+
+    @property
+    def device(self) -> str:
+        """Return the device that computes."""
+        return self._coarse.device
+
+    @property
+    def categories(self) -> CategorySet:
+        """Return the categories that the networks were trained on."""
+        return self._coarse.categories
+
+    def warm_up(self, points: int) -> None:
+        """Compile and allocate both engines for clouds of ``points`` points."""
+        self._coarse.warm_up(points)
+        self._refiner.warm_up(points)
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        """Predict as ``Engine`` describes. A cloud whose coarse pose is not finite gets NaN."""
+        return self.predict_passes(points_camera, category, np.full(len(category), -1))
+
+    def predict_passes(self, points_camera: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
+        """Predict with one pass of each network for some clouds and all passes for the others.
+
+        Args:
+            points_camera: ``(B, N, 3)`` as ``Engine`` describes.
+            category: ``(B,)`` indices of the categories.
+            only_pass: ``(B,)`` number of the only pass of a cloud; negative runs all passes.
+        """
+        coarse = _run_passes(self._coarse, points_camera, category, only_pass)
+        frames = EstimateFrames.from_axes(
+            torch.from_numpy(coarse.axis_y), torch.from_numpy(coarse.axis_x), torch.from_numpy(coarse.translation),
+            torch.from_numpy(self._axial[category]),
+        )  # fmt: skip
+        points = np.ascontiguousarray(frames.from_camera(torch.from_numpy(points_camera)).numpy())
+        refined = _run_passes(self._refiner, points, category, only_pass)
+        axis_y, axis_x, offset = (
+            frames.rotate_to_camera(torch.from_numpy(vectors)).numpy()
+            for vectors in (refined.axis_y, refined.axis_x, refined.translation)
+        )
+        return RawPoses(
+            axis_y, axis_x, refined.confidence_y, refined.confidence_x, coarse.translation + offset, refined.size
+        )
+
+
+def _run_passes(engine: Engine, points: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
+    """Run the passes of an engine; one without several passes runs its only one."""
+    if isinstance(engine, TtaEngine):
+        return engine.predict_passes(points, category, only_pass)
+    return engine(points, category)

@@ -1,0 +1,154 @@
+"""A coarse network and its refiner, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from random_networks import make_random_network
+
+from clipose_ros.categories import NOCS_CATEGORIES
+from clipose_ros.config import NetworkConfig, TtaConfig
+from clipose_ros.inference.engines.base import RawPoses
+from clipose_ros.inference.engines.pytorch import PytorchEngine
+from clipose_ros.inference.engines.refining_engine import RefiningEngine
+from clipose_ros.inference.engines.tta_engine import TtaEngine, object_reflections
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model.checkpoint import save_checkpoint
+from clipose_ros.model.network import Architecture
+from clipose_ros.types import FloatArray, IndexArray
+
+TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=3, neighbours=8, head_widths=(16, 8), unit_m=0.1)
+INDEX = np.arange(6)
+AXIAL = np.array([category.symmetry.axial_y for category in NOCS_CATEGORIES])
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+class FixedEngine:
+    """Engine that returns given poses for any clouds and keeps the clouds."""
+
+    name, device, categories = "fixed", "cpu", NOCS_CATEGORIES
+
+    def __init__(self, poses: RawPoses) -> None:
+        self.poses, self.seen = poses, np.zeros(0)
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("warm_up is not expected")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        self.seen = points_camera
+        return self.poses
+
+
+def coarse_poses(seed: int = 0) -> RawPoses:
+    rng = np.random.default_rng(seed)
+    y, x = unit(rng.normal(size=(6, 3))), unit(rng.normal(size=(6, 3)))
+    x = unit(x - (x * y).sum(axis=1, keepdims=True) * y)
+    t = rng.normal((0.0, 0.0, 0.9), 0.1, (6, 3)).astype(np.float32)
+    low = np.full(6, 0.1, np.float32)
+    return RawPoses(y, x, low, low, t, np.ones((6, 3), np.float32))
+
+
+def corrections(offset: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> RawPoses:
+    """Poses of objects that the coarse poses get right but for an offset, in the frames of these poses."""
+    axes = (np.tile(np.array(axis, np.float32), (6, 1)) for axis in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0)))
+    high = np.full(6, 0.9, np.float32)
+    return RawPoses(*axes, high, high, np.tile(np.array(offset, np.float32), (6, 1)), np.full((6, 3), 2, np.float32))
+
+
+@pytest.fixture
+def clouds() -> FloatArray:
+    return np.random.default_rng(1).normal((0.0, 0.0, 0.9), 0.1, (6, 128, 3)).astype(np.float32)
+
+
+def test_a_refiner_without_corrections_returns_the_coarse_poses(clouds: FloatArray) -> None:
+    coarse = coarse_poses()
+    got = RefiningEngine(FixedEngine(coarse), FixedEngine(corrections()))(clouds, INDEX)
+    np.testing.assert_allclose(got.axis_y, coarse.axis_y, atol=1e-5)
+    np.testing.assert_allclose(got.axis_x[~AXIAL], coarse.axis_x[~AXIAL], atol=1e-5)
+    np.testing.assert_allclose(got.translation, coarse.translation, atol=1e-6)
+    # sizes and confidences are the refiner's
+    assert (got.size == 2.0).all() and (got.confidence_y == np.float32(0.9)).all()
+
+
+def test_offsets_are_along_the_axes_of_the_coarse_poses(clouds: FloatArray) -> None:
+    coarse = coarse_poses(2)
+    got = RefiningEngine(FixedEngine(coarse), FixedEngine(corrections((0.01, -0.02, 0.0))))(clouds, INDEX)
+    want = coarse.translation + np.float32(0.02) * coarse.axis_y + np.float32(0.01) * coarse.axis_x
+    np.testing.assert_allclose(got.translation[~AXIAL], want[~AXIAL], atol=1e-6)
+
+
+def test_the_refiner_sees_each_cloud_about_its_estimated_centre(clouds: FloatArray) -> None:
+    coarse, refiner = coarse_poses(3), FixedEngine(corrections())
+    RefiningEngine(FixedEngine(coarse), refiner)(clouds, INDEX)
+    want = np.einsum("bni,bi->bn", clouds - coarse.translation[:, np.newaxis], -coarse.axis_y)
+    np.testing.assert_allclose(refiner.seen[..., 1], want, atol=1e-5)
+    distances = np.linalg.norm(clouds - coarse.translation[:, np.newaxis], axis=2)
+    np.testing.assert_allclose(np.linalg.norm(refiner.seen, axis=2), distances, atol=1e-5)
+
+
+def test_a_coarse_pose_that_is_not_finite_gives_nan(clouds: FloatArray) -> None:
+    coarse = coarse_poses()
+    coarse.axis_y[2] = np.nan
+    network = make_random_network(replace(TINY, refines=True))
+    got = RefiningEngine(FixedEngine(coarse), PytorchEngine(network))(clouds, INDEX)
+    finite = np.isfinite(got.axis_y).all(axis=1) & np.isfinite(got.translation).all(axis=1)
+    assert finite.tolist() == [True, True, False, True, True, True]
+
+
+def test_mirrored_passes_keep_every_frame() -> None:
+    """A mug is mirrored in its own plane; the camera of an axially symmetric object stays before it."""
+    factors = object_reflections(NOCS_CATEGORIES)
+    for category, row in zip(NOCS_CATEGORIES, factors.tolist(), strict=True):
+        expected = [-1.0, 1.0, 1.0] if category.symmetry.axial_y else [1.0, 1.0, -1.0]
+        assert row == (expected if category.symmetry.mirror_xy else [1.0, 1.0, 1.0])
+
+
+def test_one_pass_of_each_network_is_another_one_by_its_number(clouds: FloatArray) -> None:
+    coarse = TtaEngine(PytorchEngine(make_random_network(TINY, 1)), 4)
+    refiner = TtaEngine(PytorchEngine(make_random_network(replace(TINY, refines=True), 2)), 2)
+    engine = RefiningEngine(coarse, refiner)
+    number = np.array([0, 1, 2, 3, -1, -1])
+    got = engine.predict_passes(clouds, INDEX, number)
+    for row in range(6):
+        alone = engine.predict_passes(clouds[row : row + 1], INDEX[row : row + 1], number[row : row + 1])
+        np.testing.assert_allclose(got.translation[row], alone.translation[0], atol=1e-5)
+    np.testing.assert_allclose(engine(clouds, INDEX).translation[4:], got.translation[4:], atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["pytorch", "cpu"])
+def test_predictors_refine_unless_told_otherwise(tmp_path: Path, clouds: FloatArray, engine: str) -> None:
+    coarse = make_random_network(TINY, 1)
+    save_checkpoint(tmp_path / "coarse.safetensors", coarse)
+    coarse.refiner = make_random_network(replace(TINY, refines=True), 2)
+    save_checkpoint(tmp_path / "both.safetensors", coarse)
+    names = NOCS_CATEGORIES.names
+
+    def predict(model: str, refiner_passes: int) -> FloatArray:
+        config = NetworkConfig(
+            str(tmp_path / f"{model}.safetensors"), "cpu", 1, engine, TtaConfig(1), refiner_passes, False
+        )
+        return np.stack([pose.T_camera_object for pose in Predictor.from_config(config).predict(clouds, names)])
+
+    np.testing.assert_array_equal(predict("both", 0), predict("coarse", 2))
+    assert np.abs(predict("both", 1) - predict("coarse", 0)).max() > 1e-3
+    assert np.abs(predict("both", 2) - predict("both", 1)).max() > 1e-6
+
+
+def test_engines_agree_on_refined_poses(clouds: FloatArray) -> None:
+    from clipose_ros.inference.engines.factory import create_engine
+
+    networks = make_random_network(TINY, 1), make_random_network(replace(TINY, refines=True), 2)
+    one, other = (
+        RefiningEngine(*(create_engine(name, network, "cpu", 1) for network in networks))(clouds, INDEX)
+        for name in ("pytorch", "cpu")
+    )
+    torch.testing.assert_close(
+        torch.from_numpy(one.translation), torch.from_numpy(other.translation), rtol=0, atol=1e-4
+    )

@@ -1,0 +1,147 @@
+"""Training of a refiner: batches in the frames of coarse poses, and models that hold both networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from random_networks import make_random_network
+
+from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symmetry
+from clipose_ros.data.samples import CloudSamples
+from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.inference.predictor import Predictor
+from clipose_ros.model import network
+from clipose_ros.model.checkpoint import load_checkpoint, save_checkpoint
+from clipose_ros.model.network import Architecture, CLIPoseNet
+from clipose_ros.training.batches import stored_batch
+from clipose_ros.training.coarse_poses import CoarsePoses
+from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.trainer import Trainer
+
+TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8), unit_m=0.1)
+AXIAL = torch.tensor([category.symmetry.axial_y for category in NOCS_CATEGORIES])
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(network.PRESETS, "clipose_small", TINY)
+
+
+@pytest.fixture
+def coarse(tmp_path: Path) -> Path:
+    path = tmp_path / "coarse.safetensors"
+    save_checkpoint(path, make_random_network(TINY, 5))
+    return path
+
+
+def samples(count: int = 24) -> CloudSamples:
+    """Flat boxes that stand upright before the camera."""
+    rng = np.random.default_rng(4)
+    size = np.tile(np.array([0.05, 0.2, 0.1], np.float32), (count, 1))
+    T = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+    T[:, :3, 3] = rng.uniform(-0.2, 0.2, (count, 3)) + np.array([0, 0, 0.8])
+    points = rng.uniform(-0.5, 0.5, (count, 128, 3)) * size[:, None] + T[:, None, :3, 3]
+    index = np.arange(count, dtype=np.int64) % 6
+    return CloudSamples(points.astype(np.float32), index, T, size, np.ones(count, bool), np.ones(count, np.float32))
+
+
+def trainer(folder: Path, coarse: Path, **changes: object) -> Trainer:
+    values = {"steps": 8, "batch": 4, "validate_every": 4, "warmup_steps": 2, "threads": 1, "ema_decay": 0.5}
+    config = TrainConfig.from_mapping(values | {"refines": str(coarse)} | changes)
+    torch.manual_seed(config.seed)
+    return Trainer(config, NOCS_CATEGORIES, samples(), samples(12), folder)
+
+
+def test_truths_describe_the_same_objects_in_the_frames_of_the_coarse_poses() -> None:
+    batch = stored_batch(samples(12), np.arange(12), AXIAL)
+    framed = CoarsePoses(make_random_network(TINY, 5)).to_frames(batch)
+    # coordinates of the points in the object frames do not change
+    before = torch.einsum("bji,bnj->bni", batch.truth.R, batch.points - batch.truth.t.unsqueeze(1))
+    after = torch.einsum("bji,bnj->bni", framed.truth.R, framed.points - framed.truth.t.unsqueeze(1))
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
+    assert torch.equal(framed.truth.size, batch.truth.size) and not torch.allclose(framed.points, batch.points)
+
+
+def test_coarse_weights_are_not_trained(tmp_path: Path, coarse: Path) -> None:
+    run = trainer(tmp_path / "run", coarse)
+    run.run()
+    written, start = load_checkpoint(tmp_path / "run" / "model.safetensors"), load_checkpoint(coarse)
+    assert written.refiner is not None and start.refiner is None
+    own = written.state_dict()
+    for name, value in start.state_dict().items():
+        assert torch.equal(own[name], value), name
+    for name, value in run.modules.averaged_network.state_dict().items():
+        assert torch.equal(own[f"refiner.{name}"], value), name
+
+
+def test_training_lowers_the_errors_of_the_coarse_poses(tmp_path: Path, coarse: Path) -> None:
+    run = trainer(tmp_path / "run", coarse, steps=60, validate_every=60, learning_rate=0.01, ema_decay=0.8)
+    before = run.validate()["mean"]
+    after = run.run()["mean"]
+    assert after.translation_cm_median < 0.6 * before.translation_cm_median
+    model = str(tmp_path / "run" / "model.safetensors")
+    poses = Predictor.load(model, device="cpu").predict(samples(6).points, NOCS_CATEGORIES.names)
+    assert all(np.isfinite(pose.T_camera_object).all() for pose in poses)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, coarse: Path) -> None:
+    whole = trainer(tmp_path / "whole", coarse)
+    whole.run()
+    half = trainer(tmp_path / "parts", coarse)
+    while half.progress.step < 4:
+        half.optimise()
+    half.save({})
+    rest = trainer(tmp_path / "parts", coarse)
+    rest.resume()
+    rest.run()
+    for name, value in whole.modules.network.state_dict().items():
+        assert torch.equal(value, rest.modules.network.state_dict()[name]), name
+
+
+def test_a_refiner_starts_from_the_coarse_network_and_a_later_one_from_the_refiner(
+    tmp_path: Path, coarse: Path
+) -> None:
+    first = trainer(tmp_path / "first", coarse)
+    first.start_from(coarse)
+    for name, value in load_checkpoint(coarse).state_dict().items():
+        assert torch.equal(first.modules.network.state_dict()[name], value), name
+    first.run()
+    model = tmp_path / "first" / "model.safetensors"
+    second = trainer(tmp_path / "second", coarse)
+    second.start_from(model)
+    for name, value in first.modules.averaged_network.state_dict().items():
+        assert torch.equal(second.modules.network.state_dict()[name], value), name
+    # a coarse network starts from the coarse part of such a model
+    plain = trainer(tmp_path / "plain", coarse, refines="")
+    plain.start_from(model)
+    assert plain.modules.model.refiner is None and plain.modules.coarse is None
+
+
+def test_the_refiner_of_the_model_that_is_refined_is_replaced(tmp_path: Path, coarse: Path) -> None:
+    both = load_checkpoint(coarse)
+    both.refiner = make_random_network(replace(TINY, refines=True), 6)
+    save_checkpoint(tmp_path / "both.safetensors", both)
+    run = trainer(tmp_path / "run", tmp_path / "both.safetensors")
+    alone = trainer(tmp_path / "alone", coarse)
+    assert run.validate() == alone.validate()
+
+
+def test_a_model_of_other_categories_cannot_be_refined(tmp_path: Path) -> None:
+    seven = CategorySet((*NOCS_CATEGORIES, Category(7, "box", Symmetry(), (0.1, 0.2, 0.3))))
+    save_checkpoint(tmp_path / "seven.safetensors", CLIPoseNet(TINY, seven))
+    with pytest.raises(ConfigError, match="'refines' names the model .*same categories"):
+        trainer(tmp_path / "run", tmp_path / "seven.safetensors")
+
+
+def test_a_missing_coarse_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.safetensors"):
+        trainer(tmp_path / "run", tmp_path / "none.safetensors")
+
+
+def test_refiners_with_fusion_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'fusion\.kind' must be none for a refiner"):
+        TrainConfig.from_mapping({"refines": "clipose_small", "fusion": {"kind": "concat_after"}})
