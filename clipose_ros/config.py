@@ -530,12 +530,11 @@ class NetworkConfig(ConfigNode):
         "accuracy of the model once and selects the fastest.",
     )
     tta: TtaConfig = TtaConfig()
-    refiner_passes: int = option(
-        2,
-        "Forward passes of the model's refiner per object, each over a different sample of points. They correct the "
-        "mean pose of test-time augmentation; 0 keeps that pose. A model without refiner ignores it.",
-        low=0,
-        high=16,
+    refine: str = option(
+        "unsettled",
+        "Objects whose poses the refiner of the model corrects in each pass, which then takes twice as long: all; "
+        "unsettled, which leaves out settled tracks; or none. A model without refiner ignores it.",
+        choices=("all", "unsettled", "none"),
     )
     surface_normals: bool = option(
         True,

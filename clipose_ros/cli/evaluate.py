@@ -378,10 +378,8 @@ def _model_label(network: NetworkConfig, predictor: PosePredictor) -> str:
     from clipose_ros.inference.predictor import Predictor
 
     passes = f"{network.tta.max_passes} passes" if network.tta.max_passes > 1 else "one pass"
-    if not isinstance(predictor, Predictor):
-        return f"{network.model} ({passes})"
-    refiner = f" and {network.refiner_passes} of the refiner" if predictor.refines else ""
-    return f"{network.model} ({passes}{refiner}, engine {predictor.engine_name})"
+    engine = f", engine {predictor.engine_name}" if isinstance(predictor, Predictor) else ""
+    return f"{network.model} ({passes}{engine})"
 
 
 if __name__ == "__main__":

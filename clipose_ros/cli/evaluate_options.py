@@ -155,9 +155,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         f"({defaults.tta.disagreement_deg:g}).",
     )
     group.add_argument(
-        "--refiner-passes",
-        type=int,
-        help=f"Run this number of passes of the model's refiner per object; 0 runs none ({defaults.refiner_passes}).",
+        "--refine",
+        help=f"Correct the poses of these objects by the model's refiner: all, unsettled or none ({defaults.refine}).",
     )
     group.add_argument(
         "--surface-normals",

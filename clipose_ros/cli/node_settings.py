@@ -31,7 +31,7 @@ SEGMENTERS = (
     "another package"
 )
 """Values that ``segmenter_settings`` accepts, for the help of commands."""
-NETWORK_OPTIONS = ("model", "device", "engine", "refiner_passes", "surface_normals")
+NETWORK_OPTIONS = ("model", "device", "engine", "refine", "surface_normals")
 TTA_OPTIONS = ("max_passes", "disagreement_deg")
 """Options that are settings of the network as well: ``network.*`` and ``network.tta.*``."""
 _NODE_NAMES = ("*", "**", "pose_node")

@@ -17,7 +17,7 @@ from clipose_ros.geometry.se3 import make_transform
 from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.refining_engine import RefiningEngine
-from clipose_ros.inference.engines.tta_engine import TtaEngine, object_reflections
+from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.inference.rotation_correction import correct_rotations
 from clipose_ros.inference.surface_normals import MIN_POINTS, estimate_normals
 from clipose_ros.model.checkpoint import load_checkpoint
@@ -25,6 +25,9 @@ from clipose_ros.model.hub import resolve_model
 from clipose_ros.model.score_calibration import ScoreCalibration, measure_features
 from clipose_ros.resources import model_path
 from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
+
+MODE_DEG = 25.0
+"""Largest angle of axes between refined passes that are averaged, see ``TtaEngine``: twice that of a good pose."""
 
 _DEFAULTS = NetworkConfig()
 
@@ -85,12 +88,12 @@ class Predictor:
         network, device = load_checkpoint(model_path(config.model)), resolve_device(config.device)
         engine = create_engine(config.engine, network, device, config.threads)
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
-        complete: Engine = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
-        if network.refiner is not None and config.refiner_passes:
-            refiner = create_engine(engine.name, network.refiner, device, config.threads)
-            reflections = object_reflections(network.categories)
-            complete = RefiningEngine(complete, TtaEngine(refiner, config.refiner_passes, reflections=reflections))
-        return cls(complete, config.surface_normals, network.score_calibration if calibrated else None)
+        several: Engine = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
+        if network.refiner is not None and config.refine != "none":
+            refining = RefiningEngine(engine, create_engine(engine.name, network.refiner, device, config.threads))
+            single = engine if config.refine == "unsettled" else refining
+            several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, single)
+        return cls(several, config.surface_normals, network.score_calibration if calibrated else None)
 
     def warm_up(self, points: int) -> None:
         """Compile kernels and allocate buffers for clouds of ``points`` points."""
@@ -102,11 +105,6 @@ class Predictor:
     def engine_name(self) -> str:
         """Return the name of the engine that computes, which ``auto`` chose or the settings name."""
         return self._engine.name
-
-    @property
-    def refines(self) -> bool:
-        """Return True if a refiner corrects the poses."""
-        return isinstance(self._engine, RefiningEngine)
 
     @property
     def device(self) -> str:
@@ -156,7 +154,7 @@ class Predictor:
         if not len(categories):
             return []
         index = np.array([self.categories.index(name) for name in categories], np.int64)
-        if isinstance(self._engine, TtaEngine | RefiningEngine):
+        if isinstance(self._engine, TtaEngine):
             raw = self._engine.predict_passes(points, index, only_pass)
         else:
             raw = self._engine(points, index)

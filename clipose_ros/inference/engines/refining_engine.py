@@ -7,7 +7,6 @@ import torch
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import Engine, RawPoses
-from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.model.refinement import EstimateFrames
 from clipose_ros.types import FloatArray, IndexArray
 
@@ -45,24 +44,18 @@ class RefiningEngine:
         self._refiner.warm_up(points)
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """Predict as ``Engine`` describes. A cloud whose coarse pose is not finite gets NaN."""
-        return self.predict_passes(points_camera, category, np.full(len(category), -1))
+        """Predict as ``Engine`` describes. A cloud whose coarse pose is not finite gets NaN.
 
-    def predict_passes(self, points_camera: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
-        """Predict with one pass of each network for some clouds and all passes for the others.
-
-        Args:
-            points_camera: ``(B, N, 3)`` as ``Engine`` describes.
-            category: ``(B,)`` indices of the categories.
-            only_pass: ``(B,)`` number of the only pass of a cloud; negative runs all passes.
+        The refiner sees the second half of the points first, so that a network that uses few points does not see those
+        again whose noise misled the estimate.
         """
-        coarse = _run_passes(self._coarse, points_camera, category, only_pass)
+        coarse = self._coarse(points_camera, category)
         frames = EstimateFrames.from_axes(
             torch.from_numpy(coarse.axis_y), torch.from_numpy(coarse.axis_x), torch.from_numpy(coarse.translation),
             torch.from_numpy(self._axial[category]),
         )  # fmt: skip
-        points = np.ascontiguousarray(frames.from_camera(torch.from_numpy(points_camera)).numpy())
-        refined = _run_passes(self._refiner, points, category, only_pass)
+        other = np.roll(points_camera, -(points_camera.shape[1] // 2), axis=1)
+        refined = self._refiner(np.ascontiguousarray(frames.from_camera(torch.from_numpy(other)).numpy()), category)
         axis_y, axis_x, offset = (
             frames.rotate_to_camera(torch.from_numpy(vectors)).numpy()
             for vectors in (refined.axis_y, refined.axis_x, refined.translation)
@@ -70,10 +63,3 @@ class RefiningEngine:
         return RawPoses(
             axis_y, axis_x, refined.confidence_y, refined.confidence_x, coarse.translation + offset, refined.size
         )
-
-
-def _run_passes(engine: Engine, points: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
-    """Run the passes of an engine; one without several passes runs its only one."""
-    if isinstance(engine, TtaEngine):
-        return engine.predict_passes(points, category, only_pass)
-    return engine(points, category)

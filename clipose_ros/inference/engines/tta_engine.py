@@ -6,6 +6,7 @@ only for clouds whose first two passes disagree.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,40 +15,11 @@ from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import Engine, RawPoses
 from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray, IndexArray
 
+_MIN_VOTE = np.float32(1e-6)
+"""Weight of a pass of confidence 0, so that passes without any confidence have a mean."""
 
-def camera_reflections(categories: CategorySet) -> FloatArray:
-    """Return the factors ``(C, 3)`` by which a mirrored pass multiplies clouds in the camera frame: left to right.
-
-    A mirrored object appears as its reflection in its own plane z = 0. If that reflection leaves the category
-    unchanged, the x and y axes of the mirrored view, mirrored back, are those of the object. Other categories are never
-    mirrored: their factors are 1.
-    """
-    return _reflections([(-1.0, 1.0, 1.0) if category.symmetry.mirror_xy else _NONE for category in categories])
-
-
-def object_reflections(categories: CategorySet) -> FloatArray:
-    """Return the factors ``(C, 3)`` by which a mirrored pass multiplies clouds in the frames of ``EstimateFrames``.
-
-    An object is mirrored in its own plane z = 0; an axially symmetric one left to right, so that the camera stays where
-    it is.
-    """
-    return _reflections(
-        [
-            _NONE
-            if not category.symmetry.mirror_xy
-            else (-1.0, 1.0, 1.0)
-            if category.symmetry.axial_y
-            else (1.0, 1.0, -1.0)
-            for category in categories
-        ]
-    )
-
-
-_NONE = (1.0, 1.0, 1.0)
-
-
-def _reflections(rows: list[tuple[float, float, float]]) -> FloatArray:
-    return np.array(rows, np.float32)
+_MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
+"""Factors of a reflection left to right, in the camera's frame."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +82,44 @@ class _PassPoses:
             size=np.concatenate([self.size, more.size], axis=1),
         )
 
-    def mean(self) -> RawPoses:
-        """Return the means over passes. Disagreement of the passes lowers the axis confidences."""
-        axis_y, agreement_y = _mean_direction(self.axis_y)
-        axis_x, agreement_x = _mean_direction(self.axis_x)
+    def mean(self, weights: FloatArray | None = None) -> RawPoses:
+        """Return the means over passes. Disagreement of the passes lowers the axis confidences.
+
+        Args:
+            weights: ``(B, P)``, each row sums to 1; equal weights if left out.
+        """
+        axis_y, agreement_y = _mean_direction(self.axis_y, weights)
+        axis_x, agreement_x = _mean_direction(self.axis_x, weights)
         return RawPoses(
             axis_y=axis_y,
             axis_x=axis_x,
-            confidence_y=self.confidence_y.mean(axis=1) * agreement_y,
-            confidence_x=self.confidence_x.mean(axis=1) * agreement_x,
-            translation=self.translation.mean(axis=1),
-            size=self.size.mean(axis=1),
+            confidence_y=_average(self.confidence_y, weights) * agreement_y,
+            confidence_x=_average(self.confidence_x, weights) * agreement_x,
+            translation=_average(self.translation, weights),
+            size=_average(self.size, weights),
+        )
+
+    def mode(self, axial: BoolArray, cone_cos: float) -> RawPoses:
+        """Return the means over the passes whose axes are near those of the most confident pass, by confidence.
+
+        Passes that see an object in two ways have no meaningful mean. The share of the other passes lowers the
+        confidences.
+
+        Args:
+            axial: ``(B,)`` bool, True for axially symmetric objects, whose x axes do not count.
+            cone_cos: Cosine of the largest angle between near axes.
+        """
+        confidence = np.where(axial[:, np.newaxis], self.confidence_y, (self.confidence_y + self.confidence_x) / 2.0)
+        best = np.arange(len(axial)), np.nan_to_num(confidence).argmax(axis=1)
+        cos_y, cos_x = (np.einsum("bpi,bi->bp", axes, axes[best]) for axes in (self.axis_y, self.axis_x))
+        # Written so that axes that are not finite count as near: their mean is then not finite, either.
+        near = ~(cos_y < cone_cos) & (~(cos_x < cone_cos) | axial[:, np.newaxis])
+        votes = np.where(near, confidence, np.float32(0.0)) + _MIN_VOTE * near
+        support = votes.sum(axis=1)
+        poses = self.mean((votes / support[:, np.newaxis]).astype(np.float32))
+        share = (support / (confidence + _MIN_VOTE).sum(axis=1)).astype(np.float32)
+        return dataclasses.replace(
+            poses, confidence_y=poses.confidence_y * share, confidence_x=poses.confidence_x * share
         )
 
 
@@ -128,21 +127,31 @@ class TtaEngine:
     """Engine that averages several passes of another engine.
 
     Pass k rotates the points by k of ``max_passes`` equal shares of the cloud's random order, so that a network which
-    uses the first points only is given others in each pass. Every second pass mirrors the cloud.
+    uses the first points only is given others in each pass. Every second pass mirrors the cloud. A mirrored object
+    appears as its reflection in its own plane z = 0. If that reflection leaves the category unchanged, the x and y axes
+    of the mirrored view, mirrored back, are those of the object; other categories are never mirrored.
 
     Args:
         engine: Engine that runs the passes.
         max_passes: Maximum number of passes per object.
         disagreement_deg: Run passes beyond the second only if the axes of the first two differ by more, degrees: the y
             axis of axially symmetric categories, else x and y. 0 always runs all passes.
-        reflections: ``(C, 3)`` factors of the mirrored passes by category; those of ``camera_reflections`` if left out.
+        mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
+            degrees, and leave out the others. 0 averages all.
+        single: Engine of clouds that get one pass by ``predict_passes``; ``engine`` if left out.
     """
 
     def __init__(
-        self, engine: Engine, max_passes: int, disagreement_deg: float = 0.0, reflections: FloatArray | None = None
+        self,
+        engine: Engine,
+        max_passes: int,
+        disagreement_deg: float = 0.0,
+        mode_deg: float = 0.0,
+        single: Engine | None = None,
     ) -> None:
-        self._engine, self._max_passes = engine, max_passes
-        self._reflections = camera_reflections(engine.categories) if reflections is None else reflections
+        self._engine, self._single, self._max_passes = engine, single or engine, max_passes
+        self._cone_cos = float(np.cos(np.radians(mode_deg)))
+        self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
         self._first = min(max_passes, 2) if disagreement_deg > 0.0 else max_passes
         self._agreement_cos = np.cos(np.radians(disagreement_deg))
@@ -168,13 +177,13 @@ class TtaEngine:
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         """Predict as ``Engine`` describes; each value is the mean over the passes of its cloud."""
-        first = self._run_passes(points_camera, category, range(self._first))
-        poses = first.mean()
+        first = self._run_passes(self._engine, points_camera, category, range(self._first))
+        poses = self._combine(first, category)
         if self._first == self._max_passes or not (disagree := self._find_disagreement(first, category)).any():
             return poses
         later = range(self._first, self._max_passes)
-        more = self._run_passes(points_camera[disagree], category[disagree], later)
-        return _replace_rows(poses, disagree, first.select(disagree).append(more).mean())
+        more = self._run_passes(self._engine, points_camera[disagree], category[disagree], later)
+        return _replace_rows(poses, disagree, self._combine(first.select(disagree).append(more), category[disagree]))
 
     def predict_passes(self, points_camera: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
         """Predict with one pass for some clouds and all passes for the others.
@@ -182,33 +191,34 @@ class TtaEngine:
         Args:
             points_camera: ``(B, N, 3)`` as ``Engine`` describes.
             category: ``(B,)`` indices of the categories.
-            only_pass: ``(B,)`` number of the only pass of a cloud, counted on from 0 again beyond the last; negative
-                runs all passes.
+            only_pass: ``(B,)`` number of the only pass of a cloud; negative runs all passes.
         """
-        only_pass = np.where(only_pass < 0, only_pass, only_pass % self._max_passes)
         single = only_pass >= 0
         if not single.any():
             return self(points_camera, category)
         parts = []  # rows and poses
         for number in np.unique(only_pass[single]).tolist():
             rows = only_pass == number
-            parts.append(
-                (rows, self._run_passes(points_camera[rows], category[rows], range(number, number + 1)).mean())
-            )
+            only = self._run_passes(self._single, points_camera[rows], category[rows], range(number, number + 1))
+            parts.append((rows, only.mean()))
         if not single.all():
             parts.append((~single, self(points_camera[~single], category[~single])))
         return _merge_rows(parts)
 
-    def _run_passes(self, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
+    def _combine(self, poses: _PassPoses, category: IndexArray) -> RawPoses:
+        """Return one pose for each cloud."""
+        return poses.mean() if self._cone_cos == 1.0 else poses.mode(self._axial[category], self._cone_cos)
+
+    def _run_passes(self, engine: Engine, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
         """Run the passes of the given numbers over each cloud ``(B, N, 3)``."""
         # The first points define the upper levels and, in some networks, are the only ones used.
         share = points_camera.shape[1] // self._max_passes
         points = np.stack([np.roll(points_camera, -share * number, axis=1) for number in passes], axis=1)
-        mirrored = np.array(passes)[:, np.newaxis] % 2 == 1
-        reflection = np.where(mirrored, self._reflections[category, np.newaxis], np.float32(1.0))
+        mirrored = self._mirrors[category, np.newaxis] & (np.array(passes) % 2 == 1)
+        reflection = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))
         points *= reflection[:, :, np.newaxis]
         # The passes of all clouds are one batch, the passes of a cloud in sequence.
-        raw = self._engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(passes)))
+        raw = engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(passes)))
         return _PassPoses.from_raw(raw, reflection)
 
     def _find_disagreement(self, poses: _PassPoses, category: IndexArray) -> BoolArray:
@@ -255,7 +265,14 @@ def _merge_rows(parts: list[tuple[BoolArray, RawPoses]]) -> RawPoses:
     )
 
 
-def _mean_direction(axes: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _average(values: FloatArray, weights: FloatArray | None) -> FloatArray:
+    """Return the means of ``(B, P)`` or ``(B, P, 3)`` over the passes, by ``weights`` ``(B, P)`` or equal ones."""
+    if weights is None:
+        return np.asarray(values.mean(axis=1))
+    return np.asarray((values * weights.reshape(weights.shape + (1,) * (values.ndim - 2))).sum(axis=1))
+
+
+def _mean_direction(axes: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
     """Return the mean directions ``(B, 3)`` of unit vectors ``(B, P, 3)`` and their agreement ``(B,)`` in (0, 1].
 
     The squared length of the mean of unit vectors is 1 less their mean squared distance d^2 from it. The agreement is
@@ -263,7 +280,7 @@ def _mean_direction(axes: FloatArray) -> tuple[FloatArray, FloatArray]:
     of the passes it gives a confidence that is rather too low than too high, and ranks poses better than the mean
     confidence alone. Axes that cancel each other give NaN.
     """
-    mean = axes.mean(axis=1)
+    mean = _average(axes, weights)
     length = np.linalg.norm(mean, axis=1)
     with np.errstate(invalid="ignore"):
         return mean / length[:, np.newaxis], np.exp(-AXIS_CONFIDENCE_DECAY * (1.0 - np.minimum(length, 1.0) ** 2))

@@ -185,3 +185,72 @@ def test_a_predictor_runs_as_many_passes_as_configured(tmp_path: Path, clouds: F
     mean = (once.T_camera_object[:3, 3] + other.T_camera_object[:3, 3] * [-1.0, 1.0, 1.0]) / 2.0
     np.testing.assert_allclose(twice.T_camera_object[:3, 3], mean, atol=1e-6)
     np.testing.assert_allclose(twice.size, (once.size + other.size) / 2.0, atol=1e-6)
+
+
+class SequenceEngine:
+    """Engine that returns the given poses, of one cloud in several passes."""
+
+    name, device, categories = "sequence", "cpu", NOCS_CATEGORIES
+
+    def __init__(self, turns_deg: list[float], confidences: list[float]) -> None:
+        self.turns, self.confidences = np.radians(turns_deg), np.array(confidences, np.float32)
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("warm_up is not expected")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        sine, cosine, zero = np.sin(self.turns), np.cos(self.turns), np.zeros(len(self.turns))
+        axis_y = np.tile([[0.0, 1.0, 0.0]], (len(zero), 1)).astype(np.float32)
+        axis_x = np.stack([cosine, zero, sine], axis=1).astype(np.float32)
+        size = np.abs(axis_x)
+        return RawPoses(axis_y, axis_x, self.confidences, self.confidences, axis_x, size)
+
+
+CAMERA = NOCS_CATEGORIES.names.index("camera")
+CAN = NOCS_CATEGORIES.names.index("can")
+
+
+def combine(category: int, turns_deg: list[float], confidences: list[float], mode_deg: float) -> RawPoses:
+    cloud = np.zeros((1, 128, 3), np.float32)
+    engine = TtaEngine(SequenceEngine(turns_deg, confidences), len(turns_deg), 0.0, mode_deg)
+    return engine(cloud, np.array([category]))
+
+
+def test_the_mode_leaves_out_passes_that_see_another_pose() -> None:
+    got = combine(CAMERA, [0.0, 10.0, 180.0, 170.0], [0.9, 0.9, 0.6, 0.5], 25.0)
+    alone = combine(CAMERA, [0.0, 10.0], [0.9, 0.9], 25.0)
+    np.testing.assert_allclose(got.axis_x, alone.axis_x, atol=1e-5)
+    np.testing.assert_allclose(got.translation, alone.translation, atol=1e-5)
+    # the others lower the confidence by their share of the votes
+    np.testing.assert_allclose(got.confidence_x, alone.confidence_x * 1.8 / 2.9, atol=1e-5)
+
+
+def test_the_mode_of_agreeing_passes_is_their_mean_by_confidence() -> None:
+    np.testing.assert_allclose(combine(CAMERA, [0.0, 12.0], [0.8, 0.8], 25.0).axis_x,
+                               combine(CAMERA, [0.0, 12.0], [0.8, 0.8], 0.0).axis_x, atol=1e-6)  # fmt: skip
+    pulled = np.degrees(np.arctan2(*combine(CAMERA, [0.0, 12.0], [0.9, 0.3], 25.0).axis_x[0, [2, 0]]))
+    assert 2.9 < pulled < 3.1  # a quarter of the way
+
+
+def test_the_x_axes_of_axially_symmetric_objects_do_not_count() -> None:
+    got = combine(CAN, [0.0, 180.0, 90.0], [0.9, 0.8, 0.7], 25.0)
+    assert np.isfinite(got.axis_y).all() and got.confidence_y[0] == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("turns", [[np.nan, np.nan], [0.0, np.nan]])
+def test_passes_that_are_not_finite_give_nan(turns: list[float]) -> None:
+    assert not np.isfinite(combine(CAMERA, turns, [0.9, 0.9], 25.0).axis_x).all()
+
+
+def test_passes_without_confidence_have_a_mean() -> None:
+    got = combine(CAMERA, [0.0, 10.0], [0.0, 0.0], 25.0)
+    assert np.isfinite(got.axis_x).all() and got.confidence_x[0] == 0.0
+
+
+def test_single_passes_may_have_an_engine_of_their_own(clouds: FloatArray) -> None:
+    several, single = BiasedEngine(), BiasedEngine(0.3)
+    engine = TtaEngine(several, 2, single=single)
+    got = engine.predict_passes(clouds, INDEX, np.array([0, 0, 1, -1, -1, -1]))
+    assert len(single.seen) == 2 and len(several.seen) == 1
+    np.testing.assert_allclose(got.translation[:2], single(clouds[:2], INDEX[:2]).translation, atol=1e-6)
+    np.testing.assert_allclose(got.translation[3:], several(clouds[3:], INDEX[3:]).translation, atol=1e-6)
