@@ -29,6 +29,9 @@ from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
 MODE_DEG = 25.0
 """Largest angle of axes between refined passes that are averaged, see ``TtaEngine``: twice that of a good pose."""
 
+REFINER_ENGINES = {"cpu_bf16": "cpu", "cpu_int8": "cpu", "cuda_bf16": "cuda", "cuda_fp16": "cuda"}
+"""Engine of the refiner by that of the coarse network: reduced precision costs accuracy in the refiner alone."""
+
 _DEFAULTS = NetworkConfig()
 
 
@@ -90,7 +93,8 @@ class Predictor:
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
         several: Engine = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
         if network.refiner is not None and config.refine != "none":
-            refining = RefiningEngine(engine, create_engine(engine.name, network.refiner, device, config.threads))
+            name = REFINER_ENGINES.get(engine.name, engine.name)
+            refining = RefiningEngine(engine, create_engine(name, network.refiner, device, config.threads))
             single = engine if config.refine == "unsettled" else refining
             several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, single)
         return cls(several, config.surface_normals, network.score_calibration if calibrated else None)
