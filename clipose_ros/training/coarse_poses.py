@@ -52,8 +52,8 @@ class CoarsePoses:
     def to_frames(self, batch: Batch) -> Batch:
         """Return the batch with points and truths in the frames of the coarse poses.
 
-        The coarse network sees the second half of the points first. A refiner then does not see the very points whose
-        noise misled the estimate, which in a robot's several passes it does not, either.
+        The coarse network sees the second half of the points first. Where clouds have more points than it uses, a
+        refiner sees others than those whose noise misled the estimate.
         """
         points, truth = batch.points, batch.truth
         other = points.roll(-(points.shape[1] // 2), dims=1)

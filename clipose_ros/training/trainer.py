@@ -239,6 +239,8 @@ class Trainer:
         start = load_checkpoint(model)
         if self.config.refines and start.refiner is not None:
             start = start.refiner
+        elif start.refiner is not None:
+            self.logger.warn(f"the refiner of '{model}' is left out: it corrects the poses of other weights")
         start.refiner = None
         if widening_factor(start.architecture, network.architecture) is None:
             raise TrainingError(

@@ -103,7 +103,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, coarse: Path)
 
 
 def test_a_refiner_starts_from_the_coarse_network_and_a_later_one_from_the_refiner(
-    tmp_path: Path, coarse: Path
+    tmp_path: Path, coarse: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = trainer(tmp_path / "first", coarse)
     first.start_from(coarse)
@@ -118,6 +118,7 @@ def test_a_refiner_starts_from_the_coarse_network_and_a_later_one_from_the_refin
     # a coarse network starts from the coarse part of such a model
     plain = trainer(tmp_path / "plain", coarse, refines="")
     plain.start_from(model)
+    assert "the refiner of" in capsys.readouterr().err
     assert plain.modules.model.refiner is None and plain.modules.coarse is None
 
 

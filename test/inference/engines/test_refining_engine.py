@@ -136,3 +136,26 @@ def test_engines_agree_on_refined_poses(clouds: FloatArray) -> None:
     torch.testing.assert_close(
         torch.from_numpy(one.translation), torch.from_numpy(other.translation), rtol=0, atol=1e-4
     )
+
+
+def test_the_refiner_computes_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clipose_ros.inference import predictor as module
+
+    coarse = make_random_network(TINY, 1)
+    coarse.refiner = make_random_network(replace(TINY, refines=True), 2)
+    save_checkpoint(tmp_path / "both.safetensors", coarse)
+    created = []
+
+    class Named(FixedEngine):
+        def __init__(self, name: str) -> None:
+            super().__init__(coarse_poses())
+            self.name = name
+
+    def create(name: str, network: object, device: str, threads: int) -> Named:
+        created.append(name)
+        return Named(name)
+
+    monkeypatch.setattr(module, "create_engine", create)
+    for name in ("cpu", "cpu_int8", "cpu_bf16", "pytorch", "own"):
+        Predictor.from_config(NetworkConfig(str(tmp_path / "both.safetensors"), "cpu", 1, name))
+    assert created == ["cpu", "cpu", "cpu_int8", "cpu", "cpu_bf16", "cpu", "pytorch", "pytorch", "own", "own"]
