@@ -29,10 +29,18 @@ from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
 MODE_DEG = 25.0
 """Largest angle of axes between refined passes that are averaged, see ``TtaEngine``: twice that of a good pose."""
 
-REFINER_ENGINES = {"cpu_bf16": "cpu", "cpu_int8": "cpu", "cuda_bf16": "cuda", "cuda_fp16": "cuda"}
+REFINER_ENGINES = {
+    "pytorch": "pytorch",
+    "cpu": "cpu",
+    "cpu_bf16": "cpu",
+    "cpu_int8": "cpu",
+    "cuda": "cuda",
+    "cuda_bf16": "cuda",
+    "cuda_fp16": "cuda",
+}
 """Engine of the refiner by that of the coarse network: in 8 bit the refiner loses more accuracy than that network.
 
-The others follow the same rule, although bfloat16 costs a refiner nothing, and nothing was measured on a GPU.
+Engines of other packages compute the coarse network alone: they expect clouds before the camera.
 """
 
 _DEFAULTS = NetworkConfig()
@@ -95,8 +103,8 @@ class Predictor:
         engine = create_engine(config.engine, network, device, config.threads)
         passes, disagreement_deg = config.tta.max_passes, config.tta.disagreement_deg
         several: Engine = TtaEngine(engine, passes, disagreement_deg) if passes > 1 else engine
-        if network.refiner is not None and config.refine != "none":
-            name = REFINER_ENGINES.get(engine.name, engine.name)
+        name = REFINER_ENGINES.get(engine.name)
+        if network.refiner is not None and config.refine != "none" and name is not None:
             refining = RefiningEngine(engine, create_engine(name, network.refiner, device, config.threads))
             single = engine if config.refine == "unsettled" else refining
             several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, single)

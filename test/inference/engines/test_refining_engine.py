@@ -138,7 +138,7 @@ def test_engines_agree_on_refined_poses(clouds: FloatArray) -> None:
     )
 
 
-def test_the_refiner_computes_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refiner_computes_in_float32_by_built_in_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from clipose_ros.inference import predictor as module
 
     coarse = make_random_network(TINY, 1)
@@ -158,4 +158,4 @@ def test_the_refiner_computes_in_float32(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "create_engine", create)
     for name in ("cpu", "cpu_int8", "cpu_bf16", "pytorch", "own"):
         Predictor.from_config(NetworkConfig(str(tmp_path / "both.safetensors"), "cpu", 1, name))
-    assert created == ["cpu", "cpu", "cpu_int8", "cpu", "cpu_bf16", "cpu", "pytorch", "pytorch", "own", "own"]
+    assert created == ["cpu", "cpu", "cpu_int8", "cpu", "cpu_bf16", "cpu", "pytorch", "pytorch", "own"]

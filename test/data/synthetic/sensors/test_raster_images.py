@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clipose_ros.categories import NOCS_CATEGORIES
@@ -40,6 +40,7 @@ def test_brightness_and_surfaces_equal_those_of_rays(seed: int, casts_shadows: b
     T = look_at(rng.uniform([-0.7, -0.7, 0.2], [0.7, 0.7, 0.7]), rng.normal(0.0, 0.05, 3), rng.uniform(-30, 30))
     fast, exact = (scene.view(T, WINDOW) for scene in make_scenes(seed))
     assert np.quantile(np.abs(fast.depth - exact.depth), 0.9) < 1e-5
+    assume(np.median(exact.depth) > 0.05)  # a camera that touches a surface has its projector on or in it
     brightness, expected = (view.light(make_lamp(T, casts_shadows)) for view in (fast, exact))
     # Surfaces right before the projector are very bright.
     error = np.abs(brightness - expected) / (0.05 + expected)
