@@ -64,10 +64,7 @@ class TrainingModules:
     @property
     def model(self) -> CLIPoseNet:
         """Return the network that a robot runs: the averaged one, or the coarse one with it as its refiner."""
-        if self.coarse is None:
-            return self.averaged_network
-        self.coarse.network.refiner = self.averaged_network
-        return self.coarse.network
+        return self.averaged_network if self.coarse is None else self.coarse.network.eval()
 
 
 def create_modules(config: TrainConfig, data: TrainingData, text_folder: Path, device: str) -> TrainingModules:
@@ -93,7 +90,10 @@ def create_modules(config: TrainConfig, data: TrainingData, text_folder: Path, d
     loss = TotalLoss(config, network, data.categories, clip_features).to(device).train()
     coarse = _create_coarse_poses(config, data.categories, ops, device)
     forward = Forward(network, loss, clip_features, config.fusion, uses_bf16(config.precision, device), coarse)
-    return TrainingModules(network, average, loss, clip_features, coarse, across_ranks(forward, device))
+    modules = TrainingModules(network, average, loss, clip_features, coarse, across_ranks(forward, device))
+    if coarse is not None:
+        coarse.network.refiner = modules.averaged_network
+    return modules
 
 
 def _create_clip_features(

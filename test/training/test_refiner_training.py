@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from random_networks import make_random_network
+from upright_boxes import make_upright_boxes
 
 from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symmetry
-from clipose_ros.data.samples import CloudSamples
 from clipose_ros.errors import CheckpointError, ConfigError
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model import network
@@ -38,26 +38,15 @@ def coarse(tmp_path: Path) -> Path:
     return path
 
 
-def samples(count: int = 24) -> CloudSamples:
-    """Flat boxes that stand upright before the camera."""
-    rng = np.random.default_rng(4)
-    size = np.tile(np.array([0.05, 0.2, 0.1], np.float32), (count, 1))
-    T = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
-    T[:, :3, 3] = rng.uniform(-0.2, 0.2, (count, 3)) + np.array([0, 0, 0.8])
-    points = rng.uniform(-0.5, 0.5, (count, 128, 3)) * size[:, None] + T[:, None, :3, 3]
-    index = np.arange(count, dtype=np.int64) % 6
-    return CloudSamples(points.astype(np.float32), index, T, size, np.ones(count, bool), np.ones(count, np.float32))
-
-
 def trainer(folder: Path, coarse: Path, **changes: object) -> Trainer:
     values = {"steps": 8, "batch": 4, "validate_every": 4, "warmup_steps": 2, "threads": 1, "ema_decay": 0.5}
     config = TrainConfig.from_mapping(values | {"refines": str(coarse)} | changes)
     torch.manual_seed(config.seed)
-    return Trainer(config, NOCS_CATEGORIES, samples(), samples(12), folder)
+    return Trainer(config, NOCS_CATEGORIES, make_upright_boxes(), make_upright_boxes(12), folder)
 
 
 def test_truths_describe_the_same_objects_in_the_frames_of_the_coarse_poses() -> None:
-    batch = stored_batch(samples(12), np.arange(12), AXIAL)
+    batch = stored_batch(make_upright_boxes(12), np.arange(12), AXIAL)
     framed = CoarsePoses(make_random_network(TINY, 5)).to_frames(batch)
     # coordinates of the points in the object frames do not change
     before = torch.einsum("bji,bnj->bni", batch.truth.R, batch.points - batch.truth.t.unsqueeze(1))
@@ -84,7 +73,7 @@ def test_training_lowers_the_errors_of_the_coarse_poses(tmp_path: Path, coarse: 
     after = run.run()["mean"]
     assert after.translation_cm_median < 0.6 * before.translation_cm_median
     model = str(tmp_path / "run" / "model.safetensors")
-    poses = Predictor.load(model, device="cpu").predict(samples(6).points, NOCS_CATEGORIES.names)
+    poses = Predictor.load(model, device="cpu").predict(make_upright_boxes(6).points, NOCS_CATEGORIES.names)
     assert all(np.isfinite(pose.T_camera_object).all() for pose in poses)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from upright_boxes import make_upright_boxes
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.cli.train import main, overrule
@@ -35,17 +36,6 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(network.PRESETS, "clipose_small", TINY)
 
 
-def samples(count: int = 24) -> CloudSamples:
-    """Flat boxes standing upright: easy enough to learn in seconds."""
-    rng = np.random.default_rng(4)
-    size = np.tile(np.array([0.05, 0.2, 0.1], np.float32), (count, 1))
-    T = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
-    T[:, :3, 3] = rng.uniform(-0.2, 0.2, (count, 3)) + np.array([0, 0, 0.8])
-    points = rng.uniform(-0.5, 0.5, (count, 128, 3)) * size[:, None] + T[:, None, :3, 3]
-    index = np.arange(count, dtype=np.int64) % 6
-    return CloudSamples(points.astype(np.float32), index, T, size, np.ones(count, bool), np.ones(count, np.float32))
-
-
 def config(**changes: object) -> TrainConfig:
     values = {"steps": 12, "batch": 4, "validate_every": 6, "warmup_steps": 2, "threads": 1, "ema_decay": 0.5}
     return TrainConfig.from_mapping(values | changes)
@@ -54,7 +44,7 @@ def config(**changes: object) -> TrainConfig:
 def trainer(folder: Path, **changes: object) -> Trainer:
     settings = config(**changes)
     torch.manual_seed(settings.seed)
-    return Trainer(settings, NOCS_CATEGORIES, samples(), samples(12), folder)
+    return Trainer(settings, NOCS_CATEGORIES, make_upright_boxes(), make_upright_boxes(12), folder)
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
@@ -72,7 +62,9 @@ def test_training_lowers_error_and_writes_model(tmp_path: Path) -> None:
     assert after.rotation_deg_median < 0.5 * before.rotation_deg_median
     assert after.translation_cm_median < 0.5 * before.translation_cm_median
     assert sum(term["size"] for term in terms[-10:]) < 0.5 * sum(term["size"] for term in terms[:10])
-    pose = Predictor.load(str(tmp_path / "model.safetensors"), device="cpu").predict(samples(1).points, ["bottle"])[0]
+    pose = Predictor.load(str(tmp_path / "model.safetensors"), device="cpu").predict(
+        make_upright_boxes(1).points, ["bottle"]
+    )[0]
     assert np.isfinite(pose.T_camera_object).all()
 
 
@@ -177,9 +169,9 @@ def test_non_finite_loss_raises_error_with_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("points", float("nan")), ("size", float("inf")), ("points", 3e38)])
 def test_unusable_cloud_is_named_instead_of_learning_rate(tmp_path: Path, name: str, value: float) -> None:
-    clouds = samples(6)
+    clouds = make_upright_boxes(6)
     getattr(clouds, name)[3, 1] = value
-    run = Trainer(config(batch=6), NOCS_CATEGORIES, clouds, samples(12), tmp_path)
+    run = Trainer(config(batch=6), NOCS_CATEGORIES, clouds, make_upright_boxes(12), tmp_path)
     with pytest.raises(TrainingError, match=rf"'{name}' of training cloud 3 .*remove it") as error:
         run.run()
     assert "learning_rate" not in str(error.value)
@@ -227,7 +219,7 @@ def test_learning_rate_warms_up_stays_and_decays() -> None:
 def test_command_trains_from_files_folders_and_urls(
     tmp_path: Path, where: str, seen_shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    samples().save(tmp_path / "clouds.npz")
+    make_upright_boxes().save(tmp_path / "clouds.npz")
     data = {"clouds.npz": str(tmp_path / "clouds.npz"), "shards": str(seen_shards), "file://": f"file://{seen_shards}"}
     (tmp_path / "recipe.yaml").write_text("steps: 2\nbatch: 4\nvalidate_every: 2\n")
     arguments = ["--recipe", str(tmp_path / "recipe.yaml"), "--data", data[where]]
@@ -242,7 +234,7 @@ def test_command_trains_from_files_folders_and_urls(
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
     """Options that train two steps into ``run``."""
-    samples().save(tmp_path / "clouds.npz")
+    make_upright_boxes().save(tmp_path / "clouds.npz")
     (tmp_path / "recipe.yaml").write_text("steps: 2\nbatch: 4\nvalidate_every: 2\ntensorboard: false\n")
     data = ["--data", str(tmp_path / "clouds.npz"), "--validation", str(tmp_path / "clouds.npz")]
     return ["--recipe", str(tmp_path / "recipe.yaml"), *data, "--out", str(tmp_path / "run"), "--device", "cpu"]

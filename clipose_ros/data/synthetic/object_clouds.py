@@ -52,7 +52,7 @@ DISTANCE_M = (0.3, 1.5)
 
 
 class WindowRenderer(NamedTuple):
-    """How the windows of the objects are rendered.
+    """Renderer of the windows of the objects.
 
     Attributes:
         make_scene: Source of the scene from its meshes and the random generator of their textures.
