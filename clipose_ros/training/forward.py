@@ -9,7 +9,6 @@ from clipose_ros.model.encoder import PointNorm
 from clipose_ros.model.network import CLIPoseNet, NetworkOutput
 from clipose_ros.training.batches import Batch
 from clipose_ros.training.clip_features import ClipFeatureProvider, ClipFeatures
-from clipose_ros.training.coarse_poses import CoarsePoses
 from clipose_ros.training.config import FusionConfig
 from clipose_ros.training.losses.total import TotalLoss
 from clipose_ros.training.runtime.distributed import joint_mean, rank_and_size
@@ -25,7 +24,6 @@ class Forward(nn.Module):
         clip_features: Provider of CLIP features; None if the recipe uses no CLIP.
         fusion: Fusion of the second modality in the network.
         autocast_bf16: Compute matrix products of networks and heads in bfloat16; losses stay in float32.
-        coarse: Poses that the network, a refiner, corrects; None if it poses clouds itself.
     """
 
     def __init__(
@@ -35,16 +33,13 @@ class Forward(nn.Module):
         clip_features: ClipFeatureProvider | None,
         fusion: FusionConfig,
         autocast_bf16: bool,
-        coarse: CoarsePoses | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss, self.clip_features, self.fusion = network, loss, clip_features, fusion
-        self.autocast_bf16, self.coarse = autocast_bf16, coarse
+        self.autocast_bf16 = autocast_bf16
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and its terms."""
-        if self.coarse is not None:
-            batch = self.coarse.to_frames(batch)
         with torch.autocast(batch.points.device.type, torch.bfloat16, enabled=self.autocast_bf16):
             clip_features = None if self.clip_features is None else self.clip_features(batch)
             output = self._output(batch, clip_features)

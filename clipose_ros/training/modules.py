@@ -89,7 +89,7 @@ def create_modules(config: TrainConfig, data: TrainingData, text_folder: Path, d
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
     loss = TotalLoss(config, network, data.categories, clip_features).to(device).train()
     coarse = _create_coarse_poses(config, data.categories, ops, device)
-    forward = Forward(network, loss, clip_features, config.fusion, uses_bf16(config.precision, device), coarse)
+    forward = Forward(network, loss, clip_features, config.fusion, uses_bf16(config.precision, device))
     modules = TrainingModules(network, average, loss, clip_features, coarse, across_ranks(forward, device))
     if coarse is not None:
         coarse.network.refiner = modules.averaged_network

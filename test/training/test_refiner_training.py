@@ -38,11 +38,11 @@ def coarse(tmp_path: Path) -> Path:
     return path
 
 
-def trainer(folder: Path, coarse: Path, **changes: object) -> Trainer:
+def trainer(folder: Path, coarse: Path, points_each: int = 128, **changes: object) -> Trainer:
     values = {"steps": 8, "batch": 4, "validate_every": 4, "warmup_steps": 2, "threads": 1, "ema_decay": 0.5}
     config = TrainConfig.from_mapping(values | {"refines": str(coarse)} | changes)
     torch.manual_seed(config.seed)
-    return Trainer(config, NOCS_CATEGORIES, make_upright_boxes(), make_upright_boxes(12), folder)
+    return Trainer(config, NOCS_CATEGORIES, make_upright_boxes(24, points_each), make_upright_boxes(12), folder)
 
 
 def test_truths_describe_the_same_objects_in_the_frames_of_the_coarse_poses() -> None:
@@ -53,6 +53,24 @@ def test_truths_describe_the_same_objects_in_the_frames_of_the_coarse_poses() ->
     after = torch.einsum("bji,bnj->bni", framed.truth.R, framed.points - framed.truth.t.unsqueeze(1))
     torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
     assert torch.equal(framed.truth.size, batch.truth.size) and not torch.allclose(framed.points, batch.points)
+
+
+def test_both_networks_see_other_points_of_a_cloud(
+    tmp_path: Path, coarse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(network.PRESETS, "clipose_small", replace(TINY, points=128))
+    run = trainer(tmp_path / "run", coarse, points_each=256)
+    posed, refined = run.modules.coarse, run.modules.network
+    assert posed is not None
+    seen: list[torch.Tensor] = []
+    for module in (posed.network, refined):
+        module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    whole = run.data.batches.at(0).points
+    run.optimise()
+    assert whole.shape[1] == 256 and torch.equal(seen[0][:, :128], whole[:, 128:])
+    # distances between points do not depend on the frame
+    before, after = (cloud[:, 1:128] - cloud[:, :1] for cloud in (whole, seen[1]))
+    torch.testing.assert_close(after.norm(dim=2), before.norm(dim=2), rtol=0, atol=1e-5)
 
 
 def test_coarse_weights_are_not_trained(tmp_path: Path, coarse: Path) -> None:
