@@ -152,10 +152,10 @@ class Trainer:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * learning_rate_factor(step, self.config)
-        batch = self.data.batches.at(step)
+        batch = self.data.batches.at(step).to(self.device)
         if self.modules.coarse is not None:  # before points are left out: the coarse network uses others
-            batch = self.modules.coarse.to_frames(batch.to(self.device))
-        total, rank_terms = self.modules.forward(batch.first(points_at(step, self.config)).to(self.device))
+            batch = self.modules.coarse.to_frames(batch)
+        total, rank_terms = self.modules.forward(batch.first(points_at(step, self.config)))
         joint_total, terms = over_ranks(total, rank_terms)
         self._require_finite("loss", joint_total, step)
         self.optimizer.zero_grad(set_to_none=True)
