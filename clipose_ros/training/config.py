@@ -83,7 +83,7 @@ class TrainConfig(ConfigNode):
     )
     points: int = option(0, "Points that the network uses; 0: the preset's.", low=0, high=16384)
     optimizer: str = option(
-        "adamw", "AdamW; Muon for matrices with AdamW for the rest (without CLIP); or Ranger, as in the paper.",
+        "adamw", "AdamW; Muon for matrices with AdamW for the rest (without image tower); or Ranger, as in the paper.",
         choices=("adamw", "muon", "ranger"),
     )  # fmt: skip
     steps: int = option(20000, "Optimisation steps.", low=1)
@@ -128,8 +128,10 @@ class TrainConfig(ConfigNode):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.optimizer == "muon" and self.with_clip:  # prompt tokens are 2D, but no linear maps
-            raise ConfigError("'optimizer' must be adamw or ranger with CLIP, got muon, which cannot train prompts")
+        if self.optimizer == "muon" and self.with_images:  # prompt tokens are 2D, but no linear maps
+            raise ConfigError(
+                "'optimizer' must be adamw or ranger with the image tower of CLIP, got muon, which cannot train prompts"
+            )
         if self.clip.images == "bank" and self.fusion.kind != "none" and self.fusion.modality == "image":
             raise ConfigError(
                 "'fusion.modality' image needs clip.images=tower, got bank, which has no image of a cloud"

@@ -130,13 +130,21 @@ def test_resumed_clipose_run_equals_uninterrupted_run(
     assert any(n.endswith("prompts") for n in names) and not any("resblocks" in n for n in names)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_resumed_bank_run_equals_uninterrupted_run_and_stores_no_feature_of_the_bank(
-    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+    optimizer: str, small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
 ) -> None:
     blind = replace(seen_samples, images=None)
-    changes = {"steps": 6, "validate_every": 6}
+    changes = {"steps": 6, "validate_every": 6, "optimizer": optimizer}
     state = require_equal_when_resumed(lambda part: build("clip_bank_both", small, blind, tmp_path / part, **changes))
     assert {name for name in state["extras"] if "bank" in name} == {"1.bank.projection.weight"}
+
+
+def test_muon_is_refused_beside_the_prompts_of_an_image_tower(
+    small: dict[str, Any], seen_samples: CloudSamples, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"'optimizer' must be adamw or ranger with the image tower.*got muon"):
+        build("clipose", small, seen_samples, tmp_path, optimizer="muon")
 
 
 @pytest.mark.parametrize(("setting", "message"), [
