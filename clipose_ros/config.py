@@ -543,8 +543,9 @@ class NetworkConfig(ConfigNode):
     )
     budget_ms: float = option(
         0.0,
-        "Time that the passes of one frame may take, milliseconds; the most uncertain objects get their further passes "
-        "first, every object gets one. 0 is no limit.",
+        "Time that the passes of one frame may take, milliseconds. Every object gets one, without the refiner unless "
+        "network.refine is all. The rest is for refinement, then for further passes, of the most uncertain objects "
+        "first. 0 is no limit.",
         low=0.0,
         high=10000.0,
         live=True,

@@ -1,54 +1,68 @@
-"""Choice of the objects of a frame that get all passes of test-time augmentation, and of those that get one."""
+"""Choice of the passes of test-time augmentation that each object of a frame gets."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from clipose_ros.config import NetworkConfig
-from clipose_ros.types import FloatArray, IndexArray
+from clipose_ros.inference.pass_plan import ALL_PASSES, PassPlan
+from clipose_ros.types import BoolArray, FloatArray
 
-ALL_PASSES = -1
-"""Value of a schedule for an object that gets all passes."""
-_MEMORY = 0.9  # weight of the earlier estimate of a pass's time
+_MEMORY = 0.9  # weight of the earlier estimate of a run's time
 
 
 class PassSchedule:
     """Assigns passes to objects by their doubt, within a time budget.
 
-    Objects without doubt get one pass. That pass is another one in every frame, so that over several frames they get
-    the passes that a new object gets at once. The others get all passes, the most doubtful first, until the budget is
-    spent.
+    Objects with doubt get all passes. Settled ones, those without doubt, get one pass, another one in every frame, so
+    that over several frames they get the passes that a new object gets at once, and can do without the refiner.
+
+    Args:
+        has_refiner: True if a pass is a run of the coarse network and one of its refiner.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_refiner: bool) -> None:
+        self._pass_runs = 2 if has_refiner else 1
         self._frame = 0
-        self._pass_ms = 0.0
+        self._run_ms = 0.0
 
-    def assign(self, doubt: FloatArray, config: NetworkConfig) -> IndexArray:
-        """Return ``(B,)``: the number of the only pass of each object, or ``ALL_PASSES``.
+    def assign(self, doubt: FloatArray, config: NetworkConfig) -> PassPlan:
+        """Return the passes of each object.
 
         Args:
-            doubt: ``(B,)`` uncertainty of each object, 0 for objects that need one pass.
-            config: Passes and budget.
+            doubt: ``(B,)`` uncertainty of each object, 0 for settled ones.
+            config: Passes, objects that are refined, and budget.
         """
         self._frame += 1
         most = config.tta.max_passes
-        passes = np.where(doubt > 0.0, ALL_PASSES, self._frame % most).astype(np.int64)
-        if config.budget_ms > 0.0 and self._pass_ms > 0.0:
-            # Every object gets one pass; the rest of the budget is for further passes of the most doubtful ones.
-            spare = config.budget_ms / self._pass_ms - len(doubt)
-            allowed = max(int(spare // max(most - 1, 1)), 0)
-            order = np.argsort(-doubt, kind="stable")
-            passes[order[allowed:]] = self._frame % most
-        return passes
+        least = 1 if config.refine == "unsettled" else self._pass_runs
+        several = doubt > 0.0
+        refined = several | (least == self._pass_runs)
+        if config.budget_ms > 0.0 and self._run_ms > 0.0:
+            # Every object gets the shortest pass; the rest of the budget is for refinement, then for further passes.
+            spare = config.budget_ms / self._run_ms - least * len(doubt)
+            refined = _within_budget(refined, doubt, self._pass_runs - least, spare)
+            spare -= (self._pass_runs - least) * np.count_nonzero(refined)
+            several = _within_budget(several & refined, doubt, self._pass_runs * (most - 1), spare)
+        return PassPlan(np.where(several, ALL_PASSES, self._frame % most).astype(np.int64), ~refined)
 
-    def record(self, passes: IndexArray, config: NetworkConfig, network_ms: float) -> None:
-        """Learn the time of one pass from the time that the network took for a frame.
+    def record(self, plan: PassPlan, config: NetworkConfig, network_ms: float) -> None:
+        """Learn the time of one run of a network from the time that a frame took.
 
         Passes that run only on disagreement are not counted, so that the time is rather too long than too short.
         """
         first = min(config.tta.max_passes, 2) if config.tta.disagreement_deg > 0.0 else config.tta.max_passes
-        count = int(np.where(passes == ALL_PASSES, first, 1).sum())
-        if count:
-            measured = network_ms / count
-            self._pass_ms = measured if self._pass_ms == 0.0 else _MEMORY * self._pass_ms + (1 - _MEMORY) * measured
+        passes = np.where(plan.only_pass == ALL_PASSES, first, 1)
+        runs = int((passes * np.where(plan.settled, 1, self._pass_runs)).sum())
+        if runs:
+            measured = network_ms / runs
+            self._run_ms = measured if self._run_ms == 0.0 else _MEMORY * self._run_ms + (1 - _MEMORY) * measured
+
+
+def _within_budget(wanted: BoolArray, doubt: FloatArray, cost: int, spare: float) -> BoolArray:
+    """Return those of the ``wanted`` objects ``(B,)`` that fit if each costs ``cost`` runs, most doubtful first."""
+    if cost == 0:
+        return wanted
+    fits = np.zeros(len(doubt), dtype=np.bool_)
+    fits[np.argsort(-doubt, kind="stable")[: max(int(spare // cost), 0)]] = True
+    return wanted & fits

@@ -13,6 +13,7 @@ import numpy as np
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import MAX_INSTANCES_LIMIT, NetworkConfig, PoseNodeConfig, SegmentationConfig
 from clipose_ros.inference.core_sharing import detects_in_parallel, share_cores
+from clipose_ros.inference.pass_plan import PassPlan
 from clipose_ros.inference.pass_schedule import PassSchedule
 from clipose_ros.inference.point_cloud import extract_cloud
 from clipose_ros.inference.pose_checks import check_poses
@@ -21,7 +22,6 @@ from clipose_ros.segmentation.factory import create_segmenter
 from clipose_ros.types import (
     FloatArray,
     FrameResult,
-    IndexArray,
     InstanceMask,
     ObjectCloud,
     PoseEstimate,
@@ -56,8 +56,13 @@ class PosePredictor(Protocol):
 class PassPredictor(Protocol):
     """Predictor that can run a single pass of test-time augmentation for some of the clouds."""
 
+    @property
+    def has_refiner(self) -> bool:
+        """Return True if a pass is two runs: of a coarse network and of its refiner."""
+        ...
+
     def predict_passes(
-        self, points_camera: FloatArray, categories: Sequence[str], only_pass: IndexArray
+        self, points_camera: FloatArray, categories: Sequence[str], plan: PassPlan
     ) -> list[PoseEstimate]:
         """Predict one pose for each cloud, see ``Predictor.predict_passes``."""
         ...
@@ -106,7 +111,7 @@ class PosePipeline:
         self.segmenter = segmenter
         self.predictor = predictor
         self.is_parallel = detects_in_parallel(config.segmentation, predictor.device)
-        self._schedule = PassSchedule()
+        self._schedule = PassSchedule(isinstance(predictor, PassPredictor) and predictor.has_refiner)
         self.reconfigure(config)
 
     @classmethod
@@ -183,8 +188,8 @@ class PosePipeline:
         Args:
             detected: Result of ``detect``, whose settings hold.
             doubt_of: Returns the doubt ``(B,)`` about each object before it is posed, such as
-                ``Tracker.compute_doubt``: objects of doubt 0 get one pass of the network, the others all. None gives
-                all passes to all objects.
+                ``Tracker.compute_doubt``; ``PassSchedule`` chooses the passes of each object by it. None gives all
+                passes to all objects.
 
         Returns:
             Poses with their clouds in order of detection score, rejected instances with the reason, and the time of
@@ -215,10 +220,10 @@ class PosePipeline:
         if doubt_of is None or not isinstance(self.predictor, PassPredictor):
             poses = self.predictor.predict(points_camera, categories)
         else:
-            passes = self._schedule.assign(doubt_of(clouds), network)
+            plan = self._schedule.assign(doubt_of(clouds), network)
             start = time.perf_counter()
-            poses = self.predictor.predict_passes(points_camera, categories, passes)
-            self._schedule.record(passes, network, 1e3 * (time.perf_counter() - start))
+            poses = self.predictor.predict_passes(points_camera, categories, plan)
+            self._schedule.record(plan, network, 1e3 * (time.perf_counter() - start))
         return [
             dataclasses.replace(pose, score=pose.score * cloud.instance.score)
             for pose, cloud in zip(poses, clouds, strict=True)

@@ -18,13 +18,14 @@ from clipose_ros.inference.engines.base import Engine
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.refining_engine import RefiningEngine
 from clipose_ros.inference.engines.tta_engine import TtaEngine
+from clipose_ros.inference.pass_plan import PassPlan
 from clipose_ros.inference.rotation_correction import correct_rotations
 from clipose_ros.inference.surface_normals import MIN_POINTS, estimate_normals
 from clipose_ros.model.checkpoint import load_checkpoint
 from clipose_ros.model.hub import resolve_model
 from clipose_ros.model.score_calibration import ScoreCalibration, measure_features
 from clipose_ros.resources import model_path
-from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
+from clipose_ros.types import FloatArray, PoseEstimate
 
 MODE_DEG = 25.0
 """Largest angle of axes between refined passes that are averaged, see ``TtaEngine``: twice that of a good pose."""
@@ -106,8 +107,8 @@ class Predictor:
         name = REFINER_ENGINES.get(engine.name)
         if network.refiner is not None and config.refine != "none" and name is not None:
             refining = RefiningEngine(engine, create_engine(name, network.refiner, device, config.threads))
-            single = engine if config.refine == "unsettled" else refining
-            several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, single)
+            settled = engine if config.refine == "unsettled" else refining
+            several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, settled)
         return cls(several, config.surface_normals, network.score_calibration if calibrated else None)
 
     def warm_up(self, points: int) -> None:
@@ -131,6 +132,11 @@ class Predictor:
         """Return the categories that the network was trained on."""
         return self._engine.categories
 
+    @property
+    def has_refiner(self) -> bool:
+        """Return True if a pass is two runs: of a coarse network and of its refiner."""
+        return isinstance(self._engine, TtaEngine) and self._engine.has_refiner
+
     def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
         """Predict the poses of a batch of clouds. Each object's result is independent of the others.
 
@@ -149,17 +155,17 @@ class Predictor:
             ShapeError: Points and categories differ in number, or the network does not take so many points.
             ConfigError: The network has no such category.
         """
-        return self.predict_passes(points_camera, categories, np.full(len(categories), -1))
+        return self.predict_passes(points_camera, categories, PassPlan.all_passes(len(categories)))
 
     def predict_passes(
-        self, points_camera: FloatArray, categories: Sequence[str], only_pass: IndexArray
+        self, points_camera: FloatArray, categories: Sequence[str], plan: PassPlan
     ) -> list[PoseEstimate]:
         """Predict as ``predict``, with a single pass of test-time augmentation for some clouds.
 
         Args:
             points_camera: As for ``predict``.
             categories: As for ``predict``.
-            only_pass: ``(B,)`` number of the only pass of a cloud, from 0; negative for all passes.
+            plan: Passes of each cloud.
         """
         points = np.ascontiguousarray(points_camera, dtype=np.float32)
         if points.ndim != 3 or points.shape[2] != 3 or points.shape[0] != len(categories):
@@ -170,7 +176,7 @@ class Predictor:
             return []
         index = np.array([self.categories.index(name) for name in categories], np.int64)
         if isinstance(self._engine, TtaEngine):
-            raw = self._engine.predict_passes(points, index, only_pass)
+            raw = self._engine.predict_passes(points, index, plan)
         else:
             raw = self._engine(points, index)
         vectors = np.stack([raw.axis_y, raw.axis_x, raw.translation, raw.size], axis=1).astype(np.float64)

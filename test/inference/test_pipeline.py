@@ -9,6 +9,7 @@ from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.config import CheckConfig, NetworkConfig, PoseNodeConfig, SegmentationConfig
 from clipose_ros.errors import CheckpointError, ConfigError, SegmentationError
 from clipose_ros.geometry.se3 import make_transform
+from clipose_ros.inference.pass_plan import ALL_PASSES
 from clipose_ros.inference.pipeline import PosePipeline
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.segmentation.factory import create_segmenter
@@ -37,6 +38,20 @@ class BoxPredictor:
             PoseEstimate(name, make_transform(np.eye(3), (lo + hi) / 2), hi - lo + 0.05, self.confidence, (0.5, 0.5))
             for name, lo, hi in zip(categories, low, high, strict=True)
         ]
+
+
+class PassCounter(BoxPredictor):
+    """Predictor with a refiner that remembers the passes of each object."""
+
+    has_refiner = True
+
+    def __init__(self):
+        super().__init__()
+        self.plans = []
+
+    def predict_passes(self, points_camera, categories, plan):
+        self.plans.append(plan)
+        return self.predict(points_camera, categories)
 
 
 class ScoredSegmenter:
@@ -70,6 +85,17 @@ def pipeline(config=CONFIG, predictor=None, scores=None):
 
 def categories_of(result):
     return sorted(pose.category for pose in result.poses)
+
+
+def test_passes_follow_the_doubt_of_the_objects_and_the_refiner_of_the_predictor():
+    predictor = PassCounter()
+    posing = pipeline(predictor=predictor)
+    posing.process(frame([1001, 1002, 6001]), lambda clouds: np.array([1.0, 0.7, 0.0]))
+    posing.process(frame([1001]))
+    (plan,) = predictor.plans
+    assert (plan.only_pass == ALL_PASSES).tolist() == [True, True, False]
+    assert plan.settled.tolist() == [False, False, True]
+    assert len(predictor.batches) == 2, "without a tracker no passes are chosen"
 
 
 def test_all_instances_go_through_the_network_in_one_batch():

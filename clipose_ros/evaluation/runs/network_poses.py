@@ -8,7 +8,7 @@ import numpy as np
 
 from clipose_ros.config import CheckConfig
 from clipose_ros.evaluation.runs.recorded_sequence import RecordedSequence
-from clipose_ros.inference.pass_schedule import ALL_PASSES
+from clipose_ros.inference.pass_plan import PassPlan
 from clipose_ros.inference.pipeline import PassPredictor, PosePredictor
 from clipose_ros.inference.pose_checks import check_poses
 from clipose_ros.types import FloatArray, FrameResult, IndexArray, InstanceMask, ObjectCloud, PoseEstimate, StageTimes
@@ -24,24 +24,30 @@ class NetworkPoses:
 
     def __init__(self, sequence: RecordedSequence, predictor: PosePredictor) -> None:
         self.sequence, self.predictor = sequence, predictor
-        self._known: dict[tuple[int, int], PoseEstimate] = {}
+        self._known: dict[tuple[int, int, bool], PoseEstimate] = {}
 
-    def predict(self, rows: IndexArray, passes: IndexArray) -> list[PoseEstimate]:
-        """Return the poses of the clouds ``rows`` ``(B,)`` with ``passes`` ``(B,)`` of ``PassSchedule.assign``."""
-        keys = list(zip(map(int, rows), map(int, passes), strict=True))
-        if missing := [key for key in keys if key not in self._known]:
-            at, only_pass = (np.array(values, dtype=np.int64) for values in zip(*missing, strict=True))
+    @property
+    def has_refiner(self) -> bool:
+        """Return True if a pass of the predictor is two runs: of a coarse network and of its refiner."""
+        return isinstance(self.predictor, PassPredictor) and self.predictor.has_refiner
+
+    def predict(self, rows: IndexArray, plan: PassPlan) -> list[PoseEstimate]:
+        """Return the poses of the clouds ``rows`` ``(B,)`` with the passes of a plan."""
+        keys = list(zip(map(int, rows), map(int, plan.only_pass), map(bool, plan.settled), strict=True))
+        missing = np.array([i for i, key in enumerate(keys) if key not in self._known], dtype=np.int64)
+        if len(missing):
+            at = rows[missing]
             points, names = self.sequence.points[at], [str(name) for name in self.sequence.category[at]]
             if isinstance(self.predictor, PassPredictor):
-                poses = self.predictor.predict_passes(points, names, only_pass)
+                poses = self.predictor.predict_passes(points, names, plan.select(missing))
             else:
                 poses = self.predictor.predict(points, names)
-            self._known.update(zip(missing, poses, strict=True))
+            self._known.update(zip((keys[i] for i in missing), poses, strict=True))
         return [self._known[key] for key in keys]
 
     def predict_all(self, rows: IndexArray) -> list[PoseEstimate]:
         """Return the poses of the clouds ``rows`` ``(B,)`` with all passes."""
-        return self.predict(rows, np.full(len(rows), ALL_PASSES))
+        return self.predict(rows, PassPlan.all_passes(len(rows)))
 
 
 def make_cloud(category: str, points: FloatArray) -> ObjectCloud:

@@ -1,7 +1,7 @@
 """Poses of every cloud of a recorded sequence: of single frames, of the tracker as the node runs it, and after steps.
 
-The node gives all passes of the network to new, doubtful and moving objects, and one pass to settled ones. The doubt of
-an object depends on its track, so network and tracker run frame by frame in one loop.
+The node chooses the passes of the network over an object by its doubt. The doubt depends on the track, so network and
+tracker run frame by frame in one loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from clipose_ros.config import CheckConfig, NetworkConfig, TrackingConfig
 from clipose_ros.evaluation.runs.network_poses import NetworkPoses, check_frame, make_cloud
 from clipose_ros.evaluation.runs.recorded_sequence import FPS, CloudTruths, RecordedSequence
 from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform, transform_points
-from clipose_ros.inference.pass_schedule import ALL_PASSES, PassSchedule
+from clipose_ros.inference.pass_plan import ALL_PASSES
+from clipose_ros.inference.pass_schedule import PassSchedule
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, TrackedObject
 
@@ -56,6 +57,7 @@ class CloudPoses:
         covariance: ``(S, 6, 6)`` of the tracker; NaN for single frames.
         track_id: ``(S,)`` int64 track ids, ``NO_TRACK`` for objects without a pose; 0 for single frames.
         all_passes: ``(S,)`` bool, true for clouds that got all passes of the network.
+        settled: ``(S,)`` bool, true for clouds that the refiner left out.
     """
 
     T_camera_object: FloatArray
@@ -63,6 +65,7 @@ class CloudPoses:
     covariance: FloatArray
     track_id: NDArray[np.int64]
     all_passes: NDArray[np.bool_]
+    settled: NDArray[np.bool_]
 
     @classmethod
     def empty(cls, clouds: int) -> CloudPoses:
@@ -73,6 +76,7 @@ class CloudPoses:
             np.full((clouds, 6, 6), np.nan),
             np.full(clouds, NO_TRACK, dtype=np.int64),
             np.ones(clouds, dtype=np.bool_),
+            np.zeros(clouds, dtype=np.bool_),
         )
 
 
@@ -100,16 +104,16 @@ def track_poses(network: NetworkPoses, settings: TimelineSettings, moved: FloatA
         moved: ``(S, 4, 4)`` displacements in the camera frame, applied to poses and points of each cloud after the
             network; None for none.
     """
-    sequence, schedule = network.sequence, PassSchedule()
+    sequence, schedule = network.sequence, PassSchedule(network.has_refiner)
     tracker, owners = Tracker(settings.tracking, network.predictor.categories), dict[str, int]()
     result = CloudPoses.empty(len(sequence.frame))
     for number in range(sequence.frames):
         rows, T_world_camera = np.flatnonzero(sequence.frame == number), sequence.T_world_camera[number]
         points = sequence.points[rows] if moved is None else transform_points(moved[rows], sequence.points[rows])
         clouds = [make_cloud(str(name), each) for name, each in zip(sequence.category[rows], points, strict=True)]
-        passes = schedule.assign(tracker.compute_doubt(clouds, T_world_camera), settings.network)
-        result.all_passes[rows] = passes == ALL_PASSES
-        poses = network.predict(rows, passes)
+        plan = schedule.assign(tracker.compute_doubt(clouds, T_world_camera), settings.network)
+        result.all_passes[rows], result.settled[rows] = plan.only_pass == ALL_PASSES, plan.settled
+        poses = network.predict(rows, plan)
         if moved is not None:
             poses = [
                 dataclasses.replace(pose, T_camera_object=T @ pose.T_camera_object)

@@ -13,6 +13,8 @@ import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import Engine, RawPoses
+from clipose_ros.inference.engines.refining_engine import RefiningEngine
+from clipose_ros.inference.pass_plan import PassPlan
 from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray, IndexArray
 
 _MIN_VOTE = np.float32(1e-6)
@@ -138,7 +140,7 @@ class TtaEngine:
             axis of axially symmetric categories, else x and y. 0 always runs all passes.
         mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
             degrees, and leave out the others. 0 averages all.
-        single: Engine of clouds that get one pass by ``predict_passes``; ``engine`` if left out.
+        settled: Engine of the settled clouds of ``predict_passes``; ``engine`` if left out.
     """
 
     def __init__(
@@ -147,9 +149,9 @@ class TtaEngine:
         max_passes: int,
         disagreement_deg: float = 0.0,
         mode_deg: float = 0.0,
-        single: Engine | None = None,
+        settled: Engine | None = None,
     ) -> None:
-        self._engine, self._single, self._max_passes = engine, single or engine, max_passes
+        self._engine, self._settled, self._max_passes = engine, settled or engine, max_passes
         self._cone_cos = float(np.cos(np.radians(mode_deg)))
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
@@ -171,6 +173,11 @@ class TtaEngine:
         """Return the categories that the network was trained on."""
         return self._engine.categories
 
+    @property
+    def has_refiner(self) -> bool:
+        """Return True if a pass is two runs: of a coarse network and of its refiner."""
+        return isinstance(self._engine, RefiningEngine)
+
     def warm_up(self, points: int) -> None:
         """Compile and allocate for clouds of ``points`` points."""
         self._engine.warm_up(points)
@@ -185,22 +192,23 @@ class TtaEngine:
         more = self._run_passes(self._engine, points_camera[disagree], category[disagree], later)
         return _replace_rows(poses, disagree, self._combine(first.select(disagree).append(more), category[disagree]))
 
-    def predict_passes(self, points_camera: FloatArray, category: IndexArray, only_pass: IndexArray) -> RawPoses:
+    def predict_passes(self, points_camera: FloatArray, category: IndexArray, plan: PassPlan) -> RawPoses:
         """Predict with one pass for some clouds and all passes for the others.
 
         Args:
             points_camera: ``(B, N, 3)`` as ``Engine`` describes.
             category: ``(B,)`` indices of the categories.
-            only_pass: ``(B,)`` number of the only pass of a cloud; negative runs all passes.
+            plan: Passes of each cloud.
         """
-        single = only_pass >= 0
+        single = plan.only_pass >= 0
         if not single.any():
             return self(points_camera, category)
         parts = []  # rows and poses
-        for number in np.unique(only_pass[single]).tolist():
-            rows = only_pass == number
-            only = self._run_passes(self._single, points_camera[rows], category[rows], range(number, number + 1))
-            parts.append((rows, only.mean()))
+        for engine, chosen in ((self._settled, plan.settled), (self._engine, ~plan.settled)):
+            for number in np.unique(plan.only_pass[single & chosen]).tolist():
+                rows = chosen & (plan.only_pass == number)
+                only = self._run_passes(engine, points_camera[rows], category[rows], range(number, number + 1))
+                parts.append((rows, only.mean()))
         if not single.all():
             parts.append((~single, self(points_camera[~single], category[~single])))
         return _merge_rows(parts)

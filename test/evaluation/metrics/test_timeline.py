@@ -24,7 +24,8 @@ from clipose_ros.evaluation.runs.timeline import (
     track_poses,
 )
 from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform, transform_points
-from clipose_ros.types import FloatArray, IndexArray, PoseEstimate
+from clipose_ros.inference.pass_plan import PassPlan
+from clipose_ros.types import FloatArray, PoseEstimate
 
 SETTINGS = TimelineSettings(NetworkConfig(), CheckConfig(), TrackingConfig())
 CAN = ("can", make_transform(exp_so3([0.2, 0.0, 0.1]), [-0.25, 0.0, 0.0]))
@@ -71,18 +72,21 @@ class MarkPredictor:
 
     categories = NOCS_CATEGORIES
     device = "cpu"
+    has_refiner = False
 
     def __init__(self, mm: float = 0.0, deg: float = 0.0, seed: int = 0) -> None:
         self._mm, self._deg, self._rng = mm, deg, np.random.default_rng(seed)
         self.passes: list[int] = []
+        self.settled: list[bool] = []
 
     def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
-        return self.predict_passes(points_camera, categories, np.full(len(categories), -1))
+        return self.predict_passes(points_camera, categories, PassPlan.all_passes(len(categories)))
 
     def predict_passes(
-        self, points_camera: FloatArray, categories: Sequence[str], only_pass: IndexArray
+        self, points_camera: FloatArray, categories: Sequence[str], plan: PassPlan
     ) -> list[PoseEstimate]:
-        self.passes += [int(number) for number in only_pass]
+        self.passes += plan.only_pass.tolist()
+        self.settled += plan.settled.tolist()
         poses = []
         for points, category in zip(points_camera.astype(np.float64), categories, strict=True):
             R = np.linalg.qr((points[1:4] - points[0]).T)[0]
@@ -148,6 +152,30 @@ def test_settled_objects_get_one_pass() -> None:
     calls = len(predictor.passes)
     pose_single_frames(network, CheckConfig())
     assert len(predictor.passes) - calls == int((~poses.all_passes).sum()), "poses of the network are computed once"
+    assert not any(predictor.settled), "a network without refiner leaves nothing out"
+
+
+class RefiningPredictor(MarkPredictor):
+    has_refiner = True
+
+
+def test_the_refiner_leaves_out_the_single_passes_of_settled_objects() -> None:
+    predictor = RefiningPredictor()
+    poses = track_poses(NetworkPoses(make_sequence([CAN, MUG], degrees_per_second=0.0), predictor), SETTINGS)
+    assert predictor.settled == poses.settled.tolist()
+    np.testing.assert_array_equal(poses.settled, ~poses.all_passes)
+    assert not poses.settled[:4].any() and poses.settled[-2:].all()
+    report = report_of(make_sequence([CAN, MUG], degrees_per_second=0.0), RefiningPredictor())
+    assert report.settled == pytest.approx(100.0 * poses.settled.mean()) and 0.0 < report.settled < 100.0
+
+
+def test_refined_and_coarse_poses_of_a_pass_are_kept_apart() -> None:
+    predictor = RefiningPredictor()
+    network = NetworkPoses(make_sequence([CAN], frames=3), predictor)
+    rows, number = np.array([0, 2]), np.array([1, 1])
+    for settled in ([False, False], [True, False], [True, True]):
+        network.predict(rows, PassPlan(number, np.array(settled)))
+    assert predictor.settled == [False, False, True, True]
 
 
 def test_hidden_handles_count_by_their_axis() -> None:
@@ -162,17 +190,17 @@ def test_hidden_handles_count_by_their_axis() -> None:
 class TurnedByPasses(MarkPredictor):
     """Predictor whose poses are turned about the y axis."""
 
-    def predict_passes(self, points_camera: FloatArray, categories, only_pass):
+    def predict_passes(self, points_camera: FloatArray, categories, plan):
         turn = make_transform(exp_so3([0.0, 2.0, 0.0]), np.zeros(3))
-        poses = super().predict_passes(points_camera, categories, only_pass)
+        poses = super().predict_passes(points_camera, categories, plan)
         return [replace(pose, T_camera_object=pose.T_camera_object @ turn) for pose in poses]
 
 
 class FlippingPredictor(MarkPredictor):
     """Predictor that turns every cloud of frame 10 upside down."""
 
-    def predict_passes(self, points_camera: FloatArray, categories, only_pass):
-        poses = super().predict_passes(points_camera, categories, only_pass)
+    def predict_passes(self, points_camera: FloatArray, categories, plan):
+        poses = super().predict_passes(points_camera, categories, plan)
         if len(self.passes) != 11:
             return poses
         flip = make_transform(exp_so3([np.pi, 0.0, 0.0]), np.zeros(3))

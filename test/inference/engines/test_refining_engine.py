@@ -15,6 +15,7 @@ from clipose_ros.config import NetworkConfig, TtaConfig
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.inference.engines.refining_engine import RefiningEngine
+from clipose_ros.inference.pass_plan import ALL_PASSES, PassPlan
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture
@@ -110,19 +111,28 @@ def test_predictors_refine_unless_told_otherwise(tmp_path: Path, clouds: FloatAr
     save_checkpoint(tmp_path / "both.safetensors", coarse)
     names = NOCS_CATEGORIES.names
 
-    def predict(model: str, refine: str, only_pass: int) -> FloatArray:
-        path, tta = str(tmp_path / f"{model}.safetensors"), TtaConfig(2)
+    def predict(model: str, refine: str, only_pass: int, settled: bool = False, most: int = 2) -> FloatArray:
+        path, tta = str(tmp_path / f"{model}.safetensors"), TtaConfig(most)
         predictor = Predictor.from_config(NetworkConfig(path, "cpu", 1, engine, tta, refine, surface_normals=False))
-        poses = predictor.predict_passes(clouds, names, np.full(6, only_pass))
+        assert predictor.has_refiner == (model == "both" and refine != "none")
+        poses = predictor.predict_passes(clouds, names, PassPlan(np.full(6, only_pass), np.full(6, settled)))
         return np.stack([pose.T_camera_object for pose in poses])
 
     # all passes
-    np.testing.assert_array_equal(predict("both", "none", -1), predict("coarse", "all", -1))
-    np.testing.assert_array_equal(predict("both", "unsettled", -1), predict("both", "all", -1))
-    assert np.abs(predict("both", "all", -1) - predict("coarse", "all", -1)).max() > 1e-3
-    # one pass, as settled tracks get
-    np.testing.assert_array_equal(predict("both", "unsettled", 1), predict("coarse", "all", 1))
+    np.testing.assert_array_equal(predict("both", "none", ALL_PASSES), predict("coarse", "all", ALL_PASSES))
+    np.testing.assert_array_equal(predict("both", "unsettled", ALL_PASSES), predict("both", "all", ALL_PASSES))
+    assert np.abs(predict("both", "all", ALL_PASSES) - predict("coarse", "all", ALL_PASSES)).max() > 1e-3
+    # one pass, as known objects get
+    np.testing.assert_array_equal(predict("both", "unsettled", 1), predict("both", "all", 1))
     assert np.abs(predict("both", "all", 1) - predict("coarse", "all", 1)).max() > 1e-3
+    # one pass without the refiner, as settled ones get
+    np.testing.assert_array_equal(predict("both", "unsettled", 1, settled=True), predict("coarse", "all", 1))
+    # one pass at most
+    refined, coarse = predict("both", "unsettled", 0), predict("coarse", "all", 0)
+    for only_pass in (0, ALL_PASSES):
+        np.testing.assert_allclose(predict("both", "unsettled", only_pass, most=1), refined, atol=1e-6)
+        np.testing.assert_allclose(predict("coarse", "unsettled", only_pass, most=1), coarse, atol=1e-6)
+    np.testing.assert_array_equal(predict("both", "unsettled", 0, settled=True, most=1), coarse)
 
 
 def test_engines_agree_on_refined_poses(clouds: FloatArray) -> None:
@@ -157,5 +167,6 @@ def test_the_refiner_computes_in_float32_by_built_in_engines(tmp_path: Path, mon
 
     monkeypatch.setattr(module, "create_engine", create)
     for name in ("cpu", "cpu_int8", "cpu_bf16", "pytorch", "own"):
-        Predictor.from_config(NetworkConfig(str(tmp_path / "both.safetensors"), "cpu", 1, name))
+        predictor = Predictor.from_config(NetworkConfig(str(tmp_path / "both.safetensors"), "cpu", 1, name))
+        assert predictor.has_refiner == (name != "own")
     assert created == ["cpu", "cpu", "cpu_int8", "cpu", "cpu_bf16", "cpu", "pytorch", "pytorch", "own"]

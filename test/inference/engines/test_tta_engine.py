@@ -11,6 +11,7 @@ import torch
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.tta_engine import TtaEngine
+from clipose_ros.inference.pass_plan import PassPlan
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
@@ -159,11 +160,11 @@ def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
 
 
 def test_single_passes_and_all_passes_of_one_batch_equal_those_of_each_cloud_alone(clouds: FloatArray) -> None:
-    only_pass = np.array([-1, 0, 3, -1, 1, 0])
-    engine = TtaEngine(BiasedEngine(0.1), 4)
-    got = engine.predict_passes(clouds, INDEX, only_pass)
-    for i, number in enumerate(only_pass):
-        alone = engine.predict_passes(clouds[[i]], INDEX[[i]], only_pass[[i]])
+    plan = PassPlan(np.array([-1, 0, 3, -1, 1, 0]), np.array([False, True, True, False, False, False]))
+    engine = TtaEngine(BiasedEngine(0.1), 4, settled=BiasedEngine(0.2))
+    got = engine.predict_passes(clouds, INDEX, plan)
+    for i, number in enumerate(plan.only_pass):
+        alone = engine.predict_passes(clouds[[i]], INDEX[[i]], plan.select(np.array([i])))
         for name, values in vars(got).items():
             np.testing.assert_allclose(values[i], getattr(alone, name)[0], atol=1e-6, err_msg=f"{name} {number}")
     everything = engine(clouds, INDEX)
@@ -247,10 +248,11 @@ def test_passes_without_confidence_have_a_mean() -> None:
     assert np.isfinite(got.axis_x).all() and got.confidence_x[0] == 0.0
 
 
-def test_single_passes_may_have_an_engine_of_their_own(clouds: FloatArray) -> None:
-    several, single = BiasedEngine(), BiasedEngine(0.3)
-    engine = TtaEngine(several, 2, single=single)
-    got = engine.predict_passes(clouds, INDEX, np.array([0, 0, 1, -1, -1, -1]))
-    assert len(single.seen) == 2 and len(several.seen) == 1
-    np.testing.assert_allclose(got.translation[:2], single(clouds[:2], INDEX[:2]).translation, atol=1e-6)
-    np.testing.assert_allclose(got.translation[3:], several(clouds[3:], INDEX[3:]).translation, atol=1e-6)
+def test_settled_clouds_may_have_an_engine_of_their_own(clouds: FloatArray) -> None:
+    others, settled = BiasedEngine(), BiasedEngine(0.3)
+    engine = TtaEngine(others, 2, settled=settled)
+    plan = PassPlan(np.array([0, 0, 1, 0, -1, -1]), np.array([True, True, True, False, False, False]))
+    got = engine.predict_passes(clouds, INDEX, plan)
+    assert [len(seen) for seen in settled.seen] == [2, 1] and [len(seen) for seen in others.seen] == [1, 4]
+    np.testing.assert_allclose(got.translation[:2], settled(clouds[:2], INDEX[:2]).translation, atol=1e-6)
+    np.testing.assert_allclose(got.translation[3:], others(clouds[3:], INDEX[3:]).translation, atol=1e-6)
