@@ -12,7 +12,7 @@
 
 The clouds are rendered by rays (``RENDERERS``). The hashes are those of the arrays of ``CloudSamples`` in little-endian
 byte order, rows first. That of the truths begins with the names of the categories, separated by commas. The points
-depend on how a processor rounds; the hashes were recorded on an x86 processor with AVX-512.
+depend on how a processor rounds; the hashes were recorded on an AMD processor with AVX-512.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class FrozenTestSet(ConfigNode):
         if (found := hash_points(samples)) != self.points_sha256:
             raise DataError(
                 f"the points of the clouds are not those of the test set '{name}', although their truths are: expected "
-                f"the SHA-256 {self.points_sha256[:16]}, got {found[:16]}: {remedy} on an x86 processor with AVX-512; "
+                f"the SHA-256 {self.points_sha256[:16]}, got {found[:16]}: {remedy} on an AMD processor with AVX-512; "
                 "others round differently"
             )
 
