@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_MIN_ACROSS = 1e-4
+"""Least sine of the angle between predicted axes that gives a direction across the y axis."""
 _TURN_M = 1e-6
-"""Metres of the predicted x axis added to a viewing ray: a ray along the axis of symmetry then gives a frame, too."""
+"""Metres of another direction added to a viewing ray: a ray along the y axis then gives a frame, too."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,16 @@ class EstimateFrames:
 
         Args:
             axis_y: ``(B, 3)`` y axes of the objects, camera frame, of length 1.
-            axis_x: ``(B, 3)`` x axes of the objects, camera frame, of length 1.
+            axis_x: ``(B, 3)`` x axes of the objects, camera frame, of length 1. Along the y axis they tell no
+                direction; the viewing ray takes their place.
             translation: ``(B, 3)`` metres, centres of the objects, camera frame.
             axial: ``(B,)`` bool, True for axially symmetric objects.
         """
         y = -axis_y
         # z of an axial object is its viewing ray, x of another one its own x axis, both without their parts along y.
-        seen = torch.where(axial.unsqueeze(1), translation + _TURN_M * axis_x, axis_x)
+        along = torch.linalg.cross(axis_x, y).norm(dim=1) < _MIN_ACROSS
+        turn = torch.where(along.unsqueeze(1), y.roll(1, dims=1), axis_x)
+        seen = torch.where((axial | along).unsqueeze(1), translation + _TURN_M * turn, axis_x)
         across = F.normalize(seen - (seen * y).sum(dim=1, keepdim=True) * y, dim=1)
         x = torch.where(axial.unsqueeze(1), torch.linalg.cross(y, across), across)
         return cls(torch.stack([x, y, torch.linalg.cross(x, y)], dim=2), translation)

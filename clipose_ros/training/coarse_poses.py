@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from clipose_ros.errors import ConfigError
-from clipose_ros.model.checkpoint import load_checkpoint
+from clipose_ros.model.checkpoint import load_checkpoint, weights_hash
 from clipose_ros.model.graph import GraphOps
 from clipose_ros.model.network import CLIPoseNet
 from clipose_ros.model.refinement import EstimateFrames
@@ -35,7 +35,10 @@ class CoarsePoses:
     """Poses of a coarse network for training batches.
 
     Args:
-        network: Coarse network, on the device of the batches.
+        network: Coarse network without refiner, on the device of the batches.
+
+    Attributes:
+        weights: ``weights_hash`` of the network.
 
     Raises:
         ConfigError: The network is a refiner itself.
@@ -44,7 +47,7 @@ class CoarsePoses:
     def __init__(self, network: CLIPoseNet) -> None:
         if network.architecture.refines:
             raise ConfigError("'refines' must name a model that poses clouds itself, got a refiner")
-        self.network = network.eval()
+        self.network, self.weights = network.eval(), weights_hash(network)
         axial = [category.symmetry.axial_y for category in network.categories]
         self._axial = torch.tensor(axial, device=network.mean_sizes.device)
 

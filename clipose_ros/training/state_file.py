@@ -27,9 +27,9 @@ _GLOBALS = {
 """Functions and types in the pickle of a state."""
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "step": int, "best": (int, float), "config": dict, "network": dict, "average": dict, "extras": dict,
-    "optimizer": dict, "random": (dict, Tensor),
+    "optimizer": dict, "random": (dict, Tensor), "coarse": str,
 }  # fmt: skip
-_OLDER: dict[str, Any] = {"best": -1.0, "extras": {}}
+_OLDER: dict[str, Any] = {"best": -1.0, "extras": {}, "coarse": ""}
 """Entries that states of older versions lack."""
 
 
@@ -45,6 +45,7 @@ class TrainingState(TypedDict):
         extras: Trained weights of modules beside the network.
         optimizer: State of the optimizer.
         random: States of the random generators; in older versions that of the CPU alone.
+        coarse: ``weights_hash`` of the model whose poses a refiner corrects; empty without one and in older versions.
     """
 
     step: int
@@ -55,6 +56,7 @@ class TrainingState(TypedDict):
     extras: dict[str, Tensor]
     optimizer: dict[str, Any]
     random: dict[str, Tensor] | Tensor
+    coarse: str
 
 
 def read_state(source: Path | BytesIO, device: str) -> TrainingState:
@@ -118,4 +120,5 @@ def _check_content(state: object) -> TrainingState:
         extras=state["extras"],
         optimizer=state["optimizer"],
         random=state["random"],
+        coarse=state["coarse"],
     )

@@ -218,6 +218,7 @@ class Trainer:
             extras=trained_state(self.modules.extras),
             optimizer=self.optimizer.state_dict(),
             random=random_state(self.device),
+            coarse="" if self.modules.coarse is None else self.modules.coarse.weights,
         )
 
     def start_from(self, model: Path) -> None:
@@ -269,8 +270,15 @@ class Trainer:
         """Load a state that ``load_run_state`` returned.
 
         Raises:
-            TrainingError: The state does not fit the modules or the optimizer.
+            TrainingError: The state does not fit the modules or the optimizer, or the model that a refiner corrects is
+                no longer the same.
         """
+        coarse = self.modules.coarse
+        if coarse is not None and state["coarse"] not in ("", coarse.weights):
+            raise TrainingError(
+                f"the weights of '{self.config.refines}', which 'refines' names, are not those with which the run in "
+                f"'{self.run_dir.path}' began: put them back, or train into another folder"
+            )
         try:
             self.modules.network.load_state_dict(state["network"])
             self.modules.average.load_state_dict(state["average"])

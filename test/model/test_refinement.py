@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +80,16 @@ def test_a_view_along_the_axis_of_symmetry_gives_a_frame() -> None:
             toward, torch.tensor([right]), torch.tensor([[0.0, 0.0, 0.8]]), torch.tensor([True])
         )
         torch.testing.assert_close(torch.linalg.det(frames.R), torch.ones(1), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("axial", [True, False])
+@pytest.mark.parametrize("ray", [(0.3, 0.1, 0.8), (0.0, 0.0, 0.8)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_axes_along_each_other_give_a_frame(sign: float, ray: tuple[float, float, float], axial: bool) -> None:
+    axis_y = torch.tensor([[0.0, 0.0, -1.0]])
+    frames = EstimateFrames.from_axes(axis_y, sign * axis_y, torch.tensor([ray]), torch.tensor([axial]))
+    torch.testing.assert_close(frames.R.mT @ frames.R, torch.eye(3).unsqueeze(0), rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.linalg.det(frames.R), torch.ones(1), rtol=0, atol=1e-5)
 
 
 def test_an_estimate_that_is_not_finite_gives_no_frame() -> None:

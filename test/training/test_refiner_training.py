@@ -20,6 +20,7 @@ from clipose_ros.model.network import Architecture, CLIPoseNet
 from clipose_ros.training.batches import stored_batch
 from clipose_ros.training.coarse_poses import CoarsePoses
 from clipose_ros.training.config import TrainConfig
+from clipose_ros.training.run_dir import TrainingError
 from clipose_ros.training.trainer import Trainer
 
 TINY = Architecture(widths=(8, 8, 8, 16, 16), supports=2, neighbours=6, head_widths=(16, 8), unit_m=0.1)
@@ -107,6 +108,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, coarse: Path)
     rest.run()
     for name, value in whole.modules.network.state_dict().items():
         assert torch.equal(value, rest.modules.network.state_dict()[name]), name
+
+
+def test_a_run_is_not_resumed_with_other_coarse_weights(tmp_path: Path, coarse: Path) -> None:
+    first = trainer(tmp_path / "run", coarse)
+    first.optimise()
+    first.save({})
+    save_checkpoint(coarse, make_random_network(TINY, 9))
+    with pytest.raises(TrainingError, match=r"'refines' names, are not those with which the run in .*put them back"):
+        trainer(tmp_path / "run", coarse).resume()
 
 
 def test_a_refiner_starts_from_the_coarse_network_and_a_later_one_from_the_refiner(
