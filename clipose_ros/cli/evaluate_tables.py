@@ -187,7 +187,7 @@ def _figures(report: TimelineReport) -> dict[str, str]:
     rows["flips"] = f"{report.flips} / {report.single_frame_flips}"
     rows["identity switches"] = str(report.identity_switches)
     rows["clouds with all passes, %"] = f"{report.all_passes:.0f}"
-    rows["clouds that the refiner left out, %"] = f"{report.settled:.0f}"
+    rows["clouds that the refiner left out, %"] = f"{report.coarse_only:.0f}"
     for name, step in report.steps.items():
         rows[f"step of {name}: frames (median, max), % within 3, not followed"] = (
             f"{step.frames_median:.0f}, {step.frames_max}, {step.within_3_frames:.0f}, {step.lost} of {step.objects}"

@@ -18,11 +18,11 @@ class PassPlan:
 
     Attributes:
         only_pass: ``(B,)`` number of the only pass of each object, from 0, or ``ALL_PASSES``.
-        settled: ``(B,)`` bool, true for objects whose only pass the refiner leaves out.
+        coarse_only: ``(B,)`` bool, true for objects whose only pass the refiner leaves out.
     """
 
     only_pass: IndexArray
-    settled: BoolArray
+    coarse_only: BoolArray
 
     @classmethod
     def all_passes(cls, objects: int) -> PassPlan:
@@ -31,4 +31,4 @@ class PassPlan:
 
     def select(self, rows: IndexArray) -> PassPlan:
         """Return the plan of the objects ``rows``."""
-        return PassPlan(self.only_pass[rows], self.settled[rows])
+        return PassPlan(self.only_pass[rows], self.coarse_only[rows])

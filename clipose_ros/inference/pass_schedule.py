@@ -53,7 +53,7 @@ class PassSchedule:
         """
         first = min(config.tta.max_passes, 2) if config.tta.disagreement_deg > 0.0 else config.tta.max_passes
         passes = np.where(plan.only_pass == ALL_PASSES, first, 1)
-        runs = int((passes * np.where(plan.settled, 1, self._pass_runs)).sum())
+        runs = int((passes * np.where(plan.coarse_only, 1, self._pass_runs)).sum())
         if runs:
             measured = network_ms / runs
             self._run_ms = measured if self._run_ms == 0.0 else _MEMORY * self._run_ms + (1 - _MEMORY) * measured

@@ -30,7 +30,7 @@ def timed_schedule(has_refiner: bool, run_ms: float, config: NetworkConfig) -> P
 def runs_of(plan: PassPlan, has_refiner: bool, most: int) -> IndexArray:
     """Return the largest number of network runs ``(B,)`` of each object."""
     passes = np.where(plan.only_pass == ALL, most, 1)
-    return passes * np.where(plan.settled | (not has_refiner), 1, 2)
+    return passes * np.where(plan.coarse_only | (not has_refiner), 1, 2)
 
 
 def test_settled_objects_get_each_pass_in_turn():
@@ -40,11 +40,11 @@ def test_settled_objects_get_each_pass_in_turn():
     assert sorted(plan.only_pass[0] for plan in plans) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize(("refine", "settled"), [("unsettled", True), ("all", False)])
-def test_the_refiner_leaves_out_settled_objects_unless_all_are_refined(refine, settled):
+@pytest.mark.parametrize(("refine", "coarse_only"), [("unsettled", True), ("all", False)])
+def test_the_refiner_leaves_out_settled_objects_unless_all_are_refined(refine, coarse_only):
     plan = PassSchedule(has_refiner=True).assign(np.array([0.0, 0.5, 1.0]), NetworkConfig(refine=refine))
     assert plan.only_pass.tolist() == [1, ALL, ALL]
-    assert plan.settled.tolist() == [settled, False, False]
+    assert plan.coarse_only.tolist() == [coarse_only, False, False]
 
 
 def old_rule(doubt: FloatArray, config: NetworkConfig, frame: int, pass_ms: float) -> IndexArray:
@@ -64,7 +64,7 @@ def test_without_a_refiner_the_rule_is_the_old_one(doubt, budget_ms, most, refin
     for frame in (1, 2, 3):
         plan = schedule.assign(doubt, config)
         assert plan.only_pass.tolist() == old_rule(doubt, config, frame, 2.0).tolist()
-        assert not plan.settled.any()
+        assert not plan.coarse_only.any()
 
 
 @given(DOUBTS, st.floats(1.0, 200.0), st.integers(1, 8), st.booleans(), st.sampled_from(["all", "unsettled"]))
@@ -87,11 +87,11 @@ def test_no_object_gets_more_runs_than_a_more_doubtful_one(doubt, budget_ms, has
 def test_an_ample_budget_changes_nothing(doubt, has_refiner, refine):
     tight, ample = NetworkConfig(refine=refine), NetworkConfig(refine=refine, budget_ms=10000.0)
     one, other = (timed_schedule(has_refiner, 2.0, ample).assign(doubt, config) for config in (tight, ample))
-    assert one.only_pass.tolist() == other.only_pass.tolist() and one.settled.tolist() == other.settled.tolist()
+    assert one.only_pass.tolist() == other.only_pass.tolist() and one.coarse_only.tolist() == other.coarse_only.tolist()
 
 
 @pytest.mark.parametrize(
-    ("budget_ms", "only_pass", "settled"),
+    ("budget_ms", "only_pass", "coarse_only"),
     [
         (60.0, [1, 1, 1, 1], [False, False, True, True]),  # 4 shortest passes, then the refiner twice
         (120.0, [1, 1, 1, 1], [False, False, False, True]),  # one run too few for all passes of an object
@@ -100,21 +100,21 @@ def test_an_ample_budget_changes_nothing(doubt, has_refiner, refine):
         (250.0, [ALL, ALL, ALL, 1], [False, False, False, True]),
     ],
 )
-def test_a_budget_buys_refinement_before_further_passes(budget_ms, only_pass, settled):
+def test_a_budget_buys_refinement_before_further_passes(budget_ms, only_pass, coarse_only):
     config = NetworkConfig(budget_ms=budget_ms)
     plan = timed_schedule(True, 10.0, config).assign(np.array([0.9990, 0.9995, 0.6, 0.0]), config)
-    assert plan.only_pass.tolist() == only_pass and plan.settled.tolist() == settled
+    assert plan.only_pass.tolist() == only_pass and plan.coarse_only.tolist() == coarse_only
 
 
 @pytest.mark.parametrize(
-    ("only_pass", "settled", "runs"),
+    ("only_pass", "coarse_only", "runs"),
     [([0, 0], [True, True], 2), ([0, 0], [True, False], 3), ([ALL, 0], [False] * 2, 6)],
 )
-def test_a_refined_pass_counts_as_two_runs(only_pass, settled, runs):
+def test_a_refined_pass_counts_as_two_runs(only_pass, coarse_only, runs):
     """All passes count as two: the others run only on disagreement."""
     config, schedule = NetworkConfig(budget_ms=50.0), PassSchedule(has_refiner=True)
-    schedule.record(PassPlan(np.array(only_pass), np.array(settled)), config, network_ms=10.0 * runs)
-    assert (~schedule.assign(np.full(3, 0.7), config).settled).sum() == 2  # 5 runs
+    schedule.record(PassPlan(np.array(only_pass), np.array(coarse_only)), config, network_ms=10.0 * runs)
+    assert (~schedule.assign(np.full(3, 0.7), config).coarse_only).sum() == 2  # 5 runs
 
 
 def test_without_budget_all_doubtful_objects_get_all_passes():

@@ -94,7 +94,7 @@ def test_passes_follow_the_doubt_of_the_objects_and_the_refiner_of_the_predictor
     posing.process(frame([1001]))
     (plan,) = predictor.plans
     assert (plan.only_pass == ALL_PASSES).tolist() == [True, True, False]
-    assert plan.settled.tolist() == [False, False, True]
+    assert plan.coarse_only.tolist() == [False, False, True]
     assert len(predictor.batches) == 2, "without a tracker no passes are chosen"
 
 

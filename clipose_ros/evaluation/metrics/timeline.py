@@ -110,7 +110,7 @@ class TimelineReport:
         single_frame_flips: The same number for single frames.
         identity_switches: Number of changes of the track id of an object.
         all_passes: Percentage of clouds that got all passes of the network.
-        settled: Percentage of clouds that the refiner left out.
+        coarse_only: Percentage of clouds that the refiner left out.
         steps: Step responses by displacement: ``10cm`` and ``30deg``; empty for short sequences.
     """
 
@@ -125,7 +125,7 @@ class TimelineReport:
     single_frame_flips: int
     identity_switches: int
     all_passes: float
-    settled: float
+    coarse_only: float
     steps: Mapping[str, StepResponse]
 
     def as_record(self) -> dict[str, object]:
@@ -242,7 +242,7 @@ def summarize_timelines(timelines: Sequence[SequenceTimeline], categories: Categ
             for ids in (tracked.track_id[rows] for rows in clouds.rows_of_objects())
         ),
         all_passes=100.0 * float(tracked.all_passes.mean()),
-        settled=100.0 * float(tracked.settled.mean()),
+        coarse_only=100.0 * float(tracked.coarse_only.mean()),
         steps=steps,
     )
 

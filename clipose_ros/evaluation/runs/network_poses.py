@@ -33,7 +33,7 @@ class NetworkPoses:
 
     def predict(self, rows: IndexArray, plan: PassPlan) -> list[PoseEstimate]:
         """Return the poses of the clouds ``rows`` ``(B,)`` with the passes of a plan."""
-        keys = list(zip(map(int, rows), map(int, plan.only_pass), map(bool, plan.settled), strict=True))
+        keys = list(zip(map(int, rows), map(int, plan.only_pass), map(bool, plan.coarse_only), strict=True))
         missing = np.array([i for i, key in enumerate(keys) if key not in self._known], dtype=np.int64)
         if len(missing):
             at = rows[missing]

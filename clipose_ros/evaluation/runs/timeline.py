@@ -57,7 +57,7 @@ class CloudPoses:
         covariance: ``(S, 6, 6)`` of the tracker; NaN for single frames.
         track_id: ``(S,)`` int64 track ids, ``NO_TRACK`` for objects without a pose; 0 for single frames.
         all_passes: ``(S,)`` bool, true for clouds that got all passes of the network.
-        settled: ``(S,)`` bool, true for clouds that the refiner left out.
+        coarse_only: ``(S,)`` bool, true for clouds that the refiner left out.
     """
 
     T_camera_object: FloatArray
@@ -65,7 +65,7 @@ class CloudPoses:
     covariance: FloatArray
     track_id: NDArray[np.int64]
     all_passes: NDArray[np.bool_]
-    settled: NDArray[np.bool_]
+    coarse_only: NDArray[np.bool_]
 
     @classmethod
     def empty(cls, clouds: int) -> CloudPoses:
@@ -112,7 +112,7 @@ def track_poses(network: NetworkPoses, settings: TimelineSettings, moved: FloatA
         points = sequence.points[rows] if moved is None else transform_points(moved[rows], sequence.points[rows])
         clouds = [make_cloud(str(name), each) for name, each in zip(sequence.category[rows], points, strict=True)]
         plan = schedule.assign(tracker.compute_doubt(clouds, T_world_camera), settings.network)
-        result.all_passes[rows], result.settled[rows] = plan.only_pass == ALL_PASSES, plan.settled
+        result.all_passes[rows], result.coarse_only[rows] = plan.only_pass == ALL_PASSES, plan.coarse_only
         poses = network.predict(rows, plan)
         if moved is not None:
             poses = [

@@ -140,7 +140,7 @@ class TtaEngine:
             axis of axially symmetric categories, else x and y. 0 always runs all passes.
         mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
             degrees, and leave out the others. 0 averages all.
-        settled: Engine of the settled clouds of ``predict_passes``; ``engine`` if left out.
+        coarse: Engine of clouds whose only pass the refiner leaves out; ``engine`` if left out.
     """
 
     def __init__(
@@ -149,9 +149,9 @@ class TtaEngine:
         max_passes: int,
         disagreement_deg: float = 0.0,
         mode_deg: float = 0.0,
-        settled: Engine | None = None,
+        coarse: Engine | None = None,
     ) -> None:
-        self._engine, self._settled, self._max_passes = engine, settled or engine, max_passes
+        self._engine, self._coarse, self._max_passes = engine, coarse or engine, max_passes
         self._cone_cos = float(np.cos(np.radians(mode_deg)))
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
@@ -204,7 +204,7 @@ class TtaEngine:
         if not single.any():
             return self(points_camera, category)
         parts = []  # rows and poses
-        for engine, chosen in ((self._settled, plan.settled), (self._engine, ~plan.settled)):
+        for engine, chosen in ((self._coarse, plan.coarse_only), (self._engine, ~plan.coarse_only)):
             for number in np.unique(plan.only_pass[single & chosen]).tolist():
                 rows = chosen & (plan.only_pass == number)
                 only = self._run_passes(engine, points_camera[rows], category[rows], range(number, number + 1))

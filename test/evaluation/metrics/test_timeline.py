@@ -77,7 +77,7 @@ class MarkPredictor:
     def __init__(self, mm: float = 0.0, deg: float = 0.0, seed: int = 0) -> None:
         self._mm, self._deg, self._rng = mm, deg, np.random.default_rng(seed)
         self.passes: list[int] = []
-        self.settled: list[bool] = []
+        self.coarse_only: list[bool] = []
 
     def predict(self, points_camera: FloatArray, categories: Sequence[str]) -> list[PoseEstimate]:
         return self.predict_passes(points_camera, categories, PassPlan.all_passes(len(categories)))
@@ -86,7 +86,7 @@ class MarkPredictor:
         self, points_camera: FloatArray, categories: Sequence[str], plan: PassPlan
     ) -> list[PoseEstimate]:
         self.passes += plan.only_pass.tolist()
-        self.settled += plan.settled.tolist()
+        self.coarse_only += plan.coarse_only.tolist()
         poses = []
         for points, category in zip(points_camera.astype(np.float64), categories, strict=True):
             R = np.linalg.qr((points[1:4] - points[0]).T)[0]
@@ -152,7 +152,7 @@ def test_settled_objects_get_one_pass() -> None:
     calls = len(predictor.passes)
     pose_single_frames(network, CheckConfig())
     assert len(predictor.passes) - calls == int((~poses.all_passes).sum()), "poses of the network are computed once"
-    assert not any(predictor.settled), "a network without refiner leaves nothing out"
+    assert not any(predictor.coarse_only), "a network without refiner leaves nothing out"
 
 
 class RefiningPredictor(MarkPredictor):
@@ -162,20 +162,20 @@ class RefiningPredictor(MarkPredictor):
 def test_the_refiner_leaves_out_the_single_passes_of_settled_objects() -> None:
     predictor = RefiningPredictor()
     poses = track_poses(NetworkPoses(make_sequence([CAN, MUG], degrees_per_second=0.0), predictor), SETTINGS)
-    assert predictor.settled == poses.settled.tolist()
-    np.testing.assert_array_equal(poses.settled, ~poses.all_passes)
-    assert not poses.settled[:4].any() and poses.settled[-2:].all()
+    assert predictor.coarse_only == poses.coarse_only.tolist()
+    np.testing.assert_array_equal(poses.coarse_only, ~poses.all_passes)
+    assert not poses.coarse_only[:4].any() and poses.coarse_only[-2:].all()
     report = report_of(make_sequence([CAN, MUG], degrees_per_second=0.0), RefiningPredictor())
-    assert report.settled == pytest.approx(100.0 * poses.settled.mean()) and 0.0 < report.settled < 100.0
+    assert report.coarse_only == pytest.approx(100.0 * poses.coarse_only.mean()) and 0.0 < report.coarse_only < 100.0
 
 
 def test_refined_and_coarse_poses_of_a_pass_are_kept_apart() -> None:
     predictor = RefiningPredictor()
     network = NetworkPoses(make_sequence([CAN], frames=3), predictor)
     rows, number = np.array([0, 2]), np.array([1, 1])
-    for settled in ([False, False], [True, False], [True, True]):
-        network.predict(rows, PassPlan(number, np.array(settled)))
-    assert predictor.settled == [False, False, True, True]
+    for coarse_only in ([False, False], [True, False], [True, True]):
+        network.predict(rows, PassPlan(number, np.array(coarse_only)))
+    assert predictor.coarse_only == [False, False, True, True]
 
 
 def test_hidden_handles_count_by_their_axis() -> None:

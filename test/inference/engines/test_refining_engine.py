@@ -111,11 +111,11 @@ def test_predictors_refine_unless_told_otherwise(tmp_path: Path, clouds: FloatAr
     save_checkpoint(tmp_path / "both.safetensors", coarse)
     names = NOCS_CATEGORIES.names
 
-    def predict(model: str, refine: str, only_pass: int, settled: bool = False, most: int = 2) -> FloatArray:
+    def predict(model: str, refine: str, only_pass: int, coarse_only: bool = False, most: int = 2) -> FloatArray:
         path, tta = str(tmp_path / f"{model}.safetensors"), TtaConfig(most)
         predictor = Predictor.from_config(NetworkConfig(path, "cpu", 1, engine, tta, refine, surface_normals=False))
         assert predictor.has_refiner == (model == "both" and refine != "none")
-        poses = predictor.predict_passes(clouds, names, PassPlan(np.full(6, only_pass), np.full(6, settled)))
+        poses = predictor.predict_passes(clouds, names, PassPlan(np.full(6, only_pass), np.full(6, coarse_only)))
         return np.stack([pose.T_camera_object for pose in poses])
 
     # all passes
@@ -126,13 +126,13 @@ def test_predictors_refine_unless_told_otherwise(tmp_path: Path, clouds: FloatAr
     np.testing.assert_array_equal(predict("both", "unsettled", 1), predict("both", "all", 1))
     assert np.abs(predict("both", "all", 1) - predict("coarse", "all", 1)).max() > 1e-3
     # one pass without the refiner, as settled ones get
-    np.testing.assert_array_equal(predict("both", "unsettled", 1, settled=True), predict("coarse", "all", 1))
+    np.testing.assert_array_equal(predict("both", "unsettled", 1, coarse_only=True), predict("coarse", "all", 1))
     # one pass at most
     refined, coarse = predict("both", "unsettled", 0), predict("coarse", "all", 0)
     for only_pass in (0, ALL_PASSES):
         np.testing.assert_allclose(predict("both", "unsettled", only_pass, most=1), refined, atol=1e-6)
         np.testing.assert_allclose(predict("coarse", "unsettled", only_pass, most=1), coarse, atol=1e-6)
-    np.testing.assert_array_equal(predict("both", "unsettled", 0, settled=True, most=1), coarse)
+    np.testing.assert_array_equal(predict("both", "unsettled", 0, coarse_only=True, most=1), coarse)
 
 
 def test_engines_agree_on_refined_poses(clouds: FloatArray) -> None:

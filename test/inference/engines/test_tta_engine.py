@@ -161,7 +161,7 @@ def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
 
 def test_single_passes_and_all_passes_of_one_batch_equal_those_of_each_cloud_alone(clouds: FloatArray) -> None:
     plan = PassPlan(np.array([-1, 0, 3, -1, 1, 0]), np.array([False, True, True, False, False, False]))
-    engine = TtaEngine(BiasedEngine(0.1), 4, settled=BiasedEngine(0.2))
+    engine = TtaEngine(BiasedEngine(0.1), 4, coarse=BiasedEngine(0.2))
     got = engine.predict_passes(clouds, INDEX, plan)
     for i, number in enumerate(plan.only_pass):
         alone = engine.predict_passes(clouds[[i]], INDEX[[i]], plan.select(np.array([i])))
@@ -248,11 +248,11 @@ def test_passes_without_confidence_have_a_mean() -> None:
     assert np.isfinite(got.axis_x).all() and got.confidence_x[0] == 0.0
 
 
-def test_settled_clouds_may_have_an_engine_of_their_own(clouds: FloatArray) -> None:
-    others, settled = BiasedEngine(), BiasedEngine(0.3)
-    engine = TtaEngine(others, 2, settled=settled)
+def test_clouds_that_the_refiner_leaves_out_may_have_an_engine_of_their_own(clouds: FloatArray) -> None:
+    others, coarse = BiasedEngine(), BiasedEngine(0.3)
+    engine = TtaEngine(others, 2, coarse=coarse)
     plan = PassPlan(np.array([0, 0, 1, 0, -1, -1]), np.array([True, True, True, False, False, False]))
     got = engine.predict_passes(clouds, INDEX, plan)
-    assert [len(seen) for seen in settled.seen] == [2, 1] and [len(seen) for seen in others.seen] == [1, 4]
-    np.testing.assert_allclose(got.translation[:2], settled(clouds[:2], INDEX[:2]).translation, atol=1e-6)
+    assert [len(seen) for seen in coarse.seen] == [2, 1] and [len(seen) for seen in others.seen] == [1, 4]
+    np.testing.assert_allclose(got.translation[:2], coarse(clouds[:2], INDEX[:2]).translation, atol=1e-6)
     np.testing.assert_allclose(got.translation[3:], others(clouds[3:], INDEX[3:]).translation, atol=1e-6)
