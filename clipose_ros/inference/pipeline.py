@@ -111,7 +111,7 @@ class PosePipeline:
         self.segmenter = segmenter
         self.predictor = predictor
         self.is_parallel = detects_in_parallel(config.segmentation, predictor.device)
-        self._schedule = PassSchedule(isinstance(predictor, PassPredictor) and predictor.has_refiner)
+        self._schedule = create_schedule(predictor)
         self.reconfigure(config)
 
     @classmethod
@@ -228,6 +228,11 @@ class PosePipeline:
             dataclasses.replace(pose, score=pose.score * cloud.instance.score)
             for pose, cloud in zip(poses, clouds, strict=True)
         ]
+
+
+def create_schedule(predictor: PosePredictor) -> PassSchedule:
+    """Create the schedule of the passes of a predictor."""
+    return PassSchedule(isinstance(predictor, PassPredictor) and predictor.has_refiner)
 
 
 def _enabled_names(config: PoseNodeConfig, categories: CategorySet) -> frozenset[str]:

@@ -26,11 +26,6 @@ class NetworkPoses:
         self.sequence, self.predictor = sequence, predictor
         self._known: dict[tuple[int, int, bool], PoseEstimate] = {}
 
-    @property
-    def has_refiner(self) -> bool:
-        """Return True if a pass of the predictor is two runs: of a coarse network and of its refiner."""
-        return isinstance(self.predictor, PassPredictor) and self.predictor.has_refiner
-
     def predict(self, rows: IndexArray, plan: PassPlan) -> list[PoseEstimate]:
         """Return the poses of the clouds ``rows`` ``(B,)`` with the passes of a plan."""
         keys = list(zip(map(int, rows), map(int, plan.only_pass), map(bool, plan.coarse_only), strict=True))

@@ -18,7 +18,7 @@ from clipose_ros.evaluation.runs.network_poses import NetworkPoses, check_frame,
 from clipose_ros.evaluation.runs.recorded_sequence import FPS, CloudTruths, RecordedSequence
 from clipose_ros.geometry.se3 import exp_so3, invert_transform, make_transform, transform_points
 from clipose_ros.inference.pass_plan import ALL_PASSES
-from clipose_ros.inference.pass_schedule import PassSchedule
+from clipose_ros.inference.pipeline import create_schedule
 from clipose_ros.tracking.tracker import Tracker
 from clipose_ros.types import FloatArray, TrackedObject
 
@@ -104,7 +104,7 @@ def track_poses(network: NetworkPoses, settings: TimelineSettings, moved: FloatA
         moved: ``(S, 4, 4)`` displacements in the camera frame, applied to poses and points of each cloud after the
             network; None for none.
     """
-    sequence, schedule = network.sequence, PassSchedule(network.has_refiner)
+    sequence, schedule = network.sequence, create_schedule(network.predictor)
     tracker, owners = Tracker(settings.tracking, network.predictor.categories), dict[str, int]()
     result = CloudPoses.empty(len(sequence.frame))
     for number in range(sequence.frames):
