@@ -498,7 +498,8 @@ class TtaConfig(ConfigNode):
     max_passes: int = option(
         4,
         "Maximum number of forward passes per object, each over a different sample of points, every second one over "
-        "the mirror image. Four passes are more accurate and take four times as long as one.",
+        "the mirror image. Four passes are more accurate and take four times as long as one. With a refiner, passes "
+        "after the second are replaced by one more run of the refiner.",
         low=1,
         high=16,
     )
@@ -509,6 +510,11 @@ class TtaConfig(ConfigNode):
         low=0.0,
         high=180.0,
     )
+
+    @property
+    def first_passes(self) -> int:
+        """Return the number of passes that run before their disagreement decides on further ones."""
+        return min(self.max_passes, 2) if self.disagreement_deg > 0.0 else self.max_passes
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clipose_ros.config import NetworkConfig
+from clipose_ros.config import NetworkConfig, TtaConfig
 from clipose_ros.inference.pass_plan import ALL_PASSES, PassPlan
 from clipose_ros.types import BoolArray, FloatArray
 
@@ -43,7 +43,9 @@ class PassSchedule:
             spare = config.budget_ms / self._run_ms - least * len(doubt)
             refined = _within_budget(refined, doubt, self._pass_runs - least, spare)
             spare -= (self._pass_runs - least) * np.count_nonzero(refined)
-            several = _within_budget(several & refined, doubt, self._pass_runs * (most - 1), spare)
+            several = _within_budget(
+                several & refined, doubt, self._count_most_runs(config.tta) - self._pass_runs, spare
+            )
         return PassPlan(np.where(several, ALL_PASSES, self._frame % most).astype(np.int64), ~refined)
 
     def record(self, plan: PassPlan, config: NetworkConfig, network_ms: float) -> None:
@@ -51,12 +53,18 @@ class PassSchedule:
 
         Passes that run only on disagreement are not counted, so that the time is rather too long than too short.
         """
-        first = min(config.tta.max_passes, 2) if config.tta.disagreement_deg > 0.0 else config.tta.max_passes
-        passes = np.where(plan.only_pass == ALL_PASSES, first, 1)
+        passes = np.where(plan.only_pass == ALL_PASSES, config.tta.first_passes, 1)
         runs = int((passes * np.where(plan.coarse_only, 1, self._pass_runs)).sum())
         if runs:
             measured = network_ms / runs
             self._run_ms = measured if self._run_ms == 0.0 else _MEMORY * self._run_ms + (1 - _MEMORY) * measured
+
+    def _count_most_runs(self, tta: TtaConfig) -> int:
+        """Return the largest number of network runs of an object that gets all passes."""
+        if self._pass_runs == 1:
+            return tta.max_passes
+        correction = 1 if tta.max_passes > tta.first_passes else 0
+        return self._pass_runs * tta.first_passes + correction
 
 
 def _within_budget(wanted: BoolArray, doubt: FloatArray, cost: int, spare: float) -> BoolArray:

@@ -29,8 +29,10 @@ def timed_schedule(has_refiner: bool, run_ms: float, config: NetworkConfig) -> P
 
 def runs_of(plan: PassPlan, has_refiner: bool, most: int) -> IndexArray:
     """Return the largest number of network runs ``(B,)`` of each object."""
-    passes = np.where(plan.only_pass == ALL, most, 1)
-    return passes * np.where(plan.coarse_only | (not has_refiner), 1, 2)
+    if not has_refiner:
+        return np.where(plan.only_pass == ALL, most, 1)
+    most_runs = 2 * min(most, 2) + (most > 2)  # two passes of two networks, and a further run of the refiner
+    return np.where(plan.only_pass == ALL, most_runs, np.where(plan.coarse_only, 1, 2))
 
 
 def test_settled_objects_get_each_pass_in_turn():
@@ -94,10 +96,10 @@ def test_an_ample_budget_changes_nothing(doubt, has_refiner, refine):
     ("budget_ms", "only_pass", "coarse_only"),
     [
         (60.0, [1, 1, 1, 1], [False, False, True, True]),  # 4 shortest passes, then the refiner twice
-        (120.0, [1, 1, 1, 1], [False, False, False, True]),  # one run too few for all passes of an object
-        (130.0, [1, ALL, 1, 1], [False, False, False, True]),
-        (190.0, [ALL, ALL, 1, 1], [False, False, False, True]),
-        (250.0, [ALL, ALL, ALL, 1], [False, False, False, True]),
+        (90.0, [1, 1, 1, 1], [False, False, False, True]),  # one run too few for all passes of an object
+        (100.0, [1, ALL, 1, 1], [False, False, False, True]),
+        (130.0, [ALL, ALL, 1, 1], [False, False, False, True]),
+        (160.0, [ALL, ALL, ALL, 1], [False, False, False, True]),
     ],
 )
 def test_a_budget_buys_refinement_before_further_passes(budget_ms, only_pass, coarse_only):
@@ -115,6 +117,18 @@ def test_a_refined_pass_counts_as_two_runs(only_pass, coarse_only, runs):
     config, schedule = NetworkConfig(budget_ms=50.0), PassSchedule(has_refiner=True)
     schedule.record(PassPlan(np.array(only_pass), np.array(coarse_only)), config, network_ms=10.0 * runs)
     assert (~schedule.assign(np.full(3, 0.7), config).coarse_only).sum() == 2  # 5 runs
+
+
+@pytest.mark.parametrize(
+    ("tta", "runs"),
+    [(TtaConfig(1), 2), (TtaConfig(2), 4), (TtaConfig(4), 5), (TtaConfig(8), 5), (TtaConfig(4, 0.0), 8)],
+)
+def test_with_a_refiner_passes_after_the_second_are_one_run_unless_all_run_always(tta, runs):
+    config = NetworkConfig(tta=tta, budget_ms=2.0 * runs)
+    schedule = timed_schedule(True, 2.0, config)
+    assert schedule.assign(np.ones(1), config).only_pass[0] == ALL
+    short = NetworkConfig(tta=tta, budget_ms=2.0 * runs - 1.0)
+    assert tta.max_passes == 1 or schedule.assign(np.ones(1), short).only_pass[0] != ALL
 
 
 def test_without_budget_all_doubtful_objects_get_all_passes():

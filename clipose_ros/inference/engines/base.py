@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from clipose_ros.categories import CategorySet
-from clipose_ros.types import FloatArray, IndexArray
+from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,17 @@ class RawPoses:
     confidence_x: FloatArray
     translation: FloatArray
     size: FloatArray
+
+    def select(self, rows: BoolArray) -> RawPoses:
+        """Return the predictions of the clouds in ``rows`` ``(B,)``."""
+        return RawPoses(
+            axis_y=self.axis_y[rows],
+            axis_x=self.axis_x[rows],
+            confidence_y=self.confidence_y[rows],
+            confidence_x=self.confidence_x[rows],
+            translation=self.translation[rows],
+            size=self.size[rows],
+        )
 
 
 class Engine(Protocol):

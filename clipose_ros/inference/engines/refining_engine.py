@@ -49,17 +49,27 @@ class RefiningEngine:
         The refiner sees the second half of the points first, so that a network that uses few points does not see those
         again whose noise misled the estimate.
         """
-        coarse = self._coarse(points_camera, category)
+        other = np.roll(points_camera, -(points_camera.shape[1] // 2), axis=1)
+        return self.refine(other, category, self._coarse(points_camera, category))
+
+    def refine(self, points_camera: FloatArray, category: IndexArray, poses: RawPoses) -> RawPoses:
+        """Correct poses by one run of the refiner. A pose that is not finite stays so.
+
+        Args:
+            points_camera: ``(B, N, 3)`` as ``Engine`` describes.
+            category: ``(B,)`` indices of the categories.
+            poses: B estimates. Their confidences and sizes have no effect.
+        """
         frames = EstimateFrames.from_axes(
-            torch.from_numpy(coarse.axis_y), torch.from_numpy(coarse.axis_x), torch.from_numpy(coarse.translation),
+            torch.from_numpy(poses.axis_y), torch.from_numpy(poses.axis_x), torch.from_numpy(poses.translation),
             torch.from_numpy(self._axial[category]),
         )  # fmt: skip
-        other = np.roll(points_camera, -(points_camera.shape[1] // 2), axis=1)
-        refined = self._refiner(np.ascontiguousarray(frames.from_camera(torch.from_numpy(other)).numpy()), category)
+        points = frames.from_camera(torch.from_numpy(points_camera)).numpy()
+        refined = self._refiner(np.ascontiguousarray(points), category)
         axis_y, axis_x, offset = (
             frames.rotate_to_camera(torch.from_numpy(vectors)).numpy()
             for vectors in (refined.axis_y, refined.axis_x, refined.translation)
         )
         return RawPoses(
-            axis_y, axis_x, refined.confidence_y, refined.confidence_x, coarse.translation + offset, refined.size
+            axis_y, axis_x, refined.confidence_y, refined.confidence_x, poses.translation + offset, refined.size
         )

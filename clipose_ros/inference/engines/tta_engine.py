@@ -1,7 +1,7 @@
 """Test-time augmentation: several forward passes per cloud, each over other points, every second one mirrored.
 
 The errors of the passes differ, so their mean is more accurate than a single pass. Passes beyond the second are run
-only for clouds whose first two passes disagree.
+only for clouds whose first two passes disagree. With a refiner, these clouds get one more run of it in their place.
 """
 
 from __future__ import annotations
@@ -133,6 +133,9 @@ class TtaEngine:
     appears as its reflection in its own plane z = 0. If that reflection leaves the category unchanged, the x and y axes
     of the mirrored view, mirrored back, are those of the object; other categories are never mirrored.
 
+    If two passes of a ``RefiningEngine`` disagree, its refiner corrects their mean in place of further passes: one run
+    of a network for four. It sees the points of the first pass in another frame.
+
     Args:
         engine: Engine that runs the passes.
         max_passes: Maximum number of passes per object.
@@ -188,6 +191,9 @@ class TtaEngine:
         poses = self._combine(first, category)
         if self._first == self._max_passes or not (disagree := self._find_disagreement(first, category)).any():
             return poses
+        if isinstance(self._engine, RefiningEngine):
+            corrected = self._engine.refine(points_camera[disagree], category[disagree], poses.select(disagree))
+            return _replace_rows(poses, disagree, corrected)
         later = range(self._first, self._max_passes)
         more = self._run_passes(self._engine, points_camera[disagree], category[disagree], later)
         return _replace_rows(poses, disagree, self._combine(first.select(disagree).append(more), category[disagree]))

@@ -15,6 +15,7 @@ from clipose_ros.config import NetworkConfig, TtaConfig
 from clipose_ros.inference.engines.base import RawPoses
 from clipose_ros.inference.engines.pytorch import PytorchEngine
 from clipose_ros.inference.engines.refining_engine import RefiningEngine
+from clipose_ros.inference.engines.tta_engine import TtaEngine
 from clipose_ros.inference.pass_plan import ALL_PASSES, PassPlan
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
@@ -92,6 +93,82 @@ def test_the_refiner_sees_each_cloud_about_its_estimated_centre(clouds: FloatArr
     # the second half of the points comes first
     distances = np.linalg.norm(np.roll(clouds, 64, axis=1) - coarse.translation[:, np.newaxis], axis=2)
     np.testing.assert_allclose(np.linalg.norm(refiner.seen, axis=2), distances, atol=1e-5)
+
+
+def test_correcting_given_poses_runs_the_refiner_alone(clouds: FloatArray) -> None:
+    refiner, poses = FixedEngine(corrections((0.01, 0.02, 0.03))), coarse_poses()
+    got = RefiningEngine(FixedEngine(coarse_poses(seed=5)), refiner).refine(clouds, INDEX, poses)
+    expected = RefiningEngine(FixedEngine(poses), refiner)(clouds, INDEX)
+    for name in ("axis_y", "axis_x", "confidence_y", "translation", "size"):
+        np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
+
+
+class TurningEngine:
+    """Engine that sees every second view of a batch turned by 90 degrees about z, and keeps the batches."""
+
+    name, device, categories = "turning", "cpu", NOCS_CATEGORIES
+
+    def __init__(self) -> None:
+        self.seen: list[FloatArray] = []
+
+    def warm_up(self, points: int) -> None:
+        raise AssertionError("warm_up is not expected")
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        self.seen.append(points_camera)
+        B = len(category)
+        axis_y = np.where(np.arange(B)[:, np.newaxis] % 2, [[1.0, 0.0, 0.0]], [[0.0, -1.0, 0.0]]).astype(np.float32)
+        axis_x = np.where(np.arange(B)[:, np.newaxis] % 2, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]]).astype(np.float32)
+        return RawPoses(
+            axis_y, axis_x, *np.full((2, B), 0.4, np.float32), points_camera.mean(axis=1), np.ones((B, 3), np.float32)
+        )
+
+
+class EchoRefiner(TurningEngine):
+    """Refiner that corrects nothing, with the confidence 0.8."""
+
+    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        self.seen.append(points_camera)
+        B = len(category)
+        axes = (np.tile(np.array(axis, np.float32), (B, 1)) for axis in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0)))
+        return RawPoses(
+            *axes, *np.full((2, B), 0.8, np.float32), np.zeros((B, 3), np.float32), np.full((B, 3), 2, np.float32)
+        )
+
+
+@pytest.mark.parametrize(("max_passes", "disagreement_deg", "runs"), [
+    (4, 8.0, [12, 6]), (4, 120.0, [12]), (2, 8.0, [12]), (4, 0.0, [24]), (8, 8.0, [12, 6]),
+])  # fmt: skip
+def test_the_refiner_corrects_the_mean_of_passes_that_disagree(
+    max_passes: int, disagreement_deg: float, runs: list[int], clouds: FloatArray
+) -> None:
+    coarse, refiner = TurningEngine(), EchoRefiner()
+    engine = TtaEngine(RefiningEngine(coarse, refiner), max_passes, disagreement_deg, mode_deg=25.0)
+    got = engine(clouds, INDEX)
+    assert [len(seen) for seen in refiner.seen] == runs
+    assert len(coarse.seen) == 1 and len(coarse.seen[0]) == runs[0]  # the coarse network does not run again
+    np.testing.assert_allclose(got.confidence_y, 0.8 if len(runs) > 1 else 0.4, atol=1e-5)
+    np.testing.assert_allclose(np.abs(got.axis_y).max(axis=1), 1.0, atol=1e-5)  # one of the two views, not their mean
+
+
+def test_a_correction_concerns_the_clouds_that_disagree_alone(clouds: FloatArray) -> None:
+    class Agreeing(TurningEngine):
+        def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+            raw = super().__call__(points_camera, category)
+            same = category < 3
+            return replace(
+                raw, axis_y=np.where(same[:, np.newaxis], np.float32([0, -1, 0]), raw.axis_y),
+                axis_x=np.where(same[:, np.newaxis], np.float32([1, 0, 0]), raw.axis_x),
+            )  # fmt: skip
+
+    refiner = EchoRefiner()
+    engine = TtaEngine(RefiningEngine(Agreeing(), refiner), 4, 8.0, mode_deg=25.0)
+    got = engine(clouds, INDEX)
+    assert [len(seen) for seen in refiner.seen] == [12, 3]
+    for i in INDEX:
+        alone = engine(clouds[[i]], INDEX[[i]])
+        for name, values in vars(got).items():
+            np.testing.assert_allclose(values[i], getattr(alone, name)[0], atol=1e-6, err_msg=name)
 
 
 def test_a_coarse_pose_that_is_not_finite_gives_nan(clouds: FloatArray) -> None:
