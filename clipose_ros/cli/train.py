@@ -30,7 +30,7 @@ from clipose_ros.training.trainer import Trainer, load_run_state
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)  # settings may stand between options
     try:
         _train(options)
     except StoppedError as stop:

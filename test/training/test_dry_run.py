@@ -29,7 +29,8 @@ def test_dry_run_command_describes_run_and_writes_nothing(
     seen_samples.save(data)
     before = sorted(tmp_path.rglob("*"))
     arguments = ["--recipe", "clipose_small", "--data", str(data), "--validation", str(data)]
-    arguments += ["--out", str(tmp_path / "run"), "--device", "cpu", "--dry-run", "batch=4", "threads=1", "steps=1000"]
+    # settings may stand between options
+    arguments += ["--out", str(tmp_path / "run"), "batch=4", "threads=1", "--device", "cpu", "--dry-run", "steps=1000"]
     arguments += ["clip_loss.cloud_text=1", f"clip.model={tiny_clip}", "clip.pretrained=random"]
     assert main([*arguments, "initial_points=128", "initial_points_fraction=0.3", "shape.point_matching=2"]) == 0
     said = capsys.readouterr().out
