@@ -498,15 +498,15 @@ class TtaConfig(ConfigNode):
     max_passes: int = option(
         4,
         "Maximum number of forward passes per object, each over a different sample of points, every second one over "
-        "the mirror image. Four passes are more accurate and take four times as long as one. With a refiner, passes "
-        "after the second are replaced by one more run of the refiner.",
+        "the mirror image. Four passes are more accurate and take four times as long as one. With a refiner, one more "
+        "run of it replaces the passes after the second, unless disagreement_deg is 0.",
         low=1,
         high=16,
     )
     disagreement_deg: float = option(
         8.0,
-        "Passes after the second are run only if the axes of the first two differ by more than this angle, degrees; 0 "
-        "always runs all passes.",
+        "Passes after the second, or the run of the refiner that replaces them, are run only if the axes of the first "
+        "two differ by more than this angle, degrees; 0 always runs all passes.",
         low=0.0,
         high=180.0,
     )

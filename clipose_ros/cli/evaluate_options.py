@@ -151,8 +151,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--disagreement-deg",
         type=float,
-        help="Run further passes only if the first two differ by more than this angle, degrees; 0 always runs all "
-        f"({defaults.tta.disagreement_deg:g}).",
+        help="Run further passes, or the correction by the refiner, only if the first two differ by more than this "
+        f"angle, degrees; 0 always runs all, and no correction ({defaults.tta.disagreement_deg:g}).",
     )
     group.add_argument(
         "--refine",

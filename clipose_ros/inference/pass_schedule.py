@@ -15,7 +15,7 @@ class PassSchedule:
     """Assigns passes to objects by their doubt, within a time budget.
 
     Objects with doubt get all passes. Settled ones, those without doubt, get one pass, another one in every frame, so
-    that over several frames they get the passes that a new object gets at once, and can do without the refiner.
+    that several frames see as many points as the passes of a new object, and can do without the refiner.
 
     Args:
         has_refiner: True if a pass is a run of the coarse network and one of its refiner.
@@ -43,15 +43,13 @@ class PassSchedule:
             spare = config.budget_ms / self._run_ms - least * len(doubt)
             refined = _within_budget(refined, doubt, self._pass_runs - least, spare)
             spare -= (self._pass_runs - least) * np.count_nonzero(refined)
-            several = _within_budget(
-                several & refined, doubt, self._count_most_runs(config.tta) - self._pass_runs, spare
-            )
+            several = _within_budget(several & refined, doubt, self._most_runs(config.tta) - self._pass_runs, spare)
         return PassPlan(np.where(several, ALL_PASSES, self._frame % most).astype(np.int64), ~refined)
 
     def record(self, plan: PassPlan, config: NetworkConfig, network_ms: float) -> None:
         """Learn the time of one run of a network from the time that a frame took.
 
-        Passes that run only on disagreement are not counted, so that the time is rather too long than too short.
+        Runs that depend on disagreement are not counted, so that the time is rather too long than too short.
         """
         passes = np.where(plan.only_pass == ALL_PASSES, config.tta.first_passes, 1)
         runs = int((passes * np.where(plan.coarse_only, 1, self._pass_runs)).sum())
@@ -59,8 +57,8 @@ class PassSchedule:
             measured = network_ms / runs
             self._run_ms = measured if self._run_ms == 0.0 else _MEMORY * self._run_ms + (1 - _MEMORY) * measured
 
-    def _count_most_runs(self, tta: TtaConfig) -> int:
-        """Return the largest number of network runs of an object that gets all passes."""
+    def _most_runs(self, tta: TtaConfig) -> int:
+        """Return the largest number of network runs of an object that gets all passes; a correction is one."""
         if self._pass_runs == 1:
             return tta.max_passes
         correction = 1 if tta.max_passes > tta.first_passes else 0

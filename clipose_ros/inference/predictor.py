@@ -79,9 +79,10 @@ class Predictor:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             threads: CPU threads of the network; 0 leaves the choice to torch.
             engine: ``auto``, a built-in engine, or one of an installed package, see ``inference.engines.registry``.
-            max_passes: Maximum number of test-time augmentation passes per object.
-            disagreement_deg: Run passes beyond the second only if the axes of the first two differ by more, degrees; 0
-                always runs all passes.
+            max_passes: Maximum number of test-time augmentation passes per object. A refiner replaces those beyond the
+                second by one correction.
+            disagreement_deg: Run passes beyond the second, or the correction, only if the axes of the first two differ
+                by more, degrees; 0 always runs all passes, and no correction.
 
         Raises:
             CheckpointError: The model does not exist, is corrupt, has another architecture, or cannot be downloaded.

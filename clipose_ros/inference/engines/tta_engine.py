@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipose_ros.categories import CategorySet
+from clipose_ros.config import TtaConfig
 from clipose_ros.inference.engines.base import Engine, RawPoses
 from clipose_ros.inference.engines.refining_engine import RefiningEngine
 from clipose_ros.inference.pass_plan import PassPlan
@@ -101,15 +102,17 @@ class _PassPoses:
             size=_average(self.size, weights),
         )
 
-    def mode(self, axial: BoolArray, cone_cos: float) -> RawPoses:
+    def mode(self, axial: BoolArray, cone_cos: float) -> tuple[RawPoses, FloatArray]:
         """Return the means over the passes whose axes are near those of the most confident pass, by confidence.
 
-        Passes that see an object in two ways have no meaningful mean. The share of the other passes lowers the
-        confidences.
+        Passes that see an object in two ways have no meaningful mean.
 
         Args:
             axial: ``(B,)`` bool, True for axially symmetric objects, whose x axes do not count.
             cone_cos: Cosine of the largest angle between near axes.
+
+        Returns:
+            The means, and ``(B,)`` the share of the near passes in the confidence of all.
         """
         confidence = np.where(axial[:, np.newaxis], self.confidence_y, (self.confidence_y + self.confidence_x) / 2.0)
         best = np.arange(len(axial)), np.nan_to_num(confidence).argmax(axis=1)
@@ -118,11 +121,8 @@ class _PassPoses:
         near = ~(cos_y < cone_cos) & (~(cos_x < cone_cos) | axial[:, np.newaxis])
         votes = np.where(near, confidence, np.float32(0.0)) + _MIN_VOTE * near
         support = votes.sum(axis=1)
-        poses = self.mean((votes / support[:, np.newaxis]).astype(np.float32))
         share = (support / (confidence + _MIN_VOTE).sum(axis=1)).astype(np.float32)
-        return dataclasses.replace(
-            poses, confidence_y=poses.confidence_y * share, confidence_x=poses.confidence_x * share
-        )
+        return self.mean((votes / support[:, np.newaxis]).astype(np.float32)), share
 
 
 class TtaEngine:
@@ -133,14 +133,15 @@ class TtaEngine:
     appears as its reflection in its own plane z = 0. If that reflection leaves the category unchanged, the x and y axes
     of the mirrored view, mirrored back, are those of the object; other categories are never mirrored.
 
-    If two passes of a ``RefiningEngine`` disagree, its refiner corrects their mean in place of further passes: one run
-    of a network for four. It sees the points of the first pass in another frame.
+    If two passes of a ``RefiningEngine`` disagree, its refiner corrects their mean in place of further passes. It gets
+    the points in their own order, as the coarse network in the first pass.
 
     Args:
         engine: Engine that runs the passes.
         max_passes: Maximum number of passes per object.
-        disagreement_deg: Run passes beyond the second only if the axes of the first two differ by more, degrees: the y
-            axis of axially symmetric categories, else x and y. 0 always runs all passes.
+        disagreement_deg: Run passes beyond the second, or the correction, only if the axes of the first two differ by
+            more, degrees: the y axis of axially symmetric categories, else x and y. 0 always runs all passes, and no
+            correction.
         mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
             degrees, and leave out the others. 0 averages all.
         coarse: Engine of clouds whose only pass the refiner leaves out; ``engine`` if left out.
@@ -158,7 +159,9 @@ class TtaEngine:
         self._cone_cos = float(np.cos(np.radians(mode_deg)))
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
-        self._first = min(max_passes, 2) if disagreement_deg > 0.0 else max_passes
+        self._first = TtaConfig(max_passes, disagreement_deg).first_passes
+        # Two passes of two networks use four samples, and no further pass another.
+        self._samples = min(max_passes, 4) if self.has_refiner and disagreement_deg > 0.0 else max_passes
         self._agreement_cos = np.cos(np.radians(disagreement_deg))
 
     @property
@@ -186,17 +189,24 @@ class TtaEngine:
         self._engine.warm_up(points)
 
     def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
-        """Predict as ``Engine`` describes; each value is the mean over the passes of its cloud."""
+        """Predict as ``Engine`` describes; each value is the mean over the passes of its cloud, or its correction.
+
+        The share of the passes that are left out lowers the confidences, also those of a correction: the refiner does
+        not know that another pass saw the object otherwise.
+        """
         first = self._run_passes(self._engine, points_camera, category, range(self._first))
-        poses = self._combine(first, category)
-        if self._first == self._max_passes or not (disagree := self._find_disagreement(first, category)).any():
-            return poses
-        if isinstance(self._engine, RefiningEngine):
-            corrected = self._engine.refine(points_camera[disagree], category[disagree], poses.select(disagree))
-            return _replace_rows(poses, disagree, corrected)
-        later = range(self._first, self._max_passes)
-        more = self._run_passes(self._engine, points_camera[disagree], category[disagree], later)
-        return _replace_rows(poses, disagree, self._combine(first.select(disagree).append(more), category[disagree]))
+        poses, share = self._combine(first, category)
+        if self._first < self._max_passes and (disagree := self._find_disagreement(first, category)).any():
+            points, kinds = points_camera[disagree], category[disagree]
+            if isinstance(self._engine, RefiningEngine):
+                further = self._engine.refine(points, kinds, poses.select(disagree))
+            else:
+                more = self._run_passes(self._engine, points, kinds, range(self._first, self._max_passes))
+                further, share[disagree] = self._combine(first.select(disagree).append(more), kinds)
+            poses = _replace_rows(poses, disagree, further)
+        return dataclasses.replace(
+            poses, confidence_y=poses.confidence_y * share, confidence_x=poses.confidence_x * share
+        )
 
     def predict_passes(self, points_camera: FloatArray, category: IndexArray, plan: PassPlan) -> RawPoses:
         """Predict with one pass for some clouds and all passes for the others.
@@ -219,14 +229,16 @@ class TtaEngine:
             parts.append((~single, self(points_camera[~single], category[~single])))
         return _merge_rows(parts)
 
-    def _combine(self, poses: _PassPoses, category: IndexArray) -> RawPoses:
-        """Return one pose for each cloud."""
-        return poses.mean() if self._cone_cos == 1.0 else poses.mode(self._axial[category], self._cone_cos)
+    def _combine(self, poses: _PassPoses, category: IndexArray) -> tuple[RawPoses, FloatArray]:
+        """Return one pose for each cloud, and ``(B,)`` the share of the passes that agree with it."""
+        if self._cone_cos == 1.0:
+            return poses.mean(), np.ones(len(category), np.float32)
+        return poses.mode(self._axial[category], self._cone_cos)
 
     def _run_passes(self, engine: Engine, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
         """Run the passes of the given numbers over each cloud ``(B, N, 3)``."""
         # The first points define the upper levels and, in some networks, are the only ones used.
-        share = points_camera.shape[1] // self._max_passes
+        share = points_camera.shape[1] // self._samples
         points = np.stack([np.roll(points_camera, -share * number, axis=1) for number in passes], axis=1)
         mirrored = self._mirrors[category, np.newaxis] & (np.array(passes) % 2 == 1)
         reflection = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))

@@ -147,8 +147,39 @@ def test_the_refiner_corrects_the_mean_of_passes_that_disagree(
     got = engine(clouds, INDEX)
     assert [len(seen) for seen in refiner.seen] == runs
     assert len(coarse.seen) == 1 and len(coarse.seen[0]) == runs[0]  # the coarse network does not run again
-    np.testing.assert_allclose(got.confidence_y, 0.8 if len(runs) > 1 else 0.4, atol=1e-5)
     np.testing.assert_allclose(np.abs(got.axis_y).max(axis=1), 1.0, atol=1e-5)  # one of the two views, not their mean
+    # The refiner is as sure of the correction as of a pass, but half of the passes saw another pose.
+    np.testing.assert_allclose(got.confidence_y, 0.4, atol=1e-5)
+
+
+def test_a_correction_starts_from_the_mean_and_from_the_points_in_order(clouds: FloatArray) -> None:
+    class Swinging(TurningEngine):
+        """Engine that sees every second view turned by 10 degrees to either side about z."""
+
+        def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+            turns = np.where(np.arange(len(category)) % 2, 1, -1) * np.radians(10.0)
+            zero, raw = np.zeros_like(turns), super().__call__(points_camera, category)
+            axis_y = np.stack([np.sin(turns), -np.cos(turns), zero], axis=1).astype(np.float32)
+            axis_x = np.stack([np.cos(turns), np.sin(turns), zero], axis=1).astype(np.float32)
+            return replace(raw, axis_y=axis_y, axis_x=axis_x)
+
+    refiner = EchoRefiner()
+    cameras = np.full(6, NOCS_CATEGORIES.names.index("camera"))  # never mirrored
+    got = TtaEngine(RefiningEngine(Swinging(), refiner), 4, 8.0, mode_deg=25.0)(clouds, cameras)
+    np.testing.assert_allclose(got.axis_y, np.tile([[0.0, -1.0, 0.0]], (6, 1)), atol=1e-5)
+    np.testing.assert_allclose(got.confidence_y, 0.8, atol=1e-5)  # no pass was left out
+    np.testing.assert_allclose(np.linalg.norm(refiner.seen[1], axis=2),
+                               np.linalg.norm(clouds - got.translation[:, np.newaxis], axis=2), atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("max_passes", [4, 8])
+def test_two_passes_of_two_networks_use_four_samples(max_passes: int, clouds: FloatArray) -> None:
+    coarse, refiner = TurningEngine(), EchoRefiner()
+    TtaEngine(RefiningEngine(coarse, refiner), max_passes, 120.0, mode_deg=25.0)(clouds, INDEX)
+    axial = np.flatnonzero(AXIAL)[0]
+    first = [coarse.seen[0][2 * axial + number, :32] for number in (0, 1)]
+    np.testing.assert_allclose(first[0], clouds[axial, :32])
+    np.testing.assert_allclose(np.abs(first[1]), np.abs(clouds[axial, 32:64]))  # mirrored
 
 
 def test_a_correction_concerns_the_clouds_that_disagree_alone(clouds: FloatArray) -> None:
