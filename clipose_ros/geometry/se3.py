@@ -45,7 +45,7 @@ def _make_quaternion_weights() -> FloatArray:
     return weights.reshape(9, 16)
 
 
-_QUATERNION_WEIGHTS = _make_quaternion_weights()
+_QUATERNION_WEIGHTS, _IDENTITY = _make_quaternion_weights(), np.eye(4).reshape(16)
 
 
 def make_transform(R: ArrayLike, t: ArrayLike) -> FloatArray:
@@ -143,11 +143,12 @@ def quat_xyzw_from_rotation(R: ArrayLike) -> FloatArray:
     R = _as_float64("R", R, (3, 3))
     # Row k of 4 q q^T is 4 q_k q, the quaternion up to scale. The row with the largest q_k is the least affected by
     # rounding.
-    rows = (R.reshape(*R.shape[:-2], 9) @ _QUATERNION_WEIGHTS).reshape(*R.shape[:-2], 4, 4) + np.eye(4)
-    longest = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
-    quat_xyzw = np.take_along_axis(rows, longest[..., None, None], axis=-2)[..., 0, :]
-    quat_xyzw = quat_xyzw / np.linalg.norm(quat_xyzw, axis=-1, keepdims=True)
-    return np.asarray(np.where(quat_xyzw[..., 3:] < 0.0, -quat_xyzw, quat_xyzw))
+    rows = R.reshape(-1, 9) @ _QUATERNION_WEIGHTS + _IDENTITY
+    longest = rows[:, ::5].argmax(axis=1)
+    quat_xyzw = rows.reshape(-1, 4, 4)[np.arange(len(rows)), longest]
+    length = np.sqrt(np.square(quat_xyzw).sum(axis=1))
+    quat_xyzw /= np.where(quat_xyzw[:, 3] < 0.0, -length, length)[:, None]
+    return np.asarray(quat_xyzw.reshape(*R.shape[:-2], 4))
 
 
 def rotation_from_quat_xyzw(quat_xyzw: ArrayLike) -> FloatArray:

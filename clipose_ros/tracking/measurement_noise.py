@@ -125,7 +125,7 @@ def silhouette_coverage(points_camera: FloatArray, T_camera_object: FloatArray, 
     box = transform_points(T_camera_object, _BOX_SIGNS * size / 2.0)
     if min(points_camera[:, 2].min(), box[:, 2].min()) <= 0.0:
         return USUAL_COVERAGE
-    projections = [p[:, :2] / p[:, 2:] for p in (points_camera, box)]
+    projections = [(p.T[:2] / p.T[2]).T for p in (points_camera, box)]
     # OpenCV raises an exception for points at infinity.
     if not all(np.abs(projection).max() < _MAX_SLOPE for projection in projections):
         return USUAL_COVERAGE

@@ -24,7 +24,8 @@ class Slope:
     @property
     def significance(self) -> float:
         """Return the squared Mahalanobis length of the rates, which does not depend on the axes of equal deviations."""
-        return float(np.square(self.rate / self.deviation).sum())
+        ratio = self.rate / self.deviation
+        return float(ratio @ ratio)
 
 
 def fit_slope(time_s: FloatArray, values: FloatArray, variance: FloatArray) -> Slope | None:
@@ -39,11 +40,17 @@ def fit_slope(time_s: FloatArray, values: FloatArray, variance: FloatArray) -> S
     Returns:
         The slopes; None for fewer than three values or equal times.
     """
-    t = time_s - time_s.mean() if len(time_s) else time_s
-    spread = float(np.square(t).sum())
-    if len(t) < 3 or spread <= 0.0:
+    count, quantities = values.shape
+    if count < 3:
+        return None
+    # Sums instead of means: so few numbers take less time than NumPy's choice of how to average them.
+    t = time_s - time_s.sum() / count
+    spread = float(t @ t)
+    if spread <= 0.0:
         return None
     rate = t @ values / spread
-    scatter = np.square(values - values.mean(axis=0) - t[:, None] * rate).sum(axis=0) / (len(t) - 2)
-    expected = variance.mean(axis=0)
-    return Slope(rate, np.sqrt(expected * max(float((scatter / expected).mean()), 1.0) / spread))
+    residual = values - values.sum(axis=0) / count - t[:, None] * rate
+    scatter = np.square(residual).sum(axis=0) / (count - 2)
+    expected = variance.sum(axis=0) / count
+    excess = float((scatter / expected).sum()) / quantities
+    return Slope(rate, np.sqrt(expected * (max(excess, 1.0) / spread)))

@@ -307,7 +307,7 @@ class Track:
         if len(self.recent) < SETTLED_HITS:
             return
         rested = not self.moving
-        turns = self.best.residual(np.stack([m.T_tracking_object[:3, :3] for m in self.recent]), self.axial)
+        turns = self.best.residual(np.array([m.T_tracking_object[:3, :3] for m in self.recent]), self.axial)
         self._follow_recent(turns, limits)
         if rested and not self.moving:
             self._follow_offset(turns, limits)
@@ -463,16 +463,17 @@ class Track:
             limits: Rates of moving objects.
         """
         age_s = self.recent[-1].stamp_s - np.array([m.stamp_s for m in self.recent])
-        values = np.concatenate([np.stack([m.position for m in self.recent]), turns], axis=1)
-        white = np.stack([np.concatenate([m.noise.position.white, m.noise.rotation.white]) for m in self.recent])
-        same_rotation = np.linalg.norm(turns, axis=1) <= MATCH_RAD
+        positions = np.array([m.position for m in self.recent])
+        position_white = np.array([m.noise.position.white for m in self.recent])
+        rotation_white = np.array([m.noise.rotation.white for m in self.recent])
+        same_rotation = _lengths(turns) <= MATCH_RAD
         for window_s in (REST_WINDOW_S,) if self.moving else MOTION_WINDOWS_S:
             recent = age_s <= window_s
             rows = recent & same_rotation
-            if rows.sum() < SETTLED_HITS:
+            if np.count_nonzero(rows) < SETTLED_HITS:
                 continue
-            position = fit_slope(-age_s[recent], values[recent, :3], white[recent, :3])
-            rotation = fit_slope(-age_s[rows], values[rows, 3:], white[rows, 3:])
+            position = fit_slope(-age_s[recent], positions[recent], position_white[recent])
+            rotation = fit_slope(-age_s[rows], turns[rows], rotation_white[rows])
             if position is None or rotation is None:
                 continue
             if not self.moving:
@@ -499,8 +500,8 @@ class Track:
             limits: Rates of moving objects.
         """
         noise = self.recent[-1].noise
-        position = np.stack([m.position for m in self.recent]) - self.position.value
-        turns = turns[np.linalg.norm(turns, axis=1) <= MATCH_RAD]
+        position = np.array([m.position for m in self.recent]) - self.position.value
+        turns = turns[_lengths(turns) <= MATCH_RAD]
         for count in (STEP_HITS, len(self.recent)):
             if not self.moving and _has_left(position[-count:], self.position, noise.position):
                 self._restart_position(self.recent[-1], np.zeros(3), limits)
@@ -550,13 +551,20 @@ def _evidence(measured: Measurement) -> float:
 
 def _has_left(values: FloatArray, estimate: Estimate, noise: NoiseVariance) -> bool:
     """Return True if the mean of values ``(N, 3)``, relative to the estimated ones, has left the estimate."""
-    mean, count = values.mean(axis=0), len(values)
-    scatter = np.maximum(noise.white, values.var(axis=0, ddof=1)) / count
-    seen = estimate.covariance[..., VALUE, VALUE] + estimate.covariance[..., BIAS, BIAS]
-    seen = seen + 2.0 * estimate.covariance[..., VALUE, BIAS]
-    innovation = np.square(mean - estimate.mean[..., BIAS]) / (seen + scatter)
+    count = len(values)
+    mean = values.sum(axis=0) / count
+    scatter = np.maximum(noise.white, np.square(values - mean).sum(axis=0) / (count - 1)) / count
     offset = np.square(mean) / (estimate.variance + noise.bias + scatter)
-    return bool(innovation.sum() > INNOVATION or offset.sum() > OFFSET)
+    if offset.sum() > OFFSET:
+        return True
+    seen = estimate.variance + estimate.covariance[..., BIAS, BIAS] + 2.0 * estimate.covariance[..., VALUE, BIAS]
+    innovation = np.square(mean - estimate.mean[..., BIAS]) / (seen + scatter)
+    return bool(innovation.sum() > INNOVATION)
+
+
+def _lengths(vectors: FloatArray) -> FloatArray:
+    """Return the lengths ``(N,)`` of vectors ``(N, 3)``."""
+    return np.asarray(np.sqrt(np.square(vectors).sum(axis=1)))
 
 
 def _limit_length(rate: FloatArray, limit: float) -> FloatArray:
