@@ -35,7 +35,7 @@ class CoarsePoses:
     """Poses of a coarse network for training batches.
 
     Args:
-        network: Coarse network without refiner, on the device of the batches.
+        network: Coarse network, on the device of the batches.
 
     Attributes:
         weights: ``weights_hash`` of the network.
@@ -52,16 +52,25 @@ class CoarsePoses:
         self._axial = torch.tensor(axial, device=network.mean_sizes.device)
 
     @torch.no_grad()
-    def to_frames(self, batch: Batch) -> Batch:
-        """Return the batch with points and truths in the frames of the coarse poses.
+    def to_frames(self, batch: Batch, refiner: CLIPoseNet | None = None) -> Batch:
+        """Return the batch with points and truths in the frames of estimated poses.
 
         The coarse network sees the second half of the points first. Where clouds have more points than it uses, a
         refiner sees others than those whose noise misled the estimate.
+
+        Args:
+            batch: Augmented clouds.
+            refiner: Network in evaluation mode that first corrects the coarse poses, from the second quarter of the
+                points on; None leaves them.
         """
-        points, truth = batch.points, batch.truth
-        other = points.roll(-(points.shape[1] // 2), dims=1)
-        pose = self.network(other, batch.category)
-        frames = EstimateFrames.from_axes(pose.axis_y, pose.axis_x, pose.translation, self._axial[batch.category])
+        points, truth, count = batch.points, batch.truth, batch.points.shape[1]
+        axial = self._axial[batch.category]
+        pose = self.network(points.roll(-(count // 2), dims=1), batch.category)
+        frames = EstimateFrames.from_axes(pose.axis_y, pose.axis_x, pose.translation, axial)
+        if refiner is not None:
+            again = refiner(frames.from_camera(points.roll(-(count // 4), dims=1)), batch.category)
+            axis_y, axis_x, offset = map(frames.rotate_to_camera, (again.axis_y, again.axis_x, again.translation))
+            frames = EstimateFrames.from_axes(axis_y, axis_x, frames.t + offset, axial)
         centre = frames.from_camera(truth.t.unsqueeze(1)).squeeze(1)
         in_frame = PoseTruth(frames.R.mT @ truth.R, centre, truth.size, truth.x_determined)
         return replace(batch, points=frames.from_camera(points), truth=in_frame)

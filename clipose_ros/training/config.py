@@ -81,6 +81,11 @@ class TrainConfig(ConfigNode):
     refines: str = option(
         "", "Train a refiner of this shipped model or model file; empty: a network that poses clouds itself."
     )
+    refines_corrected: bool = option(
+        False,
+        "With refines, every second batch holds poses that the averaged refiner has corrected once already, as it does "
+        "on a robot where passes disagree. Start such a run from a trained refiner.",
+    )
     points: int = option(0, "Points that the network uses; 0: the preset's.", low=0, high=16384)
     optimizer: str = option(
         "adamw", "AdamW; Muon for matrices with AdamW for the rest (without image tower); or Ranger, as in the paper.",
@@ -136,6 +141,8 @@ class TrainConfig(ConfigNode):
             raise ConfigError(
                 "'fusion.modality' image needs clip.images=tower, got bank, which has no image of a cloud"
             )
+        if self.refines_corrected and not self.refines:
+            raise ConfigError("'refines_corrected' is true, but 'refines' names no model: set it, or leave out both")
         if self.refines and self.fusion.kind != "none":
             raise ConfigError(f"'fusion.kind' must be none for a refiner, got {self.fusion.kind}: only a network that "
                               "can be deployed refines poses")  # fmt: skip

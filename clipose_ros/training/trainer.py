@@ -154,7 +154,8 @@ class Trainer:
             group["lr"] = self.config.learning_rate * learning_rate_factor(step, self.config)
         batch = self.data.batches.at(step).to(self.device)
         if self.modules.coarse is not None:  # before points are left out: the coarse network uses others
-            batch = self.modules.coarse.to_frames(batch)
+            corrects = self.config.refines_corrected and step % 2 == 1
+            batch = self.modules.coarse.to_frames(batch, self.modules.averaged_network if corrects else None)
         total, rank_terms = self.modules.forward(batch.first(points_at(step, self.config)))
         joint_total, terms = over_ranks(total, rank_terms)
         self._require_finite("loss", joint_total, step)

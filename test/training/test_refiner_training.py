@@ -13,11 +13,14 @@ from upright_boxes import make_upright_boxes
 
 from clipose_ros.categories import NOCS_CATEGORIES, Category, CategorySet, Symmetry
 from clipose_ros.errors import CheckpointError, ConfigError
+from clipose_ros.inference.engines.pytorch import PytorchEngine
+from clipose_ros.inference.engines.refining_engine import RefiningEngine
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model import network
 from clipose_ros.model.checkpoint import load_checkpoint, save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
-from clipose_ros.training.batches import stored_batch
+from clipose_ros.model.refinement import EstimateFrames
+from clipose_ros.training.batches import Batch, stored_batch
 from clipose_ros.training.coarse_poses import CoarsePoses
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.run_dir import TrainingError
@@ -46,14 +49,51 @@ def trainer(folder: Path, coarse: Path, points_each: int = 128, **changes: objec
     return Trainer(config, NOCS_CATEGORIES, make_upright_boxes(24, points_each), make_upright_boxes(12), folder)
 
 
-def test_truths_describe_the_same_objects_in_the_frames_of_the_coarse_poses() -> None:
+@pytest.mark.parametrize("corrected", [False, True])
+def test_truths_describe_the_same_objects_in_the_frames_of_the_poses(corrected: bool) -> None:
     batch = stored_batch(make_upright_boxes(12), np.arange(12), AXIAL)
-    framed = CoarsePoses(make_random_network(TINY, 5)).to_frames(batch)
+    refiner = make_random_network(replace(TINY, refines=True), 6) if corrected else None
+    framed = CoarsePoses(make_random_network(TINY, 5)).to_frames(batch, refiner)
     # coordinates of the points in the object frames do not change
     before = torch.einsum("bji,bnj->bni", batch.truth.R, batch.points - batch.truth.t.unsqueeze(1))
     after = torch.einsum("bji,bnj->bni", framed.truth.R, framed.points - framed.truth.t.unsqueeze(1))
     torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
     assert torch.equal(framed.truth.size, batch.truth.size) and not torch.allclose(framed.points, batch.points)
+
+
+def test_corrected_frames_are_those_of_refined_poses() -> None:
+    batch = stored_batch(make_upright_boxes(12), np.arange(12), AXIAL)
+    coarse, refiner = make_random_network(TINY, 5), make_random_network(replace(TINY, refines=True), 6)
+    framed = CoarsePoses(coarse).to_frames(batch, refiner)
+    quarter, half = (batch.points.roll(-(batch.points.shape[1] // parts), dims=1).numpy() for parts in (4, 2))
+    engine, category = PytorchEngine(coarse, "cpu"), batch.category.numpy()
+    poses = RefiningEngine(engine, PytorchEngine(refiner, "cpu")).refine(quarter, category, engine(half, category))
+    axis_y, axis_x, t = map(torch.from_numpy, (poses.axis_y, poses.axis_x, poses.translation))
+    expected = EstimateFrames.from_axes(axis_y, axis_x, t, AXIAL[batch.category])
+    torch.testing.assert_close(framed.points, expected.from_camera(batch.points), rtol=0, atol=1e-4)
+
+
+def test_every_second_batch_is_corrected_if_the_recipe_says_so(
+    tmp_path: Path, coarse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[CLIPoseNet | None] = []
+    to_frames = CoarsePoses.to_frames
+
+    def record(poses: CoarsePoses, batch: Batch, refiner: CLIPoseNet | None = None) -> Batch:
+        given.append(refiner)
+        return to_frames(poses, batch, refiner)
+
+    monkeypatch.setattr(CoarsePoses, "to_frames", record)
+    for corrected in (False, True):
+        run = trainer(tmp_path / str(corrected), coarse, refines_corrected=corrected)
+        for _ in range(4):
+            run.optimise()
+    assert given == [None] * 4 + [None, run.modules.averaged_network] * 2
+
+
+def test_corrections_need_a_refiner() -> None:
+    with pytest.raises(ConfigError, match="'refines_corrected' is true, but 'refines' names no model"):
+        TrainConfig(refines_corrected=True)
 
 
 def test_both_networks_see_other_points_of_a_cloud(
