@@ -377,7 +377,10 @@ def _model_label(network: NetworkConfig, predictor: PosePredictor) -> str:
     """Return the name of the model with its number of passes and the engine that computed."""
     from clipose_ros.inference.predictor import Predictor
 
-    passes = f"at most {network.tta.max_passes} passes" if network.tta.max_passes > 1 else "one pass"
+    first, most = network.tta.first_passes, network.tta.max_passes
+    passes = (
+        "one pass" if most == 1 else f"{first} passes" if first == most else f"{first} passes, more on disagreement"
+    )
     engine = f", engine {predictor.engine_name}" if isinstance(predictor, Predictor) else ""
     return f"{network.model} ({passes}{engine})"
 

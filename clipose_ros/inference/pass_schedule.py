@@ -14,8 +14,8 @@ _MEMORY = 0.9  # weight of the earlier estimate of a run's time
 class PassSchedule:
     """Assigns passes to objects by their doubt, within a time budget.
 
-    Objects with doubt get all passes. Settled ones, those without doubt, get one pass, another one in every frame, so
-    that several frames see as many points as the passes of a new object, and can do without the refiner.
+    Objects with doubt get all passes. Settled ones, those without doubt, get one pass, another one in every frame:
+    several frames see as many points as the passes of a new object. They can do without the refiner.
 
     Args:
         has_refiner: True if a pass is a run of the coarse network and one of its refiner.

@@ -135,6 +135,6 @@ def silhouette_coverage(points_camera: FloatArray, T_camera_object: FloatArray, 
 
 def _hull_area(points: FloatArray) -> float:
     """Compute the area of the convex hull of ``(N, 2)`` points; 0 if they coincide."""
-    hull = cv2.convexHull(points.astype(np.float32))
+    hull = cv2.convexHull(points.astype(np.float32, order="C"))
     # OpenCV returns no hull for points at 0 and -0.
     return cv2.contourArea(hull) if hull is not None else 0.0

@@ -56,7 +56,8 @@ class CoarsePoses:
         """Return the batch with points and truths in the frames of estimated poses.
 
         The coarse network sees the second half of the points first. Where clouds have more points than it uses, a
-        refiner sees others than those whose noise misled the estimate.
+        refiner sees others than those whose noise misled the estimate. A correction on a robot sees the points of its
+        first coarse pass again: by then all samples are used.
 
         Args:
             batch: Augmented clouds.

@@ -1,7 +1,7 @@
 """Test-time augmentation: several forward passes per cloud, each over other points, every second one mirrored.
 
 The errors of the passes differ, so their mean is more accurate than a single pass. Passes beyond the second are run
-only for clouds whose first two passes disagree. With a refiner, these clouds get one more run of it in their place.
+only for clouds whose first two passes disagree. With a refiner, one more run of it replaces these passes.
 """
 
 from __future__ import annotations
@@ -128,10 +128,11 @@ class _PassPoses:
 class TtaEngine:
     """Engine that averages several passes of another engine.
 
-    Pass k rotates the points by k of ``max_passes`` equal shares of the cloud's random order, so that a network which
-    uses the first points only is given others in each pass. Every second pass mirrors the cloud. A mirrored object
-    appears as its reflection in its own plane z = 0. If that reflection leaves the category unchanged, the x and y axes
-    of the mirrored view, mirrored back, are those of the object; other categories are never mirrored.
+    Pass k rotates the points by k equal shares of the cloud's random order, ``max_passes`` of them or four if a
+    correction replaces further passes, so that a network which uses the first points only is given others in each pass.
+    Every second pass mirrors the cloud. A mirrored object appears as its reflection in its own plane z = 0. If that
+    reflection leaves the category unchanged, the x and y axes of the mirrored view, mirrored back, are those of the
+    object; other categories are never mirrored.
 
     If two passes of a ``RefiningEngine`` disagree, its refiner corrects their mean in place of further passes. It gets
     the points in their own order, as the coarse network in the first pass.
@@ -160,7 +161,7 @@ class TtaEngine:
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
         self._first = TtaConfig(max_passes, disagreement_deg).first_passes
-        # Two passes of two networks use four samples, and no further pass another.
+        # Two passes of two networks use four samples at most, and a correction no other.
         self._samples = min(max_passes, 4) if self.has_refiner and disagreement_deg > 0.0 else max_passes
         self._agreement_cos = np.cos(np.radians(disagreement_deg))
 
@@ -230,7 +231,7 @@ class TtaEngine:
         return _merge_rows(parts)
 
     def _combine(self, poses: _PassPoses, category: IndexArray) -> tuple[RawPoses, FloatArray]:
-        """Return one pose for each cloud, and ``(B,)`` the share of the passes that agree with it."""
+        """Return one pose for each cloud, and ``(B,)`` the share of the near passes in the confidence of all."""
         if self._cone_cos == 1.0:
             return poses.mean(), np.ones(len(category), np.float32)
         return poses.mode(self._axial[category], self._cone_cos)
