@@ -378,9 +378,7 @@ def _model_label(network: NetworkConfig, predictor: PosePredictor) -> str:
     from clipose_ros.inference.predictor import Predictor
 
     first, most = network.tta.first_passes, network.tta.max_passes
-    passes = (
-        "one pass" if most == 1 else f"{first} passes" if first == most else f"{first} passes, more on disagreement"
-    )
+    passes = ("one pass" if first == 1 else f"{first} passes") + (", more on disagreement" if first < most else "")
     engine = f", engine {predictor.engine_name}" if isinstance(predictor, Predictor) else ""
     return f"{network.model} ({passes}{engine})"
 

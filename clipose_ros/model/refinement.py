@@ -57,6 +57,19 @@ class EstimateFrames:
         """Transform points ``(B, N, 3)`` from the camera frame to the frames."""
         return (points_camera - self.t.unsqueeze(1)) @ self.R
 
+    def pose_to_camera(self, axis_y: Tensor, axis_x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Transform poses that a refiner predicts in the frames to the camera frame.
+
+        Args:
+            axis_y: ``(B, 3)`` y axes of the objects.
+            axis_x: ``(B, 3)`` x axes of the objects.
+            offset: ``(B, 3)`` metres, centres of the objects.
+
+        Returns:
+            The same in the camera frame.
+        """
+        return self.rotate_to_camera(axis_y), self.rotate_to_camera(axis_x), self.t + self.rotate_to_camera(offset)
+
     def rotate_to_camera(self, vectors: Tensor) -> Tensor:
         """Rotate vectors ``(B, 3)`` from the frames to the camera frame."""
         return (self.R @ vectors.unsqueeze(2)).squeeze(2)

@@ -307,10 +307,11 @@ class Track:
         if len(self.recent) < SETTLED_HITS:
             return
         rested = not self.moving
-        turns = self.best.residual(np.array([m.T_tracking_object[:3, :3] for m in self.recent]), self.axial)
-        self._follow_recent(turns, limits)
+        T = np.array([m.T_tracking_object for m in self.recent])
+        positions, turns = T[:, :3, 3], self.best.residual(T[:, :3, :3], self.axial)
+        self._follow_recent(positions, turns, limits)
         if rested and not self.moving:
-            self._follow_offset(turns, limits)
+            self._follow_offset(positions, turns, limits)
 
     def _rate_stds(self, limits: MotionLimits) -> tuple[float, float]:
         """Return standard deviations of speed (m/s) and turn (rad/s): 0 at rest, as large as the rates in motion."""
@@ -455,15 +456,15 @@ class Track:
         if not self.moving:
             self.moving, self.recent = True, []
 
-    def _follow_recent(self, turns: FloatArray, limits: MotionLimits) -> None:
+    def _follow_recent(self, positions: FloatArray, turns: FloatArray, limits: MotionLimits) -> None:
         """End a motion without a slope of the last measurements; begin one if a resting object has a slope.
 
         Args:
+            positions: ``(N, 3)`` last measured positions, metres.
             turns: ``(N, 3)`` turns from the published rotation to the last measured ones.
             limits: Rates of moving objects.
         """
         age_s = self.recent[-1].stamp_s - np.array([m.stamp_s for m in self.recent])
-        positions = np.array([m.position for m in self.recent])
         position_white = np.array([m.noise.position.white for m in self.recent])
         rotation_white = np.array([m.noise.rotation.white for m in self.recent])
         same_rotation = _lengths(turns) <= MATCH_RAD
@@ -490,17 +491,18 @@ class Track:
         if rotation.significance > MOTION_SLOPE:
             self._restart_rotation(self.best, self.recent[-1], rotation.rate, limits)
 
-    def _follow_offset(self, turns: FloatArray, limits: MotionLimits) -> None:
+    def _follow_offset(self, positions: FloatArray, turns: FloatArray, limits: MotionLimits) -> None:
         """Begin a motion if the mean of the last measurements is too far from a resting object.
 
         The bias of a changing view can hide a slow motion from the filters, but not for long.
 
         Args:
+            positions: As for ``_follow_recent``.
             turns: As for ``_follow_recent``.
             limits: Rates of moving objects.
         """
         noise = self.recent[-1].noise
-        position = np.array([m.position for m in self.recent]) - self.position.value
+        position = positions - self.position.value
         turns = turns[_lengths(turns) <= MATCH_RAD]
         for count in (STEP_HITS, len(self.recent)):
             if not self.moving and _has_left(position[-count:], self.position, noise.position):

@@ -70,8 +70,8 @@ class CoarsePoses:
         frames = EstimateFrames.from_axes(pose.axis_y, pose.axis_x, pose.translation, axial)
         if refiner is not None:
             again = refiner(frames.from_camera(points.roll(-(count // 4), dims=1)), batch.category)
-            axis_y, axis_x, offset = map(frames.rotate_to_camera, (again.axis_y, again.axis_x, again.translation))
-            frames = EstimateFrames.from_axes(axis_y, axis_x, frames.t + offset, axial)
+            corrected = frames.pose_to_camera(again.axis_y, again.axis_x, again.translation)
+            frames = EstimateFrames.from_axes(*corrected, axial)
         centre = frames.from_camera(truth.t.unsqueeze(1)).squeeze(1)
         in_frame = PoseTruth(frames.R.mT @ truth.R, centre, truth.size, truth.x_determined)
         return replace(batch, points=frames.from_camera(points), truth=in_frame)

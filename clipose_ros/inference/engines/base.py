@@ -7,15 +7,40 @@ use any library, and its callers need none of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
+Poses = TypeVar("Poses", bound="PoseArrays")
+
 
 @dataclass(frozen=True)
-class RawPoses:
+class PoseArrays:
+    """Raw predictions for a batch of B clouds, float32: arrays ``(B, ...)`` by name, see ``RawPoses``."""
+
+    axis_y: FloatArray
+    axis_x: FloatArray
+    confidence_y: FloatArray
+    confidence_x: FloatArray
+    translation: FloatArray
+    size: FloatArray
+
+    def map(self: Poses, function: Callable[..., FloatArray], *others: Poses) -> Poses:
+        """Return the results of a function of each array and of the arrays of that name of other predictions."""
+        arrays = {
+            name: function(values, *(getattr(other, name) for other in others)) for name, values in vars(self).items()
+        }
+        return type(self)(**arrays)
+
+    def select(self: Poses, rows: BoolArray) -> Poses:
+        """Return the predictions of the clouds in ``rows`` ``(B,)``."""
+        return self.map(lambda values: values[rows])
+
+
+class RawPoses(PoseArrays):
     """Raw predictions for a batch of B clouds, float32, camera optical frame.
 
     Attributes:
@@ -26,24 +51,6 @@ class RawPoses:
         translation: ``(B, 3)`` metres, box centre.
         size: ``(B, 3)`` metres, full extent.
     """
-
-    axis_y: FloatArray
-    axis_x: FloatArray
-    confidence_y: FloatArray
-    confidence_x: FloatArray
-    translation: FloatArray
-    size: FloatArray
-
-    def select(self, rows: BoolArray) -> RawPoses:
-        """Return the predictions of the clouds in ``rows`` ``(B,)``."""
-        return RawPoses(
-            axis_y=self.axis_y[rows],
-            axis_x=self.axis_x[rows],
-            confidence_y=self.confidence_y[rows],
-            confidence_x=self.confidence_x[rows],
-            translation=self.translation[rows],
-            size=self.size[rows],
-        )
 
 
 class Engine(Protocol):

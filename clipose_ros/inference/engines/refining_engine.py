@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -66,10 +68,7 @@ class RefiningEngine:
         )  # fmt: skip
         points = frames.from_camera(torch.from_numpy(points_camera)).numpy()
         refined = self._refiner(np.ascontiguousarray(points), category)
-        axis_y, axis_x, offset = (
-            frames.rotate_to_camera(torch.from_numpy(vectors)).numpy()
-            for vectors in (refined.axis_y, refined.axis_x, refined.translation)
+        axis_y, axis_x, translation = frames.pose_to_camera(
+            *map(torch.from_numpy, (refined.axis_y, refined.axis_x, refined.translation))
         )
-        return RawPoses(
-            axis_y, axis_x, refined.confidence_y, refined.confidence_x, poses.translation + offset, refined.size
-        )
+        return replace(refined, axis_y=axis_y.numpy(), axis_x=axis_x.numpy(), translation=translation.numpy())

@@ -7,13 +7,12 @@ only for clouds whose first two passes disagree. With a refiner, one more run of
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 
 from clipose_ros.categories import CategorySet
 from clipose_ros.config import TtaConfig
-from clipose_ros.inference.engines.base import Engine, RawPoses
+from clipose_ros.inference.engines.base import Engine, PoseArrays, RawPoses
 from clipose_ros.inference.engines.refining_engine import RefiningEngine
 from clipose_ros.inference.pass_plan import PassPlan
 from clipose_ros.types import AXIS_CONFIDENCE_DECAY, BoolArray, FloatArray, IndexArray
@@ -25,8 +24,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 """Factors of a reflection left to right, in the camera's frame."""
 
 
-@dataclass(frozen=True)
-class _PassPoses:
+class _PassPoses(PoseArrays):
     """Raw predictions of P passes over each of B clouds, in the camera's frame, mirroring undone.
 
     Attributes:
@@ -37,13 +35,6 @@ class _PassPoses:
         translation: ``(B, P, 3)`` metres.
         size: ``(B, P, 3)`` metres.
     """
-
-    axis_y: FloatArray
-    axis_x: FloatArray
-    confidence_y: FloatArray
-    confidence_x: FloatArray
-    translation: FloatArray
-    size: FloatArray
 
     @classmethod
     def from_raw(cls, raw: RawPoses, reflection: FloatArray) -> _PassPoses:
@@ -63,27 +54,9 @@ class _PassPoses:
             size=raw.size.reshape(shape),
         )
 
-    def select(self, rows: BoolArray) -> _PassPoses:
-        """Return the passes of the clouds in ``rows`` ``(B,)``."""
-        return _PassPoses(
-            axis_y=self.axis_y[rows],
-            axis_x=self.axis_x[rows],
-            confidence_y=self.confidence_y[rows],
-            confidence_x=self.confidence_x[rows],
-            translation=self.translation[rows],
-            size=self.size[rows],
-        )
-
     def append(self, more: _PassPoses) -> _PassPoses:
         """Return these passes followed by further passes over the same clouds."""
-        return _PassPoses(
-            axis_y=np.concatenate([self.axis_y, more.axis_y], axis=1),
-            axis_x=np.concatenate([self.axis_x, more.axis_x], axis=1),
-            confidence_y=np.concatenate([self.confidence_y, more.confidence_y], axis=1),
-            confidence_x=np.concatenate([self.confidence_x, more.confidence_x], axis=1),
-            translation=np.concatenate([self.translation, more.translation], axis=1),
-            size=np.concatenate([self.size, more.size], axis=1),
-        )
+        return self.map(lambda *passes: np.concatenate(passes, axis=1), more)
 
     def mean(self, weights: FloatArray | None = None) -> RawPoses:
         """Return the means over passes. Disagreement of the passes lowers the axis confidences.
@@ -265,31 +238,15 @@ def _replace_rows(poses: RawPoses, rows: BoolArray, replacements: RawPoses) -> R
         result[rows] = others
         return result
 
-    return RawPoses(
-        axis_y=replace(poses.axis_y, replacements.axis_y),
-        axis_x=replace(poses.axis_x, replacements.axis_x),
-        confidence_y=replace(poses.confidence_y, replacements.confidence_y),
-        confidence_x=replace(poses.confidence_x, replacements.confidence_x),
-        translation=replace(poses.translation, replacements.translation),
-        size=replace(poses.size, replacements.size),
-    )
+    return poses.map(replace, replacements)
 
 
 def _merge_rows(parts: list[tuple[BoolArray, RawPoses]]) -> RawPoses:
     """Return the poses of a batch from those of disjoint sets of its rows ``(B,)``."""
     order = np.argsort(np.concatenate([np.flatnonzero(rows) for rows, _ in parts]))
 
-    def merge(values: list[FloatArray]) -> FloatArray:
-        return np.asarray(np.concatenate(values)[order])
-
-    return RawPoses(
-        axis_y=merge([poses.axis_y for _, poses in parts]),
-        axis_x=merge([poses.axis_x for _, poses in parts]),
-        confidence_y=merge([poses.confidence_y for _, poses in parts]),
-        confidence_x=merge([poses.confidence_x for _, poses in parts]),
-        translation=merge([poses.translation for _, poses in parts]),
-        size=merge([poses.size for _, poses in parts]),
-    )
+    first, *others = (poses for _, poses in parts)
+    return first.map(lambda *values: np.concatenate(values)[order], *others)
 
 
 def _average(values: FloatArray, weights: FloatArray | None) -> FloatArray:
