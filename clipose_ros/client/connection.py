@@ -232,8 +232,13 @@ def _stamp_ns(reply: str) -> int | None:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
+    try:
         executor.spin()
+    except ExternalShutdownException:
+        pass
+    except RuntimeError:  # of rclpy's C library, where ROS shuts down between two of its internal steps
+        if executor.context.ok():
+            raise
 
 
 def _close(executor: SingleThreadedExecutor, thread: threading.Thread, node: Node) -> None:

@@ -23,11 +23,22 @@ from clipose_ros.client import (
     PoseClientError,
     PoseTimeoutError,
     WouldDeadlockError,
+    connection,
 )
 from clipose_ros.decoding.messages import stamp_ns
 
 GENEROUS_S = 60.0
 SHORT_S = 0.2
+
+
+class BrokenExecutor:
+    """Executor of a context, whose spin fails within rclpy."""
+
+    def __init__(self, context: rclpy.Context) -> None:
+        self.context = context
+
+    def spin(self) -> None:
+        raise RuntimeError("failed to initialize wait set: the given context is not valid")
 
 
 class Spun:
@@ -269,3 +280,13 @@ def test_closing_and_shutdown_end_waiting_calls() -> None:
         client.close()
         node.destroy_node()
         rclpy.try_shutdown(context=context)
+
+
+def test_the_thread_of_the_client_ends_quietly_where_ros_shuts_down_within_rclpy() -> None:
+    context = rclpy.Context()
+    context.init()
+    with pytest.raises(RuntimeError, match="wait set"):
+        connection._spin(BrokenExecutor(context))
+    context.try_shutdown()
+    connection._spin(BrokenExecutor(context))
+    assert not context.ok()

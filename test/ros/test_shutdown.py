@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -30,3 +32,16 @@ def test_a_runtime_error_is_raised_only_while_ros_is_up() -> None:
     with until_shutdown(context):
         raise RuntimeError("the given context is not valid")
     assert not context.ok()
+
+
+def test_a_runtime_error_before_the_shutdown_of_its_signal_is_suppressed() -> None:
+    """rclpy shuts down a context in a thread of its own, and a conversion that a signal breaks off raises before."""
+    context = rclpy.Context()
+    context.init()
+    shutdown, reached = threading.Timer(0.1, context.try_shutdown), []
+    with until_shutdown(context):
+        shutdown.start()
+        reached.append(context.ok())
+        raise RuntimeError("Unable to convert call argument '0' to Python object")
+    shutdown.join()
+    assert reached == [True] and not context.ok()

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -32,12 +32,14 @@ def test_muon_step_of_matrix_has_equal_singular_values_and_size_of_adamw(seed: i
     some = parameters(seed, rows, columns)
     before = some[0].detach().clone()
     stretched = torch.randn(rows, columns) * torch.logspace(-1, 1, columns)
+    of_gradient = torch.linalg.svdvals(stretched)
+    # The iteration grows a singular value by a factor that nearly singular gradients, drawn where square, exhaust.
+    assume(of_gradient.min() > 1e-3 * of_gradient.max())
     given_gradients(some, seed)
     some[0].grad = stretched
     Muon(some, lr=0.01).step()
     moved = before - some[0].detach()
     lengths = torch.linalg.svdvals(moved)
-    of_gradient = torch.linalg.svdvals(stretched)
     assert lengths.min() / lengths.max() > min(0.3, 30 * of_gradient.min() / of_gradient.max())
     assert 0.05 < moved.square().mean().sqrt() / 0.01 < 0.4, "AdamW's entries move by 0.2 to 0.4 of the rate on average"
     assert (moved * stretched).sum() > 0.0
