@@ -108,8 +108,7 @@ class Predictor:
         name = REFINER_ENGINES.get(engine.name)
         if network.refiner is not None and config.refine != "none" and name is not None:
             refining = RefiningEngine(engine, create_engine(name, network.refiner, device, config.threads))
-            coarse = engine if config.refine == "unsettled" else refining
-            several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, coarse)
+            several = TtaEngine(refining, passes, disagreement_deg, MODE_DEG, config.refine == "unsettled")
         return cls(several, config.surface_normals, network.score_calibration if calibrated else None)
 
     def warm_up(self, points: int) -> None:

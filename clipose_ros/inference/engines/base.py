@@ -35,9 +35,19 @@ class PoseArrays:
         }
         return type(self)(**arrays)
 
-    def select(self: Poses, rows: BoolArray) -> Poses:
-        """Return the predictions of the clouds in ``rows`` ``(B,)``."""
+    def select(self: Poses, rows: BoolArray | slice) -> Poses:
+        """Return the predictions of the clouds in ``rows``, ``(B,)`` or a slice."""
         return self.map(lambda values: values[rows])
+
+    def replace_rows(self: Poses, rows: BoolArray, replacements: Poses) -> Poses:
+        """Return the predictions with those of the clouds in ``rows`` ``(B,)`` replaced."""
+
+        def replace(values: FloatArray, others: FloatArray) -> FloatArray:
+            result = values.copy()
+            result[rows] = others
+            return result
+
+        return self.map(replace, replacements)
 
 
 class RawPoses(PoseArrays):

@@ -10,7 +10,7 @@ import torch
 from clipose_ros.categories import CategorySet
 from clipose_ros.inference.engines.base import Engine, RawPoses
 from clipose_ros.model.refinement import EstimateFrames
-from clipose_ros.types import FloatArray, IndexArray
+from clipose_ros.types import BoolArray, FloatArray, IndexArray
 
 
 class RefiningEngine:
@@ -45,14 +45,24 @@ class RefiningEngine:
         self._coarse.warm_up(points)
         self._refiner.warm_up(points)
 
-    def __call__(self, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+    def __call__(self, points_camera: FloatArray, category: IndexArray, refined: BoolArray | None = None) -> RawPoses:
         """Predict as ``Engine`` describes. A cloud whose coarse pose is not finite gets NaN.
 
         The refiner sees the second half of the points first, so that a network that uses few points does not see those
         again whose noise misled the estimate.
+
+        Args:
+            points_camera: ``(B, N, 3)`` as ``Engine`` describes.
+            category: ``(B,)`` indices of the categories.
+            refined: ``(B,)`` the clouds whose poses the refiner corrects; None for all.
         """
-        other = np.roll(points_camera, -(points_camera.shape[1] // 2), axis=1)
-        return self.refine(other, category, self._coarse(points_camera, category))
+        coarse = self._coarse(points_camera, category)
+        rows = slice(None) if refined is None else refined
+        if refined is not None and not refined.any():
+            return coarse
+        other = np.roll(points_camera[rows], -(points_camera.shape[1] // 2), axis=1)
+        corrected = self.refine(other, category[rows], coarse.select(rows))
+        return corrected if refined is None else coarse.replace_rows(refined, corrected)
 
     def refine(self, points_camera: FloatArray, category: IndexArray, poses: RawPoses) -> RawPoses:
         """Correct poses by one run of the refiner. A pose that is not finite stays so.

@@ -118,7 +118,8 @@ class TtaEngine:
             correction.
         mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
             degrees, and leave out the others. 0 averages all.
-        coarse: Engine of clouds whose only pass the refiner leaves out; ``engine`` if left out.
+        leaves_out_refiner: Obey ``PassPlan.coarse_only``: the refiner of ``engine`` leaves out the only pass of these
+            clouds. False refines them, too.
     """
 
     def __init__(
@@ -127,9 +128,9 @@ class TtaEngine:
         max_passes: int,
         disagreement_deg: float = 0.0,
         mode_deg: float = 0.0,
-        coarse: Engine | None = None,
+        leaves_out_refiner: bool = False,
     ) -> None:
-        self._engine, self._coarse, self._max_passes = engine, coarse or engine, max_passes
+        self._engine, self._max_passes, self._leaves_out_refiner = engine, max_passes, leaves_out_refiner
         self._cone_cos = float(np.cos(np.radians(mode_deg)))
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
@@ -168,19 +169,7 @@ class TtaEngine:
         The share of the passes that are left out lowers the confidences, also those of a correction: the refiner does
         not know that another pass saw the object otherwise.
         """
-        first = self._run_passes(self._engine, points_camera, category, range(self._first))
-        poses, share = self._combine(first, category)
-        if self._first < self._max_passes and (disagree := self._find_disagreement(first, category)).any():
-            points, kinds = points_camera[disagree], category[disagree]
-            if isinstance(self._engine, RefiningEngine):
-                further = self._engine.refine(points, kinds, poses.select(disagree))
-            else:
-                more = self._run_passes(self._engine, points, kinds, range(self._first, self._max_passes))
-                further, share[disagree] = self._combine(first.select(disagree).append(more), kinds)
-            poses = _replace_rows(poses, disagree, further)
-        return dataclasses.replace(
-            poses, confidence_y=poses.confidence_y * share, confidence_x=poses.confidence_x * share
-        )
+        return self.predict_passes(points_camera, category, PassPlan.all_passes(len(category)))
 
     def predict_passes(self, points_camera: FloatArray, category: IndexArray, plan: PassPlan) -> RawPoses:
         """Predict with one pass for some clouds and all passes for the others.
@@ -191,17 +180,31 @@ class TtaEngine:
             plan: Passes of each cloud.
         """
         single = plan.only_pass >= 0
-        if not single.any():
-            return self(points_camera, category)
-        parts = []  # rows and poses
-        for engine, chosen in ((self._coarse, plan.coarse_only), (self._engine, ~plan.coarse_only)):
-            for number in np.unique(plan.only_pass[single & chosen]).tolist():
-                rows = chosen & (plan.only_pass == number)
-                only = self._run_passes(engine, points_camera[rows], category[rows], range(number, number + 1))
-                parts.append((rows, only.mean()))
-        if not single.all():
-            parts.append((~single, self(points_camera[~single], category[~single])))
-        return _merge_rows(parts)
+        ones, others = np.flatnonzero(single), np.flatnonzero(~single)
+        # The first passes of all clouds are one batch, so that no thread of the engine waits for another batch.
+        rows = np.concatenate([ones, np.repeat(others, self._first)])
+        numbers = np.concatenate([plan.only_pass[ones], np.tile(np.arange(self._first), len(others))])
+        refined = ~(single & plan.coarse_only)[rows] if self._leaves_out_refiner else None
+        raw, reflection = self._run_views(points_camera[rows], category[rows], numbers, refined)
+        only, several = slice(len(ones)), slice(len(ones), None)
+        one = _PassPoses.from_raw(raw.select(only), reflection[only].reshape(len(ones), 1, 3)).mean()
+        first = _PassPoses.from_raw(raw.select(several), reflection[several].reshape(len(others), self._first, 3))
+        return _merge_rows(single, one, self._complete(first, points_camera[others], category[others]))
+
+    def _complete(self, first: _PassPoses, points_camera: FloatArray, category: IndexArray) -> RawPoses:
+        """Combine the first passes over clouds ``(B, N, 3)``; run what follows where two of them disagree."""
+        poses, share = self._combine(first, category)
+        if self._first < self._max_passes and (disagree := self._find_disagreement(first, category)).any():
+            points, kinds = points_camera[disagree], category[disagree]
+            if isinstance(self._engine, RefiningEngine):
+                further = self._engine.refine(points, kinds, poses.select(disagree))
+            else:
+                more = self._run_passes(points, kinds, range(self._first, self._max_passes))
+                further, share[disagree] = self._combine(first.select(disagree).append(more), kinds)
+            poses = poses.replace_rows(disagree, further)
+        return dataclasses.replace(
+            poses, confidence_y=poses.confidence_y * share, confidence_x=poses.confidence_x * share
+        )
 
     def _combine(self, poses: _PassPoses, category: IndexArray) -> tuple[RawPoses, FloatArray]:
         """Return one pose for each cloud, and ``(B,)`` the share of the near passes in the confidence of all."""
@@ -209,17 +212,39 @@ class TtaEngine:
             return poses.mean(), np.ones(len(category), np.float32)
         return poses.mode(self._axial[category], self._cone_cos)
 
-    def _run_passes(self, engine: Engine, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
-        """Run the passes of the given numbers over each cloud ``(B, N, 3)``."""
+    def _run_passes(self, points_camera: FloatArray, category: IndexArray, passes: range) -> _PassPoses:
+        """Run the passes of the given numbers over each cloud ``(B, N, 3)``, the passes of a cloud in sequence."""
+        count = len(passes)
+        raw, reflection = self._run_views(
+            np.repeat(points_camera, count, axis=0), np.repeat(category, count), np.tile(passes, len(category)), None
+        )
+        return _PassPoses.from_raw(raw, reflection.reshape(len(category), count, 3))
+
+    def _run_views(
+        self, points_camera: FloatArray, category: IndexArray, numbers: IndexArray, refined: BoolArray | None
+    ) -> tuple[RawPoses, FloatArray]:
+        """Run one pass over each of V clouds, all in one batch.
+
+        Args:
+            points_camera: ``(V, N, 3)``.
+            category: ``(V,)``.
+            numbers: ``(V,)`` numbers of the passes.
+            refined: ``(V,)`` the clouds that a ``RefiningEngine`` refines; None for all.
+
+        Returns:
+            Predictions for the views, and ``(V, 3)`` factors by which their points were multiplied.
+        """
         # The first points define the upper levels and, in some networks, are the only ones used.
         share = points_camera.shape[1] // self._samples
-        points = np.stack([np.roll(points_camera, -share * number, axis=1) for number in passes], axis=1)
-        mirrored = self._mirrors[category, np.newaxis] & (np.array(passes) % 2 == 1)
-        reflection = np.where(mirrored[..., np.newaxis], _MIRROR, np.float32(1.0))
-        points *= reflection[:, :, np.newaxis]
-        # The passes of all clouds are one batch, the passes of a cloud in sequence.
-        raw = engine(points.reshape(-1, *points_camera.shape[1:]), np.repeat(category, len(passes)))
-        return _PassPoses.from_raw(raw, reflection)
+        mirrored = self._mirrors[category] & (numbers % 2 == 1)
+        reflection = np.where(mirrored[:, np.newaxis], _MIRROR, np.float32(1.0))
+        views = np.stack(
+            [np.roll(cloud, -share * number, axis=0) for cloud, number in zip(points_camera, numbers, strict=True)]
+        )
+        views *= reflection[:, np.newaxis]
+        if isinstance(self._engine, RefiningEngine):
+            return self._engine(views, category, refined), reflection
+        return self._engine(views, category), reflection
 
     def _find_disagreement(self, poses: _PassPoses, category: IndexArray) -> BoolArray:
         """Return ``(B,)``: the clouds whose first two passes differ by more than the threshold in an axis."""
@@ -230,23 +255,10 @@ class TtaEngine:
         return np.asarray(y | (x & ~self._axial[category]))
 
 
-def _replace_rows(poses: RawPoses, rows: BoolArray, replacements: RawPoses) -> RawPoses:
-    """Return the poses with those of ``rows`` ``(B,)`` replaced."""
-
-    def replace(values: FloatArray, others: FloatArray) -> FloatArray:
-        result = values.copy()
-        result[rows] = others
-        return result
-
-    return poses.map(replace, replacements)
-
-
-def _merge_rows(parts: list[tuple[BoolArray, RawPoses]]) -> RawPoses:
-    """Return the poses of a batch from those of disjoint sets of its rows ``(B,)``."""
-    order = np.argsort(np.concatenate([np.flatnonzero(rows) for rows, _ in parts]))
-
-    first, *others = (poses for _, poses in parts)
-    return first.map(lambda *values: np.concatenate(values)[order], *others)
+def _merge_rows(rows: BoolArray, poses: RawPoses, others: RawPoses) -> RawPoses:
+    """Return the poses of a batch from those of ``rows`` ``(B,)`` and those of the other rows."""
+    order = np.argsort(np.concatenate([np.flatnonzero(rows), np.flatnonzero(~rows)]))
+    return poses.map(lambda *values: np.concatenate(values)[order], others)
 
 
 def _average(values: FloatArray, weights: FloatArray | None) -> FloatArray:

@@ -10,8 +10,9 @@ import torch
 
 from clipose_ros.categories import NOCS_CATEGORIES
 from clipose_ros.inference.engines.base import RawPoses
+from clipose_ros.inference.engines.refining_engine import RefiningEngine
 from clipose_ros.inference.engines.tta_engine import TtaEngine
-from clipose_ros.inference.pass_plan import PassPlan
+from clipose_ros.inference.pass_plan import ALL_PASSES, PassPlan
 from clipose_ros.inference.predictor import Predictor
 from clipose_ros.model.checkpoint import save_checkpoint
 from clipose_ros.model.network import Architecture, CLIPoseNet
@@ -21,7 +22,7 @@ from clipose_ros.types import FloatArray, IndexArray
 
 
 def unit(vectors: FloatArray) -> FloatArray:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 class BiasedEngine:
@@ -45,7 +46,7 @@ class BiasedEngine:
         mean = points_camera.mean(axis=1)
         axis_y = unit(np.sign(mean) + self.error)
         axis_x = unit(np.sign(mean) * [1.0, 0.0, 0.5] + self.error)
-        confidence = category / 10.0
+        confidence = (category / 10.0).astype(np.float32)
         return RawPoses(axis_y, axis_x, confidence, confidence / 2.0, mean + self.error, np.abs(mean))
 
 
@@ -161,7 +162,7 @@ def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
 
 def test_single_passes_and_all_passes_of_one_batch_equal_those_of_each_cloud_alone(clouds: FloatArray) -> None:
     plan = PassPlan(np.array([-1, 0, 3, -1, 1, 0]), np.array([False, True, True, False, False, False]))
-    engine = TtaEngine(BiasedEngine(0.1), 4, coarse=BiasedEngine(0.2))
+    engine = TtaEngine(RefiningEngine(BiasedEngine(0.2), BiasedEngine(0.1)), 4, leaves_out_refiner=True)
     got = engine.predict_passes(clouds, INDEX, plan)
     for i, number in enumerate(plan.only_pass):
         alone = engine.predict_passes(clouds[[i]], INDEX[[i]], plan.select(np.array([i])))
@@ -248,11 +249,19 @@ def test_passes_without_confidence_have_a_mean() -> None:
     assert np.isfinite(got.axis_x).all() and got.confidence_x[0] == 0.0
 
 
-def test_clouds_that_the_refiner_leaves_out_may_have_an_engine_of_their_own(clouds: FloatArray) -> None:
-    others, coarse = BiasedEngine(), BiasedEngine(0.3)
-    engine = TtaEngine(others, 2, coarse=coarse)
-    plan = PassPlan(np.array([0, 0, 1, 0, -1, -1]), np.array([True, True, True, False, False, False]))
+@pytest.mark.parametrize("leaves_out", [True, False])
+def test_the_first_passes_of_all_clouds_are_one_batch_of_each_network(clouds: FloatArray, leaves_out: bool) -> None:
+    coarse, refiner = BiasedEngine(0.3), BiasedEngine()
+    engine = TtaEngine(RefiningEngine(coarse, refiner), 2, leaves_out_refiner=leaves_out)
+    plan = PassPlan(np.array([0, 0, 1, 0, -1, -1]), np.array([True, True, True, False, False, True]))
     got = engine.predict_passes(clouds, INDEX, plan)
-    assert [len(seen) for seen in coarse.seen] == [2, 1] and [len(seen) for seen in others.seen] == [1, 4]
-    np.testing.assert_allclose(got.translation[:2], coarse(clouds[:2], INDEX[:2]).translation, atol=1e-6)
-    np.testing.assert_allclose(got.translation[3:], others(clouds[3:], INDEX[3:]).translation, atol=1e-6)
+    assert [len(seen) for seen in coarse.seen] == [8] and [len(seen) for seen in refiner.seen] == [
+        5 if leaves_out else 8
+    ]
+    if leaves_out:
+        np.testing.assert_allclose(got.translation[:2], coarse(clouds[:2], INDEX[:2]).translation, atol=1e-6)
+    refined = RefiningEngine(coarse, refiner)(clouds, INDEX)
+    np.testing.assert_allclose(got.translation[3], refined.translation[3], atol=1e-6)
+    for left_out in (False, True):  # it counts for clouds with a single pass alone
+        everything = engine.predict_passes(clouds, INDEX, PassPlan(np.full(6, ALL_PASSES), np.full(6, left_out)))
+        np.testing.assert_allclose(got.translation[4:], everything.translation[4:], atol=1e-6)
