@@ -15,6 +15,9 @@ from clipose_ros.model.network import NetworkOutput
 from clipose_ros.training.losses.geometry import mean_where
 from clipose_ros.types import AXIS_CONFIDENCE_DECAY
 
+_WELSCH_DECAY = 20.0
+"""Decay of the robust loss with the squared error of an axis."""
+
 
 @dataclass(frozen=True)
 class LossWeights(ConfigNode):
@@ -23,6 +26,9 @@ class LossWeights(ConfigNode):
     rotation_y: float = option(8.0, "L1 of the y axis.", low=0.0)
     rotation_x: float = option(8.0, "L1 of the x axis, where it is determined.", low=0.0)
     cosine: float = option(8.0, "1 - cosine of each axis.", low=0.0)
+    welsch: float = option(
+        0.0, "1 - exp(-20 d^2) of each axis with the error d: axes that are far off hardly count.", low=0.0
+    )
     orthogonality: float = option(4.0, "Absolute cosine between the predicted axes.", low=0.0)
     confidence: float = option(1.0, "L1 of the axis confidences.", low=0.0)
     translation: float = option(8.0, "L1 of the centre.", low=0.0)
@@ -68,6 +74,22 @@ def pose_losses(output: NetworkOutput, truth: PoseTruth) -> dict[str, Tensor]:
         "translation": (output.translation - truth.t).abs().mean(),
         "size": (output.size - truth.size).abs().mean(),
     }
+
+
+def welsch_loss(output: NetworkOutput, truth: PoseTruth) -> Tensor:
+    """Compute Welsch's robust loss of both axes, a scalar: x counts where it is determined.
+
+    The other terms grow with the error, so poses that cannot be told, such as that of a camera seen from an unclear
+    side, pull hardest. This term is nearly flat beyond 25 degrees, and steepest at 9.
+
+    References:
+        Holland, Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    """
+    y, x = (
+        1.0 - torch.exp(-_WELSCH_DECAY * (axis - truth.R[:, :, column]).square().sum(-1))
+        for axis, column in ((output.axis_y, 1), (output.axis_x, 0))
+    )
+    return y.mean() + mean_where(x, truth.x_determined)
 
 
 def axis_error(axis: Tensor, true_axis: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from clipose_ros.training.batches import Batch
 from clipose_ros.training.clip_features import ClipFeatureProvider, ClipFeatures
 from clipose_ros.training.config import TrainConfig
 from clipose_ros.training.losses.clip_alignment import ClipAlignmentLoss
-from clipose_ros.training.losses.pose import pose_losses
+from clipose_ros.training.losses.pose import pose_losses, welsch_loss
 from clipose_ros.training.losses.shape import AuxiliaryOutputs, ShapeLoss
 
 
@@ -61,8 +61,11 @@ class TotalLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the total loss, and the unweighted terms by name as plain numbers."""
         config = self.config
+        pose = pose_losses(output, batch.truth)
+        if config.pose_loss.welsch:
+            pose["welsch"] = welsch_loss(output, batch.truth)
         parts: list[tuple[dict[str, Tensor], ConfigNode]] = [
-            (pose_losses(output, batch.truth), config.pose_loss),
+            (pose, config.pose_loss),
             (self.shape(batch, output, auxiliary), config.shape_loss),
         ]
         if self.alignment is not None and clip_features is not None:

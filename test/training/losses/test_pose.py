@@ -9,7 +9,14 @@ import torch
 
 from clipose_ros.model.encoder import Encoding
 from clipose_ros.model.network import NetworkOutput
-from clipose_ros.training.losses.pose import LossWeights, PoseTruth, axis_error, confidence_target, pose_losses
+from clipose_ros.training.losses.pose import (
+    LossWeights,
+    PoseTruth,
+    axis_error,
+    confidence_target,
+    pose_losses,
+    welsch_loss,
+)
 from clipose_ros.training.losses.total import weighted_sum
 
 EYE = torch.eye(3, dtype=torch.float64)
@@ -94,3 +101,24 @@ def test_gradients_equal_finite_differences() -> None:
         )
 
     assert torch.autograd.gradcheck(total, inputs)
+
+
+def test_welsch_loss_equals_value_computed_by_hand() -> None:
+    tilted = torch.tensor([[0.6, 0.8, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    away = torch.tensor([[-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], dtype=torch.float64)
+    loss = welsch_loss(output(axis_y=tilted, axis_x=away), truth(True, False)).item()
+    assert loss == pytest.approx((1.0 - math.exp(-20.0 * 0.4)) / 2 + (1.0 - math.exp(-20.0 * 4.0)))
+    assert welsch_loss(output(), truth(True, False)).item() == 0.0
+
+
+def test_welsch_loss_pulls_hardest_at_the_errors_of_its_docstring() -> None:
+    angles = torch.deg2rad(torch.arange(1.0, 90.0, 0.5, dtype=torch.float64)).requires_grad_()
+    zeros = torch.zeros_like(angles)
+    axes = torch.stack([torch.sin(angles), torch.cos(angles), zeros], dim=1)
+    right = EYE.repeat(len(angles), 1, 1)
+    given = PoseTruth(right, zeros, zeros, torch.zeros(len(angles), dtype=torch.bool))
+    perfect = NetworkOutput(axes, right[:, :, 0], zeros, zeros, zeros, zeros, encoding=Encoding(()))
+    (pull,) = torch.autograd.grad(welsch_loss(perfect, given), angles)
+    degrees = torch.rad2deg(angles.detach())
+    assert 8.0 < degrees[pull.argmax()].item() < 10.0
+    assert (pull[degrees > 25.0] < 0.1 * pull.max()).all()

@@ -1,8 +1,9 @@
 """Engine for CPUs: compiled loops between few matrix products; every buffer is allocated once.
 
-A batch is divided into groups of as many clouds as there are threads. In a full group each thread computes one cloud;
-the clouds that are left over are computed by all threads together. Both ways execute the same operations on the same
-parts, so the result for a cloud does not depend on the rest of the batch.
+Each thread computes whole clouds. Networks of many points and channels leave no thread idle: a batch is divided into
+groups of as many clouds as there are threads, and the clouds that are left over are computed by all threads together,
+part by part. Whole clouds are then computed by the same operations on the same parts, so the result for a cloud does
+not depend on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ INSTRUCTIONS: dict[str, tuple[str, ...]] = {
 
 MAX_PARTS = 4
 """Largest number of threads that share one cloud: more would wait for each other longer than they compute."""
+
+MIN_SHARED = 1 << 19
+"""Fewest points times channels of a cloud that threads share: the calls for parts of smaller ones take longer."""
 
 
 class CpuEngine:
@@ -106,8 +110,8 @@ class CpuEngine:
     def _compute_heads(self, centred: FloatArray, category: IndexArray) -> FloatArray:
         """Return the raw values of the heads ``(B, 3, 6)`` for centred clouds ``(B, N, 3)`` in the network's unit."""
         self._allocate(centred.shape[1])
-        count, threads = len(centred), self._pool.size
-        whole = count - count % threads  # these clouds are computed by one thread each
+        count, threads, shared = len(centred), self._pool.size, self._passes[0]
+        whole = count if shared.cloud.parts == 1 else count - count % threads  # by one thread each
         values = np.empty((count, 3, 6), np.float32)
 
         def compute_whole_clouds(thread: int) -> None:
@@ -122,7 +126,6 @@ class CpuEngine:
         if whole:
             self._pool.run([compute_whole_clouds])
         # For the rest, a thread per cloud would leave threads idle: all threads share each cloud.
-        shared = self._passes[0]
         for i in range(whole, count):
             shared.load(centred[i], int(category[i]))
             self._pool.run(shared.stages, shared.cloud.parts)
@@ -134,7 +137,8 @@ class CpuEngine:
         if self._passes and self._passes[0].cloud.counts[0] == points:
             return
         head_points = min(self._architecture.head_points or points, points)
-        parts = min(self._pool.size, MAX_PARTS)
+        size = points * sum(self._architecture.widths)
+        parts = min(self._pool.size, MAX_PARTS) if size >= MIN_SHARED else 1
         self._passes = [
             NetworkPass(
                 self._layers, self._heads, CloudBuffers(points, self._architecture.neighbours, head_points, parts)

@@ -28,7 +28,7 @@ from clipose_ros.inference.engines.cpu.engine import CpuEngine
 from clipose_ros.inference.engines.cpu.gemm import Gemm
 from clipose_ros.inference.engines.factory import create_engine
 from clipose_ros.inference.engines.pytorch import PytorchEngine
-from clipose_ros.model.network import Architecture
+from clipose_ros.model.network import PRESETS, Architecture
 
 FIELDS = ("axis_y", "axis_x", "confidence_y", "confidence_x", "translation", "size")
 
@@ -39,25 +39,32 @@ def assert_equal_to(expected: RawPoses, got: RawPoses, tolerance: float) -> None
 
 
 @settings(max_examples=30, deadline=None)
-@given(architectures(), st.integers(0, 1000), st.sampled_from([128, 176]), st.integers(1, 3))
+@given(architectures(), st.integers(0, 1000), st.sampled_from([128, 176]), st.integers(1, 3), st.booleans())
 def test_equals_the_network_given_equal_neighbours(
-    architecture: Architecture, seed: int, points: int, threads: int
+    architecture: Architecture, seed: int, points: int, threads: int, shares: bool
 ) -> None:
     network, cloud, category = make_network(architecture, seed), random_clouds(1, points, seed), np.array([seed % 6])
     if architecture.refines:  # gets clouds about the estimated centre
         cloud -= cloud.mean(axis=1, keepdims=True)
-    got = CpuEngine(network, threads=threads)(cloud, category)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "MIN_SHARED", 0 if shares else engine_module.MIN_SHARED)
+        got = CpuEngine(network, threads=threads)(cloud, category)
     centred, _ = engine_module.centre_clouds(
         cloud[:, : architecture.points or None], np.float32(architecture.unit_m), not architecture.refines
     )
-    computed = run_pass(network, centred[0], seed % 6, threads)
+    computed = run_pass(network, centred[0], seed % 6, threads if shares else 1)
     plain = PytorchEngine(make_network(architecture, seed, ops_with_neighbours_of(computed, architecture.encoder)))
     assert_equal_to(plain(cloud, category), got, 1e-5)
 
 
 @pytest.mark.parametrize("name", usable_engines())
 @pytest.mark.parametrize("threads", [1, 2, 3, 6])
-def test_result_does_not_depend_on_the_rest_of_the_batch(name: str, threads: int) -> None:
+@pytest.mark.parametrize("shares", [False, True])
+def test_result_does_not_depend_on_the_rest_of_the_batch(
+    name: str, threads: int, shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shares:
+        monkeypatch.setattr(engine_module, "MIN_SHARED", 0)
     engine = create_engine(name, make_network(TINY), "cpu", threads)
     points, category = random_clouds(5), np.array([0, 3, 5, 1, 2])
     together = engine(points, category)
@@ -155,6 +162,19 @@ def test_threads_of_others_stay_and_its_own_end_with_it() -> None:
     for thread in own:
         thread.join(timeout=30)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("preset", "parts"), [("clipose_small", 1), ("clipose_narrow", 1), ("clipose", 4)])
+def test_threads_share_the_clouds_of_large_networks_alone(
+    preset: str, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls for parts of a small cloud would take longer than a thread computes all of it."""
+    given: list[int] = []
+    monkeypatch.setattr(engine_module, "CloudBuffers", lambda *sizes: given.append(sizes[-1]))
+    monkeypatch.setattr(engine_module, "NetworkPass", lambda *_: None)
+    engine = CpuEngine(make_network(PRESETS[preset]), threads=6)
+    engine._allocate(PRESETS[preset].points or 1024)
+    assert given == [parts] * 6
 
 
 def test_buffers_are_allocated_once(monkeypatch: pytest.MonkeyPatch) -> None:
