@@ -53,6 +53,11 @@ class TopicHistory:
         return [stamp_ns for stamp_ns, _ in self._arrivals]
 
     @property
+    def newest_ns(self) -> int | None:
+        """Return the stamp that arrived last; None without one."""
+        return self._arrivals[-1][0] if self._arrivals else None
+
+    @property
     def first_s(self) -> float:
         """Return the arrival of the oldest message that is kept; infinite without one."""
         return self._arrivals[0][1] if self._arrivals else math.inf

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
@@ -24,21 +25,36 @@ _MAX_FRAMES = 10_000
 class _BoundedBuffer(Buffer):
     """Buffer that refuses transforms without a usable value, with long names, or of too many frames.
 
-    tf2 keeps the name of every frame for ever, and logs each transform that it refuses, with its name.
+    tf2 keeps the name of every frame for ever, and logs each transform that it refuses, with its name. Its own lookup
+    asks for a transform that is yet to come every 10 or 20 ms, the half of a frame; ``wait_for_next`` ends at once.
     """
 
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
         self._report = report
         self._children: set[str] = set()
+        self._stored = threading.Condition()
+        self.count = 0  # of the transforms stored so far
 
     def set_transform(self, transform: TransformStamped, authority: str) -> bool:
         """Store a transform that holds at its stamp; return False if it is refused."""
-        return self._is_usable(transform) and super().set_transform(transform, authority)
+        return self._count(self._is_usable(transform) and super().set_transform(transform, authority))
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> bool:
         """Store a transform that holds at all times; return False if it is refused."""
-        return self._is_usable(transform) and super().set_transform_static(transform, authority)
+        return self._count(self._is_usable(transform) and super().set_transform_static(transform, authority))
+
+    def wait_for_next(self, count: int, timeout_s: float) -> bool:
+        """Wait until more than ``count`` transforms have been stored; return False after the timeout."""
+        with self._stored:
+            return self._stored.wait_for(lambda: self.count > count, timeout_s)
+
+    def _count(self, is_stored: bool) -> bool:
+        if is_stored:
+            with self._stored:
+                self.count += 1
+                self._stored.notify_all()
+        return is_stored
 
     def _is_usable(self, transform: TransformStamped) -> bool:
         fault = self._find_fault(transform)
@@ -90,9 +106,7 @@ class Transforms:
         if target == source:  # a camera without TF needs no transform
             return np.eye(4)
         try:
-            stamped = self._buffer.lookup_transform(
-                target, source, Time(nanoseconds=stamp), timeout=Duration(seconds=timeout_s)
-            )
+            stamped = self._wait_for(target, source, Time(nanoseconds=stamp), time.monotonic() + timeout_s)
             return read_transform(stamped.transform.translation, stamped.transform.rotation)
         except (TransformException, DegenerateInputError) as error:
             clocks = self._describe_other_clock(target, source, stamp)
@@ -101,6 +115,16 @@ class Transforms:
                 f"image's stamp: {one_line(str(error))[:300]}; nothing is published without it: publish the transform, "
                 f"or set {parameter} to an existing frame, or to ''{clocks}"
             ) from error
+
+    def _wait_for(self, target: str, source: str, stamp: Time, end_s: float) -> TransformStamped:
+        """Look up a transform, again whenever another one has arrived, until ``end_s`` of the monotonic clock."""
+        while True:
+            count = self._buffer.count  # before the lookup: what arrives after it is not missed
+            try:
+                return self._buffer.lookup_transform(target, source, stamp)
+            except TransformException:
+                if not self._buffer.wait_for_next(count, end_s - time.monotonic()):
+                    raise
 
     def _describe_other_clock(self, target: str, source: str, stamp: int) -> str:
         """Return that the stamps of transforms and image are of different clocks, if they are; otherwise ''."""

@@ -14,7 +14,7 @@ from tf2_msgs.msg import TFMessage
 from clipose_ros.errors import FrameError
 from clipose_ros.geometry.se3 import exp_so3, make_transform, quat_xyzw_from_rotation
 from clipose_ros.ros.conversions import ros_stamp
-from clipose_ros.ros.transforms import Transforms
+from clipose_ros.ros.transforms import Transforms, _BoundedBuffer
 
 START_NS = 1_000 * 1_000_000_000
 SECOND_NS = 1_000_000_000
@@ -102,6 +102,20 @@ def test_lookup_waits_for_a_transform_that_arrives_within_the_timeout(ros, node)
     thread.join()
     np.testing.assert_allclose(found[0], np.eye(4), atol=1e-12)
     transforms.close()
+
+
+def test_a_buffer_tells_of_transforms_stored_since_a_count() -> None:
+    buffer = _BoundedBuffer(pytest.fail)
+    count, message = buffer.count, transform_message(np.eye(4), START_NS).transforms[0]
+    assert not buffer.wait_for_next(count, 0.01) and not buffer.wait_for_next(count, -1.0)
+    buffer.set_transform(message, "test")
+    assert buffer.wait_for_next(count, 0.0), "one that is stored before the wait is not missed"
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(buffer.wait_for_next(count + 1, 30.0)))
+    thread.start()
+    buffer.set_transform_static(message, "test")
+    thread.join()
+    assert found == [True]
 
 
 def test_after_clear_transforms_of_an_earlier_time_are_accepted(ros, node):
