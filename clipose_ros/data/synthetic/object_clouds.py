@@ -29,7 +29,7 @@ from clipose_ros.data.synthetic.samples import (
     crop_intrinsics,
     random_intrinsics,
 )
-from clipose_ros.data.synthetic.sensors.cameras import random_depth_camera
+from clipose_ros.data.synthetic.sensors.cameras import DepthCamera, random_depth_camera
 from clipose_ros.data.synthetic.sensors.lighting import SurfaceScene
 from clipose_ros.data.synthetic.sensors.raster_images import RasterScene
 from clipose_ros.data.synthetic.sensors.ray_images import RayScene
@@ -94,6 +94,7 @@ def simulate_object_scene(
     object_library: ObjectLibrary,
     config: ObjectSceneConfig,
     renderer: WindowRenderer,
+    draw_depth_camera: Callable[[np.random.Generator], DepthCamera] = random_depth_camera,
 ) -> Iterator[CloudSample]:
     """Simulate one random scene and yield the clouds of its objects, view by view.
 
@@ -103,6 +104,7 @@ def simulate_object_scene(
         object_library: Category set and source of the objects.
         config: Shares of the kinds of scene.
         renderer: How the windows of the objects are rendered.
+        draw_depth_camera: Draws the depth camera of each view.
 
     Yields:
         The cloud of each sufficiently visible object with its ground truth.
@@ -112,7 +114,7 @@ def simulate_object_scene(
     bodies = renderer.make_scene([*meshes, *scene.others], rng)
     targets = [_make_target(scene, body, renderer) for body in range(len(scene.objects))]
     for _ in range(VIEWS_PER_SCENE):
-        camera, depth_camera = random_intrinsics(rng), random_depth_camera(rng)
+        camera, depth_camera = random_intrinsics(rng), draw_depth_camera(rng)
         T_world_camera = _draw_view(rng, scene, camera)
         for target in targets:
             T_camera_object = invert_transform(T_world_camera) @ target.T_world_object

@@ -6,6 +6,7 @@ A simulator whose clouds would change, other than by rounding, gets a new name.
 ``tables``          whole tables with the shapes and the depth sensor of version 0.2.0
 ``objects``         small scenes around household shapes, measured by simulated depth cameras
 ``crowded_objects`` the same, with more hands, and neighbours that touch: like the views in which poses failed
+``crowded_CAMERA``  the same, all views by one kind of depth camera, a key of ``DEPTH_CAMERAS``: ``crowded_d435``
 =================== ====================================================================================================
 
 Renderers differ in the rounding of depth, in shadows of projectors, whose edges ``raster`` rounds to pixels, and in
@@ -32,6 +33,12 @@ from clipose_ros.data.synthetic.assets.object_library import ObjectLibrary
 from clipose_ros.data.synthetic.object_clouds import RASTER, RAYS, WindowRenderer, simulate_object_scene
 from clipose_ros.data.synthetic.object_scenes import ObjectSceneConfig
 from clipose_ros.data.synthetic.samples import simulate_scene
+from clipose_ros.data.synthetic.sensors.cameras import (
+    DEPTH_CAMERAS,
+    DepthCamera,
+    random_depth_camera,
+    vary_depth_camera,
+)
 from clipose_ros.errors import ConfigError, quoted
 
 Simulator = Callable[[np.random.Generator, ObjectLibrary, int, str], Iterator[CloudSample]]
@@ -51,7 +58,12 @@ def _simulate_table(
 
 
 def _simulate_objects(
-    config: ObjectSceneConfig, rng: np.random.Generator, library: ObjectLibrary, image_side: int, renderer: str
+    config: ObjectSceneConfig,
+    draw_depth_camera: Callable[[np.random.Generator], DepthCamera],
+    rng: np.random.Generator,
+    library: ObjectLibrary,
+    image_side: int,
+    renderer: str,
 ) -> Iterator[CloudSample]:
     """Yield the clouds of a small scene, with household shapes in place of the shape generators of 0.2.0.
 
@@ -61,15 +73,18 @@ def _simulate_objects(
     if image_side:
         raise ConfigError(f"only the simulator 'tables' makes images, got an image side of {image_side}")
     household = replace(library, make_shape=make_household_object)
-    return simulate_object_scene(rng, CloudConfig(), household, config, RENDERERS[renderer])
+    return simulate_object_scene(rng, CloudConfig(), household, config, RENDERERS[renderer], draw_depth_camera)
 
 
+_CROWDED = ObjectSceneConfig(held=0.35, hand=0.35, touching=0.7, neighbours_max=3, upright=0.85)
 SIMULATORS: Mapping[str, Simulator] = {
     DEFAULT_SIMULATOR: _simulate_table,
-    "objects": partial(_simulate_objects, ObjectSceneConfig()),
-    "crowded_objects": partial(
-        _simulate_objects, ObjectSceneConfig(held=0.35, hand=0.35, touching=0.7, neighbours_max=3, upright=0.85)
-    ),
+    "objects": partial(_simulate_objects, ObjectSceneConfig(), random_depth_camera),
+    "crowded_objects": partial(_simulate_objects, _CROWDED, random_depth_camera),
+    **{
+        f"crowded_{name}": partial(_simulate_objects, _CROWDED, partial(vary_depth_camera, camera))
+        for name, camera in DEPTH_CAMERAS.items()
+    },
 }
 """Simulators by name."""
 

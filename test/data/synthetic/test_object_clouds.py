@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from clipose_ros.data.synthetic.assets.household.shapes import make_household_ob
 from clipose_ros.data.synthetic.object_scenes import ObjectSceneConfig, make_object_scene
 from clipose_ros.data.synthetic.samples import generate_samples
 from clipose_ros.data.synthetic.scene_source import SimulatedScenes
+from clipose_ros.data.synthetic.sensors.cameras import DepthCamera
 from clipose_ros.data.synthetic.simulators import SIMULATORS, find_simulator
 from clipose_ros.errors import ConfigError
+from clipose_ros.types import FloatArray
 
 NAMES = NOCS_CATEGORIES.names
 
@@ -128,12 +131,26 @@ def test_capsule_reaches_from_end_to_end(end: tuple[float, float, float], radius
 
 def test_simulators_are_found_by_name() -> None:
     assert next(iter(SIMULATORS)) == "tables"
-    with pytest.raises(ConfigError, match="one of tables, objects, crowded_objects, got 'moon'"):
+    with pytest.raises(ConfigError, match="one of tables, objects, crowded_objects, crowded_d415.*, got 'moon'"):
         find_simulator("moon")
     with pytest.raises(ConfigError, match="moon"):
         SimulatedScenes(1, simulator="moon")
     with pytest.raises(ConfigError, match="images"):
         SimulatedScenes(1, image_side=8, simulator="objects").generate_samples(1)
+
+
+@pytest.mark.parametrize("name", ["xtion", "kinect_v2"])
+def test_a_simulator_of_one_depth_camera_uses_no_other(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, measure = set(), DepthCamera.measure
+
+    def record(camera: DepthCamera, *arguments: Any) -> FloatArray:
+        seen.add((camera.name, camera.focal_px))
+        return measure(camera, *arguments)
+
+    monkeypatch.setattr(DepthCamera, "measure", record)
+    assert len(SimulatedScenes(5, simulator=f"crowded_{name}").generate_samples(2)) > 0
+    assert {camera for camera, _ in seen} == {name}
+    assert len(seen) > 1, "each view varies it"
 
 
 def test_tables_are_those_of_generate_samples() -> None:

@@ -110,8 +110,12 @@ _SHARES = {
 
 
 def random_depth_camera(rng: np.random.Generator) -> DepthCamera:
-    """Draw a preset and vary its parameters, so that training does not overfit to one camera."""
-    camera = DEPTH_CAMERAS[str(rng.choice(list(_SHARES), p=list(_SHARES.values())))]
+    """Draw a preset and vary it."""
+    return vary_depth_camera(DEPTH_CAMERAS[str(rng.choice(list(_SHARES), p=list(_SHARES.values())))], rng)
+
+
+def vary_depth_camera(camera: DepthCamera, rng: np.random.Generator) -> DepthCamera:
+    """Vary the parameters of a camera, so that training does not overfit to one."""
     focal = camera.focal_px * rng.uniform(0.95, 1.05)
     if isinstance(camera.sensor, TimeOfFlightSensor):
         # Pixels are often binned.
