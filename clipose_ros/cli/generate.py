@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_SIMULATOR,
         help="Simulate whole tables as in version 0.2.0 (tables, the default), household shapes seen by stereo, "
         "structured-light and time-of-flight cameras (objects), or these with more hands and neighbours "
-        "(crowded_objects), of all cameras or of one (crowded_d435).",
+        "(crowded_objects), of all cameras or of one (crowded_objects_d435).",
     )
     parser.add_argument(
         "--renderer",

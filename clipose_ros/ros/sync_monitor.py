@@ -78,8 +78,8 @@ class SyncMonitor:
         Returns:
             Nanoseconds by which the stamps of this topic jumped back, 0 without a jump. A jump clears all stamps.
         """
-        newest_ns = self._topics[topic].newest_ns
-        back_ns = 0 if newest_ns is None else newest_ns - stamp_ns
+        last_ns = self._topics[topic].last_stamp_ns
+        back_ns = 0 if last_ns is None else last_ns - stamp_ns
         jumped_ns = back_ns if back_ns > TIME_JUMP_NS else 0
         # Of all topics: stamps from before the jump would count as gaps to those after it.
         if jumped_ns:
@@ -106,7 +106,7 @@ class SyncMonitor:
 
     def newest_stamp_ns(self) -> int | None:
         """Return the newest stamp of all topics; None before the first message."""
-        newest = (history.newest_ns for history in self._topics.values())
+        newest = (history.last_stamp_ns for history in self._topics.values())
         return max((stamp for stamp in newest if stamp is not None), default=None)
 
     def rate_hz(self, topic: str, now_s: float) -> float:

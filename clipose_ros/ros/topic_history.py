@@ -53,7 +53,7 @@ class TopicHistory:
         return [stamp_ns for stamp_ns, _ in self._arrivals]
 
     @property
-    def newest_ns(self) -> int | None:
+    def last_stamp_ns(self) -> int | None:
         """Return the stamp that arrived last; None without one."""
         return self._arrivals[-1][0] if self._arrivals else None
 

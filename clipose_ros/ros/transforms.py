@@ -26,7 +26,7 @@ class _BoundedBuffer(Buffer):
     """Buffer that refuses transforms without a usable value, with long names, or of too many frames.
 
     tf2 keeps the name of every frame for ever, and logs each transform that it refuses, with its name. Its own lookup
-    asks for a transform that is yet to come every 10 or 20 ms, the half of a frame; ``wait_for_next`` ends at once.
+    polls every 20 ms for a transform that is yet to come; ``wait_for_next`` returns as soon as one is stored.
     """
 
     def __init__(self, report: Callable[[str], None]) -> None:
@@ -34,27 +34,29 @@ class _BoundedBuffer(Buffer):
         self._report = report
         self._children: set[str] = set()
         self._stored = threading.Condition()
-        self.count = 0  # of the transforms stored so far
+        self.count = 0  # of the transforms passed on to tf2 so far
 
-    def set_transform(self, transform: TransformStamped, authority: str) -> bool:
-        """Store a transform that holds at its stamp; return False if it is refused."""
-        return self._count(self._is_usable(transform) and super().set_transform(transform, authority))
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Store a transform that holds at its stamp, if it is usable."""
+        if self._is_usable(transform):
+            super().set_transform(transform, authority)
+            self._notify_stored()
 
-    def set_transform_static(self, transform: TransformStamped, authority: str) -> bool:
-        """Store a transform that holds at all times; return False if it is refused."""
-        return self._count(self._is_usable(transform) and super().set_transform_static(transform, authority))
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        """Store a transform that holds at all times, if it is usable."""
+        if self._is_usable(transform):
+            super().set_transform_static(transform, authority)
+            self._notify_stored()
 
     def wait_for_next(self, count: int, timeout_s: float) -> bool:
         """Wait until more than ``count`` transforms have been stored; return False after the timeout."""
         with self._stored:
             return self._stored.wait_for(lambda: self.count > count, timeout_s)
 
-    def _count(self, is_stored: bool) -> bool:
-        if is_stored:
-            with self._stored:
-                self.count += 1
-                self._stored.notify_all()
-        return is_stored
+    def _notify_stored(self) -> None:
+        with self._stored:
+            self.count += 1
+            self._stored.notify_all()
 
     def _is_usable(self, transform: TransformStamped) -> bool:
         fault = self._find_fault(transform)
@@ -123,7 +125,8 @@ class Transforms:
             try:
                 return self._buffer.lookup_transform(target, source, stamp)
             except TransformException:
-                if not self._buffer.wait_for_next(count, end_s - time.monotonic()):
+                remaining_s = end_s - time.monotonic()
+                if remaining_s <= 0.0 or not self._buffer.wait_for_next(count, remaining_s):
                     raise
 
     def _describe_other_clock(self, target: str, source: str, stamp: int) -> str:

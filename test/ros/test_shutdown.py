@@ -11,6 +11,28 @@ from rclpy.executors import ExternalShutdownException
 from clipose_ros.ros.shutdown import until_shutdown
 
 
+def test_a_second_signal_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    context = rclpy.Context()
+    context.init()
+    monkeypatch.setattr("clipose_ros.ros.shutdown.time.sleep", interrupt)
+    with until_shutdown(context):
+        raise RuntimeError("Unable to convert call argument '0' to Python object")
+    assert context.ok()
+    context.try_shutdown()
+
+
+def test_subclasses_of_other_packages_are_raised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = rclpy.Context()
+    context.init()
+    monkeypatch.setattr("clipose_ros.ros.shutdown.time.sleep", lambda seconds: pytest.fail("waited"))
+    with pytest.raises(RecursionError), until_shutdown(context):
+        raise RecursionError("too deep")
+    context.try_shutdown()
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ExternalShutdownException()])
 def test_exceptions_of_a_shutdown_are_suppressed(error: BaseException) -> None:
     context = rclpy.Context()

@@ -184,6 +184,12 @@ def test_waiting_ends_when_the_time_is_up():
         tf2_ros.Buffer().lookup_transform("map", "base", Time(), Duration(nanoseconds=30_000_000))
 
 
+def test_storing_returns_nothing_as_in_every_distribution():
+    buffer = tf2_ros.Buffer()
+    assert buffer.set_transform(stamped("map", "base", 1), "test") is None
+    assert buffer.set_transform_static(stamped("map", "arm", 1), "test") is None
+
+
 def test_future_gets_the_transform_when_it_comes():
     buffer = tf2_ros.Buffer()
     future = buffer.wait_for_transform_async("map", "base", at(1))

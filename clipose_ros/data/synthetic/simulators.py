@@ -2,12 +2,12 @@
 
 A simulator whose clouds would change, other than by rounding, gets a new name.
 
-=================== ====================================================================================================
-``tables``          whole tables with the shapes and the depth sensor of version 0.2.0
-``objects``         small scenes around household shapes, measured by simulated depth cameras
-``crowded_objects`` the same, with more hands, and neighbours that touch: like the views in which poses failed
-``crowded_CAMERA``  the same, all views by one kind of depth camera, a key of ``DEPTH_CAMERAS``: ``crowded_d435``
-=================== ====================================================================================================
+====================== =================================================================================================
+``tables``             whole tables with the shapes and the depth sensor of version 0.2.0
+``objects``            small scenes around household shapes, measured by simulated depth cameras
+``crowded_objects``    the same, with more hands, and neighbours that touch: like the views in which poses failed
+``crowded_objects_…``  the same, by one kind of depth camera, a key of ``DEPTH_CAMERAS``: ``crowded_objects_d435``
+====================== =================================================================================================
 
 Renderers differ in the rounding of depth, in shadows of projectors, whose edges ``raster`` rounds to pixels, and in
 time: ``rays`` takes three to four times as long.
@@ -82,7 +82,7 @@ SIMULATORS: Mapping[str, Simulator] = {
     "objects": partial(_simulate_objects, ObjectSceneConfig(), random_depth_camera),
     "crowded_objects": partial(_simulate_objects, _CROWDED, random_depth_camera),
     **{
-        f"crowded_{name}": partial(_simulate_objects, _CROWDED, partial(vary_depth_camera, camera))
+        f"crowded_objects_{name}": partial(_simulate_objects, _CROWDED, partial(vary_depth_camera, camera))
         for name, camera in DEPTH_CAMERAS.items()
     },
 }

@@ -57,12 +57,11 @@ class RefiningEngine:
             refined: ``(B,)`` the clouds whose poses the refiner corrects; None for all.
         """
         coarse = self._coarse(points_camera, category)
-        rows = slice(None) if refined is None else refined
-        if refined is not None and not refined.any():
+        rows = np.ones(len(category), dtype=np.bool_) if refined is None else refined
+        if not rows.any():
             return coarse
         other = np.roll(points_camera[rows], -(points_camera.shape[1] // 2), axis=1)
-        corrected = self.refine(other, category[rows], coarse.select(rows))
-        return corrected if refined is None else coarse.replace_rows(refined, corrected)
+        return coarse.replace_rows(rows, self.refine(other, category[rows], coarse.select(rows)))
 
     def refine(self, points_camera: FloatArray, category: IndexArray, poses: RawPoses) -> RawPoses:
         """Correct poses by one run of the refiner. A pose that is not finite stays so.

@@ -118,8 +118,7 @@ class TtaEngine:
             correction.
         mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
             degrees, and leave out the others. 0 averages all.
-        leaves_out_refiner: Obey ``PassPlan.coarse_only``: the refiner of ``engine`` leaves out the only pass of these
-            clouds. False refines them, too.
+        skips_refiner: Skip the refiner of ``engine`` for the clouds of ``PassPlan.coarse_only``; False refines them, too.
     """
 
     def __init__(
@@ -128,9 +127,9 @@ class TtaEngine:
         max_passes: int,
         disagreement_deg: float = 0.0,
         mode_deg: float = 0.0,
-        leaves_out_refiner: bool = False,
+        skips_refiner: bool = False,
     ) -> None:
-        self._engine, self._max_passes, self._leaves_out_refiner = engine, max_passes, leaves_out_refiner
+        self._engine, self._max_passes, self._skips_refiner = engine, max_passes, skips_refiner
         self._cone_cos = float(np.cos(np.radians(mode_deg)))
         self._mirrors = np.array([category.symmetry.mirror_xy for category in engine.categories])
         self._axial = np.array([category.symmetry.axial_y for category in engine.categories])
@@ -184,7 +183,7 @@ class TtaEngine:
         # The first passes of all clouds are one batch, so that no thread of the engine waits for another batch.
         rows = np.concatenate([ones, np.repeat(others, self._first)])
         numbers = np.concatenate([plan.only_pass[ones], np.tile(np.arange(self._first), len(others))])
-        refined = ~(single & plan.coarse_only)[rows] if self._leaves_out_refiner else None
+        refined = ~(single & plan.coarse_only)[rows] if self._skips_refiner else None
         raw, reflection = self._run_views(points_camera[rows], category[rows], numbers, refined)
         only, several = slice(len(ones)), slice(len(ones), None)
         one = _PassPoses.from_raw(raw.select(only), reflection[only].reshape(len(ones), 1, 3)).mean()
@@ -235,13 +234,11 @@ class TtaEngine:
             Predictions for the views, and ``(V, 3)`` factors by which their points were multiplied.
         """
         # The first points define the upper levels and, in some networks, are the only ones used.
-        share = points_camera.shape[1] // self._samples
+        count = points_camera.shape[1]
+        order = (np.arange(count) + count // self._samples * numbers[:, np.newaxis]) % count
         mirrored = self._mirrors[category] & (numbers % 2 == 1)
         reflection = np.where(mirrored[:, np.newaxis], _MIRROR, np.float32(1.0))
-        views = np.stack(
-            [np.roll(cloud, -share * number, axis=0) for cloud, number in zip(points_camera, numbers, strict=True)]
-        )
-        views *= reflection[:, np.newaxis]
+        views = np.take_along_axis(points_camera, order[..., np.newaxis], axis=1) * reflection[:, np.newaxis]
         if isinstance(self._engine, RefiningEngine):
             return self._engine(views, category, refined), reflection
         return self._engine(views, category), reflection

@@ -21,13 +21,13 @@ _WELSCH_DECAY = 20.0
 
 @dataclass(frozen=True)
 class LossWeights(ConfigNode):
-    """Weights of the pose terms; the defaults are those of GPV-Pose and HS-Pose."""
+    """Weights of the pose terms; the defaults are those of GPV-Pose and HS-Pose, which have no ``welsch``."""
 
     rotation_y: float = option(8.0, "L1 of the y axis.", low=0.0)
     rotation_x: float = option(8.0, "L1 of the x axis, where it is determined.", low=0.0)
     cosine: float = option(8.0, "1 - cosine of each axis.", low=0.0)
     welsch: float = option(
-        0.0, "1 - exp(-20 d^2) of each axis with the error d: axes that are far off hardly count.", low=0.0
+        0.0, "1 - exp(-20 d^2) of each axis with the error d: axes that are far off hardly pull.", low=0.0
     )
     orthogonality: float = option(4.0, "Absolute cosine between the predicted axes.", low=0.0)
     confidence: float = option(1.0, "L1 of the axis confidences.", low=0.0)
@@ -54,7 +54,7 @@ class PoseTruth:
 
 
 def pose_losses(output: NetworkOutput, truth: PoseTruth) -> dict[str, Tensor]:
-    """Compute every pose term of a batch, unweighted scalars by their names in ``LossWeights``.
+    """Compute every pose term of a batch but ``welsch``, unweighted scalars by their names in ``LossWeights``.
 
     Eq. (9), Eq. (10) and Eq. (11), whose sum is Eq. (12), with the confidences and the orthogonality regulariser of
     GPV-Pose.

@@ -131,7 +131,9 @@ def test_capsule_reaches_from_end_to_end(end: tuple[float, float, float], radius
 
 def test_simulators_are_found_by_name() -> None:
     assert next(iter(SIMULATORS)) == "tables"
-    with pytest.raises(ConfigError, match="one of tables, objects, crowded_objects, crowded_d415.*, got 'moon'"):
+    with pytest.raises(
+        ConfigError, match="one of tables, objects, crowded_objects, crowded_objects_d415.*, got 'moon'"
+    ):
         find_simulator("moon")
     with pytest.raises(ConfigError, match="moon"):
         SimulatedScenes(1, simulator="moon")
@@ -148,7 +150,7 @@ def test_a_simulator_of_one_depth_camera_uses_no_other(name: str, monkeypatch: p
         return measure(camera, *arguments)
 
     monkeypatch.setattr(DepthCamera, "measure", record)
-    assert len(SimulatedScenes(5, simulator=f"crowded_{name}").generate_samples(2)) > 0
+    assert len(SimulatedScenes(5, simulator=f"crowded_objects_{name}").generate_samples(2)) > 0
     assert {camera for camera, _ in seen} == {name}
     assert len(seen) > 1, "each view varies it"
 

@@ -162,7 +162,7 @@ def test_a_rotation_about_the_axis_of_symmetry_is_no_disagreement() -> None:
 
 def test_single_passes_and_all_passes_of_one_batch_equal_those_of_each_cloud_alone(clouds: FloatArray) -> None:
     plan = PassPlan(np.array([-1, 0, 3, -1, 1, 0]), np.array([False, True, True, False, False, False]))
-    engine = TtaEngine(RefiningEngine(BiasedEngine(0.2), BiasedEngine(0.1)), 4, leaves_out_refiner=True)
+    engine = TtaEngine(RefiningEngine(BiasedEngine(0.2), BiasedEngine(0.1)), 4, skips_refiner=True)
     got = engine.predict_passes(clouds, INDEX, plan)
     for i, number in enumerate(plan.only_pass):
         alone = engine.predict_passes(clouds[[i]], INDEX[[i]], plan.select(np.array([i])))
@@ -249,10 +249,15 @@ def test_passes_without_confidence_have_a_mean() -> None:
     assert np.isfinite(got.axis_x).all() and got.confidence_x[0] == 0.0
 
 
+def test_an_empty_batch_has_no_poses(clouds: FloatArray) -> None:
+    engine = TtaEngine(RefiningEngine(BiasedEngine(), BiasedEngine()), 4, 8.0, 25.0)
+    assert len(engine(clouds[:0], INDEX[:0]).axis_y) == 0
+
+
 @pytest.mark.parametrize("leaves_out", [True, False])
 def test_the_first_passes_of_all_clouds_are_one_batch_of_each_network(clouds: FloatArray, leaves_out: bool) -> None:
     coarse, refiner = BiasedEngine(0.3), BiasedEngine()
-    engine = TtaEngine(RefiningEngine(coarse, refiner), 2, leaves_out_refiner=leaves_out)
+    engine = TtaEngine(RefiningEngine(coarse, refiner), 2, skips_refiner=leaves_out)
     plan = PassPlan(np.array([0, 0, 1, 0, -1, -1]), np.array([True, True, True, False, False, True]))
     got = engine.predict_passes(clouds, INDEX, plan)
     assert [len(seen) for seen in coarse.seen] == [8] and [len(seen) for seen in refiner.seen] == [

@@ -33,7 +33,7 @@ def test_muon_step_of_matrix_has_equal_singular_values_and_size_of_adamw(seed: i
     before = some[0].detach().clone()
     stretched = torch.randn(rows, columns) * torch.logspace(-1, 1, columns)
     of_gradient = torch.linalg.svdvals(stretched)
-    # The iteration grows a singular value by a factor that nearly singular gradients, drawn where square, exhaust.
+    # Few iterations cannot lift the least singular value of a nearly singular gradient, as square ones may be.
     assume(of_gradient.min() > 1e-3 * of_gradient.max())
     given_gradients(some, seed)
     some[0].grad = stretched

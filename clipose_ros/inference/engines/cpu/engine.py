@@ -1,9 +1,8 @@
 """Engine for CPUs: compiled loops between few matrix products; every buffer is allocated once.
 
-Each thread computes whole clouds. Networks of many points and channels leave no thread idle: a batch is divided into
-groups of as many clouds as there are threads, and the clouds that are left over are computed by all threads together,
-part by part. Whole clouds are then computed by the same operations on the same parts, so the result for a cloud does
-not depend on the rest of the batch.
+Each thread computes whole clouds. Large clouds (``MIN_SHARED``) that do not fill a group of as many clouds as there are
+threads are divided among the threads instead. All clouds are then computed by the same operations on the same parts,
+so the result for a cloud does not depend on the rest of the batch.
 """
 
 from __future__ import annotations

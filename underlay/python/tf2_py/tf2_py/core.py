@@ -38,13 +38,13 @@ class BufferCore:
         self._frames: set[str] = set()
         self._lock = threading.RLock()
 
-    def set_transform(self, transform: TransformStamped, authority: str) -> bool:
-        """Take in a transform that holds at its stamp; False where it is unusable, which is logged."""
-        return self._insert(transform, authority, static=False)
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Take in a transform that holds at its stamp; one that is unusable is logged."""
+        self._insert(transform, authority, static=False)
 
-    def set_transform_static(self, transform: TransformStamped, authority: str) -> bool:
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         """Take in a transform that holds at all times."""
-        return self._insert(transform, authority, static=True)
+        self._insert(transform, authority, static=True)
 
     def clear(self) -> None:
         """Forget everything but static transforms."""
@@ -106,7 +106,7 @@ class BufferCore:
             self._check(source_frame)
             return Time(nanoseconds=self._latest_common_ns(target_frame, source_frame))
 
-    def _insert(self, message: TransformStamped, authority: str, static: bool) -> bool:
+    def _insert(self, message: TransformStamped, authority: str, static: bool) -> None:
         child, parent = message.child_frame_id.lstrip("/"), message.header.frame_id.lstrip("/")
         moved, turned = message.transform.translation, message.transform.rotation
         pose = Rigid(np.array([moved.x, moved.y, moved.z]), np.array([turned.x, turned.y, turned.z, turned.w]))
@@ -122,7 +122,6 @@ class BufferCore:
                 self._frames |= {child, parent}
         if fault is not None:
             get_logger("tf2_buffer").error(f"transform of '{child}' in '{parent}' from '{authority}' ignored: {fault}")
-        return fault is None
 
     def _lookup(self, target: str, source: str, stamp_ns: int) -> tuple[int, Rigid]:
         """Stamp and pose of ``source`` in ``target``."""

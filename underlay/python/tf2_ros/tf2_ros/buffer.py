@@ -41,17 +41,15 @@ class Buffer(BufferCore):
         get_logger("tf2_buffer").warning("time jumped back: transforms cleared")
         self.clear()
 
-    def set_transform(self, transform: TransformStamped, authority: str) -> bool:
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
         """Take in a transform that holds at its stamp."""
-        taken = super().set_transform(transform, authority)
+        super().set_transform(transform, authority)
         self._notify()
-        return taken
 
-    def set_transform_static(self, transform: TransformStamped, authority: str) -> bool:
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         """Take in a transform that holds at all times."""
-        taken = super().set_transform_static(transform, authority)
+        super().set_transform_static(transform, authority)
         self._notify()
-        return taken
 
     def lookup_transform(
         self, target_frame: str, source_frame: str, time: Time, timeout: Duration = _NO_WAIT
