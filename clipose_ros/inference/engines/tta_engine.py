@@ -118,7 +118,7 @@ class TtaEngine:
             correction.
         mode_deg: Average the passes whose axes differ from those of the most confident one by no more than this angle,
             degrees, and leave out the others. 0 averages all.
-        skips_refiner: Skip the refiner of ``engine`` for the clouds of ``PassPlan.coarse_only``; False refines them, too.
+        skips_refiner: Skip the refiner of ``engine`` for clouds of ``PassPlan.coarse_only``. False refines them, too.
     """
 
     def __init__(
