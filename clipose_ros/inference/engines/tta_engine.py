@@ -188,7 +188,9 @@ class TtaEngine:
         only, several = slice(len(ones)), slice(len(ones), None)
         one = _PassPoses.from_raw(raw.select(only), reflection[only].reshape(len(ones), 1, 3)).mean()
         first = _PassPoses.from_raw(raw.select(several), reflection[several].reshape(len(others), self._first, 3))
-        return _merge_rows(single, one, self._complete(first, points_camera[others], category[others]))
+        combined = self._complete(first, points_camera[others], category[others])
+        order = np.argsort(np.concatenate([ones, others]))
+        return one.map(lambda *values: np.concatenate(values)[order], combined)
 
     def _complete(self, first: _PassPoses, points_camera: FloatArray, category: IndexArray) -> RawPoses:
         """Combine the first passes over clouds ``(B, N, 3)``; run what follows where two of them disagree."""
@@ -250,12 +252,6 @@ class TtaEngine:
             np.einsum("bi,bi->b", axis[:, 0], axis[:, 1]) < self._agreement_cos for axis in (poses.axis_y, poses.axis_x)
         )
         return np.asarray(y | (x & ~self._axial[category]))
-
-
-def _merge_rows(rows: BoolArray, poses: RawPoses, others: RawPoses) -> RawPoses:
-    """Return the poses of a batch from those of ``rows`` ``(B,)`` and those of the other rows."""
-    order = np.argsort(np.concatenate([np.flatnonzero(rows), np.flatnonzero(~rows)]))
-    return poses.map(lambda *values: np.concatenate(values)[order], others)
 
 
 def _average(values: FloatArray, weights: FloatArray | None) -> FloatArray:

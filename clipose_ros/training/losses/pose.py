@@ -86,7 +86,7 @@ def welsch_loss(output: NetworkOutput, truth: PoseTruth) -> Tensor:
         Holland, Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
     """
     y, x = (
-        1.0 - torch.exp(-_WELSCH_DECAY * (axis - truth.R[:, :, column]).square().sum(-1))
+        1.0 - _closeness(axis, truth.R[:, :, column], _WELSCH_DECAY)
         for axis, column in ((output.axis_y, 1), (output.axis_x, 0))
     )
     return y.mean() + mean_where(x, truth.x_determined)
@@ -99,4 +99,9 @@ def axis_error(axis: Tensor, true_axis: Tensor) -> Tensor:
 
 def confidence_target(axis: Tensor, true_axis: Tensor) -> Tensor:
     """Compute the target confidence of axes ``(B, 3)`` from their error: ``(B,)`` in (0, 1], without gradient."""
-    return torch.exp(-AXIS_CONFIDENCE_DECAY * (axis - true_axis).detach().square().sum(-1))
+    return _closeness(axis.detach(), true_axis, AXIS_CONFIDENCE_DECAY)
+
+
+def _closeness(axis: Tensor, true_axis: Tensor, decay: float) -> Tensor:
+    """Compute ``exp(-decay * d^2)`` of the distances d of axes ``(B, 3)``: ``(B,)`` in (0, 1]."""
+    return torch.exp(-decay * (axis - true_axis).square().sum(-1))
